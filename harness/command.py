@@ -1,0 +1,51 @@
+"""The `chatquota` command: what comes before and after a Locust run."""
+
+import importlib
+import sys
+from collections.abc import Callable
+
+from harness import __version__
+from harness.usage import EXIT_USAGE, UsageError, refuse
+
+# Names, not imports: each command loads only its own side of the house, so `chatquota report` starts without
+# Locust or boto3 and `chatquota emulator` without pandas.
+COMMANDS = {
+    "report": ("reports.commands:report", "make the capacity report of a run directory"),
+    "compare": ("reports.commands:compare", "compare runs; exit code 1 on a regression"),
+    "plan": ("reports.commands:plan", "which quota binds first for an expected day, and what to request"),
+    "cleanup": ("harness.load.cleanup:main", "stop the chats that a crashed run left open"),
+    "emulator": ("harness.emulator.cli:main", "serve a local Amazon Connect chat with known limits"),
+    "demo": ("harness.demo:main", "a run against the emulator that meets both limits, and its report"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand and return its exit code (see the table in the README)."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"chatquota {__version__}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        print(f"chatquota: no command {name!r}; it has {', '.join(COMMANDS)}", file=sys.stderr)
+        return EXIT_USAGE
+    module, _, function = COMMANDS[name][0].partition(":")
+    command: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
+    try:
+        return command(rest)
+    except UsageError as error:
+        return refuse(f"chatquota {name}", error)
+    except BrokenPipeError:  # `chatquota ... | head`
+        sys.stderr.close()
+        return 0
+
+
+def _help() -> str:
+    rows = "\n".join(f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items())
+    return (
+        "usage: chatquota COMMAND ...   (load itself runs with `locust`)\n\n"
+        f"{rows}\n\n'chatquota COMMAND --help' tells a command's options."
+    )
