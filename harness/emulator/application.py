@@ -1,0 +1,130 @@
+"""The ASGI application: the operations straight from here, the websocket and the emulator's own pages from Starlette."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from harness.emulator.answers import Answer, error
+from harness.emulator.api import Api
+from harness.emulator.faults import CALM, Sky
+from harness.emulator.pages import pages
+from harness.emulator.protocol import reset
+from harness.emulator.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_OWN = ("/_emulator", "/participant/websocket")
+_GARBAGE = Answer(200, b"<html><body>\x00\xff not what you asked for", (), "fault_garbage")
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-headers", b"*"),
+    (b"access-control-allow-methods", b"GET,POST,PUT,OPTIONS"),
+    (b"access-control-expose-headers", b"x-amzn-RequestId,x-amzn-ErrorType"),
+)
+
+
+class Application:
+    """Serves one emulator."""
+
+    def __init__(self, api: Api) -> None:
+        settings: Settings = api.state.settings
+        self._api = api
+        self._pages = pages(api)
+        self._sky = Sky(settings)
+        self._stall = settings.stall
+        self._max_body = settings.max_body
+        self._request_ids = random.Random(f"{settings.seed} requests")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(_OWN):
+            await self._pages(scope, receive, send)
+            return
+        body = await self._body(receive)
+        if body is None:
+            return
+        method, path = scope["method"], scope["raw_path"]
+        if len(body) > self._max_body:
+            await self._send(send, error("RequestEntityTooLargeException", "Request Too Long"), close=True)
+            return
+        if method == "OPTIONS":
+            await self._send(send, Answer(200, b"", _CORS))
+            return
+        headers = dict(scope["headers"])
+        if len(headers) != len(scope["headers"]):
+            headers = _joined(scope["headers"])
+        if self._sky.clear:
+            await self._send(send, self._api.answer(method, path, scope["query_string"], headers, body)[1], cors=path)
+        else:
+            await self._through_weather(scope, headers, body, send)
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The body; None if the client has gone. Of a body that is too long, only so much that this can be told."""
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            return None if message["type"] == "http.disconnect" else body
+        pieces, size = [body], len(body)
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            size += len(message.get("body", b""))
+            if size <= self._max_body or not pieces or len(pieces) == 1:
+                pieces.append(message.get("body", b""))
+            # The rest of a long body is read and thrown away: a client that is still writing hears no answer before.
+            if not message.get("more_body") or size > 4 * self._max_body + 1_000_000:
+                return b"".join(pieces) if size <= self._max_body else b" " * (self._max_body + 1)
+
+    async def _through_weather(self, scope: Scope, headers: dict[bytes, bytes], body: bytes, send: Send) -> None:
+        method, path = scope["method"], scope["raw_path"]
+        operation = self._api.operation(method, path)[0]
+        weather = CALM if operation is None else self._sky.draw(operation.name)
+        if weather.delay_in:
+            await asyncio.sleep(weather.delay_in)
+        answer = None
+        if weather.fault is None or weather.after_effect:
+            answer = self._api.answer(method, path, scope["query_string"], headers, body)[1]
+        if weather.delay_out:
+            await asyncio.sleep(weather.delay_out)
+        if weather.fault is not None and operation is not None:
+            self._api.count(operation.name, f"fault_{weather.fault}")
+            if weather.fault in ("reset", "stall"):
+                if weather.fault == "stall":
+                    await asyncio.sleep(self._stall)
+                reset(scope["state"]["transport"])
+                return
+            if weather.fault == "garbage":
+                answer = _GARBAGE
+            elif weather.fault == "503":
+                answer = error("ServiceUnavailableException", "Service Unavailable")
+            else:
+                code = "InternalServiceException" if operation.service == "connect" else "InternalServerException"
+                answer = error(code, "Request processing failed because of an error or failure with the service.")
+        assert answer is not None
+        await self._send(send, answer, cors=path)
+
+    async def _send(self, send: Send, answer: Answer, close: bool = False, cors: bytes = b"") -> None:
+        text = b"%032x" % self._request_ids.getrandbits(128)
+        headers = [
+            (b"x-amzn-requestid", b"%b-%b-4%b-a%b-%b" % (text[:8], text[8:12], text[13:16], text[17:20], text[20:])),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(answer.body)),
+            *answer.headers,
+        ]
+        if close:
+            headers.append((b"connection", b"close"))
+        if cors.startswith(b"/participant/"):  # the browser calls these itself
+            headers += _CORS
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name; the values of a repeated one joined by commas, as signatures want them."""
+    joined: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        joined[name] = f"{joined[name].decode('latin-1')},{value.decode('latin-1')}".encode("latin-1") if name in joined else value  # fmt: skip # noqa: E501
+    return joined

@@ -1,0 +1,104 @@
+"""`chatquota emulator`: reads the options, serves, and prints one line of JSON once it listens."""
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from typing import NoReturn
+
+from harness.emulator.settings import Settings, SettingsError, parse_settings
+
+EXIT_USAGE = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """The emulator shares no code with the rest of the harness, so it has a parser of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+
+
+def main(argv: list[str]) -> int:
+    """Run `chatquota emulator` with `argv`; returns the exit code: 0 stopped, 2 usage."""
+    options = _parser().parse_args(argv)
+    if options.list_settings:
+        print(settings_table())
+        return 0
+    # Imported late: --help and mistakes need no server.
+    from harness.emulator.server import is_loopback, listen, serve
+
+    try:
+        settings = parse_settings(",".join(options.emulator))
+        if not 0 < options.time_scale < 1e9:
+            raise SettingsError(f"--time-scale {options.time_scale:g}: wants a number above 0")
+        if not 0 <= options.port < 65536:
+            raise SettingsError(f"--port {options.port}: wants 0 (any free port) to 65535")
+        listener = listen(options.bind, options.port)
+    except SettingsError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"cannot listen on {options.bind}:{options.port}: {error.strerror or error}; try --port 0")
+    if not is_loopback(options.bind):
+        print(
+            f"chatquota emulator: {options.bind} is not loopback: everyone who reaches this port can call it",
+            file=sys.stderr,
+        )
+    port = listener.getsockname()[1]
+    host = f"[{options.bind}]" if ":" in options.bind else options.bind
+    endpoint = f"http://{host}:{port}"
+
+    def ready() -> None:
+        line = {
+            "endpoint": endpoint,
+            "participant_endpoint": endpoint,
+            "region": settings.region,
+            "instance_id": settings.instance_id,
+            "contact_flow_id": settings.contact_flow_id,
+            "access_key_id": settings.access_key_id,
+            "secret_access_key": settings.secret_access_key,
+        }
+        print(json.dumps(line), flush=True)
+
+    serve(settings, listener, options.time_scale, options.lifeline, ready)
+    return 0
+
+
+def settings_table() -> str:
+    """Every setting, its default, what it is and what is in doubt about it, as a Markdown table."""
+    rows = ["| setting | default | what it is | doubt |", "| --- | --- | --- | --- |"]
+    for item in fields(Settings):
+        if item.metadata:
+            about, doubt = item.metadata["about"], item.metadata["doubt"]
+            rows.append(f"| `{item.name}` | `{_shown(item.default)}` | {about} | {doubt} |")
+    return "\n".join(rows)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "never" if value == float("inf") else f"{value:g}"
+    return str(value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="chatquota emulator",
+        description="Serve a local Amazon Connect chat with known limits; one line of JSON tells where.",
+    )
+    parser.add_argument(
+        "--emulator", metavar="SPEC", action="append", default=[], help="settings as key=value,key=value (repeatable)"
+    )
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
+    parser.add_argument("--bind", default="127.0.0.1", help="address to listen on (default: loopback only)")
+    parser.add_argument(
+        "--time-scale", type=float, default=1.0, metavar="N", help="run its clock N times faster (default: 1)"
+    )
+    parser.add_argument("--lifeline", action="store_true", help="exit when standard input ends")
+    parser.add_argument("--list-settings", action="store_true", help="print every setting and exit")
+    return parser
+
+
+def _refuse(text: str) -> int:
+    print(f"chatquota emulator: {text}", file=sys.stderr)
+    return EXIT_USAGE

@@ -1,0 +1,219 @@
+"""Rate limiters: pure decisions in injected time, each with a refund for a call that is not to cost anything."""
+
+import random
+from collections import deque
+from math import floor
+from typing import Protocol
+
+# An arrival spaced exactly 1/rate after the last one must find its token in spite of rounding.
+_EPSILON = 1e-6
+
+
+class Limiter(Protocol):
+    """Decides calls one by one; `now` is seconds and never goes back."""
+
+    def admit(self, now: float) -> bool:
+        """Whether a call at `now` is admitted; an admitted call is paid for."""
+
+    def refund(self) -> None:
+        """Give back what the last admitted call paid."""
+
+    def level(self, now: float) -> float:
+        """How many calls would be admitted at `now` if they came at once."""
+
+
+class Unlimited:
+    """Admits everything."""
+
+    def admit(self, now: float) -> bool:
+        return True
+
+    def refund(self) -> None:
+        pass
+
+    def level(self, now: float) -> float:
+        return float("inf")
+
+
+class TokenBucket:
+    """`burst` tokens at most, `rate` tokens a second, one token a call; full at the start.
+
+    With `tick` above 0 the tokens of a tick arrive together at its end.
+    """
+
+    def __init__(self, rate: float, burst: float, tick: float = 0.0) -> None:
+        self.rate, self.burst, self.tick = rate, burst, tick
+        self._tokens = burst
+        self._updated = 0.0
+
+    def _refill(self, now: float) -> None:
+        if self.tick:
+            now = floor(now / self.tick + _EPSILON) * self.tick
+        if now > self._updated:
+            self._tokens = min(self.burst, self._tokens + (now - self._updated) * self.rate)
+            self._updated = now
+
+    def admit(self, now: float) -> bool:
+        self._refill(now)
+        if self._tokens < 1 - _EPSILON:
+            return False
+        self._tokens -= 1
+        return True
+
+    def refund(self) -> None:
+        self._tokens = min(self.burst, self._tokens + 1)
+
+    def level(self, now: float) -> float:
+        self._refill(now)
+        return self._tokens
+
+    def change(self, now: float, rate: float, burst: float) -> None:
+        """From `now` on the bucket has another rate and burst; tokens above the new burst are lost."""
+        self._refill(now)
+        self.rate, self.burst = rate, burst
+        self._tokens = min(self._tokens, burst)
+
+
+class FixedWindow:
+    """At most `limit` calls in each window of `window` seconds; windows are aligned to time 0."""
+
+    def __init__(self, limit: float, window: float) -> None:
+        self.limit, self.window = limit, window
+        self._index = 0
+        self._used = 0
+
+    def _turn(self, now: float) -> None:
+        index = floor(now / self.window + _EPSILON)
+        if index > self._index:
+            self._index, self._used = index, 0
+
+    def admit(self, now: float) -> bool:
+        self._turn(now)
+        if self._used + 1 > self.limit + _EPSILON:
+            return False
+        self._used += 1
+        return True
+
+    def refund(self) -> None:
+        self._used = max(0, self._used - 1)
+
+    def level(self, now: float) -> float:
+        self._turn(now)
+        return self.limit - self._used
+
+    def change(self, now: float, limit: float) -> None:
+        """From `now` on a window admits `limit` calls."""
+        self._turn(now)
+        self.limit = limit
+
+
+class SlidingWindow:
+    """At most `limit` calls in any `window` seconds."""
+
+    def __init__(self, limit: float, window: float) -> None:
+        self.limit, self.window = limit, window
+        self._admitted: deque[float] = deque()
+
+    def _slide(self, now: float) -> None:
+        while self._admitted and self._admitted[0] <= now - self.window + _EPSILON:
+            self._admitted.popleft()
+
+    def admit(self, now: float) -> bool:
+        self._slide(now)
+        if len(self._admitted) + 1 > self.limit + _EPSILON:
+            return False
+        self._admitted.append(now)
+        return True
+
+    def refund(self) -> None:
+        if self._admitted:
+            self._admitted.pop()
+
+    def level(self, now: float) -> float:
+        self._slide(now)
+        return self.limit - len(self._admitted)
+
+    def change(self, now: float, limit: float) -> None:
+        """From `now` on a window admits `limit` calls."""
+        self._slide(now)
+        self.limit = limit
+
+
+Changeable = TokenBucket | FixedWindow | SlidingWindow
+
+
+class Shards:
+    """Several limiters; each call meets one of them, drawn at random, as behind a load balancer."""
+
+    def __init__(self, limiters: list[Changeable], rng: random.Random) -> None:
+        self._limiters = limiters
+        self._rng = rng
+        self._last = limiters[0]
+
+    def admit(self, now: float) -> bool:
+        self._last = self._limiters[self._rng.randrange(len(self._limiters))]
+        return self._last.admit(now)
+
+    def refund(self) -> None:
+        self._last.refund()
+
+    def level(self, now: float) -> float:
+        return sum(limiter.level(now) for limiter in self._limiters)
+
+
+class Contended:
+    """A limiter that other clients use too: they call at `rate` per second, as a Poisson process."""
+
+    def __init__(self, limiter: Limiter, rate: float, rng: random.Random, memory: float) -> None:
+        # After a silence longer than `memory` (the time in which the limiter forgets), only its last stretch matters.
+        self._limiter, self._rate, self._rng, self._memory = limiter, rate, rng, memory
+        self._next = rng.expovariate(rate)
+
+    def _catch_up(self, now: float) -> None:
+        if now - self._next > self._memory:
+            self._next = now - self._memory + self._rng.expovariate(self._rate)
+        while self._next <= now:
+            self._limiter.admit(self._next)
+            self._next += self._rng.expovariate(self._rate)
+
+    def admit(self, now: float) -> bool:
+        self._catch_up(now)
+        return self._limiter.admit(now)
+
+    def refund(self) -> None:
+        self._limiter.refund()
+
+    def level(self, now: float) -> float:
+        self._catch_up(now)
+        return self._limiter.level(now)
+
+
+class Moving:
+    """A limit that changes `after` seconds from its first call: `change(now)` is called once, at that moment."""
+
+    def __init__(self, limiter: Limiter, after: float, parts: list[Changeable], rate: float, burst: float) -> None:
+        self._limiter, self._after, self._parts = limiter, after, parts
+        self._rate, self._burst = rate, burst
+        self._due: float | None = None
+        self.changed = False
+
+    def _move(self, now: float) -> None:
+        if self._due is None:
+            self._due = now + self._after
+        if now >= self._due and not self.changed:
+            self.changed = True
+            for part in self._parts:
+                if isinstance(part, TokenBucket):
+                    part.change(self._due, self._rate / len(self._parts), self._burst / len(self._parts))
+                else:
+                    part.change(self._due, self._rate * part.window / len(self._parts))
+
+    def admit(self, now: float) -> bool:
+        self._move(now)
+        return self._limiter.admit(now)
+
+    def refund(self) -> None:
+        self._limiter.refund()
+
+    def level(self, now: float) -> float:
+        return self._limiter.level(now)

@@ -1,0 +1,54 @@
+"""The emulator's own pages under `/_emulator/`, and the route of the participants' websocket."""
+
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from harness.emulator.api import Api
+from harness.emulator.state import finite
+from harness.emulator.websocket import serve
+
+_ROLES = ("AGENT", "SYSTEM", "CUSTOM_BOT", "SUPERVISOR")
+
+
+def pages(api: Api) -> Starlette:
+    """Starlette's routes for people and tests: the state as JSON, and a voice for those whom nobody plays here."""
+    state = api.state
+
+    async def show(request: Request) -> Response:
+        described = {"settings": finite(state.settings), "counts": api.counts, **state.describe(state.clock.now())}
+        return _json(described)
+
+    async def speak(request: Request) -> Response:
+        chat = state.chats.by_id.get(request.path_params["contact_id"])
+        if chat is None or chat.ended is not None:
+            return _json({"message": "no such open chat"}, 404)
+        try:
+            said: Any = orjson.loads(await request.body())
+            content, kind = said["Content"], said.get("ContentType", "text/plain")
+            role = said.get("ParticipantRole", "AGENT")
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            return _json({"message": 'wants {"Content": ..., "ContentType": ..., "ParticipantRole": ...}'}, 400)
+        if not isinstance(content, str) or not isinstance(kind, str) or role not in _ROLES:
+            return _json({"message": f"ParticipantRole is one of {', '.join(_ROLES)}; the rest are strings"}, 400)
+        return _json(state.conversations.say(state.clock.now(), chat, kind, content, role))
+
+    async def websocket(socket: WebSocket) -> None:
+        await serve(socket, state)
+
+    return Starlette(
+        routes=[
+            Route("/_emulator/state", show),
+            Route("/_emulator/chats/{contact_id}/messages", speak, methods=["POST"]),
+            WebSocketRoute("/participant/websocket", websocket),
+        ]
+    )
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")

@@ -1,0 +1,190 @@
+"""Checks AWS Signature Version 4, as the signature of each call is recomputed from its raw bytes.
+
+Source: AWS General Reference, "Signature Version 4 signing process". The errors and their texts are those that AWS
+services behind API Gateway answer with; they are not part of Amazon Connect's service model.
+"""
+
+import calendar
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from time import gmtime, strftime, strptime
+from urllib.parse import quote
+
+_AUTHORIZATION = re.compile(
+    rb"AWS4-HMAC-SHA256 +Credential=([^,/\s]+)/(\d{8})/([^,/\s]+)/([^,/\s]+)/aws4_request, *"
+    rb"SignedHeaders=([^,\s]+), *Signature=([0-9a-f]{64})\Z"
+)
+_PARTS = ("Credential", "Signature", "SignedHeaders")
+_DATE = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Why a call is not let in: the code of the error, its message; the status is 403."""
+
+    code: str
+    message: str
+
+
+_MISSING = Denied("MissingAuthenticationTokenException", "Missing Authentication Token")
+_UNKNOWN_KEY = Denied("UnrecognizedClientException", "The security token included in the request is invalid.")
+_MISMATCH = Denied(
+    "InvalidSignatureException",
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
+    "and signing method. Consult the service documentation for details.",
+)
+
+
+class Signatures:
+    """Verifies calls signed for one Region and service with one of the known `secrets` (access key to secret key).
+
+    `skew` is how far, in seconds, a call's date may be from `unix_now`.
+    """
+
+    def __init__(self, secrets: Mapping[str, str], region: str, service: str, skew: float) -> None:
+        self._secrets = {key.encode(): secret for key, secret in secrets.items()}
+        self._region, self._service, self._skew = region.encode(), service.encode(), skew
+        self._keys: dict[tuple[bytes, bytes], bytes] = {}
+        self._paths: dict[bytes, bytes] = {}
+        self._dates: dict[bytes, float] = {}
+
+    def check(
+        self,
+        method: bytes,
+        path: bytes,
+        query: bytes,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        unix_now: float,
+    ) -> Denied | None:
+        """Verify one call; `path` and `query` as on the wire, header names in lower case. None: let it in."""
+        authorization = headers.get(b"authorization")
+        if not authorization:
+            return _MISSING
+        match = _AUTHORIZATION.match(authorization)
+        if match is None:
+            return _incomplete(authorization)
+        access_key, day, region, service, signed, signature = match.groups()
+        date = headers.get(b"x-amz-date") or b""
+        at = self._unix(date)
+        if at is None:
+            return Denied("IncompleteSignatureException", _no_date(authorization))
+        if date[:8] != day:
+            return Denied("InvalidSignatureException", f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{day.decode()}' != '{_text(date[:8])}', from '{_text(date)}'.")  # fmt: skip # noqa: E501
+        if abs(unix_now - at) > self._skew:
+            return _skewed(at, unix_now, self._skew)
+        if region != self._region:
+            return Denied(
+                "InvalidSignatureException", f"Credential should be scoped to a valid region, not '{_text(region)}'."
+            )
+        if service != self._service:
+            right = self._service.decode()
+            return Denied("InvalidSignatureException", f"Credential should be scoped to correct service: '{right}'.")
+        secret = self._secrets.get(access_key)
+        if secret is None:
+            return _UNKNOWN_KEY
+        names = signed.split(b";")
+        if b"host" not in names:
+            return Denied("InvalidSignatureException", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")  # fmt: skip # noqa: E501
+        lines = bytearray(method)
+        lines += b"\n%b\n%b\n" % (self._canonical_path(path), _canonical_query(query) if query else b"")
+        for name in names:
+            value = headers.get(name, b"").strip()
+            if b"  " in value:
+                value = b" ".join(value.split())
+            lines += b"%b:%b\n" % (name, value)
+        lines += b"\n%b\n%b" % (signed, sha256(body).hexdigest().encode())
+        to_sign = b"AWS4-HMAC-SHA256\n%b\n%b/%b/%b/aws4_request\n%b" % (
+            date,
+            day,
+            region,
+            service,
+            sha256(lines).hexdigest().encode(),
+        )
+        expected = hmac.digest(self._key(access_key, secret, day), to_sign, "sha256").hex().encode()
+        return None if hmac.compare_digest(expected, signature) else _MISMATCH
+
+    def _key(self, access_key: bytes, secret: str, day: bytes) -> bytes:
+        # The signing key changes once a day; deriving it is four of the five HMACs of a signature.
+        key = self._keys.get((access_key, day))
+        if key is None:
+            key = hmac.digest(b"AWS4" + secret.encode(), day, "sha256")
+            for part in (self._region, self._service, b"aws4_request"):
+                key = hmac.digest(key, part, "sha256")
+            if len(self._keys) > 100:
+                self._keys.clear()
+            self._keys[access_key, day] = key
+        return key
+
+    def _canonical_path(self, path: bytes) -> bytes:
+        canonical = self._paths.get(path)
+        if canonical is None:
+            # Every service but S3 signs the path of the wire encoded once more.
+            canonical = quote(path, safe="/~").encode()
+            if len(self._paths) > 1000:
+                self._paths.clear()
+            self._paths[path] = canonical
+        return canonical
+
+    def _unix(self, date: bytes) -> float | None:
+        at = self._dates.get(date)
+        if at is None:
+            try:
+                at = float(calendar.timegm(strptime(date.decode("ascii"), _DATE)))
+            except ValueError:
+                return None
+            if len(self._dates) > 100:
+                self._dates.clear()
+            self._dates[date] = at
+        return at
+
+
+def _canonical_query(query: bytes) -> bytes:
+    pairs: list[Sequence[bytes]] = [piece.partition(b"=")[::2] for piece in query.split(b"&") if piece]
+    return b"&".join(b"%b=%b" % (name, value) for name, value in sorted(pairs))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("latin-1")
+
+
+def _no_date(authorization: bytes) -> str:
+    return (
+        "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. "
+        f"Authorization={_text(authorization.partition(b' ')[0])}"
+    )
+
+
+def _incomplete(authorization: bytes) -> Denied:
+    text = _text(authorization)
+    if not text.startswith("AWS4-HMAC-SHA256"):
+        if "=" in text:
+            return Denied(
+                "IncompleteSignatureException", f"Unsupported AWS 'algorithm': '{text.split(maxsplit=1)[0]}'."
+            )
+        return Denied(
+            "IncompleteSignatureException",
+            f"'{text[:100]}' not a valid key=value pair (missing equal-sign) in Authorization header.",
+        )
+    missing = [f"Authorization header requires '{part}' parameter." for part in _PARTS if f"{part}=" not in text]
+    if missing:
+        return Denied("IncompleteSignatureException", " ".join(missing))
+    return Denied(
+        "IncompleteSignatureException",
+        "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
+        "and Signature 64 lower-case hexadecimal digits.",
+    )
+
+
+def _skewed(at: float, now: float, skew: float) -> Denied:
+    signed, current = (strftime(_DATE, gmtime(moment)) for moment in (at, now))
+    edge = strftime(_DATE, gmtime(now - skew if at < now else now + skew))
+    minutes = f"{skew / 60:g} min."
+    if at < now:
+        text = f"Signature expired: {signed} is now earlier than {edge} ({current} - {minutes})"
+    else:
+        text = f"Signature not yet current: {signed} is still later than {edge} ({current} + {minutes})"
+    return Denied("InvalidSignatureException", text)
