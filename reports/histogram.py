@@ -1,0 +1,100 @@
+"""A latency histogram of fixed size: quantiles of any number of durations, each within 0.1 %."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+_OCTAVES_DOWN, _OCTAVES_UP = 20, 20  # from 2**-20 s (about 1 us) to 2**20 s (12 days)
+_STEPS = 512  # bins in an octave, so a bin is at most 1/512 wide relative to its lower edge
+_STEP_BITS = 9
+_LOWEST, _HIGHEST = 2.0**-_OCTAVES_DOWN, 2.0**_OCTAVES_UP
+
+BINS = (_OCTAVES_DOWN + _OCTAVES_UP) * _STEPS + 1
+ERROR = 1 / (2 * _STEPS)
+"""The most that a quantile can be off, as a share of it: half a bin, 0.1 %."""
+
+# A double's bits, read as an integer, grow with the logarithm of its value: exponent, then mantissa. Their upper
+# part therefore is a bin number already, at a tenth of the cost of a logarithm.
+_SHIFT = 52 - _STEP_BITS
+_BASE = int(np.float64(_LOWEST).view(np.int64)) >> _SHIFT
+
+
+class Histograms:
+    """Durations in seconds, counted in bins of 0.2 %, one histogram for each of `groups` groups.
+
+    Durations under 2**-20 s count as zero; those of 2**20 s or more count in the last bin. Memory is
+    `groups` x `BINS` counts, whatever the number of durations.
+    """
+
+    def __init__(self, groups: int) -> None:
+        self.counts = np.zeros((groups, BINS), dtype=np.int64)
+
+    def add(self, group: NDArray[np.int64], bins: NDArray[np.int64]) -> None:
+        """Count durations of the given `bins` (from `bins_of`) in the given groups; equal shapes."""
+        if len(group) == 0:
+            return
+        last = int(group.max()) + 1
+        flat = np.bincount(group * BINS + bins, minlength=last * BINS)
+        self.counts[:last] += flat.reshape(last, BINS)
+
+    def merged(self, groups: list[int]) -> "Histograms":
+        """One histogram (group 0) of all durations of the given groups."""
+        one = Histograms(1)
+        one.counts[0] = self.counts[groups].sum(axis=0)
+        return one
+
+    def total(self, group: int) -> int:
+        """How many durations the group has."""
+        return int(self.counts[group].sum())
+
+    def quantile(self, group: int, q: float) -> float | None:
+        """The shortest duration (s) that at least a share `q` of the group's do not exceed; None if it has none.
+
+        This is numpy's `quantile(..., method="inverted_cdf")`, within `ERROR`.
+        """
+        total = self.total(group)
+        return self.at_rank(group, max(1, int(np.ceil(q * total - 1e-9)))) if total else None
+
+    def at_rank(self, group: int, rank: int) -> float:
+        """The `rank`-th shortest duration (s) of the group, counted from 1."""
+        return float(_CENTRES[np.searchsorted(np.cumsum(self.counts[group]), rank)])
+
+    def quantile_interval(self, group: int, q: float) -> tuple[float, float] | None:
+        """A 95 % interval (s) of the quantile, from order statistics; None where the durations are too few for one.
+
+        It takes the durations as independent of each other, which latencies under load are only roughly.
+        """
+        total = self.total(group)
+        spread = 1.96 * (total * q * (1 - q)) ** 0.5
+        low, high = int(np.floor(total * q - spread)), int(np.ceil(total * q + spread)) + 1
+        if low < 1 or high > total:
+            return None
+        return self.at_rank(group, low), self.at_rank(group, high)
+
+    def mean(self, group: int) -> float | None:
+        """The group's mean duration (s); None if it has none."""
+        total = self.total(group)
+        return float(self.counts[group] @ _CENTRES / total) if total else None
+
+    def cumulative(self, group: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The group's distribution: durations (s) that occur, and the share of durations that do not exceed each."""
+        row = self.counts[group]
+        occupied = np.flatnonzero(row)
+        return _CENTRES[occupied], np.cumsum(row[occupied]) / max(1, row.sum())
+
+
+def bins_of(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bin number of each duration in seconds; a negative one or not-a-number counts as zero."""
+    inside = np.nan_to_num(seconds, nan=0.0, posinf=_HIGHEST, neginf=0.0)
+    np.clip(inside, _LOWEST / 2, np.nextafter(_HIGHEST, 0.0), out=inside)
+    bins = inside.view(np.int64) >> _SHIFT
+    bins -= _BASE - 1
+    np.maximum(bins, 0, out=bins)
+    return bins
+
+
+def _centres() -> NDArray[np.float64]:
+    edges = (np.arange(BINS, dtype=np.int64) + _BASE << _SHIFT).view(np.float64)
+    return np.concatenate(([0.0], (edges[:-1] + edges[1:]) / 2))
+
+
+_CENTRES = _centres()

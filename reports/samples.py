@@ -1,0 +1,175 @@
+"""Streams the samples of a run: batches of numpy columns from any number of parquet files, whole or torn."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+TIMES = ("scheduled", "sent", "received")
+COUNTS = ("attribute_bytes",)
+COLUMNS = ("operation", "outcome", "content_types", "kind", *TIMES, *COUNTS)
+"""The columns that a report reads of every row."""
+
+_REQUIRED = frozenset({"operation", "outcome", *TIMES})
+_BATCH_ROWS = 1 << 18
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of the record. Texts are `codes` into the `words` of that column; all arrays have one length.
+
+    `times` are unix seconds, not-a-number where there is none.
+    """
+
+    words: dict[str, list[str]]
+    codes: dict[str, NDArray[np.int64]]
+    times: dict[str, NDArray[np.float64]]
+    counts: dict[str, NDArray[np.int64]]
+
+    def __len__(self) -> int:
+        return len(self.times["sent"])
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A part of the record that could not be read, in one sentence."""
+
+    text: str
+
+
+def count_rows(files: tuple[Path, ...]) -> int:
+    """How many rows the readable files say they hold."""
+    total = 0
+    for file in files:
+        try:
+            total += int(pq.read_metadata(file).num_rows)
+        except (OSError, pa.ArrowException):
+            continue
+    return total
+
+
+def read_batches(
+    files: tuple[Path, ...], columns: tuple[str, ...] = COLUMNS, window: tuple[float, float] | None = None
+) -> Iterator[Batch | Damage]:
+    """Yield the rows of `files` in bounded batches, and a `Damage` for whatever cannot be read.
+
+    With a `window` (unix s), row groups that hold no call sent within it are skipped; the others come whole.
+    A second thread decompresses the next batches while the caller works on this one.
+    """
+    ready: queue.Queue[Batch | Damage | BaseException | None] = queue.Queue(maxsize=3)
+    abandoned = threading.Event()
+
+    def put(item: Batch | Damage | BaseException | None) -> None:
+        while not abandoned.is_set():
+            try:
+                ready.put(item, timeout=0.2)
+                return
+            except queue.Full:
+                continue
+
+    def produce() -> None:
+        try:
+            for file in files:
+                for item in _read_file(file, columns, window):
+                    if abandoned.is_set():
+                        return
+                    put(item)
+            put(None)
+        except BaseException as error:  # handed to the reader, who raises it
+            put(error)
+
+    threading.Thread(target=produce, name="read-samples", daemon=True).start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        abandoned.set()
+
+
+def _read_file(file: Path, columns: tuple[str, ...], window: tuple[float, float] | None) -> Iterator[Batch | Damage]:
+    name = f"samples/{file.name}"
+    try:
+        parquet = pq.ParquetFile(file)
+    except (OSError, pa.ArrowException):
+        yield Damage(f"{name} is torn or no parquet file: its rows are missing")
+        return
+    with parquet:
+        present = set(parquet.schema_arrow.names)
+        if missing := sorted(_REQUIRED - present):
+            yield Damage(f"{name} lacks the columns {', '.join(missing)}: its rows are left out")
+            return
+        groups = [number for number in range(parquet.num_row_groups) if _overlaps(parquet.metadata, number, window)]
+        wanted = [column for column in columns if column in present]
+        rows = 0
+        try:
+            for record in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=wanted):
+                batch = _columns(record, columns)
+                rows += len(batch)
+                yield batch
+        except (OSError, pa.ArrowException, ValueError, TypeError):
+            lost = sum(int(parquet.metadata.row_group(number).num_rows) for number in groups) - rows
+            yield Damage(f"{name} is damaged after row {rows:,}: {lost:,} rows are missing")
+
+
+def _overlaps(metadata: Any, group: int, window: tuple[float, float] | None) -> bool:
+    """Whether a row group may hold calls sent within the window; True where the file does not tell."""
+    if window is None:
+        return True
+    row_group = metadata.row_group(group)
+    for number in range(row_group.num_columns):
+        column = row_group.column(number)
+        if column.path_in_schema == "sent" and column.is_stats_set and column.statistics.has_min_max:
+            return bool(column.statistics.min <= window[1] and column.statistics.max >= window[0])
+    return True
+
+
+def _columns(record: pa.RecordBatch, columns: tuple[str, ...]) -> Batch:
+    words: dict[str, list[str]] = {}
+    codes: dict[str, NDArray[np.int64]] = {}
+    times: dict[str, NDArray[np.float64]] = {}
+    counts: dict[str, NDArray[np.int64]] = {}
+    for name in columns:
+        if name in TIMES:
+            times[name] = _numbers(record, name, pa.float64())
+        elif name in COUNTS:
+            counts[name] = _numbers(record, name, pa.int64())
+        else:
+            words[name], codes[name] = _text(record, name)
+    return Batch(words, codes, times, counts)
+
+
+def _text(record: pa.RecordBatch, name: str) -> tuple[list[str], NDArray[np.int64]]:
+    """The distinct texts of a column and each row's index into them; null and an absent column are the empty text."""
+    if name not in record.schema.names:
+        return [""], np.zeros(record.num_rows, dtype=np.int64)
+    column = record.column(name)
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    distinct = [word if isinstance(word, str) else "" for word in column.dictionary.to_pylist()]
+    indices = column.indices.cast(pa.int64())
+    if indices.null_count:
+        distinct.append("")
+        indices = indices.fill_null(len(distinct) - 1)
+    return distinct or [""], indices.to_numpy(zero_copy_only=False)
+
+
+def _numbers(record: pa.RecordBatch, name: str, kind: Any) -> NDArray[Any]:
+    """A column as numbers; null is not-a-number in a column of times and 0 in one of counts, as an absent column is."""
+    if name not in record.schema.names:
+        return np.zeros(record.num_rows, dtype=np.int64)
+    column = record.column(name)
+    if column.type != kind:
+        column = column.cast(kind)
+    if column.null_count:
+        column = column.fill_null(pa.scalar(float("nan") if pa.types.is_floating(kind) else 0, kind))
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values

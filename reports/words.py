@@ -1,0 +1,179 @@
+"""Says what `capacity.json` holds in sentences: the same words for the page, the pull request and the terminal."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from reports.vocabulary import LABELS, QUOTA, TPS
+
+LEVEL = "99 %"
+"""The level of the intervals of both limits, as the inference states them."""
+
+
+def headline(answer: Mapping[str, Any]) -> str:
+    """What this instance can take, in one sentence."""
+    tps, chats = answer["tps"], answer["active_chats"]
+    if not sum(answer["outcomes"].values()):
+        return "No chat start was recorded: this run says nothing about the instance."
+    parts = [part for part in (_tps_part(tps), _chats_part(chats)) if part]
+    if len(parts) == 2:
+        return f"This instance {parts[0]} and {parts[1]}."
+    if parts:
+        return f"This instance {parts[0]}."
+    return "No limit of this instance can be stated from this run."
+
+
+def _tps_part(tps: Mapping[str, Any]) -> str | None:
+    rate, burst = tps["rate"], tps["burst"]
+    if tps["verdict"] == "explained" and rate["estimate"] is not None:
+        text = f"starts {number(rate['estimate'])} chats a second"
+        if burst["estimate"] is not None:
+            text += f" with a burst of {number(burst['estimate'])}"
+        return text
+    if tps["verdict"] == "lower_bound" and rate["low"]:
+        return f"starts at least {number(rate['low'])} chats a second"
+    return None
+
+
+def _chats_part(chats: Mapping[str, Any]) -> str | None:
+    if chats["verdict"] == "explained" and chats["estimate"] is not None:
+        return f"holds {number(chats['estimate'])} chats at once"
+    if chats["verdict"] == "lower_bound" and chats["low"]:
+        return f"holds at least {number(chats['low'])} chats at once"
+    return None
+
+
+def order(answer: Mapping[str, Any]) -> str:
+    """Which limit stopped the run first, and when each began."""
+    seen, names = answer["first_seen"], {TPS: "TPS limit", QUOTA: "active-chat limit"}
+    times = sorted((entry["after_s"], names[name]) for name, entry in seen.items())
+    if not times:
+        return "Neither limit refused a call in this run."
+    first = f"The {times[0][1]} stopped it first, {seconds(times[0][0])} into the run"
+    if len(times) == 1:
+        other = next(name for name in names.values() if name != times[0][1])
+        return f"{first}; the {other} was not met."
+    return f"{first}; the {times[1][1]} followed at {seconds(times[1][0])}."
+
+
+def crossing(answer: Mapping[str, Any]) -> str | None:
+    """At which chat length the other limit takes over; None unless both limits are explained."""
+    at = answer["crossover_s"]
+    if at is None:
+        return None
+    rate, quota = answer["tps"]["rate"]["estimate"], answer["active_chats"]["estimate"]
+    return (
+        f"With chats of {seconds(at['estimate'])} on average, {number(rate)} starts a second keep {number(quota)} "
+        f"chats open. Longer chats meet the active-chat limit first, at {number(quota)} / length starts a second; shorter "
+        f"chats meet the TPS limit first, at {number(rate)} starts a second."
+    )
+
+
+def certainty(answer: Mapping[str, Any]) -> list[str]:
+    """How sure we are of each limit, one sentence each."""
+    return [_tps_certainty(answer["tps"]), _chats_certainty(answer["active_chats"])]
+
+
+def _tps_certainty(tps: Mapping[str, Any]) -> str:
+    if tps["verdict"] == "explained":
+        kind = {
+            "token_bucket": "a token bucket",
+            "fixed_window": "a fixed window",
+            "sliding_window": "a sliding window",
+        }
+        limiter = kind.get(tps["limiter"], "one limiter")
+        return (
+            f"TPS: {limiter} explains every decision; the rate lies between {span(tps['rate'], '/s')} and the burst "
+            f"between {span(tps['burst'])} ({LEVEL})."
+        )
+    if tps["verdict"] == "lower_bound":
+        return f"TPS: the limit was not reached, so {bound(tps['rate'], '/s')} is only what is known to be admitted."
+    return (
+        "TPS: no single limiter explains the refusals, so no rate is given (other clients, several limiters, or a limit "
+        "that moved)."
+    )
+
+
+def _chats_certainty(chats: Mapping[str, Any]) -> str:
+    if chats["verdict"] == "explained":
+        if chats["low"] == chats["high"]:
+            exactly = number(chats["estimate"])
+            return f"Active chats: each start and refusal fits a limit of exactly {exactly} of this run's chats."
+        return f"Active chats: the limit lies between {span(chats)} of this run's chats ({LEVEL})."
+    if chats["verdict"] == "lower_bound":
+        return f"Active chats: the limit was not reached, so {bound(chats)} is only what is known to be admitted."
+    return (
+        "Active chats: no fixed limit on this run's own chats explains the refusals, so no number is given (others may "
+        "hold chats)."
+    )
+
+
+def validity(answer: Mapping[str, Any]) -> tuple[str, str]:
+    """Whether the run can be relied on: a title of two words, and why in one sentence."""
+    generator = answer["generator"]
+    if generator["valid"]:
+        return "Valid run", "the generator kept to its schedule, so the refusals are the service's."
+    reasons = "; ".join(generator["reasons"])
+    return "Invalid run", f"{reasons}. The generator, not the service, may have set these numbers."
+
+
+def verdict(limit: Mapping[str, Any]) -> str:
+    """A verdict's name for a reader."""
+    return {"explained": "explained", "not_explained": "not explained", "lower_bound": "lower bound only"}[
+        limit["verdict"]
+    ]
+
+
+def interval(entry: Mapping[str, Any], unit: str = "") -> str:
+    """An estimate with its bounds, or what there is of it."""
+    if entry["estimate"] is None:
+        return bound(entry, unit) if entry["low"] is not None else "unknown"
+    if entry["low"] is None and entry["high"] is None:
+        return f"{number(entry['estimate'])}{unit}"
+    if entry["low"] == entry["high"]:
+        return f"{number(entry['estimate'])}{unit} (exact)"
+    low = "?" if entry["low"] is None else number(entry["low"])
+    high = "no upper bound" if entry["high"] is None else number(entry["high"])
+    return f"{number(entry['estimate'])}{unit} ({low} to {high})"
+
+
+def bound(entry: Mapping[str, Any], unit: str = "") -> str:
+    """The lower bound of an estimate."""
+    return "an unknown number" if entry["low"] is None else f"at least {number(entry['low'])}{unit}"
+
+
+def span(entry: Mapping[str, Any], unit: str = "") -> str:
+    """The two bounds of an estimate."""
+    low, high = (("unknown" if entry[key] is None else number(entry[key])) for key in ("low", "high"))
+    return f"{low} and {high}{unit}"
+
+
+def number(value: float) -> str:
+    """A number with at most four significant digits, thousands grouped."""
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """A length of time for a reader."""
+    if value < 120:
+        return f"{value:,.3g} s" if value < 100 else f"{value:.0f} s"
+    if value < 7200:
+        return f"{value / 60:,.3g} min"
+    return f"{value / 3600:,.3g} h"
+
+
+def moment(unix: float | None) -> str:
+    """A unix time in UTC, to the second."""
+    if unix is None:
+        return "unknown"
+    try:
+        return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return "unknown"
+
+
+def label(outcome: str) -> str:
+    """An outcome's name for a reader."""
+    return LABELS.get(outcome, outcome)
