@@ -143,7 +143,7 @@ class Api:
         try:
             _check_content_type(headers, body)
             parameters = operation.request.read(body, {})
-            return operation.handler(now, parameters, chat, None)
+            return operation.handler(now, parameters, chat)
         except Invalid as invalid:
             raise as_validation(invalid) from None
 

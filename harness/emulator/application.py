@@ -1,11 +1,13 @@
-"""The ASGI application: the operations straight from here, the websocket and the emulator's own pages from Starlette."""
+"""The ASGI application: operations straight from here, the websocket and the emulator's pages from Starlette."""
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from harness.emulator.answers import Answer, error
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from harness.emulator.answers import Answer, Headers, error
 from harness.emulator.api import Api
 from harness.emulator.faults import CALM, Sky
 from harness.emulator.pages import pages
@@ -17,6 +19,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _OWN = ("/_emulator", "/participant/websocket")
+_OWN_URLS = tuple(path.encode() for path in _OWN)
+_TOO_LONG = error("RequestEntityTooLargeException", "Request Too Long")
 _GARBAGE = Answer(200, b"<html><body>\x00\xff not what you asked for", (), "fault_garbage")
 _CORS = (
     (b"access-control-allow-origin", b"*"),
@@ -24,6 +28,7 @@ _CORS = (
     (b"access-control-allow-methods", b"GET,POST,PUT,OPTIONS"),
     (b"access-control-expose-headers", b"x-amzn-RequestId,x-amzn-ErrorType"),
 )
+_PREFLIGHT = Answer(200, b"", _CORS)
 
 
 class Application:
@@ -35,7 +40,8 @@ class Application:
         self._pages = pages(api)
         self._sky = Sky(settings)
         self._stall = settings.stall
-        self._max_body = settings.max_body
+        self.max_body = settings.max_body
+        self._common: tuple[Headers, bytes] = ([], b"")
         self._request_ids = random.Random(f"{settings.seed} requests")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,19 +52,44 @@ class Application:
         if body is None:
             return
         method, path = scope["method"], scope["raw_path"]
-        if len(body) > self._max_body:
-            await self._send(send, error("RequestEntityTooLargeException", "Request Too Long"), close=True)
+        if len(body) > self.max_body:
+            await self._send(send, _TOO_LONG, close=True)
             return
         if method == "OPTIONS":
-            await self._send(send, Answer(200, b"", _CORS))
+            await self._send(send, _PREFLIGHT)
             return
-        headers = dict(scope["headers"])
-        if len(headers) != len(scope["headers"]):
-            headers = _joined(scope["headers"])
+        headers = _by_name(scope["headers"])
         if self._sky.clear:
             await self._send(send, self._api.answer(method, path, scope["query_string"], headers, body)[1], cors=path)
         else:
             await self._through_weather(scope, headers, body, send)
+
+    def answers_directly(self, url: bytes) -> bool:
+        """Whether a call to `url` needs none of ASGI: no weather, no page, no odd form of address."""
+        return self._sky.clear and url.startswith(b"/") and not url.startswith(_OWN_URLS) and b"#" not in url
+
+    def direct(
+        self, method: str, url: bytes, headers: Headers, body: bytes | None, common: Headers, keep_alive: bool
+    ) -> bytes:
+        """The whole answer to a call, as `protocol.DirectCaller` says."""
+        path, _, query = url.partition(b"?")
+        if body is None:
+            answer = _TOO_LONG
+        elif method == "OPTIONS":
+            answer = _PREFLIGHT
+        else:
+            answer = self._api.answer(method, path, query, _by_name(headers), body)[1]
+        if common is not self._common[0]:
+            # The date among them changes once a second.
+            self._common = (common, b"".join(b"%b: %b\r\n" % header for header in common))
+        lines = [STATUS_LINE[answer.status], self._common[1]]
+        lines += [b"%b: %b\r\n" % header for header in self._headers(answer, path)]
+        if not keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        if method != "HEAD":
+            lines.append(answer.body)
+        return b"".join(lines)
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The body; None if the client has gone. Of a body that is too long, only so much that this can be told."""
@@ -72,11 +103,11 @@ class Application:
             if message["type"] == "http.disconnect":
                 return None
             size += len(message.get("body", b""))
-            if size <= self._max_body or not pieces or len(pieces) == 1:
+            if size <= self.max_body or not pieces or len(pieces) == 1:
                 pieces.append(message.get("body", b""))
             # The rest of a long body is read and thrown away: a client that is still writing hears no answer before.
-            if not message.get("more_body") or size > 4 * self._max_body + 1_000_000:
-                return b"".join(pieces) if size <= self._max_body else b" " * (self._max_body + 1)
+            if not message.get("more_body") or size > 4 * self.max_body + 1_000_000:
+                return b"".join(pieces) if size <= self.max_body else b" " * (self.max_body + 1)
 
     async def _through_weather(self, scope: Scope, headers: dict[bytes, bytes], body: bytes, send: Send) -> None:
         method, path = scope["method"], scope["raw_path"]
@@ -107,6 +138,13 @@ class Application:
         await self._send(send, answer, cors=path)
 
     async def _send(self, send: Send, answer: Answer, close: bool = False, cors: bytes = b"") -> None:
+        headers = self._headers(answer, cors)
+        if close:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def _headers(self, answer: Answer, path: bytes) -> Headers:
         text = b"%032x" % self._request_ids.getrandbits(128)
         headers = [
             (b"x-amzn-requestid", b"%b-%b-4%b-a%b-%b" % (text[:8], text[8:12], text[13:16], text[17:20], text[20:])),
@@ -114,17 +152,16 @@ class Application:
             (b"content-length", b"%d" % len(answer.body)),
             *answer.headers,
         ]
-        if close:
-            headers.append((b"connection", b"close"))
-        if cors.startswith(b"/participant/"):  # the browser calls these itself
+        if path.startswith(b"/participant/"):  # browsers call these themselves
             headers += _CORS
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        return headers
 
 
-def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def _by_name(pairs: Headers) -> dict[bytes, bytes]:
     """Headers by name; the values of a repeated one joined by commas, as signatures want them."""
-    joined: dict[bytes, bytes] = {}
-    for name, value in pairs:
-        joined[name] = f"{joined[name].decode('latin-1')},{value.decode('latin-1')}".encode("latin-1") if name in joined else value  # fmt: skip # noqa: E501
-    return joined
+    headers = dict(pairs)
+    if len(headers) != len(pairs):
+        headers = {}
+        for name, value in pairs:
+            headers[name] = b"%b,%b" % (headers[name], value) if name in headers else value
+    return headers

@@ -43,9 +43,12 @@ def main(argv: list[str]) -> int:
             f"chatquota emulator: {options.bind} is not loopback: everyone who reaches this port can call it",
             file=sys.stderr,
         )
-    port = listener.getsockname()[1]
-    host = f"[{options.bind}]" if ":" in options.bind else options.bind
-    endpoint = f"http://{host}:{port}"
+    host = options.advertise or {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}.get(
+        options.bind, options.bind
+    )
+    authority = f"[{host}]" if ":" in host else host
+    authority = f"{authority}:{listener.getsockname()[1]}"
+    endpoint = f"http://{authority}"
 
     def ready() -> None:
         line = {
@@ -59,7 +62,7 @@ def main(argv: list[str]) -> int:
         }
         print(json.dumps(line), flush=True)
 
-    serve(settings, listener, options.time_scale, options.lifeline, ready)
+    serve(settings, listener, authority, options.time_scale, options.lifeline, ready)
     return 0
 
 
@@ -91,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
     parser.add_argument("--bind", default="127.0.0.1", help="address to listen on (default: loopback only)")
+    parser.add_argument(
+        "--advertise", metavar="HOST", help="host by which clients reach it, where that is not the address it binds"
+    )
     parser.add_argument(
         "--time-scale", type=float, default=1.0, metavar="N", help="run its clock N times faster (default: 1)"
     )

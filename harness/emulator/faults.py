@@ -12,7 +12,7 @@ _FAULTS: tuple[Fault, ...] = ("500", "503", "reset", "stall", "garbage")
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """What happens to one call: seconds of delay each way, a fault or none, and whether the call has its effect first."""
+    """What happens to one call: seconds of delay each way, a fault or none, whether it has its effect first."""
 
     delay_in: float
     delay_out: float

@@ -13,7 +13,7 @@ DENIED = Refused("AccessDeniedException", "Access denied")
 
 
 class ParticipantApi:
-    """Handlers: `(now, parameters, chat, base) -> Answer`; `base` is where the caller opens websockets."""
+    """Handlers: `(now, parameters, chat) -> Answer`."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -35,9 +35,7 @@ class ParticipantApi:
             raise DENIED
         return chat
 
-    def create_participant_connection(
-        self, now: float, parameters: dict[str, Any], chat: Chat, base: str | None
-    ) -> Answer:
+    def create_participant_connection(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
         """CreateParticipantConnection."""
         types = parameters.get("Type") or []
         connected = parameters.get("ConnectParticipant")
@@ -47,14 +45,14 @@ class ParticipantApi:
             raise Refused("ValidationException", "WEBRTC_CONNECTION is not available for a chat contact.")
         if connected:
             self.state.chats.connect(now, chat)
-        return success(self.state.connection(now, chat, types, base))
+        return success(self.state.connection(now, chat, types))
 
-    def send_message(self, now: float, parameters: dict[str, Any], chat: Chat, base: str | None) -> Answer:
+    def send_message(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
         """SendMessage."""
         check_message(parameters, chat.content_types)
         return self._said(now, parameters, chat)
 
-    def send_event(self, now: float, parameters: dict[str, Any], chat: Chat, base: str | None) -> Answer:
+    def send_event(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
         """SendEvent: typing, and receipts of messages."""
         kind = parameters["ContentType"]
         if kind not in EVENTS:
@@ -63,7 +61,7 @@ class ParticipantApi:
             raise Refused("ValidationException", "Content must name the messageId.")
         return self._said(now, parameters, chat)
 
-    def get_transcript(self, now: float, parameters: dict[str, Any], chat: Chat, base: str | None) -> Answer:
+    def get_transcript(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
         """GetTranscript."""
         if parameters.get("ContactId") not in (None, chat.contact_id):
             raise DENIED
@@ -76,7 +74,7 @@ class ParticipantApi:
             answer["NextToken"] = token
         return success(answer)
 
-    def disconnect_participant(self, now: float, parameters: dict[str, Any], chat: Chat, base: str | None) -> Answer:
+    def disconnect_participant(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
         """DisconnectParticipant: the only participant is the customer, so the chat ends."""
         self.state.chats.end(now, chat, CUSTOMER_LEFT)
         return success({})

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
+import os
 import resource
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Generator
+from typing import Any
 
 import uvicorn
 
@@ -48,6 +49,23 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def uvicorn_settings() -> dict[str, Any]:
+    """How uvicorn is set: no log line a call, long keep-alive, and a `server` header that says what this is."""
+    return {
+        "ws": "websockets-sansio",
+        "ws_ping_interval": None,
+        "lifespan": "off",
+        "access_log": False,
+        "log_level": "error",
+        "server_header": False,
+        "proxy_headers": False,
+        "headers": [("server", f"chatquota-emulator/{__version__} (not AWS)")],
+        "backlog": 4096,
+        "timeout_keep_alive": 75,
+        "timeout_graceful_shutdown": 1,
+    }
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, except that a signal ends it with exit code 0 and that it says when it listens."""
 
@@ -66,30 +84,22 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(settings: Settings, listener: socket.socket, scale: float, lifeline: bool, ready: Callable[[], None]) -> None:
-    """Serve until SIGINT, SIGTERM or, with `lifeline`, the end of standard input. `ready` is called once it listens."""
+def serve(
+    settings: Settings,
+    listener: socket.socket,
+    authority: str,
+    scale: float,
+    lifeline: bool,
+    ready: Callable[[], None],
+) -> None:
+    """Serve until SIGINT, SIGTERM or, with `lifeline`, the end of standard input. `ready` is called once it listens.
+
+    `authority` is the host:port under which clients reach `listener`; `scale` is how much faster its clock runs.
+    """
     _raise_file_limit()
     state = State(settings, ScaledClock(scale))
-    host, port = listener.getsockname()[:2]
-    reachable = "127.0.0.1" if host in ("0.0.0.0", "127.0.0.1") else f"[{host}]" if ":" in host else host
-    state.websocket_base = f"ws://{reachable}:{port}"
-    server = _Server(
-        uvicorn.Config(
-            Application(Api(state)),
-            http=ConnectionProtocol,
-            ws="websockets-sansio",
-            ws_ping_interval=None,
-            lifespan="off",
-            access_log=False,
-            log_level="error",
-            server_header=False,
-            headers=[("server", f"chatquota-emulator/{__version__} (not AWS)")],
-            backlog=4096,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=1,
-        ),
-        ready,
-    )
+    state.websocket_base = f"ws://{authority}"
+    server = _Server(uvicorn.Config(Application(Api(state)), http=ConnectionProtocol, **uvicorn_settings()), ready)
 
     async def run() -> None:
         ticking = asyncio.create_task(_tick(state))
@@ -119,7 +129,7 @@ def _watch_input(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> Non
         server.should_exit = True
 
     def wait() -> None:
-        while sys.stdin.buffer.read1(4096):
+        while os.read(0, 4096):
             pass
         with contextlib.suppress(RuntimeError):  # the loop may have ended first
             loop.call_soon_threadsafe(stop)

@@ -295,6 +295,8 @@ def _limit(limit: Limit, aspect: str, text: str) -> Limit:
         return Limit(number(text), limit.burst, limit.scope)
     if aspect == "burst":
         return Limit(limit.rate, number(text), limit.scope)
+    if aspect == "scope" and limit.scope == "account":
+        raise SettingsError("Amazon Connect's own operations are documented to share one bucket an account")
     if aspect == "scope":
         return Limit(
             limit.rate, limit.burst, "account" if choice("account", "instance")(text) == "account" else "instance"

@@ -7,7 +7,7 @@ services behind API Gateway answer with; they are not part of Amazon Connect's s
 import calendar
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from time import gmtime, strftime, strptime
@@ -143,8 +143,8 @@ class Signatures:
 
 
 def _canonical_query(query: bytes) -> bytes:
-    pairs: list[Sequence[bytes]] = [piece.partition(b"=")[::2] for piece in query.split(b"&") if piece]
-    return b"&".join(b"%b=%b" % (name, value) for name, value in sorted(pairs))
+    pairs = sorted(piece.partition(b"=") for piece in query.split(b"&") if piece)
+    return b"&".join(b"%b=%b" % (name, value) for name, _, value in pairs)
 
 
 def _text(raw: bytes) -> str:

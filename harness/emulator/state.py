@@ -39,7 +39,7 @@ class State:
         settings = self.settings
         return f"arn:aws:connect:{settings.region}:{settings.account_id}:instance/{instance}"
 
-    def connection(self, now: float, chat: Chat, types: list[str], base: str | None = None) -> dict[str, Any]:
+    def connection(self, now: float, chat: Chat, types: list[str]) -> dict[str, Any]:
         """The connection of a chat's customer, as far as `types` asks for it: websocket address, connection token."""
         answer: dict[str, Any] = {}
         if "WEBSOCKET" in types:
@@ -48,7 +48,7 @@ class State:
             expires = now + documented.WEBSOCKET_URL_LIFETIME
             self._invitations[token] = Invitation(chat, expires)
             answer["Websocket"] = {
-                "Url": f"{base or self.websocket_base}/participant/websocket?token={token}",
+                "Url": f"{self.websocket_base}/participant/websocket?token={token}",
                 "ConnectionExpiry": iso8601(self.clock.unix(expires)),
             }
         if "CONNECTION_CREDENTIALS" in types:
@@ -79,7 +79,7 @@ class State:
     def describe(self, now: float, most: int = 1000) -> dict[str, Any]:
         """Limits and open chats for people and tests; at most `most` chats are listed."""
         self.chats.advance(now)
-        listed = []
+        listed: list[dict[str, Any]] = []
         for chat in self.chats.by_id.values():
             if len(listed) == most:
                 break
