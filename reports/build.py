@@ -22,7 +22,7 @@ from reports.limit_figures import bucket_trace, feasible_region
 from reports.page import render
 from reports.rundir import Run, is_number, read_run
 from reports.samples import count_rows, read_batches
-from reports.style import Picture, standalone_svg
+from reports.style import Picture, report_style, standalone_svg
 from reports.terminal import print_summary
 from reports.timeline import Timeline, timeline
 from reports.vocabulary import SIZE_BANDS, START_OUTCOMES, UNKNOWN
@@ -36,7 +36,8 @@ def build_report(path: Path, *, quiet: bool = False) -> int:
     view = timeline(total, _dropped(run))
     inference = infer(run, total)
     answer = capacity(run, total, inference, view)
-    pictures = draw(answer, total, view, inference)
+    with report_style():
+        pictures = draw(answer, total, view, inference)
     html, markdown = render(answer, pictures, table_of(total.kinds.numbers, total.by_kind))
     try:
         write(run.path, answer, html, markdown, pictures)

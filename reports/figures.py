@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from reports.fold import Aggregates
 from reports.style import DASHED, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture, legend, new_figure, picture
@@ -141,8 +141,8 @@ def _mark_first(axes: Axes, answer: Mapping[str, Any], only: str | None = None) 
 
 def _first_sentence(answer: Mapping[str, Any]) -> str:
     parts = [
-        f"the first {LABELS[name]} refusal came after {answer['first_seen'][name]['after_s']:.2f} s"
-        for name in (TPS, QUOTA)
+        f"the first {what} came after {answer['first_seen'][name]['after_s']:.2f} s"
+        for name, what in ((TPS, "TPS throttle"), (QUOTA, "active-chat refusal"))
         if answer["first_seen"].get(name)
     ]
     text = " and ".join(parts)
@@ -167,5 +167,5 @@ def _time_axis(axes: Axes, view: Timeline) -> None:
 def _plain_log(axes: Axes, vertical: bool = False) -> None:
     axis = axes.yaxis if vertical else axes.xaxis
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=10))
-    axis.set_minor_locator(LogLocator(subs="auto", numticks=1))
+    axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(lambda value, _: f"{value:,.6g}")

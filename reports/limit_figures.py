@@ -1,16 +1,11 @@
 """Figures of what the inference found: the fitted bucket over time, and which rates and bursts are possible."""
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
-from numpy.typing import NDArray
 
 from harness.quotas import TpsEstimate
 from reports.style import (
     DASHED,
-    GRID,
-    INK,
     LIMIT,
-    MUTED,
     OFFERED,
     OUTCOME_COLOURS,
     Picture,
@@ -46,7 +41,7 @@ def bucket_trace(tps: TpsEstimate, first: float) -> Picture:
     sentence = (
         f"A bucket of {interval(tps.burst.to_json())} tokens refilled at {interval(tps.rate.to_json(), '/s')} agrees "
         f"with {len(trace.at) - wrong:,} of {len(trace.at):,} decisions shown; "
-        f"the largest disagreement is {largest:.3g} ms."
+        + (f"the largest disagreement is {largest:.3g} ms." if largest else "none disagrees.")
     )
     return picture("bucket", "The fitted token bucket", sentence, sentence, figure)
 
@@ -56,32 +51,24 @@ def feasible_region(tps: TpsEstimate) -> Picture:
     region = tps.region
     assert region is not None
     figure, (axes,) = new_figure()
-    blank = to_rgba(OFFERED)[:3]
-    colours = LinearSegmentedColormap.from_list("probability", [(*blank, 0.0), (*blank, 1.0)])
-    peak = float(region.probability.max()) or 1.0
-    rates, bursts = _edges(region.rate), _edges(region.burst)
-    mesh = axes.pcolormesh(rates, bursts, region.probability.T / peak, cmap=colours, vmin=0, vmax=1, rasterized=False)
-    mesh.set_edgecolor("none")
+    share = region.probability.T / (float(region.probability.max()) or 1.0)
+    if min(share.shape) >= 2:
+        for least, opacity in ((0.01, 0.2), (0.1, 0.35), (0.5, 0.7)):
+            axes.contourf(region.rate, region.burst, share, levels=[least, 1.01], colors=[OFFERED], alpha=opacity)
+            axes.plot([], [], "s", color=OFFERED, alpha=opacity, label=f"{least:.0%} of the best")
+    else:
+        rates, bursts = np.meshgrid(region.rate, region.burst)
+        axes.scatter(rates.ravel(), bursts.ravel(), s=30 * share.ravel(), color=OFFERED, label="possible")
     if tps.rate.estimate is not None and tps.burst.estimate is not None:
         best = (tps.rate.estimate, tps.burst.estimate)
         axes.plot(*best, "+", color=LIMIT, markersize=12, markeredgewidth=1.6, label="best")
     axes.set_xlabel("rate (calls a second)")
     axes.set_ylabel("burst (tokens)")
-    axes.grid(color=GRID)
-    axes.tick_params(colors=MUTED)
-    axes.title.set_color(INK)
     legend(axes)
-    inside = int(np.count_nonzero(region.probability > peak * 0.01))
+    inside = int(np.count_nonzero(share > 0.01))
     sentence = (
         f"Rate {interval(tps.rate.to_json(), '/s')}, burst {interval(tps.burst.to_json())}: "
         f"{number(inside)} of {number(region.probability.size)} pairs on the grid have at least 1 % of the best pair's "
         "probability."
     )
     return picture("feasible-region", "Rates and bursts that fit the record", sentence, sentence, figure)
-
-
-def _edges(centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    if len(centres) < 2:
-        return np.array([centres[0] - 0.5, centres[0] + 0.5])
-    middle = (centres[1:] + centres[:-1]) / 2
-    return np.concatenate(([2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]))

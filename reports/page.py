@@ -123,9 +123,7 @@ def _keys(answer: Mapping[str, Any]) -> list[dict[str, str]]:
         note = (
             f"longer chats meet the active-chat limit first ({words.number(at['low'])} to {words.number(at['high'])} s)"
         )
-        keys.append(
-            {"name": "The limits meet at a mean length of", "value": words.seconds(at["estimate"]), "note": note}
-        )
+        keys.append({"name": "The limits meet at a mean length of", "value": f"{words.known(at)} s", "note": note})
     left = answer["chats"]["left_open"]
     note = f"of {words.number(answer['chats']['started'])} started" if answer["chats"]["started"] is not None else ""
     if answer["chats"]["unanswered"]:
@@ -136,7 +134,7 @@ def _keys(answer: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _value(entry: Mapping[str, Any], verdict: str) -> str:
     if verdict == "explained" and entry["estimate"] is not None:
-        return words.number(entry["estimate"])
+        return words.known(entry)
     if verdict != "not_explained" and entry["low"] is not None:
         return f"≥ {words.number(entry['low'])}"
     return "unknown"

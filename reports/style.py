@@ -2,6 +2,7 @@
 
 import io
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,34 +96,36 @@ class Picture:
     png: bytes
 
 
+def report_style() -> AbstractContextManager[None]:
+    """The context in which figures are drawn; outside of it matplotlib's settings are as they were."""
+    return rc_context(_SETTINGS)
+
+
 def new_figure(columns: int = 1, height: float = 3.1) -> tuple[Figure, list[Axes]]:
-    """A figure of the report's width with `columns` plots side by side, in the report's style."""
-    with rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        axes = figure.subplots(1, columns, squeeze=False)
+    """A figure of the report's width with `columns` plots side by side; call it, and draw, in `report_style()`."""
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)
     return figure, list(axes[0])
 
 
 def legend(axes: Axes, columns: int = 4) -> None:
     """Name the series above the plot, where they hide nothing."""
-    with rc_context(_SETTINGS):
-        place: Any = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.3}
-        axes.legend(ncols=columns, handlelength=1.4, columnspacing=1.2, **place)
+    place: Any = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.3}
+    axes.legend(ncols=columns, handlelength=1.4, columnspacing=1.2, **place)
 
 
 def picture(name: str, title: str, sentence: str, alternative: str, figure: Figure) -> Picture:
     """Draw the figure as SVG (texts stay texts) and as PNG on white paper."""
-    with rc_context(_SETTINGS):
-        text = io.BytesIO()
-        FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
-            text, metadata={"Date": None, "Creator": "chatquota", "Title": title}
-        )
-        pixels = io.BytesIO()
-        figure.set_facecolor(PAPER)
-        figure.set_dpi(160)
-        FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call]
-            pixels, metadata={"Software": "chatquota", "Description": alternative}
-        )
+    text = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
+        text, metadata={"Date": None, "Creator": "chatquota", "Title": title}
+    )
+    pixels = io.BytesIO()
+    figure.set_facecolor(PAPER)
+    figure.set_dpi(160)
+    FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call]
+        pixels, metadata={"Software": "chatquota", "Description": alternative}
+    )
     return Picture(name, title, sentence, alternative, text.getvalue().decode(), pixels.getvalue())
 
 

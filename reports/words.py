@@ -1,5 +1,6 @@
 """Says what `capacity.json` holds in sentences: the same words for the page, the pull request and the terminal."""
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -26,9 +27,9 @@ def headline(answer: Mapping[str, Any]) -> str:
 def _tps_part(tps: Mapping[str, Any]) -> str | None:
     rate, burst = tps["rate"], tps["burst"]
     if tps["verdict"] == "explained" and rate["estimate"] is not None:
-        text = f"starts {number(rate['estimate'])} chats a second"
+        text = f"starts {known(rate)} chats a second"
         if burst["estimate"] is not None:
-            text += f" with a burst of {number(burst['estimate'])}"
+            text += f" with a burst of {known(burst)}"
         return text
     if tps["verdict"] == "lower_bound" and rate["low"]:
         return f"starts at least {number(rate['low'])} chats a second"
@@ -37,7 +38,7 @@ def _tps_part(tps: Mapping[str, Any]) -> str | None:
 
 def _chats_part(chats: Mapping[str, Any]) -> str | None:
     if chats["verdict"] == "explained" and chats["estimate"] is not None:
-        return f"holds {number(chats['estimate'])} chats at once"
+        return f"holds {known(chats)} chats at once"
     if chats["verdict"] == "lower_bound" and chats["low"]:
         return f"holds at least {number(chats['low'])} chats at once"
     return None
@@ -61,11 +62,11 @@ def crossing(answer: Mapping[str, Any]) -> str | None:
     at = answer["crossover_s"]
     if at is None:
         return None
-    rate, quota = answer["tps"]["rate"]["estimate"], answer["active_chats"]["estimate"]
+    rate, quota = known(answer["tps"]["rate"]), known(answer["active_chats"])
     return (
-        f"With chats of {seconds(at['estimate'])} on average, {number(rate)} starts a second keep {number(quota)} "
-        f"chats open. Longer chats meet the active-chat limit first, at {number(quota)} / length starts a second; shorter "
-        f"chats meet the TPS limit first, at {number(rate)} starts a second."
+        f"With chats of {known(at)} s on average, {rate} starts a second keep {quota} "
+        f"chats open. Longer chats meet the active-chat limit first, at {quota} / length starts a second; shorter "
+        f"chats meet the TPS limit first, at {rate} starts a second."
     )
 
 
@@ -83,8 +84,8 @@ def _tps_certainty(tps: Mapping[str, Any]) -> str:
         }
         limiter = kind.get(tps["limiter"], "one limiter")
         return (
-            f"TPS: {limiter} explains every decision; the rate lies between {span(tps['rate'], '/s')} and the burst "
-            f"between {span(tps['burst'])} ({LEVEL})."
+            f"TPS: {limiter} explains every decision; the rate {lies(tps['rate'], '/s')}; "
+            f"the burst {lies(tps['burst'])} ({LEVEL})."
         )
     if tps["verdict"] == "lower_bound":
         return f"TPS: the limit was not reached, so {bound(tps['rate'], '/s')} is only what is known to be admitted."
@@ -140,6 +141,24 @@ def interval(entry: Mapping[str, Any], unit: str = "") -> str:
 def bound(entry: Mapping[str, Any], unit: str = "") -> str:
     """The lower bound of an estimate."""
     return "an unknown number" if entry["low"] is None else f"at least {number(entry['low'])}{unit}"
+
+
+def lies(entry: Mapping[str, Any], unit: str = "") -> str:
+    """Where a number lies, as the end of a sentence."""
+    if entry["low"] is not None and entry["low"] == entry["high"]:
+        return f"is exactly {number(entry['low'])}{unit}"
+    return f"lies between {span(entry, unit)}"
+
+
+def known(entry: Mapping[str, Any]) -> str:
+    """An estimate with the digits that its interval leaves standing: 4.9993 within 4.998 and 5.001 is 5.00."""
+    value, low, high = entry["estimate"], entry["low"], entry["high"]
+    if low is None or high is None or high <= low:
+        return number(value)
+    decimals = max(0, math.floor(-math.log10((high - low) / 2)))
+    while decimals < 6 and not low <= round(value, decimals) <= high:
+        decimals += 1
+    return f"{value:,.{decimals}f}"
 
 
 def span(entry: Mapping[str, Any], unit: str = "") -> str:
