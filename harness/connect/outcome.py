@@ -1,0 +1,130 @@
+"""What became of a call: exactly one outcome for each attempt on the wire.
+
+Classified from the error code and the HTTP status, never from an SDK's exception classes: the service model does not
+declare the TPS throttle of StartChatContact, so whether a class exists for it depends on the SDK's version
+(https://docs.aws.amazon.com/connect/latest/APIReference/API_StartChatContact.html: "API TPS throttling returns a
+TooManyRequests exception", a quota gives LimitExceededException).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+STARTED = "started"
+OK = "ok"
+TPS_THROTTLED = "tps_throttled"
+ACTIVE_CHAT_LIMIT = "active_chat_limit"
+UNCLASSIFIED_429 = "unclassified_429"
+INVALID_REQUEST = "invalid_request"
+NOT_FOUND = "not_found"
+ACCESS_DENIED = "access_denied"
+SERVICE_ERROR = "service_error"
+TIMEOUT = "timeout"
+CONNECTION_ERROR = "connection_error"
+
+OUTCOMES = (
+    STARTED,
+    TPS_THROTTLED,
+    ACTIVE_CHAT_LIMIT,
+    UNCLASSIFIED_429,
+    INVALID_REQUEST,
+    NOT_FOUND,
+    ACCESS_DENIED,
+    SERVICE_ERROR,
+    TIMEOUT,
+    CONNECTION_ERROR,
+    OK,
+)
+"""Every outcome. `started` is a StartChatContact that was answered with a contact; any other operation's success is `ok`."""
+
+START_CHAT = "StartChatContact"
+STOP_CONTACT = "StopContact"
+
+# Connect's documentation says TooManyRequests; its siblings and the Participant Service send ThrottlingException, with 429
+# or, as AWS's older services do, 400. The rest are AWS's other names for the same refusal (botocore's list of throttling
+# codes, without those that mean a quota or a conflict).
+_TPS_CODES = frozenset(
+    {
+        "TooManyRequestsException",
+        "TooManyRequests",
+        "ThrottlingException",
+        "Throttling",
+        "ThrottledException",
+        "RequestThrottledException",
+        "RequestThrottled",
+        "RequestLimitExceeded",
+    }
+)
+_QUOTA_CODES = frozenset({"LimitExceededException", "LimitExceeded", "ServiceQuotaExceededException"})
+_NOT_FOUND_CODES = frozenset({"ResourceNotFoundException", "ContactNotFoundException", "NotFoundException"})
+_DENIED_CODES = frozenset(
+    {
+        "AccessDeniedException",
+        "AccessDenied",
+        "UnrecognizedClientException",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "InvalidClientTokenId",
+        "IncompleteSignatureException",
+        "MissingAuthenticationTokenException",
+        "MissingAuthenticationToken",
+        "ExpiredTokenException",
+        "ExpiredToken",
+        "RequestExpired",
+        "OptInRequired",
+        "NotAuthorized",
+    }
+)
+
+
+def classify(operation: str, status: int, code: str | None) -> str:
+    """Return the outcome of an answer of `operation` with HTTP `status` and wire error `code` (None when it has none).
+
+    A 429 whose code is of neither kind, or that has none, is `unclassified_429`: it is never guessed into either limit.
+    """
+    if 200 <= status < 300 and code is None:
+        return STARTED if operation == START_CHAT else OK
+    if status < 500 or status == 503:
+        # AWS's gateways also throttle with 503; any other 5xx is the service's fault whatever it calls itself.
+        if code in _TPS_CODES:
+            return TPS_THROTTLED
+        if code in _QUOTA_CODES and status < 500:
+            return ACTIVE_CHAT_LIMIT if operation == START_CHAT else UNCLASSIFIED_429
+    if status == 429:
+        return UNCLASSIFIED_429
+    if status in (401, 403) or (status < 500 and code in _DENIED_CODES):
+        return ACCESS_DENIED
+    if status in (404, 410) or (status < 500 and code in _NOT_FOUND_CODES):
+        return NOT_FOUND
+    if 400 <= status < 500:
+        return INVALID_REQUEST
+    return SERVICE_ERROR
+
+
+def read_error(headers: Mapping[str, str], body: bytes) -> tuple[str | None, str]:
+    """Return the (error code, message) of an error answer, found where botocore's rest-json parser finds them.
+
+    `headers` has lower-case names. The code is in the header `x-amzn-errortype` (up to a colon, after a hash), else in
+    the body's `code`, `Code` or `__type`. None when there is none. A body that is not a JSON object is the message.
+    """
+    fields = _json_object(body)
+    code: Any = headers.get("x-amzn-errortype")
+    if code is None and fields is not None:
+        code = fields.get("code", fields.get("Code", fields.get("__type")))
+    code = code.split(":", 1)[0].rsplit("#", 1)[-1].strip() or None if isinstance(code, str) else None
+    if fields is None:
+        message: Any = body.decode("utf-8", "replace")
+    else:
+        message = fields.get("message", fields.get("Message", ""))
+    return code, message if isinstance(message, str) else str(message)
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    if not body:
+        return {}
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return parsed if isinstance(parsed, dict) else None

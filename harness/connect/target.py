@@ -1,0 +1,160 @@
+"""What is called: endpoint, Region, instance, flow, and the credentials to call it with.
+
+boto3 is the source of credentials, Regions and endpoints, so that profiles, `AWS_*` variables, assumed roles, SSO and CA
+bundles mean what they mean elsewhere.
+"""
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+from harness.connect.client import ConnectClient
+from harness.connect.signing import Credentials
+from harness.connect.wire import Endpoint, Pool
+from harness.usage import UsageError
+
+LAB_REGION = "us-east-1"
+LAB_INSTANCE_ID = "11111111-1111-4111-8111-111111111111"
+LAB_CONTACT_FLOW_ID = "22222222-2222-4222-8222-222222222222"
+# No secrets: what a loopback server is called with when the machine has no AWS credentials at all.
+LAB_CREDENTIALS = Credentials("AKIDLABEXAMPLE", "lab-secret-example")
+
+NO_RETRIES = Config(retries={"total_max_attempts": 1, "mode": "standard"})
+"""For every boto3 client here: a retry in silence would hide throttles (the default makes up to 5 attempts of one call)."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One Amazon Connect instance. `credentials()` gives the present credentials; `live` is anything but loopback."""
+
+    endpoint: str
+    participant_endpoint: str
+    region: str
+    instance_id: str
+    contact_flow_id: str
+    credentials: Callable[[], Credentials] = field(repr=False)
+    live: bool = False
+    ca_bundle: str | None = None
+
+    def client(self, user_agent: str, timeout: float) -> ConnectClient:
+        """A new client with a pool of its own; `timeout` in seconds bounds each connect and each answer."""
+        endpoint = Endpoint.parse(self.endpoint)
+        return ConnectClient(self.pool(endpoint, timeout), self.region, self.credentials, user_agent)
+
+    def pool(self, endpoint: Endpoint, timeout: float) -> Pool:
+        """A pool of connections to `endpoint` that trusts what AWS_CA_BUNDLE or the profile's ca_bundle names."""
+        context = ssl.create_default_context(cafile=self.ca_bundle) if endpoint.tls else None
+        return Pool(endpoint, timeout, context)
+
+    def boto(self, service: str, **options: Any) -> Any:
+        """A boto3 client of `service` for the same credentials and Region, with the SDK's retries off."""
+        present = self.credentials()
+        create: Any = boto3.client  # its type knows service names only as literals
+        return create(
+            service,
+            region_name=self.region,
+            aws_access_key_id=present.access_key,
+            aws_secret_access_key=present.secret_key,
+            aws_session_token=present.token,
+            config=NO_RETRIES,
+            **options,
+        )
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine by its name alone: localhost, 127.0.0.0/8 or ::1. Nothing is resolved."""
+    host = Endpoint.parse(url).host.lower()
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def resolve_target(
+    host: str | None, participant_host: str, region: str, instance_id: str, contact_flow_id: str, profile: str = ""
+) -> Target:
+    """Fill in what the options left open and return the target.
+
+    Without `host` the endpoint is boto3's (AWS_ENDPOINT_URL_CONNECT, the profile, or the Region's own). A loopback target
+    may leave out Region, instance, flow and credentials; a live one needs them. Raises UsageError with the mend.
+    """
+    session = _session(profile)
+    try:
+        loopback = bool(host) and is_loopback(str(host))
+    except ValueError as error:
+        raise UsageError(f"--host: {error}") from error
+    chosen_region = region or session.region_name or (LAB_REGION if loopback else "")
+    if not chosen_region:
+        raise UsageError("no Region: give --region, or set AWS_REGION")
+    endpoint = host.rstrip("/") if host else _endpoint_of(session, "connect", chosen_region)
+    loopback = is_loopback(endpoint)
+    if not loopback and not (instance_id and contact_flow_id):
+        missing = "--instance-id" if not instance_id else "--contact-flow-id"
+        raise UsageError(f"{missing} is missing: {endpoint} needs to know what to call")
+    return Target(
+        endpoint=endpoint,
+        participant_endpoint=participant_host.rstrip("/")
+        or _participant_endpoint(session, endpoint, chosen_region, loopback),
+        region=chosen_region,
+        instance_id=instance_id or LAB_INSTANCE_ID,
+        contact_flow_id=contact_flow_id or LAB_CONTACT_FLOW_ID,
+        credentials=_credentials(session, loopback),
+        live=not loopback,
+        ca_bundle=session._session.get_config_variable("ca_bundle"),
+    )
+
+
+def _session(profile: str) -> boto3.Session:
+    try:
+        return boto3.Session(profile_name=profile or None)
+    except botocore.exceptions.BotoCoreError as error:
+        raise UsageError(f"AWS configuration: {error}; see AWS_PROFILE and ~/.aws/config") from error
+
+
+def _endpoint_of(session: boto3.Session, service: str, region: str) -> str:
+    # A client resolves AWS_ENDPOINT_URL_*, profiles and the endpoint rules alike; the keys are never used.
+    create: Any = session.client
+    client = create(
+        service, region_name=region, aws_access_key_id="unused", aws_secret_access_key="unused", config=NO_RETRIES
+    )
+    return str(client.meta.endpoint_url)
+
+
+def _participant_endpoint(session: boto3.Session, endpoint: str, region: str, loopback: bool) -> str:
+    if loopback and not os.environ.get("AWS_ENDPOINT_URL_CONNECTPARTICIPANT"):
+        return endpoint  # a local server of chats serves its participants as well
+    return _endpoint_of(session, "connectparticipant", region)
+
+
+def _credentials(session: boto3.Session, loopback: bool) -> Callable[[], Credentials]:
+    if loopback:
+        # Never ask a metadata service on the network for the sake of a loopback target.
+        os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+    try:
+        found = session.get_credentials()
+    except botocore.exceptions.BotoCoreError as error:
+        raise UsageError(f"AWS credentials: {error}") from error
+    if found is None:
+        if loopback:
+            return lambda: LAB_CREDENTIALS
+        raise UsageError("no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+
+    last: list[Any] = [None, None]
+
+    def present() -> Credentials:
+        frozen = found.get_frozen_credentials()  # refreshes when they are about to expire
+        if frozen is not last[0]:
+            last[0] = frozen
+            last[1] = Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+        return last[1]  # type: ignore[no-any-return]
+
+    return present

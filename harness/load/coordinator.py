@@ -1,0 +1,190 @@
+"""A run from start to end, in the process that writes its directory: the local one, or the master of workers."""
+
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from harness.connect.client import Reply
+from harness.connect.target import Target
+from harness.connect.wire import Endpoint, WireError
+from harness.load.lab import Lab, lab_target, start_lab
+from harness.load.options import Settings, read_settings, recorded_options
+from harness.load.record import EXIT_DONE, EXIT_GATE, EXIT_GUARD, EXIT_INVALID, EXIT_TARGET, RunRecord
+from harness.recording.rundir import create_run_directory, new_run_id
+from harness.usage import UsageError
+
+logger = logging.getLogger(__name__)
+
+
+class Unreachable(Exception):
+    """The target cannot be called at all. Its text is one line with the mend; the exit code is 3."""
+
+
+class Coordinator:
+    """Begins and ends runs. What differs between one process and many is in `_begin_load` and `_end_load`.
+
+    Locust fires its events from several greenlets (run time, web UI, signal), so ending is asked for more than once: the
+    first asks, the others wait.
+    """
+
+    def __init__(self, environment: Any) -> None:
+        self.environment = environment
+        self.record: RunRecord | None = None
+        self.exit_code: int | None = None
+        self.last_directory: str | None = None
+        self._lab: Lab | None = None
+        self._lab_endpoint: str | None = None
+        self._wanted_end: tuple[str, int | None] | None = None
+        self._ending: Event | None = None
+
+    # --- beginning -----------------------------------------------------------------------------------------------------
+
+    def check(self) -> Settings:
+        """Check the options before anything runs. Raises UsageError or Unreachable."""
+        settings = self._settings()
+        if settings.gates:
+            self._check_gates(settings.gates)
+        if not settings.embedded:
+            reach(settings.resolve(), settings.call_timeout)
+        return settings
+
+    def begin(self) -> None:
+        """Start a run: the lab if there is none to call, the run directory, and the load."""
+        self._wanted_end = None
+        self._ending = None
+        self.exit_code = None
+        settings = self._settings()
+        if settings.embedded:
+            self._lab = start_lab(settings.emulator)
+            self._lab_endpoint = self._lab.announcement["endpoint"]
+            self.environment.host = self._lab_endpoint
+            target = lab_target(self._lab.announcement)
+        else:
+            target = settings.resolve()
+        try:
+            reach(target, settings.call_timeout)
+            user_class = "+".join(cls.__name__ for cls in self.environment.user_classes)
+            run_id = new_run_id(user_class)
+            directory = create_run_directory(settings.run_dir, run_id)
+            options = recorded_options(self.environment.parsed_options)
+            self.record = RunRecord(run_id, directory, user_class, settings, target, options)
+            self.last_directory = str(directory)
+            logger.info("run %s: recording in %s", run_id, directory)
+            self._begin_load(self.record, settings, target)
+        except BaseException:
+            self._stop_lab()
+            raise
+
+    def _settings(self) -> Settings:
+        host = self.environment.host
+        if host and host == self._lab_endpoint:  # the last run's emulator, which is gone
+            host = None
+        return read_settings(self.environment.parsed_options, host)
+
+    @staticmethod
+    def _check_gates(path: str) -> None:
+        done = _chatquota("report", "--check-gates", path)
+        if done.returncode:
+            said = done.stderr.strip().splitlines()
+            raise UsageError(said[-1].split(": ", 1)[-1] if said else f"--gates {path}: not readable")
+
+    def _begin_load(self, record: RunRecord, settings: Settings, target: Target) -> None:
+        raise NotImplementedError
+
+    # --- ending --------------------------------------------------------------------------------------------------------
+
+    def end_run(self, why: str, exit_code: int | None = None) -> None:
+        """Ask Locust to end the run, from any greenlet; `why` and `exit_code` go into the manifest."""
+        if self._wanted_end is None:
+            self._wanted_end = (why, exit_code)
+            gevent.spawn(self._leave)
+
+    def _leave(self) -> None:
+        runner = self.environment.runner
+        if self.environment.web_ui is None:
+            runner.quit()
+        else:
+            runner.stop()
+
+    def on_hopeless(self, reply: Reply) -> None:
+        """Every call is refused for a reason that is no quota: say it in one line and end the run with exit code 3."""
+        said = f": {reply.message}" if reply.message else ""
+        code = reply.error_code or (f"HTTP {reply.status}" if reply.status else reply.outcome)
+        logger.error("the target refuses every call, %s%s; %s", code, said, _MENDS.get(reply.outcome, _MENDS[""]))
+        self.end_run("target", EXIT_TARGET)
+
+    def on_budget_spent(self) -> None:
+        """--max-chats is reached: the guard ends the run with exit code 4."""
+        logger.info("--max-chats is reached; ending the run")
+        self.end_run("budget", EXIT_GUARD)
+
+    def finish(self, why: str) -> None:
+        """End the load, stop the chats, write the manifest. Safe to ask again: later callers wait for the first."""
+        record = self.record
+        if record is None:
+            return
+        if self._ending is not None:
+            self._ending.wait()
+            return
+        self._ending = Event()
+        why, wanted = self._wanted_end or (why, None)
+        try:
+            self._end_load()
+            self.exit_code = record.finish(why, wanted)
+        except KeyboardInterrupt:
+            self.exit_code = record.finish("signal", EXIT_INVALID)
+            logger.warning("interrupted: chats may be open; `chatquota cleanup %s` stops them", record.directory)
+            raise
+        finally:
+            self._stop_lab()
+            self.record = None
+            self._ending.set()
+        self._close(record)
+
+    def _close(self, record: RunRecord) -> None:
+        left = record.chats["left_open"]
+        if left and not record.chats["kept"]:
+            logger.error("%d chats are still open; `chatquota cleanup %s` stops them", left, record.directory)
+        gates = self.environment.parsed_options.gates
+        if gates and self.exit_code == EXIT_DONE:
+            done = _chatquota("report", str(record.directory), "--gates", gates)
+            sys.stderr.write(done.stdout + done.stderr)
+            if done.returncode == EXIT_GATE:
+                self.exit_code = EXIT_GATE
+                record.set_exit_code(EXIT_GATE)
+        logger.info("run recorded; `chatquota report %s` explains it", record.directory)
+
+    def _end_load(self) -> None:
+        raise NotImplementedError
+
+    def _stop_lab(self) -> None:
+        if self._lab is not None:
+            self._lab.stop()
+            self._lab = None
+
+
+_MENDS = {
+    "access_denied": "check the credentials, their policy and --region",
+    "not_found": "check --instance-id, --contact-flow-id and --region",
+    "invalid_request": "check --instance-id, --contact-flow-id and the workload",
+    "connection_error": "check --host",
+    "": "see the run's answers",
+}
+
+
+def reach(target: Target, timeout: float) -> None:
+    """Open one connection to the target. Raises Unreachable, with the mend, when that fails."""
+    pool = target.pool(Endpoint.parse(target.endpoint), timeout)
+    try:
+        pool.acquire().close()
+    except WireError as error:
+        raise Unreachable(f"cannot reach {target.endpoint}: {error}; check --host and the network") from error
+
+
+def _chatquota(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    # A process of its own: pandas and matplotlib have no place in a load generator.
+    return subprocess.run([sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, check=False)

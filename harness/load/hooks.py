@@ -1,0 +1,99 @@
+"""Hooks the harness into Locust: its events on one side, the coordinator of the run on the other."""
+
+import logging
+import sys
+from typing import Any
+
+import gevent
+from locust.runners import MasterRunner, WorkerRunner
+
+from harness.load.coordinator import Coordinator, Unreachable
+from harness.load.distributed import MasterCoordinator, WorkerCoordinator
+from harness.load.local import LocalCoordinator
+from harness.load.options import add_options
+from harness.load.record import EXIT_TARGET, EXIT_USAGE
+from harness.usage import UsageError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_USER = "StartChat"
+
+
+def install(events: Any) -> None:
+    """Add the harness's options and listeners to Locust's `events`."""
+    # Locust passes arguments by name, so the listeners' parameters must be called as they are.
+    events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
+    events.init.add_listener(_on_init)
+
+
+def coordinator_of(environment: Any) -> Any:
+    """The coordinator that `install` attached to a Locust environment."""
+    return environment.chatquota
+
+
+def _on_init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
+    if not environment.parsed_options.user_classes and web_ui is None:
+        # Locust runs every class of a locustfile that was not told which; these three would disturb each other.
+        environment.user_classes[:] = [cls for cls in environment.user_classes if cls.__name__ == DEFAULT_USER]
+    if isinstance(runner, WorkerRunner):
+        environment.user_classes[:] = list(environment.available_user_classes.values())
+        worker = WorkerCoordinator(environment, runner)
+        environment.chatquota = worker
+        _listen(environment, worker)
+        return
+    coordinator: Coordinator = (
+        MasterCoordinator(environment, runner) if isinstance(runner, MasterRunner) else LocalCoordinator(environment)
+    )
+    environment.chatquota = coordinator
+    if web_ui is None:
+        _check_or_exit(coordinator)
+    _listen(environment, coordinator)
+
+
+def _check_or_exit(coordinator: Coordinator) -> None:
+    try:
+        coordinator.check()
+    except UsageError as error:
+        print(f"locust: {error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    except Unreachable as error:
+        print(f"locust: {error}", file=sys.stderr)
+        sys.exit(EXIT_TARGET)
+
+
+def _listen(environment: Any, coordinator: Any) -> None:
+    def on_test_start(**_: Any) -> None:
+        try:
+            coordinator.begin()
+        except UsageError as error:
+            _fail(environment, error, EXIT_USAGE)
+        except Unreachable as error:
+            _fail(environment, error, EXIT_TARGET)
+
+    def on_test_stopping(**_: Any) -> None:
+        headless = environment.parsed_options.headless
+        coordinator.finish("run_time" if headless and environment.parsed_options.run_time else "user")
+
+    def on_quitting(**_: Any) -> None:
+        coordinator.finish("signal")
+        if coordinator.exit_code is not None:
+            environment.process_exit_code = coordinator.exit_code
+
+    def on_usage(cpu_usage: float, **_: Any) -> None:
+        session = getattr(coordinator, "session", None)
+        if session is not None:
+            session.cpu_percents.append(cpu_usage)
+
+    environment.events.test_start.add_listener(on_test_start)
+    environment.events.test_stopping.add_listener(on_test_stopping)
+    environment.events.quitting.add_listener(on_quitting)
+    environment.events.usage_monitor.add_listener(on_usage)
+
+
+def _fail(environment: Any, error: Exception, exit_code: int) -> None:
+    """A run could not begin: say why in one line; a headless Locust ends with `exit_code`."""
+    logger.error("%s", error)
+    environment.chatquota.exit_code = exit_code
+    if environment.web_ui is None:
+        environment.process_exit_code = exit_code
+        gevent.spawn(environment.runner.quit)

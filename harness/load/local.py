@@ -1,0 +1,48 @@
+"""A run in one process: it offers the load and writes the directory."""
+
+from typing import Any
+
+from harness.connect.target import Target
+from harness.load.coordinator import Coordinator
+from harness.load.options import Settings
+from harness.load.progress import drain_progress
+from harness.load.record import RunRecord
+from harness.load.session import Part, Session
+from harness.load.statistics import reporter
+
+
+class LocalCoordinator(Coordinator):
+    """Runs and records in this process."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.session: Session | None = None
+
+    def _begin_load(self, record: RunRecord, settings: Settings, target: Target) -> None:
+        self.session = Session(
+            settings,
+            target,
+            Part(record.run_id, record.directory),
+            settings.max_chats,
+            reporter(self.environment.events.request.fire),
+            self.on_hopeless,
+            self.on_budget_spent,
+        )
+
+    def _end_load(self) -> None:
+        session, record = self.session, self.record
+        assert session is not None
+        assert record is not None
+        self.session = None
+        try:
+            end_session(session)
+        finally:
+            session.close()
+            record.parts[session.part.worker] = session.summary()
+
+
+def end_session(session: Session) -> None:
+    """Stop offering, wait for the calls on the wire, and stop the chats with a progress bar."""
+    session.stop_arrivals()
+    with drain_progress() as progress:
+        session.drain(progress)

@@ -1,0 +1,46 @@
+"""How fast chats are stopped: under StopContact's own quota, with room left for the account's other users.
+
+Documented default: 10/s with a burst of 15 for the account in a Region
+(https://docs.aws.amazon.com/connect/latest/adminguide/amazon-connect-service-limits.html).
+"""
+
+DEFAULT_STOP_RATE = 9.0
+_BACK_OFF = 0.7
+_GROWTH = 1.5
+_GROW_EVERY = 1.0  # seconds
+_SLOWEST = 0.2  # calls per second
+
+
+class Pace:
+    """Spaces calls evenly at `rate` per second; slows down at each throttle.
+
+    With `may_grow` the rate rises by half a second's worth at a time until the first throttle, then stays under it: for
+    targets that nobody else uses. Times are seconds on any one clock.
+    """
+
+    def __init__(self, rate: float, may_grow: bool = False) -> None:
+        self.rate = rate
+        self._ceiling = float("inf") if may_grow else rate
+        self._next = 0.0
+        self._grown_at: float | None = None
+        self._slowed_at = -1.0
+
+    def reserve(self, now: float) -> float:
+        """Take the next place and return the seconds to wait for it."""
+        if self._grown_at is None:
+            self._grown_at = now
+        elif self.rate < self._ceiling and now - self._grown_at >= _GROW_EVERY:
+            self.rate = min(self.rate * _GROWTH, self._ceiling)
+            self._grown_at = now
+        at = max(now, self._next)
+        self._next = at + 1 / self.rate
+        return at - now
+
+    def throttled(self, now: float) -> None:
+        """A call was throttled: slow down, once for all calls that were on their way at the time, and leave a pause."""
+        if now < self._slowed_at:
+            return
+        self.rate = max(self.rate * _BACK_OFF, _SLOWEST)
+        self._ceiling = min(self._ceiling, self.rate)
+        self._slowed_at = now + 1.0
+        self._next = max(self._next, now + 0.5)

@@ -1,0 +1,288 @@
+"""One process's part of a run: sends starts, records each attempt, stops the chats."""
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pyarrow as pa
+from gevent import get_hub
+
+from harness import __version__
+from harness.connect.client import Reply, now
+from harness.connect.outcome import (
+    ACCESS_DENIED,
+    ACTIVE_CHAT_LIMIT,
+    CONNECTION_ERROR,
+    INVALID_REQUEST,
+    NOT_FOUND,
+    START_CHAT,
+    STARTED,
+    STOP_CONTACT,
+    TPS_THROTTLED,
+    UNCLASSIFIED_429,
+)
+from harness.connect.target import Target
+from harness.load.arrivals import offset_of
+from harness.load.budget import Budget
+from harness.load.options import Settings
+from harness.load.pace import DEFAULT_STOP_RATE, Pace
+from harness.load.schedule import Schedule
+from harness.load.stopper import Stopper
+from harness.load.workload import Chat, Drawer
+from harness.recording.collector import Collector
+from harness.recording.journal import Journal
+from harness.recording.ledger import ALREADY_ENDED, KEPT, STOPPED, Ledger
+from harness.recording.rundir import SAMPLES
+from harness.recording.schema import Sample
+
+FLUSH_EVERY = 0.5
+REFUSALS_TO_GIVE_UP = 5
+_PROOF_OF_SERVICE = frozenset({STARTED, TPS_THROTTLED, ACTIVE_CHAT_LIMIT, UNCLASSIFIED_429})
+_HOPELESS = frozenset({ACCESS_DENIED, NOT_FOUND, INVALID_REQUEST, CONNECTION_ERROR})
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a run this process is: its worker name, and its index among the run's workers."""
+
+    run_id: str
+    directory: Path
+    worker: str = "local"
+    index: int = 0
+    workers: int = 1
+
+
+Report = Callable[[str, Reply], None]
+"""Told of each attempt: operation and reply."""
+
+
+class Session:
+    """Everything that one process does during one run.
+
+    `report` feeds Locust's statistics; `on_hopeless(reply)` is called once when every call so far was refused for a
+    reason that is no quota; `on_budget_spent()` once when `--max-chats` is reached. A worker whose disk is not the
+    master's gives `ship`: it gets a copy of every batch of samples and, from `mirror`, of every ledger line.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        target: Target,
+        part: Part,
+        max_chats: int | None,
+        report: Report,
+        on_hopeless: Callable[[Reply], None],
+        on_budget_spent: Callable[[], None],
+        ship: Callable[[pa.RecordBatch], None] | None = None,
+        mirror: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.target = target
+        self.part = part
+        self._report = report
+        self._on_hopeless = on_hopeless
+        self._on_budget_spent = on_budget_spent
+        self.client = target.client(f"chatquota/{__version__}", settings.call_timeout)
+        self.drawer = Drawer(settings.workload, target.instance_id, target.contact_flow_id, part.run_id, part.index)
+        # Seeded apart from the drawer's, so that a change of the workload leaves the arrivals as they were.
+        self._hold_rng = random.Random(f"hold/{settings.workload.seed}/{part.index}")
+        where = {"endpoint": target.endpoint, "region": target.region, "instance_id": target.instance_id}
+        self.ledger = Ledger(part.directory, part.worker, {"run_id": part.run_id, **where}, mirror)
+        self.journal = Journal(part.directory / SAMPLES, part.worker, _on_a_thread)
+        self._ship = ship
+        self.collector = Collector(self._write)
+        self.budget = Budget(max_chats)
+        rate = settings.stop_rate or DEFAULT_STOP_RATE
+        pace = Pace(rate / part.workers, may_grow=not settings.stop_rate and not target.live)
+        self.stopper = Stopper(self.stop_chat, self._ended, pace)
+        self.schedule = Schedule(
+            self._arrival,
+            settings.arrivals,
+            random.Random(f"arrivals/{settings.workload.seed}/{part.index}"),
+            settings.max_in_flight,
+            offset_of(part.index, part.workers),
+        )
+        self.users = 0
+        self.withheld = 0
+        self.sent = 0
+        self.started = 0
+        self.unanswered = 0
+        self.ended: dict[str, int] = {STOPPED: 0, ALREADY_ENDED: 0, KEPT: 0}
+        self._told_of_budget = False
+        self._refusals = 0
+        self._served = False
+        self.cpu_percents: list[float] = []
+        self._finished = False
+        self._flusher = gevent.spawn(self._flush_forever)
+
+    def add_users(self, change: int) -> None:
+        """`change` Locust users more (or fewer, when negative) offer load in this process."""
+        self.users += change
+        self.schedule.set_rate(self.users * self.settings.starts_per_user)
+
+    def start_chat(self, due: float, chat: Chat | None = None) -> Reply | None:
+        """Make one StartChatContact attempt that was due at `due` and record it.
+
+        Returns None, without a call, when the budget has no place left. A started chat is in the ledger when this
+        returns and is stopped after its hold.
+        """
+        if not self.budget.reserve():
+            self.withheld += 1
+            return None
+        chat = chat or self.drawer.draw()
+        self.sent += 1
+        reply: Reply | None = None
+        try:
+            reply = self.client.start_chat(chat.body)
+        finally:
+            if reply is None:  # killed while the call was on the wire
+                self._note_unanswered(chat)
+                self.budget.settle(may_have_started=True)
+        if reply.outcome == STARTED and reply.contact_id:
+            self.ledger.started(reply.contact_id, reply.received)
+            self.started += 1
+            self.stopper.add(reply.contact_id, reply.received + self.settings.hold.draw(self._hold_rng))
+        elif reply.may_have_started:
+            self._note_unanswered(chat)
+        self.budget.settle(reply.may_have_started)
+        self._record(START_CHAT, due, reply, chat)
+        self._watch(reply, chat)
+        return reply
+
+    def stop_chat(self, contact_id: str) -> Reply:
+        """Make one StopContact attempt and record it."""
+        due = now()
+        reply = self.client.stop_contact(self.target.instance_id, contact_id)
+        self._record(STOP_CONTACT, due, reply, None)
+        return reply
+
+    def stop_arrivals(self) -> None:
+        """Offer nothing more and wait until the calls on the wire have ended."""
+        self.schedule.stop()
+        self.schedule.wait_idle(self.settings.call_timeout * 2 + 1)
+
+    def drain(self, progress: Callable[[int, int], None]) -> None:
+        """Stop every open chat (or, with --keep-chats, note each as kept). `progress(done, of)` is told as it goes on."""
+        if self.settings.keep_chats:
+            for contact_id in sorted(self.stopper.open):
+                self._ended(contact_id, KEPT)
+            return
+        total = self.stopper.remaining()
+        self.stopper.expedite()
+        while remaining := self.stopper.remaining():
+            progress(total - remaining, total)
+            gevent.sleep(0.1)
+        progress(total, total)
+
+    @property
+    def left_open(self) -> int:
+        """Chats that this process started and that are still open, the kept ones included."""
+        return len(self.stopper.open)
+
+    def summary(self) -> dict[str, Any]:
+        """What this process did so far, in plain values that add up over workers (see `harness.load.record`)."""
+        return {
+            "worker": self.part.worker,
+            "offered": self.schedule.offered,
+            "sent": self.sent,
+            "dropped": self.schedule.dropped,
+            "dropped_by_second": {str(second): n for second, n in self.schedule.dropped_by_second.items()},
+            "withheld": self.withheld,
+            "offering_seconds": self.schedule.offering_seconds,
+            "outcomes": [[operation, outcome, n] for (operation, outcome), n in self.collector.outcomes.items()],
+            "answers": self.collector.answers(),
+            "lateness": {str(index): n for index, n in self.collector.lateness.counts().items()},
+            "cpu_percents": self.cpu_percents,
+            "samples": self.collector.recorded,
+            "chats": {
+                "started": self.started,
+                **self.ended,
+                "left_open": self.left_open,
+                "unanswered": self.unanswered,
+            },
+        }
+
+    def close(self) -> None:
+        """Write what is left and close the files; safe to call again."""
+        if self._finished:
+            return
+        self._finished = True
+        self._flusher.kill()
+        self.stopper.close()
+        self.collector.flush()
+        self.journal.close()
+        self.ledger.close()
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        self.journal.append(batch)
+        if self._ship is not None:
+            self._ship(batch)
+
+    def _arrival(self, due: float) -> None:
+        self.start_chat(due)
+
+    def _ended(self, contact_id: str, how: str) -> None:
+        self.ended[how] += 1
+        self.ledger.ended(contact_id, now(), how)
+
+    def _note_unanswered(self, chat: Chat) -> None:
+        self.unanswered += 1
+        self.ledger.unanswered(chat.client_token, now())
+
+    def _record(self, operation: str, due: float, reply: Reply, chat: Chat | None) -> None:
+        sample = Sample(
+            operation,
+            due,
+            reply.sent,
+            reply.received,
+            reply.outcome,
+            reply.status,
+            reply.error_code,
+            self.part.worker,
+            reply.contact_id,
+            *(
+                (
+                    chat.content_types,
+                    chat.attribute_bytes,
+                    chat.attribute_count,
+                    chat.message_bytes,
+                    chat.duration_minutes,
+                    reply.request_id,
+                    chat.kind,
+                )
+                if chat is not None
+                else (None, 0, 0, 0, 0, reply.request_id, None)
+            ),
+        )
+        self.collector.add(sample, reply.message)
+        if chat is not None:
+            self.collector.lateness.add(reply.sent - due)
+        self._report(operation, reply)
+
+    def _watch(self, reply: Reply, chat: Chat) -> None:
+        if self.budget.spent and not self._told_of_budget:
+            self._told_of_budget = True
+            self._on_budget_spent()
+        if self._served:
+            return
+        if reply.outcome in _PROOF_OF_SERVICE:
+            self._served = True
+        elif reply.outcome in _HOPELESS and not chat.invalid:
+            self._refusals += 1
+            if self._refusals == REFUSALS_TO_GIVE_UP:
+                self._on_hopeless(reply)
+
+    def _flush_forever(self) -> None:
+        while True:
+            gevent.sleep(FLUSH_EVERY)
+            self.collector.flush(pause=lambda: gevent.sleep(0))
+
+
+def _on_a_thread(work: Callable[[], object]) -> None:
+    """Run `work` on a native thread while this greenlet waits: converting a segment takes a second."""
+    with suppress(gevent.GreenletExit):
+        get_hub().threadpool.apply(work)

@@ -1,0 +1,88 @@
+"""The collector: tallies each attempt, keeps what the service said verbatim, and hands samples to the journal."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from harness.recording.schema import Sample, to_batch
+from harness.recording.validity import LatenessHistogram
+
+MAX_DISTINCT_ANSWERS = 200
+_BATCH_ROWS = 512  # encoded in about half a millisecond, so that a flush does not delay a send
+_OTHER = "(further messages)"
+
+Answers = dict[tuple[str, str, int, str | None, str], list[float]]
+
+
+class Collector:
+    """Takes every sample of one process. The cost of `add` is constant; memory does not grow with the run.
+
+    `write` receives batches of samples when `flush` is called. `outcomes` counts (operation, outcome) pairs;
+    `lateness` covers StartChatContact only, whose arrivals are scheduled.
+    """
+
+    def __init__(self, write: Callable[[pa.RecordBatch], None]) -> None:
+        self._write = write
+        self._rows: list[Sample] = []
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.lateness = LatenessHistogram()
+        self._answers: Answers = {}
+        self.recorded = 0
+
+    def add(self, sample: Sample, message: str = "") -> None:
+        """Tally one attempt. `message` is the error's text, kept verbatim in the manifest."""
+        self._rows.append(sample)
+        self.outcomes[sample.operation, sample.outcome] += 1
+        if message or sample.error_code is not None:
+            self._note_answer(sample, message)
+
+    def flush(self, pause: Callable[[], None] = lambda: None) -> None:
+        """Write what was added since the last flush, in small batches with a `pause` after each."""
+        while self._rows:
+            rows, self._rows = self._rows[:_BATCH_ROWS], self._rows[_BATCH_ROWS:]
+            self._write(to_batch(rows))
+            self.recorded += len(rows)
+            pause()
+
+    def counts(self, operation: str) -> dict[str, int]:
+        """Outcome counts of one operation."""
+        return {outcome: count for (name, outcome), count in self.outcomes.items() if name == operation}
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Each distinct answer that was no success: operation, outcome, status, code, message, count, first_at."""
+        return [
+            {
+                "operation": operation,
+                "outcome": outcome,
+                "status": status,
+                "error_code": code,
+                "message": message,
+                "count": int(count),
+                "first_at": first,
+            }
+            for (operation, outcome, status, code, message), (count, first) in self._answers.items()
+        ]
+
+    def _note_answer(self, sample: Sample, message: str) -> None:
+        key = (sample.operation, sample.outcome, sample.status, sample.error_code, message[:500])
+        seen = self._answers.get(key)
+        if seen is None and len(self._answers) >= MAX_DISTINCT_ANSWERS:  # messages with an id in them never end
+            key = (*key[:4], _OTHER)
+            seen = self._answers.get(key)
+        if seen is None:
+            self._answers[key] = [1, sample.received]
+        else:
+            seen[0] += 1
+
+
+def merge_answers(lists: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Add up the answers of several processes."""
+    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for answer in (answer for answers in lists for answer in answers):
+        key = tuple(answer[name] for name in ("operation", "outcome", "status", "error_code", "message"))
+        known = merged.setdefault(key, {**answer, "count": 0})
+        known["count"] += answer["count"]
+        known["first_at"] = min(known["first_at"], answer["first_at"])
+    return sorted(merged.values(), key=lambda answer: -answer["count"])

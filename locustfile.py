@@ -1,0 +1,10 @@
+"""What `locust` loads: the users of Amazon Connect chat, and the harness that records what they do."""
+
+from locust import events  # before anything that imports boto3: Locust must patch the sockets first
+
+from harness.load.hooks import install
+from harness.load.users import StartChat
+
+__all__ = ["StartChat"]
+
+install(events)
