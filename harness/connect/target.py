@@ -6,6 +6,7 @@ bundles mean what they mean elsewhere.
 
 import ipaddress
 import os
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ def resolve_target(
         loopback = bool(host) and is_loopback(str(host))
     except ValueError as error:
         raise UsageError(f"--host: {error}") from error
-    chosen_region = region or session.region_name or (LAB_REGION if loopback else "")
+    chosen_region = region or _region_in(host) or session.region_name or (LAB_REGION if loopback else "")
     if not chosen_region:
         raise UsageError("no Region: give --region, or set AWS_REGION")
     endpoint = host.rstrip("/") if host else _endpoint_of(session, "connect", chosen_region)
@@ -111,6 +112,12 @@ def resolve_target(
         live=not loopback,
         ca_bundle=session._session.get_config_variable("ca_bundle"),
     )
+
+
+def _region_in(host: str | None) -> str:
+    """The Region that AWS's own endpoints have in their name: connect.<region>.amazonaws.com."""
+    match = re.match(r"https?://(?:[\w-]+\.)?connect(?:-fips)?\.([a-z]{2}(?:-[a-z]+)+-\d)\.", host or "")
+    return match[1] if match else ""
 
 
 def _session(profile: str) -> boto3.Session:

@@ -48,7 +48,9 @@ class Coordinator:
         settings = self._settings()
         if settings.gates:
             self._check_gates(settings.gates)
-        if not settings.embedded:
+        if settings.embedded:
+            self._start_lab(settings)  # it knows whether its spec is right; the run that follows takes it over
+        else:
             reach(settings.resolve(), settings.call_timeout)
         return settings
 
@@ -59,10 +61,10 @@ class Coordinator:
         self.exit_code = None
         settings = self._settings()
         if settings.embedded:
-            self._lab = start_lab(settings.emulator)
-            self._lab_endpoint = self._lab.announcement["endpoint"]
+            lab = self._start_lab(settings)
+            self._lab_endpoint = lab.announcement["endpoint"]
             self.environment.host = self._lab_endpoint
-            target = lab_target(self._lab.announcement)
+            target = lab_target(lab.announcement)
         else:
             target = settings.resolve()
         try:
@@ -160,6 +162,11 @@ class Coordinator:
 
     def _end_load(self) -> None:
         raise NotImplementedError
+
+    def _start_lab(self, settings: Settings) -> Lab:
+        if self._lab is None:
+            self._lab = start_lab(settings.emulator)
+        return self._lab
 
     def _stop_lab(self) -> None:
         if self._lab is not None:

@@ -54,8 +54,8 @@ def start_lab(spec: str) -> Lab:
             process.wait()
             errors.seek(0)
             said = errors.read().strip().splitlines()
-            reason = said[-1].split("error: ")[-1] if said else f"exit code {process.returncode}"
-            raise UsageError(f"--emulator {spec or '(default)'}: {reason}")
+            reason = said[-1].split(": ", 1)[-1] if said else f"it ended with exit code {process.returncode}"
+            raise UsageError(f"--emulator: {reason}")
     return Lab(process, json.loads(line))
 
 

@@ -107,16 +107,15 @@ class Settings:
 
     def resolve(self) -> Target:
         """The target of a run that is not embedded. Raises UsageError where the guard of live targets refuses it."""
-        target = resolve_target(
+        if self.live or not is_loopback(self.host):
+            self._guard()
+        return resolve_target(
             self.host or None, self.participant_host, self.region, self.instance_id, self.contact_flow_id
         )
-        if target.live:
-            self._guard(target)
-        return target
 
-    def _guard(self, target: Target) -> None:
+    def _guard(self) -> None:
         if not self.live:
-            raise UsageError(f"{target.endpoint} is not this machine: chats there are real; give --live if you mean it")
+            raise UsageError(f"{self.host} is not this machine: chats there are real; give --live if you mean it")
         if not self.approval:
             raise UsageError(
                 "--live needs --approval REF: AWS must approve a load test two weeks ahead "

@@ -1,0 +1,47 @@
+"""`chatquota demo` (`make run`): a run against the embedded emulator that meets both limits, and its capacity report."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.recording.rundir import new_run_id
+from harness.usage import Parser, UsageError
+
+# AWS's documented defaults of the TPS throttle; a quota of active chats that fills within half a minute at that rate.
+EMULATOR = "rate=5,burst=8,active_chats=100"
+USERS = 8
+SECONDS = 40
+HOLD = "5m"
+
+
+def main(argv: list[str]) -> int:
+    """Run the demonstration; return Locust's exit code, or the report's."""
+    parser = Parser(prog="chatquota demo", description=__doc__)
+    parser.add_argument("--run-dir", help="directory to record the run in (default: runs/<UTC time>-demo)")
+    parser.add_argument("--seconds", type=int, default=SECONDS, help="how long load is offered (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    locustfile = _locustfile()
+    directory = Path(arguments.run_dir or Path("runs") / new_run_id("demo").rsplit("-", 1)[0])
+    print(f"Offering {USERS} chat starts/s for {arguments.seconds} s to an emulated Amazon Connect ({EMULATOR}) ...")
+    load = subprocess.run(_command(locustfile, directory, arguments), check=False)
+    if not (directory / "run.json").exists():
+        return load.returncode or 1
+    report = subprocess.run([sys.executable, "-m", "harness", "report", str(directory)], check=False)
+    return load.returncode or report.returncode
+
+
+def _command(locustfile: Path, directory: Path, arguments: argparse.Namespace) -> list[str]:
+    return [
+        *(sys.executable, "-m", "locust", "--headless", "--only-summary", "--loglevel", "WARNING"),
+        *("--locustfile", str(locustfile), "StartChat"),
+        *("--users", str(USERS), "--spawn-rate", str(USERS), "--run-time", f"{arguments.seconds}s"),
+        *("--hold", HOLD, "--emulator", EMULATOR, "--run-dir", str(directory)),
+    ]
+
+
+def _locustfile() -> Path:
+    path = Path(__file__).resolve().parent.parent / "locustfile.py"
+    if not path.exists():
+        raise UsageError(f"{path} is missing; run it from a checkout of the repository")
+    return path
