@@ -22,10 +22,11 @@ from harness.connect.wire import Endpoint, Pool
 from harness.usage import UsageError
 
 LAB_REGION = "us-east-1"
-LAB_INSTANCE_ID = "11111111-1111-4111-8111-111111111111"
-LAB_CONTACT_FLOW_ID = "22222222-2222-4222-8222-222222222222"
-# No secrets: what a loopback server is called with when the machine has no AWS credentials at all.
-LAB_CREDENTIALS = Credentials("AKIDLABEXAMPLE", "lab-secret-example")
+# The emulator's documented defaults, so that `--host` alone reaches one that was started by hand. No secrets: a loopback
+# server is called with these when the machine has no AWS credentials at all.
+LAB_INSTANCE_ID = "11111111-aaaa-4aaa-8aaa-111111111111"
+LAB_CONTACT_FLOW_ID = "22222222-bbbb-4bbb-8bbb-222222222222"
+LAB_CREDENTIALS = Credentials("EMULATOR-ACCESS-KEY", "emulator-secret-key-of-no-account")
 
 NO_RETRIES = Config(retries={"total_max_attempts": 1, "mode": "standard"})
 """For every boto3 client here: a retry in silence would hide throttles (the default makes up to 5 attempts of one call)."""
