@@ -40,7 +40,9 @@ def write_run(path: Path, rows: int) -> None:
     while written < rows:
         count = min(_FILE_ROWS, rows - written)
         table = _table(draw, written, count)
-        pq.write_table(table, path / "samples" / f"local-{written:012d}.parquet", compression="zstd", row_group_size=65_536)
+        pq.write_table(
+            table, path / "samples" / f"local-{written:012d}.parquet", compression="zstd", row_group_size=65_536
+        )
         written += count
     manifest = {
         "schema": 1,
@@ -92,9 +94,7 @@ def measure(path: Path) -> tuple[float, float, float]:
         [sys.executable, "-c", _READ, ",".join(COLUMNS), *files], check=True, capture_output=True, text=True
     )
     began = time.perf_counter()
-    process = subprocess.Popen(
-        _report(path)
-    )
+    process = subprocess.Popen(_report(path))
     _, status, usage = os.wait4(process.pid, 0)
     taken = time.perf_counter() - began
     if status:

@@ -93,6 +93,7 @@ def draw(answer: Mapping[str, Any], total: Aggregates, view: Timeline, inference
 def table_of(numbers: Mapping[str, int], counts: NDArray[Any]) -> pd.DataFrame:
     """A row for each category that occurred, a column for each outcome that occurred."""
     names = [*START_OUTCOMES, "ok", UNKNOWN]
+    counts = counts[:, : len(names)]
     rows = {name or "(not set)": counts[number] for name, number in numbers.items() if counts[number].any()}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=names)
     return table.loc[:, (table != 0).any()]

@@ -17,7 +17,10 @@ _MOST_WORDS = 32  # distinct operations, content types and kinds that are told a
 _OTHER = "(other)"
 _CODES = {outcome: code for code, outcome in enumerate((*OUTCOMES, UNKNOWN))}
 _OUTCOMES = len(_CODES)
-_BAND_EDGES = np.array([edge for edge, _ in SIZE_BANDS])
+_NOT_A_START = _OUTCOMES
+_SERIES = _OUTCOMES + 1
+_MOST_PAIRS = 64
+_BAND_OF = np.searchsorted([edge for edge, _ in SIZE_BANDS], np.arange(SIZE_BANDS[-1][0] + 1), side="right") - 1
 
 
 class Words:
@@ -79,9 +82,10 @@ class Aggregates:
 
     `outcomes[operation, outcome]` counts rows. Of StartChatContact: `by_sent` counts each outcome by the second in
     which the call was sent, `offered` all calls by the second in which they were due; `first_sent` and `last_sent`
-    (unix s, NaN for none) bound each outcome's calls. `changes` counts chats that started (0) and ended (1) by the
+    (unix s, infinite for none) bound each outcome's calls. `changes` counts chats that started (0) and ended (1) by the
     second of the answer. Latencies in seconds: `from_sent` and `from_scheduled` by pair (operation, outcome),
-    `lateness` is sent - scheduled, `started_by_type` and `started_by_band` are from sent, of started chats.
+    `lateness` is sent - scheduled, `started_by_type` and `started_by_band` are from sent, of started chats. The last
+    column of `by_*`, `offered` and `changes`, and group 1 of `lateness`, hold the rows that are none of these.
     """
 
     operations: Words = field(default_factory=Words)
@@ -90,21 +94,21 @@ class Aggregates:
     rows: int = 0
     unplaced: int = 0
     outcomes: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_MOST_WORDS, _OUTCOMES), dtype=np.int64))
-    by_sent: BySecond = field(default_factory=lambda: BySecond(_OUTCOMES))
-    offered: BySecond = field(default_factory=lambda: BySecond(1))
-    changes: BySecond = field(default_factory=lambda: BySecond(2))
+    by_sent: BySecond = field(default_factory=lambda: BySecond(_SERIES))
+    offered: BySecond = field(default_factory=lambda: BySecond(2))
+    changes: BySecond = field(default_factory=lambda: BySecond(3))
     late_by_second: dict[int, float] = field(default_factory=dict)
-    first_sent: NDArray[np.float64] = field(default_factory=lambda: np.full(_OUTCOMES, np.nan))
-    last_sent: NDArray[np.float64] = field(default_factory=lambda: np.full(_OUTCOMES, np.nan))
+    first_sent: NDArray[np.float64] = field(default_factory=lambda: np.full(_SERIES, np.inf))
+    last_sent: NDArray[np.float64] = field(default_factory=lambda: np.full(_SERIES, -np.inf))
     first: float = float("nan")
     last: float = float("nan")
-    by_type: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_MOST_WORDS, _OUTCOMES), dtype=np.int64))
-    by_kind: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_MOST_WORDS, _OUTCOMES), dtype=np.int64))
-    by_band: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(SIZE_BANDS), _OUTCOMES), dtype=np.int64))
+    by_type: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_MOST_WORDS, _SERIES), dtype=np.int64))
+    by_kind: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_MOST_WORDS, _SERIES), dtype=np.int64))
+    by_band: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(SIZE_BANDS), _SERIES), dtype=np.int64))
     pairs: dict[tuple[str, str], int] = field(default_factory=dict)
-    from_sent: Histograms = field(default_factory=lambda: Histograms(_MOST_WORDS * 2))
-    from_scheduled: Histograms = field(default_factory=lambda: Histograms(_MOST_WORDS * 2))
-    lateness: Histograms = field(default_factory=lambda: Histograms(1))
+    from_sent: Histograms = field(default_factory=lambda: Histograms(_MOST_PAIRS))
+    from_scheduled: Histograms = field(default_factory=lambda: Histograms(_MOST_PAIRS))
+    lateness: Histograms = field(default_factory=lambda: Histograms(2))
     started_by_type: Histograms = field(default_factory=lambda: Histograms(_MOST_WORDS))
     started_by_band: Histograms = field(default_factory=lambda: Histograms(len(SIZE_BANDS)))
     damage: list[str] = field(default_factory=list)
@@ -121,7 +125,7 @@ class Aggregates:
     def first_of(self, outcome: str) -> float | None:
         """When (unix s) the first StartChatContact of this outcome was sent; None if there is none."""
         value = float(self.first_sent[_CODES[outcome]])
-        return None if np.isnan(value) else value
+        return value if np.isfinite(value) else None
 
     def series(self, outcome: str) -> int:
         """The column of `by_sent` and the like that holds `outcome`."""
@@ -142,109 +146,106 @@ def fold(parts: Iterable[Batch | Damage], progress: Callable[[int], None] = lamb
 
 def _add(total: Aggregates, batch: Batch) -> None:
     total.rows += len(batch)
-    scheduled, sent, received = (batch.times[name] for name in ("scheduled", "sent", "received"))
-    outcome = _outcome_codes(batch.words["outcome"])[batch.codes["outcome"]]
     operation = total.operations.codes(batch.words["operation"])[batch.codes["operation"]]
-    total.outcomes += np.bincount(operation * _OUTCOMES + outcome, minlength=total.outcomes.size).reshape(-1, _OUTCOMES)
+    dense = operation * _OUTCOMES + _outcome_codes(batch.words["outcome"])[batch.codes["outcome"]]
+    by_pair = np.bincount(dense, minlength=total.outcomes.size)
+    total.outcomes += by_pair.reshape(total.outcomes.shape)
 
-    placed = _placed(total, scheduled, sent, received)
+    placed = _placed(total, batch.times)
     if not placed.all():
         total.unplaced += int(len(batch) - placed.sum())
-        scheduled, sent, received = scheduled[placed], sent[placed], received[placed]
-        outcome, operation = outcome[placed], operation[placed]
-        if len(sent) == 0:
+        if not placed.any():
             return
+        batch, dense = batch.rows(placed), dense[placed]
+    scheduled, sent, received = (batch.times[name] for name in ("scheduled", "sent", "received"))
     total.first = float(np.fmin(total.first, min(scheduled.min(), sent.min())))
     total.last = float(np.fmax(total.last, received.max()))
 
+    roles = _roles(total, by_pair)
     bins = bins_of(received - sent)
-    pair = _pair_codes(total, operation * _OUTCOMES + outcome)
-    total.from_sent.add(pair, bins)
-    total.from_scheduled.add(pair, bins_of(received - scheduled))
-    is_start = operation == total.operations.numbers.get(START, -1)
-    _add_ends(total, operation, outcome, received)
-    _add_starts(total, batch, placed, is_start, (scheduled, sent, received), outcome, bins)
+    total.from_sent.add(roles.pair[dense], bins)
+    total.from_scheduled.add(roles.pair[dense], bins_of(received - scheduled))
+    total.changes.add(_seconds(received), roles.change[dense])
+    _add_starts(total, batch, roles.outcome[dense], bins)
 
 
-def _placed(total: Aggregates, *times: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _placed(total: Aggregates, times: dict[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
     """Which rows have three usable times, near the record's other rows."""
-    usable = np.isfinite(times[0]) & np.isfinite(times[1]) & np.isfinite(times[2])
+    columns = [times[name] for name in ("scheduled", "sent", "received")]
+    usable = np.isfinite(columns[0] + columns[1] + columns[2])
     anchor = total.first
     if np.isnan(anchor):
-        plausible = usable & (np.abs(times[1]) < 2**40)
+        plausible = usable & (np.abs(columns[1]) < 2**40)
         if not plausible.any():
             return plausible
-        anchor = float(np.median(times[1][plausible]))
-    for column in times:
+        anchor = float(np.median(columns[1][plausible]))
+    for column in columns:
         with np.errstate(invalid="ignore", over="ignore"):
             usable &= np.abs(column - anchor) < LONGEST_RUN
     return usable
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """What a row counts as, by its dense (operation, outcome) code.
+
+    `pair` is its latency histogram; `outcome` its outcome if it is a StartChatContact and `_NOT_A_START` otherwise;
+    `change` is 0 for a chat that started, 1 for one that ended (a StopContact that worked or found the chat gone, the
+    customer's own disconnect), 2 for neither.
+    """
+
+    pair: NDArray[np.int64]
+    outcome: NDArray[np.int64]
+    change: NDArray[np.int64]
+
+
+def _roles(total: Aggregates, by_pair: NDArray[np.int64]) -> _Roles:
+    names, outcomes = list(total.operations.numbers), list(_CODES)
+    roles = _Roles(*(np.full(len(by_pair), other, dtype=np.int64) for other in (0, _NOT_A_START, 2)))
+    for code in np.flatnonzero(by_pair):
+        operation, outcome = names[code // _OUTCOMES], outcomes[code % _OUTCOMES]
+        pair = (operation, outcome)
+        if pair not in total.pairs and len(total.pairs) >= _MOST_PAIRS - 1:
+            pair = (_OTHER, _OTHER)
+        roles.pair[code] = total.pairs.setdefault(pair, len(total.pairs))
+        if operation == START:
+            roles.outcome[code] = _CODES[outcome]
+            roles.change[code] = 0 if outcome == STARTED else 2
+        elif (operation == STOP and outcome in (OK, "not_found")) or (operation == DISCONNECT and outcome == OK):
+            roles.change[code] = 1
+    return roles
 
 
 def _outcome_codes(words: list[str]) -> NDArray[np.int64]:
     return np.array([_CODES.get(word, _CODES[UNKNOWN]) for word in words], dtype=np.int64)
 
 
-def _pair_codes(total: Aggregates, dense: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A small number for each row's (operation, outcome); beyond 63 pairs the rest share the last one."""
-    names, outcomes = list(total.operations.numbers), list(_CODES)
-    table = np.zeros(_MOST_WORDS * _OUTCOMES, dtype=np.int64)
-    for code in np.flatnonzero(np.bincount(dense, minlength=len(table))):
-        pair = (names[code // _OUTCOMES], outcomes[code % _OUTCOMES])
-        if pair not in total.pairs and len(total.pairs) >= _MOST_WORDS * 2 - 1:
-            pair = (_OTHER, _OTHER)
-        table[code] = total.pairs.setdefault(pair, len(total.pairs))
-    return table[dense]
-
-
-def _add_ends(
-    total: Aggregates, operation: NDArray[np.int64], outcome: NDArray[np.int64], received: NDArray[np.float64]
-) -> None:
-    """Count chats that ended: a StopContact that worked or found the chat gone, or the customer's own disconnect."""
-    stop, leave = (total.operations.numbers.get(name, -1) for name in (STOP, DISCONNECT))
-    ended = (operation == stop) & ((outcome == _CODES[OK]) | (outcome == _CODES["not_found"]))
-    ended |= (operation == leave) & (outcome == _CODES[OK])
-    seconds = np.floor(received[ended]).astype(np.int64)
-    total.changes.add(seconds, np.ones(len(seconds), dtype=np.int64))
-
-
-def _add_starts(
-    total: Aggregates,
-    batch: Batch,
-    placed: NDArray[np.bool_],
-    is_start: NDArray[np.bool_],
-    times: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
-    outcome: NDArray[np.int64],
-    bins: NDArray[np.int64],
-) -> None:
-    if not is_start.any():
-        return
-    scheduled, sent, received = (column[is_start] for column in times)
-    outcome, bins = outcome[is_start], bins[is_start]
-    zeros = np.zeros(len(sent), dtype=np.int64)
-    total.offered.add(np.floor(scheduled).astype(np.int64), zeros)
-    seconds = np.floor(sent).astype(np.int64)
+def _add_starts(total: Aggregates, batch: Batch, outcome: NDArray[np.int64], bins: NDArray[np.int64]) -> None:
+    """Count the StartChatContact rows. The others stay in the arrays with `_NOT_A_START`, a column that nobody reads:
+    counting them costs less than taking them out of every array."""
+    scheduled, sent = batch.times["scheduled"], batch.times["sent"]
+    other = (outcome == _NOT_A_START).astype(np.int64)
+    seconds, late = _seconds(sent), sent - scheduled
+    total.offered.add(_seconds(scheduled), other)
     total.by_sent.add(seconds, outcome)
-    total.lateness.add(zeros, bins_of(sent - scheduled))
-    _note_latest(total, seconds, sent - scheduled)
-    for code in np.flatnonzero(np.bincount(outcome, minlength=_OUTCOMES)):
-        of_outcome = sent[outcome == code]
-        total.first_sent[code] = np.fmin(total.first_sent[code], of_outcome.min())
-        total.last_sent[code] = np.fmax(total.last_sent[code], of_outcome.max())
+    total.lateness.add(other, bins_of(late))
+    _note_latest(total, seconds, np.where(other, -np.inf, late))
+    np.minimum.at(total.first_sent, outcome, sent)
+    np.maximum.at(total.last_sent, outcome, sent)
 
-    def chosen(values: NDArray[np.int64]) -> NDArray[np.int64]:
-        return values[placed][is_start]
-
-    kind_words, type_words = total.kinds.codes(batch.words["kind"]), total.types.codes(batch.words["content_types"])
-    kind, types = chosen(kind_words[batch.codes["kind"]]), chosen(type_words[batch.codes["content_types"]])
-    band = chosen(np.searchsorted(_BAND_EDGES, np.maximum(batch.counts["attribute_bytes"], 0), side="right") - 1)
+    kind = total.kinds.codes(batch.words["kind"])[batch.codes["kind"]]
+    types = total.types.codes(batch.words["content_types"])[batch.codes["content_types"]]
+    band = _BAND_OF[np.clip(batch.counts["attribute_bytes"], 0, len(_BAND_OF) - 1)]
     for table, category in ((total.by_kind, kind), (total.by_type, types), (total.by_band, band)):
-        table += np.bincount(category * _OUTCOMES + outcome, minlength=table.size).reshape(-1, _OUTCOMES)
-    started = outcome == _CODES[STARTED]
-    total.started_by_type.add(types[started], bins[started])
-    total.started_by_band.add(band[started], bins[started])
-    answered = np.floor(received[started]).astype(np.int64)
-    total.changes.add(answered, np.zeros(len(answered), dtype=np.int64))
+        table += np.bincount(category * _SERIES + outcome, minlength=table.size).reshape(table.shape)
+    started = np.flatnonzero(outcome == _CODES[STARTED])
+    bins = bins[started]
+    total.started_by_type.add(types[started], bins)
+    total.started_by_band.add(band[started], bins)
+
+
+def _seconds(times: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.floor(times).astype(np.int64)
 
 
 def _note_latest(total: Aggregates, seconds: NDArray[np.int64], lateness: NDArray[np.float64]) -> None:

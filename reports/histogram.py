@@ -8,6 +8,8 @@ _STEPS = 512  # bins in an octave, so a bin is at most 1/512 wide relative to it
 _STEP_BITS = 9
 _LOWEST, _HIGHEST = 2.0**-_OCTAVES_DOWN, 2.0**_OCTAVES_UP
 
+_DRAWN = 500
+
 BINS = (_OCTAVES_DOWN + _OCTAVES_UP) * _STEPS + 1
 ERROR = 1 / (2 * _STEPS)
 """The most that a quantile can be off, as a share of it: half a bin, 0.1 %."""
@@ -76,10 +78,15 @@ class Histograms:
         return float(self.counts[group] @ _CENTRES / total) if total else None
 
     def cumulative(self, group: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The group's distribution: durations (s) that occur, and the share of durations that do not exceed each."""
+        """The group's distribution at up to 500 points: durations (s), and the share of durations that do not exceed each."""
         row = self.counts[group]
         occupied = np.flatnonzero(row)
-        return _CENTRES[occupied], np.cumsum(row[occupied]) / max(1, row.sum())
+        shares = np.cumsum(row[occupied]) / max(1, row.sum())
+        if len(occupied) > _DRAWN:  # a step of less than a pixel is not seen
+            ranks = np.linspace(0, 1, _DRAWN)
+            keep = np.unique(np.searchsorted(shares, ranks).clip(max=len(occupied) - 1))
+            occupied, shares = occupied[keep], shares[keep]
+        return _CENTRES[occupied], shares
 
 
 def bins_of(seconds: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -67,10 +67,17 @@ def read_run(path: Path) -> Run:
     if not manifest_path.exists() and not samples.is_dir():
         raise UsageError(f"{path} is not a run directory: it has neither run.json nor samples/")
     manifest, problems = _manifest(manifest_path)
-    files = tuple(sorted(file for file in samples.glob("*.parquet") if file.is_file())) if samples.is_dir() else ()
+    files = _sample_files(samples)
     if not files:
-        problems.append("samples/ holds no parquet file: no call was recorded")
+        problems.append("samples/ holds no samples: no call was recorded")
     return Run(path, manifest, files, tuple(problems))
+
+
+def _sample_files(samples: Path) -> tuple[Path, ...]:
+    """The parquet files, and the journals (`.arrows`) that a killed run did not get to turn into one."""
+    whole = {file.stem: file for file in samples.glob("*.arrows") if file.is_file()}
+    whole |= {file.stem: file for file in samples.glob("*.parquet") if file.is_file()}
+    return tuple(sorted(whole.values()))
 
 
 def _manifest(path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -1,5 +1,6 @@
 """Streams the samples of a run: batches of numpy columns from any number of parquet files, whole or torn."""
 
+import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ COLUMNS = ("operation", "outcome", "content_types", "kind", *TIMES, *COUNTS)
 _REQUIRED = frozenset({"operation", "outcome", *TIMES})
 _BATCH_ROWS = 1 << 18
 
+JOURNAL = ".arrows"
+"""What a run's samples are written to until they become parquet; a killed run leaves them behind."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -35,6 +39,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.times["sent"])
+
+    def rows(self, chosen: NDArray[np.bool_]) -> "Batch":
+        """The rows for which `chosen` is true."""
+        return Batch(
+            self.words, *({k: v[chosen] for k, v in part.items()} for part in (self.codes, self.times, self.counts))
+        )
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,9 @@ def read_batches(
 
 
 def _read_file(file: Path, columns: tuple[str, ...], window: tuple[float, float] | None) -> Iterator[Batch | Damage]:
+    if file.suffix == JOURNAL:
+        yield from _read_journal(file, columns)
+        return
     name = f"samples/{file.name}"
     try:
         parquet = pq.ParquetFile(file)
@@ -109,15 +122,52 @@ def _read_file(file: Path, columns: tuple[str, ...], window: tuple[float, float]
             return
         groups = [number for number in range(parquet.num_row_groups) if _overlaps(parquet.metadata, number, window)]
         wanted = [column for column in columns if column in present]
-        rows = 0
-        try:
-            for record in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=wanted):
-                batch = _columns(record, columns)
-                rows += len(batch)
-                yield batch
-        except (OSError, pa.ArrowException, ValueError, TypeError):
-            lost = sum(int(parquet.metadata.row_group(number).num_rows) for number in groups) - rows
-            yield Damage(f"{name} is damaged after row {rows:,}: {lost:,} rows are missing")
+        for some in _chunks(parquet.metadata, groups):
+            try:
+                for record in _records(parquet, some, wanted):
+                    yield _columns(record, columns)
+            except (OSError, pa.ArrowException, ValueError, TypeError):
+                lost = sum(int(parquet.metadata.row_group(number).num_rows) for number in some)
+                yield Damage(f"{name} is damaged: up to {lost:,} of its rows are missing")
+
+
+def _chunks(metadata: Any, groups: list[int]) -> Iterator[list[int]]:
+    """Row groups, taken together so that small ones do not cost a batch each."""
+    some: list[int] = []
+    rows = 0
+    for number in groups:
+        size = int(metadata.row_group(number).num_rows)
+        if some and rows + size > _BATCH_ROWS:
+            yield some
+            some, rows = [], 0
+        some.append(number)
+        rows += size
+    if some:
+        yield some
+
+
+def _records(parquet: pq.ParquetFile, groups: list[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
+    if len(groups) == 1:  # it may be of any size
+        yield from parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns)
+    else:
+        yield from parquet.read_row_groups(groups, columns=columns).unify_dictionaries().combine_chunks().to_batches()
+
+
+def _read_journal(file: Path, columns: tuple[str, ...]) -> Iterator[Batch | Damage]:
+    """The rows of a journal that a killed run left: an Arrow stream whose end may be torn."""
+    whole: list[pa.RecordBatch] = []
+    torn = False
+    try:
+        with pa.memory_map(os.fspath(file)) as source, pa.ipc.open_stream(source) as stream:
+            whole.extend(stream)
+    except (OSError, pa.ArrowException):
+        torn = True
+    if whole and _REQUIRED.issubset(whole[0].schema.names):
+        for record in pa.Table.from_batches(whole).combine_chunks().to_batches():
+            yield _columns(record, columns)
+    if torn:
+        rows = sum(record.num_rows for record in whole)
+        yield Damage(f"samples/{file.name} is a journal that was cut off: its first {rows:,} rows are read")
 
 
 def _overlaps(metadata: Any, group: int, window: tuple[float, float] | None) -> bool:

@@ -120,6 +120,7 @@ def picture(name: str, title: str, sentence: str, alternative: str, figure: Figu
     FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
         text, metadata={"Date": None, "Creator": "chatquota", "Title": title}
     )
+    figure.set_layout_engine("none")  # laid out once, for both
     pixels = io.BytesIO()
     figure.set_facecolor(PAPER)
     figure.set_dpi(160)
