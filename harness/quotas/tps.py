@@ -2,8 +2,51 @@
 
 from __future__ import annotations
 
-from harness.quotas.estimates import TpsEstimate
-from harness.quotas.record import Attempts
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from harness.quotas.bucket import Record
+from harness.quotas.estimates import Interval, Region, TpsEstimate, Trace
+from harness.quotas.fit import Fit, Posterior, fit_bucket, normalised, posterior
+from harness.quotas.goodness import Goodness, contradictions, goodness
+from harness.quotas.record import (
+    CHAT_LIMIT,
+    DENIED,
+    FAULT,
+    INVALID,
+    NOT_FOUND,
+    STARTED,
+    THROTTLED,
+    Attempts,
+    Floats,
+)
+from harness.quotas.timing import Calls
+from harness.quotas.windows import Window, best_window
+
+_MOST_CALLS = 20_000
+_OUTSIDE = 0.0025
+"""Probability left outside on each side of an interval, before it is widened."""
+_WIDEN = 1.3
+"""The decisions of a record are less independent than the likelihood takes them to be: intervals are widened by this."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One way to read the record: which outcomes beside `started` cost a token, and the bucket that fits then."""
+
+    costing: frozenset[int]
+    attempts: Attempts
+    calls: Calls
+    fit: Fit
+    rate: float
+    burst: float
+    whole: bool
+    posterior: Posterior
+    goodness: Goodness
 
 
 def infer_tps(attempts: Attempts, *, seed: int = 0) -> TpsEstimate:
@@ -11,4 +54,209 @@ def infer_tps(attempts: Attempts, *, seed: int = 0) -> TpsEstimate:
 
     Never raises for what a run may contain: where no limiter explains the record the verdict says so.
     """
-    raise NotImplementedError
+    estimate = TpsEstimate(Interval(), Interval(), "unknown", "not_explained")
+    for estimate in infer_tps_by_steps(attempts, seed=seed):  # noqa: B007
+        pass
+    return estimate
+
+
+def infer_tps_by_steps(attempts: Attempts, *, seed: int = 0) -> Iterator[TpsEstimate]:
+    """As `infer_tps`, in steps of some tens of milliseconds for a live probe: the last estimate is the answer."""
+    throttled, admitted = attempts.count(THROTTLED), attempts.count(STARTED) + attempts.count(CHAT_LIMIT)
+    if not throttled:
+        yield _never_met(attempts)
+        return
+    if not admitted:
+        yield _unknown(attempts, "every call was throttled from the first on, so the limit cannot be told")
+        return
+    readings: list[_Reading] = []
+    for costing in _costs(attempts):
+        for reading in _read(attempts, costing, 0.0, seed):
+            yield _unknown(attempts, "not enough is known yet")
+        readings.append(reading)
+        if reading.goodness.fits:
+            break
+    best = min(readings, key=lambda r: (not r.goodness.fits, r.goodness.contradictions))
+    if not best.goodness.fits:
+        for reading in _not_full(attempts, best, seed):
+            yield _unknown(attempts, "not enough is known yet")
+            if reading.goodness.fits:
+                best = reading
+                break
+    window = best_window(best.fit.record)
+    yield _answer(attempts, best, window)
+
+
+def _costs(attempts: Attempts) -> Iterator[frozenset[int]]:
+    """Which outcomes may cost a token: first what the documentation suggests (all of them), then each other way."""
+    groups = [g for g in ((CHAT_LIMIT,), (INVALID, NOT_FOUND, DENIED), (FAULT,)) if any(map(attempts.count, g))]
+    for choice in sorted(product((True, False), repeat=len(groups)), key=lambda c: -sum(c)):
+        yield frozenset(code for group, taken in zip(groups, choice, strict=True) if taken for code in group)
+
+
+def _read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int) -> Iterator[_Reading]:
+    admitted = np.isin(attempts.outcome, [STARTED, *costing])
+    refused = attempts.outcome == THROTTLED
+    calls = Calls.of(attempts, admitted, refused)
+    fit = fit_bucket(calls, deficit)
+    found: Posterior | None = None
+    for found in posterior(fit):  # noqa: B007
+        pass
+    assert found is not None
+    rate, burst, whole = _peak(found)
+    fit = _with_jitter(calls, fit, rate, burst)
+    for found in posterior(fit):  # noqa: B007
+        pass
+    rate, burst, whole = _peak(found)
+    good = goodness(calls, fit, rate, burst, seed)
+    yield _Reading(costing, attempts, calls, fit, rate, burst, whole, found, good)
+
+
+def _with_jitter(calls: Calls, fit: Fit, rate: float, burst: float) -> Fit:
+    most = 1.5 * calls.typical_spread + 5e-4
+    least = min(max(0.2 * calls.typical_spread, 1.5e-4), most)
+    best, best_log = fit, -np.inf
+    for jitter in np.geomspace(least, most, 9):
+        record = Record.of(calls, fit.shares, float(jitter), fit.record.deficit)
+        yes, no = record.log_likelihood(rate, burst)
+        log_l = float(yes.sum() + no.sum())
+        if log_l > best_log + 0.5:
+            best, best_log = replace(fit, rate=rate, burst=burst, jitter=float(jitter), record=record), log_l
+    return best
+
+
+def _peak(found: Posterior) -> tuple[float, float, bool]:
+    whole, log_p = found.at_whole_bursts()
+    row, column = np.unravel_index(int(np.argmax(found.log_p)), found.log_p.shape)
+    if len(whole) and np.isfinite(log_p).any() and log_p.max() > found.log_p.max() - 6:
+        near, number = np.unravel_index(int(np.argmax(log_p)), log_p.shape)
+        return float(found.rate[near]), float(whole[number]), True
+    return float(found.rate[row]), float(found.burst[row, column]), False
+
+
+def _not_full(attempts: Attempts, best: _Reading, seed: int) -> Iterator[_Reading]:
+    """The bucket may have lacked some tokens when the record began: try how many."""
+    costs = []
+    levels = np.linspace(0.0, best.burst + 4, 14)[1:]
+    for deficit in levels:
+        fit = fit_bucket(best.calls, float(deficit), best.rate * np.geomspace(0.5, 2.0, 41))
+        costs.append((contradictions(fit.record, fit.rate, fit.burst)[0], float(deficit)))
+    centre = min(costs)[1]
+    step = levels[1] - levels[0]
+    for deficit in np.linspace(centre - step, centre + step, 9)[1:-1]:
+        if deficit > 0:
+            fit = fit_bucket(best.calls, float(deficit), best.rate * np.geomspace(0.5, 2.0, 41))
+            costs.append((contradictions(fit.record, fit.rate, fit.burst)[0], float(deficit)))
+    count, deficit = min(costs)
+    if count < best.goodness.contradictions:
+        yield from _read(attempts, best.costing, deficit, seed)
+
+
+def _interval(values: Floats, probability: Floats, peak: float) -> Interval:
+    order = np.argsort(values)
+    total = np.cumsum(probability[order])
+    step = float(np.max(np.diff(values[order]))) if len(values) > 1 else 0.0
+    low = float(values[order][min(np.searchsorted(total, _OUTSIDE), len(values) - 1)]) - step / 2
+    high = float(values[order][min(np.searchsorted(total, 1 - _OUTSIDE), len(values) - 1)]) + step / 2
+    middle = float(np.sum(values * probability))
+    estimate = middle if not low <= peak <= high else 0.5 * (middle + peak)
+    return Interval(estimate, estimate - _WIDEN * (estimate - low), estimate + _WIDEN * (high - estimate))
+
+
+def _intervals(reading: _Reading) -> tuple[Interval, Interval]:
+    found = reading.posterior
+    if reading.whole:
+        whole, log_p = found.at_whole_bursts()
+        p = normalised(log_p)
+        rate = _interval(found.rate, p.sum(axis=1), reading.rate)
+        likely = whole[p.sum(axis=0) > _OUTSIDE]
+        return rate, Interval(reading.burst, float(likely.min()), float(likely.max()))
+    p = normalised(found.log_p)
+    rate = _interval(found.rate, p.sum(axis=1), reading.rate)
+    burst = _interval(found.burst.ravel(), p.ravel(), reading.burst)
+    return rate, burst
+
+
+def _answer(attempts: Attempts, reading: _Reading, window: Window | None) -> TpsEstimate:
+    good = reading.goodness
+    evidence: dict[str, Any] = {
+        "decisions": good.decisions,
+        "contradictions": good.contradictions,
+        "contradictions_allowed": good.allowed,
+        "worst_miss_ms": round(good.worst * 1e3, 2),
+        "replay_p_value": round(good.p_value, 3),
+        "replay_z": round(good.z, 2),
+        "jitter_ms": round(reading.fit.jitter * 1e3, 3),
+        "share_on_the_way_up": list(reading.fit.shares),
+        "deficit_at_start": round(reading.fit.record.deficit, 2),
+        "quota_refusal_costs_token": CHAT_LIMIT in reading.costing if attempts.count(CHAT_LIMIT) >= 3 else None,
+    }
+    allowed = good.allowed
+    if window is not None and window.wrong <= allowed and (not good.fits) and window.limit >= 1:
+        rate = Interval(window.limit / window.width, window.limit / window.width_high, window.limit / window.width_low)
+        evidence |= {"window_calls": window.limit, "window_seconds": round(window.width, 4)}
+        evidence["sentence"] = (
+            f"The service admits {window.limit} calls in any {window.width:.3g} s"
+            if window.kind == "sliding_window"
+            else f"The service admits {window.limit} calls in each window of {window.width:.3g} s"
+        ) + "; it is not a token bucket."
+        return TpsEstimate(rate, Interval.exactly(window.limit), window.kind, "explained", evidence)
+    if not good.fits:
+        return _unknown(
+            attempts,
+            f"no single limiter explains the throttles ({good.contradictions} of {good.decisions} decisions contradict the "
+            f"best token bucket)",
+            evidence,
+        )
+    rate, burst = _intervals(reading)
+    evidence["sentence"] = _sentence(rate, burst)
+    region = _region(reading)
+    return TpsEstimate(rate, burst, "token_bucket", "explained", evidence, region, _trace(reading))
+
+
+def _sentence(rate: Interval, burst: Interval) -> str:
+    size = f"{burst.estimate:g}" if burst.exact else f"{burst.low:.3g} to {burst.high:.3g}"
+    return (
+        f"The service starts {rate.estimate:.4g} chats a second ({rate.low:.5g} to {rate.high:.5g}), "
+        f"and {size} at once after a pause."
+    )
+
+
+def _region(reading: _Reading) -> Region:
+    found = reading.posterior
+    bursts = np.linspace(found.burst.min(), found.burst.max(), 61)
+    logs = np.array([np.interp(bursts, b, p, -np.inf, -np.inf) for b, p in zip(found.burst, found.log_p, strict=True)])
+    return Region(found.rate, bursts, normalised(logs))
+
+
+def _trace(reading: _Reading) -> Trace:
+    record = reading.fit.record
+    taken, lacked = record.deficits(reading.rate)
+    early, late = record.residuals(reading.rate, reading.burst)
+    at = np.concatenate((record.admitted, record.refused))
+    level = reading.burst - np.concatenate((taken, lacked))
+    admitted = np.arange(len(at)) < len(record.admitted)
+    order = np.argsort(at, kind="stable")[:: max(1, len(at) // 4000)]
+    residual = np.concatenate((early, late))
+    begin = float(reading.calls.sent.min())
+    return Trace(begin + at[order], admitted[order], level[order], residual[order])
+
+
+def _never_met(attempts: Attempts) -> TpsEstimate:
+    times = attempts.sent[np.isin(attempts.outcome, (STARTED, CHAT_LIMIT))]
+    low = 0.0
+    if len(times) > 1:
+        span = float(times[-1] - times[0])
+        width = min(60.0, max(span / 2, 1.0))
+        counts = np.searchsorted(times, times + width) - np.arange(len(times))
+        inside = times + width <= times[-1] + 1e-9
+        low = float(counts[inside].max(initial=0)) / width if inside.any() else len(times) / max(span, 1.0)
+    sentence = f"No call was throttled; {low:.3g} chat starts a second are known to be admitted."
+    evidence = {"decisions": len(times), "sentence": sentence}
+    return TpsEstimate(Interval(low, low, None), Interval(None, 1.0, None), "unknown", "lower_bound", evidence)
+
+
+def _unknown(attempts: Attempts, why: str, evidence: dict[str, Any] | None = None) -> TpsEstimate:
+    told = dict(evidence or {"decisions": len(attempts)})
+    told["sentence"] = f"The limit on calls a second is not known: {why}."
+    return TpsEstimate(Interval(), Interval(), "unknown", "not_explained", told)

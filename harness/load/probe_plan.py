@@ -1,0 +1,445 @@
+"""The quota probe's decisions: when to call, when to wait, when to stop chats, when to end. Pure: time comes in, no I/O."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from harness.quotas import ActiveChatsEstimate, Attempts, TpsEstimate, infer_active_chats
+from harness.quotas.tps import infer_tps_by_steps
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one StartChatContact now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Do nothing until `until`, or until the next answer."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopChats:
+    """Stop `count` of the open chats; report each with `ended`."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Think:
+    """Nothing is on the wire: run `steps` to their end, letting others work in between."""
+
+    steps: Iterator[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The probe is over; `why` is a short reason."""
+
+    why: str
+
+
+Action = Send | Pause | StopChats | Think | Done
+Goal = Literal["tps", "active-chats", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOptions:
+    """What to look for, and how much it may cost.
+
+    `max_rate`: most calls in any one second; `max_chats`: most chats to start, None for no bound; `max_seconds`: longest
+    time to spend.
+    """
+
+    goal: Goal = "both"
+    max_rate: float = 500.0
+    max_chats: int | None = None
+    max_seconds: float = 1500.0
+    seed: int = 0
+
+
+@dataclass
+class Known:
+    """What the probe knows so far, for the progress line and for its own decisions."""
+
+    doing: str = "starting"
+    rate: tuple[float, float] | None = None
+    burst: tuple[float, float] | None = None
+    started: int = 0
+    throttled: int = 0
+    full_refusals: int = 0
+    tps: TpsEstimate | None = None
+    active_chats: ActiveChatsEstimate | None = None
+
+    def line(self, open_chats: int) -> str:
+        """One line: rate, burst and chats as far as they are known."""
+        rate = "?" if self.rate is None else _span(*self.rate)
+        burst = "?" if self.burst is None else _span(*self.burst)
+        met = " (quota met)" if self.full_refusals else ""
+        return f"rate {rate}, burst {burst}, chats {open_chats}{met}, throttled {self.throttled}: {self.doing}"
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.4g}" if low == high else f"{low:.4g}..{high:.4g}"
+
+
+_COSTLESS_AFTER = 40
+"""Calls answered with the chat quota, in a row and beyond the burst, that show such answers to cost no token."""
+
+
+@dataclass
+class ProbePlan:
+    """Decides call by call. The driver asks `act`, does what it says, and reports `answered` and `ended`."""
+
+    options: ProbeOptions
+    known: Known = field(default_factory=Known)
+
+    def __post_init__(self) -> None:
+        self._rng = random.Random(self.options.seed)
+        self._sent: list[float] = []
+        self._received: list[float] = []
+        self._outcome: list[str] = []
+        self._ends: list[float] = []
+        self._recent: deque[float] = deque()
+        self._in_flight = 0
+        self._stopping = 0
+        self._now = 0.0
+        self._begin: float | None = None
+        self._open = 0
+        self._rate = 0.0
+        self._script = self._run()
+        self._waiting: tuple[float, Callable[[], bool]] | None = None
+        self._trip = 0.1
+        self._since_full_throttles = 0
+        self._full_streak = 0
+        self._level_known_full = False
+
+    # -- what the driver calls ------------------------------------------------------------------------------------
+
+    def act(self, now: float) -> Action:
+        """The next thing to do at `now`. A `Send` has to be followed by `answered` some time later."""
+        self._now = now
+        if self._begin is None:
+            self._begin = now
+        while True:
+            if self._waiting is not None:
+                until, over = self._waiting
+                if now < until and not over():
+                    return Pause(until)
+                self._waiting = None
+            try:
+                action = next(self._script)
+            except StopIteration as over_:
+                return Done(str(over_.value or "done"))
+            if isinstance(action, Send):
+                self._in_flight += 1
+                self._recent.append(now)
+                return action
+            if not isinstance(action, Pause):
+                return action
+
+    def answered(self, sent: float, received: float, outcome: str) -> None:
+        """A call's answer: its outcome as in `harness.quotas.OUTCOMES`."""
+        self._in_flight -= 1
+        self._sent.append(sent)
+        self._received.append(received)
+        self._outcome.append(outcome)
+        self._trip += 0.1 * (received - sent - self._trip)
+        if outcome == "started":
+            self.known.started += 1
+            self._open += 1
+            self._full_streak = 0
+        elif outcome == "tps_throttled":
+            self.known.throttled += 1
+            self._full_streak = 0
+        elif outcome == "active_chat_limit":
+            self.known.full_refusals += 1
+            self._full_streak += 1
+
+    def ended(self, at: float) -> None:
+        """One of the probe's chats was ended at `at`."""
+        self._ends.append(at)
+        self._open -= 1
+        self._stopping -= 1
+
+    @property
+    def open_chats(self) -> int:
+        """Chats that the probe holds open."""
+        return self._open
+
+    def attempts(self) -> Attempts:
+        """All answered calls so far."""
+        return Attempts.of(self._sent, self._received, self._outcome)
+
+    # -- the script -----------------------------------------------------------------------------------------------
+
+    def _run(self) -> Iterator[Action]:
+        goal = self.options.goal
+        if goal == "active-chats":
+            yield from self._drain(32)
+            yield from self._coarse()
+        else:
+            yield from self._find_tps()
+        if goal != "tps":
+            yield from self._fill()
+            yield from self._confirm_chats()
+        self.known.doing = "reckoning"
+        yield from self._quiet()
+        yield from self._reckon()
+        return self._over() or "done"
+
+    def _find_tps(self) -> Iterator[Action]:
+        yield from self._drain(32)
+        if not self.known.throttled:
+            return
+        yield from self._coarse()
+        settled = 0
+        for cycle in range(40):
+            last = cycle > 0
+            yield from self._press(3.0 if cycle % 2 == 0 else 1.25, self._press_time())
+            yield from self._rest()
+            size = self._burst_guess()
+            yield from self._drain(int(min(size + 4, 32)))
+            yield from self._press(1.25 if cycle % 2 == 0 else 3.0, 0.5 * self._press_time(), least=4)
+            if last or self._rate < 60:
+                yield from self._quiet()
+                yield from self._reckon()
+                tps = self.known.tps
+                if tps is None or tps.verdict != "explained" or tps.limiter != "token_bucket":
+                    settled += 1
+                    if settled >= 2:
+                        return
+                elif self._sharp(tps) and cycle >= 1:
+                    return
+            if self._over() or not self._worth(cycle):
+                return
+
+    def _sharp(self, tps: TpsEstimate) -> bool:
+        low, high, rate = tps.rate.low, tps.rate.high, tps.rate.estimate
+        if low is None or high is None or rate is None:
+            return False
+        return tps.burst.exact and (high - low) < 0.006 * rate
+
+    def _worth(self, cycle: int) -> bool:
+        """Another cycle is affordable: free when the instance is full, else a bounded number of chats."""
+        if self.known.full_refusals:
+            return cycle < 30
+        if self.options.goal == "both":
+            return True if self._open < 60 else cycle < 4
+        return self.known.started < self._burst_guess() * 3 + 20 + 4 * self._rate
+
+    def _fill(self) -> Iterator[Action]:
+        """Start chats just above the rate until the quota of active chats has refused some."""
+        self.known.doing = "filling to the chat quota"
+        streak = 0
+        while not self._over():
+            before = self.known.full_refusals
+            pace = max(1.0, min(self._rate * 1.1 if self._rate else 10.0, self.options.max_rate * 0.95))
+            yield from self._pace(1.0 / pace)
+            yield Send()
+            if self.known.full_refusals > before or self.known.full_refusals:
+                yield from self._quiet()
+                streak += 1
+                if self._full_streak >= 2 or (streak > 3 and self.known.full_refusals >= 3):
+                    return
+
+    def _confirm_chats(self) -> Iterator[Action]:
+        """Stop one chat: exactly one start must then be admitted."""
+        if not self.known.full_refusals or not self._open or self._over():
+            return
+        self.known.doing = "confirming the chat quota"
+        yield from self._quiet()
+        yield from self._stop(1)
+        yield from self._sleep(max(0.2, 2 * self._trip))
+        started, tries = self.known.started, 0
+        while self.known.started == started and tries < 12 and not self._over():
+            tries += 1
+            yield from self._pace(1.1 / max(self._rate, 0.2) if self._rate else 0.5)
+            yield Send()
+            yield from self._quiet()
+        refused, tries = self.known.full_refusals, 0
+        while self.known.full_refusals < refused + 2 and tries < 12 and not self._over():
+            tries += 1
+            yield from self._pace(1.1 / max(self._rate, 0.2) if self._rate else 0.5)
+            yield Send()
+            yield from self._quiet()
+
+    # -- moves ----------------------------------------------------------------------------------------------------
+
+    def _drain(self, volley: int) -> Iterator[Action]:
+        """A volley, then a pace that doubles every 50 ms, until the first refusal."""
+        self.known.doing = "draining the bucket"
+        throttled = self.known.throttled
+        top = min(2000.0, self.options.max_rate)
+        pace, stage = min(200.0, top), self._now
+        begin, calls = self._now, 0
+        longest = 4.0 + 6.0 * self._burst_guess() / max(top - self._rate, 0.2 * top)
+        while self.known.throttled == throttled and not self._over():
+            if self._now - begin > longest + 2 * self._trip:
+                return
+            if calls >= min(volley, 0.2 * top):
+                if self._now - stage > 0.05:
+                    pace, stage = min(pace * 2, top), self._now
+                yield from self._pace(1.0 / pace)
+            calls += 1
+            yield Send()
+            if calls == volley:
+                stage = self._now
+
+    def _coarse(self) -> Iterator[Action]:
+        """Keep just enough pressure to see five admissions among refusals: a first idea of the rate."""
+        self.known.doing = "looking for the rate"
+        yield from self._quiet(5.0)
+        begin = self._now
+        first = len(self._outcome)
+        pace = min(30.0, 0.5 * self.options.max_rate)
+        looked = first
+        while self._now - begin < 120.0 and not self._over():
+            yield from self._pace(1.0 / pace, dither=True)
+            yield Send()
+            seen = self._outcome[looked:]
+            if len(seen) >= 8:
+                refused = seen.count("tps_throttled") / len(seen)
+                if refused < 0.35 and pace < 0.95 * self.options.max_rate:
+                    pace, looked = min(pace * 1.6, 0.95 * self.options.max_rate), len(self._outcome)
+                    first, begin = looked, self._now
+                elif len(seen) > 40 and refused > 0.9:
+                    pace, looked = max(pace / 1.6, 2.0), len(self._outcome)
+            outcomes = self._outcome[first:]
+            good = [s for s, o in zip(self._sent[first:], outcomes, strict=True) if o in _ADMITTED]
+            if len(good) >= 6 and "tps_throttled" in outcomes:
+                good.sort()
+                self._rate = (len(good) - 1) / max(good[-1] - good[0], 1e-3)
+                self.known.rate = (0.8 * self._rate, 1.25 * self._rate)
+                return
+
+    def _press(self, pressure: float, seconds: float, least: int = 8) -> Iterator[Action]:
+        """Call at `pressure` times the rate, at dithered moments, so that a caller is there when a token comes."""
+        self.known.doing = f"pressing at {pressure:g} times the rate"
+        begin, first = self._now, len(self._outcome)
+        pace = min(max(pressure * self._rate, 1.0), 0.95 * self.options.max_rate)
+        looked = first
+        while not self._over():
+            lasted = self._now - begin
+            if lasted > seconds and (lasted * self._rate >= least or lasted > 4 * seconds + 20):
+                return
+            yield from self._pace(1.0 / pace, dither=True)
+            yield Send()
+            seen = self._outcome[looked:]
+            if len(seen) >= 30:
+                refused = seen.count("tps_throttled") / len(seen)
+                if refused < 0.04 and pace < 0.95 * self.options.max_rate:
+                    pace = min(pace * 1.3, 0.95 * self.options.max_rate)
+                looked = len(self._outcome)
+
+    def _rest(self) -> Iterator[Action]:
+        """Wait until the bucket must be full again."""
+        self.known.doing = "letting the bucket fill"
+        yield from self._quiet()
+        seconds = 1.25 * self._burst_guess() / max(self._rate, 0.05) + 0.1 + 2 / max(self._rate, 0.05)
+        until = self._now + seconds
+        yield from self._quick()
+        yield from self._sleep(until - self._now)
+
+    def _press_time(self) -> float:
+        """Seconds of pressure for 0.1 % of the rate, by the bound that timing sets."""
+        spread = max(0.003, 0.1 * self._trip)
+        rate = max(self._rate, 0.5)
+        seconds = (12 * spread**2 / (rate * 0.001**2)) ** (1 / 3)
+        return float(min(max(seconds, 9.0 / rate, 0.8), 12.0))
+
+    def _burst_guess(self) -> float:
+        if self.known.burst is not None:
+            return max(1.0, self.known.burst[1])
+        return max(4.0, 1.0 * (self.known.started + self.known.full_refusals))
+
+    def _quick(self) -> Iterator[Action]:
+        """A first burst from the longest run of admissions; cheap."""
+        outcome = np.array([_KIND.get(o, 0) for o in self._outcome])
+        order = np.argsort(self._sent, kind="stable")
+        at, kind = np.asarray(self._sent)[order], outcome[order]
+        at, kind = at[kind != 0], kind[kind != 0]
+        if len(at) and self.known.tps is None:
+            taken = np.cumsum(kind == 1)
+            counter = self._rate * at - taken
+            deficit = np.maximum.accumulate(counter) - counter
+            top = float(np.quantile(deficit[kind == 1], 1.0)) + 1 if (kind == 1).any() else 1.0
+            self.known.burst = (1.0, max(1.0, np.ceil(top)))
+        yield from ()
+
+    def _reckon(self) -> Iterator[Action]:
+        """Infer both limits from all answers so far; nothing may be on the wire."""
+        attempts = self.attempts()
+        found: list[object] = []
+
+        def steps() -> Iterator[object]:
+            for estimate in infer_tps_by_steps(attempts, seed=self.options.seed):
+                found[:] = [estimate]
+                yield estimate
+
+        yield Think(steps())
+        tps = found[0]
+        assert isinstance(tps, TpsEstimate)
+        self.known.tps = tps
+        if tps.limiter == "token_bucket" and tps.rate.estimate:
+            self._rate = tps.rate.estimate
+            self.known.rate = (tps.rate.low or 0.0, tps.rate.high or 0.0)
+            if tps.burst.low is not None and tps.burst.high is not None:
+                self.known.burst = (tps.burst.low, tps.burst.high)
+        self.known.active_chats = infer_active_chats(attempts, self._ends)
+
+    # -- small things ---------------------------------------------------------------------------------------------
+
+    def _over(self) -> str | None:
+        """Why the probe may send no more, or None."""
+        options = self.options
+        if options.max_chats is not None and self.known.started + self._in_flight >= options.max_chats:
+            return "max_chats"
+        if self._begin is not None and self._now - self._begin > options.max_seconds:
+            return "max_seconds"
+        return None
+
+    def _pace(self, interval: float, dither: bool = False) -> Iterator[Action]:
+        """Wait for the next call's moment, and for the ceiling of calls a second."""
+        last = self._recent[-1] if self._recent else self._now - interval
+        due = last + interval * (self._rng.uniform(0.5, 1.5) if dither else 1.0)
+        yield from self._sleep(due - self._now)
+
+    def _sleep(self, seconds: float) -> Iterator[Action]:
+        due = self._now + seconds
+        if seconds > 0:
+            self._waiting = (due, lambda: False)
+            yield Pause(due)
+        while self._recent and self._recent[0] <= self._now - 1.0:
+            self._recent.popleft()
+        if len(self._recent) >= self.options.max_rate:
+            due = self._recent[0] + 1.0
+            self._waiting = (due, lambda: False)
+            yield Pause(due)
+        if self._in_flight > 900:
+            self._waiting = (self._now + 5.0, lambda: self._in_flight < 600)
+            yield Pause(self._now + 5.0)
+
+    def _quiet(self, longest: float = 30.0) -> Iterator[Action]:
+        """Wait until every call is answered."""
+        if self._in_flight:
+            self._waiting = (self._now + longest, lambda: not self._in_flight)
+            yield Pause(self._now + longest)
+
+    def _stop(self, count: int) -> Iterator[Action]:
+        self._stopping += count
+        yield StopChats(count)
+        self._waiting = (self._now + 30.0, lambda: not self._stopping)
+        yield Pause(self._now + 30.0)
+
+
+_ADMITTED = ("started", "active_chat_limit")
+_KIND = {"started": 1, "active_chat_limit": 1, "tps_throttled": 2}

@@ -1,0 +1,140 @@
+"""A token bucket against a record: what it would have admitted, and how well that agrees.
+
+For a rate r, the n-th admission at a_n uses the counter X_n = r a_n - n, which grows while the bucket refills. The deficit
+just before a call is M - X, M being the highest X so far: the bucket was last full there. So the level is burst - (M - X),
+and for one rate the burst is only a threshold on the deficit: a call is admitted if its deficit is at most burst - 1. That
+makes one rate cost one pass over the record, for every burst at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+
+from harness.quotas.record import Floats
+from harness.quotas.timing import Calls
+
+Ints = npt.NDArray[np.intp]
+
+OUTLIER = 1e-4
+"""Share of decisions that no limiter is asked to explain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The decisions in fitted order: admissions at `admitted` (n,), refusals at `refused` (m,), seconds from the first.
+
+    The spreads are one sd of each moment; `weight_*` is 0 for a call that is not judged. `before` (m,) counts the
+    admissions before each refusal. `deficit` is how many tokens the bucket lacked at the first call.
+    """
+
+    admitted: Floats
+    admitted_spread: Floats
+    admitted_weight: Floats
+    refused: Floats
+    refused_spread: Floats
+    refused_weight: Floats
+    before: Ints
+    deficit: float = 0.0
+
+    @classmethod
+    def of(cls, calls: Calls, shares: tuple[float, float], jitter: float, deficit: float = 0.0) -> Record:
+        """Order `calls` by decision time; `shares` of the excess go to the way up, for admitted and refused calls."""
+        yes = calls.admitted
+        spread = calls.spread(jitter)
+        at = np.where(yes, calls.decided(shares[0]), calls.decided(shares[1]))
+        at = at - (at.min() if len(at) else 0.0)
+        weight = np.where(calls.clouded, 0.0, 1.0)
+        a_order, r_order = np.argsort(at[yes], kind="stable"), np.argsort(at[~yes], kind="stable")
+        admitted, refused = at[yes][a_order], at[~yes][r_order]
+        return cls(
+            admitted,
+            spread[yes][a_order],
+            weight[yes][a_order],
+            refused,
+            spread[~yes][r_order],
+            weight[~yes][r_order],
+            np.searchsorted(admitted, refused),
+            deficit,
+        )
+
+    def lines(self, rate: float) -> tuple[Floats, Floats]:
+        """The counter X of each admission, (n,), and the highest X before each admission and at the end, (n+1,)."""
+        counter = rate * self.admitted - np.arange(len(self.admitted))
+        highest = np.empty(len(counter) + 1)
+        highest[0] = self.deficit  # the first call of the record is at 0, where the counter is 0
+        np.maximum.accumulate(counter, out=highest[1:])
+        np.maximum(highest[1:], self.deficit, out=highest[1:])
+        return counter, highest
+
+    def deficits(self, rate: float) -> tuple[Floats, Floats]:
+        """Tokens that the bucket lacked just before each admission, (n,), and at each refusal, (m,)."""
+        counter, highest = self.lines(rate)
+        at_refusal = rate * self.refused - self.before
+        return highest[1:] - counter, np.maximum(highest[self.before], at_refusal) - at_refusal
+
+    def log_likelihood(self, rate: float, burst: float) -> tuple[Floats, Floats]:
+        """Log probability of each admission, (n,), and of each refusal, (m,), given the other admissions."""
+        counter, highest = self.lines(rate)
+        token = (highest + np.arange(len(highest)) - (burst - 1.0)) / rate
+        margin = self.admitted - token[:-1]
+        yes = ndtr(margin / self.admitted_spread)
+        begin, end = _free(token, self.admitted)
+        no = 1.0 - _inside(begin, end, self.refused, self.refused_spread)
+        return (
+            self.admitted_weight * np.log(OUTLIER / 2 + (1 - OUTLIER) * yes),
+            self.refused_weight * np.log(OUTLIER / 2 + (1 - OUTLIER) * np.clip(no, 0.0, 1.0)),
+        )
+
+    def residuals(self, rate: float, burst: float) -> tuple[Floats, Floats]:
+        """Seconds by which each admission came too early, (n,) positive, and each refusal too late, (m,) negative."""
+        _, highest = self.lines(rate)
+        token = (highest + np.arange(len(highest)) - (burst - 1.0)) / rate
+        early = np.maximum(0.0, token[:-1] - self.admitted)
+        begin, end = _free(token, self.admitted)
+        if not len(begin):
+            return early, np.zeros(len(self.refused))
+        index = np.searchsorted(begin, self.refused, side="right") - 1
+        inside = (index >= 0) & (self.refused < end[index])
+        late = np.minimum(self.refused - begin[index], end[index] - self.refused)
+        return early, np.where(inside, -late, 0.0)
+
+    def groups(self, rate: float) -> tuple[Ints, Ints]:
+        """For each admission, (n,), and refusal, (m,), the number of times the bucket had been full by then."""
+        _, highest = self.lines(rate)
+        times = np.concatenate(([0], np.cumsum(np.diff(highest) > 0)))
+        return times[:-1], times[self.before]
+
+
+def _free(token: Floats, admitted: Floats) -> tuple[Floats, Floats]:
+    """The spans during which a call would have been admitted: from a token's coming to its being taken, merged."""
+    begin = token.copy()
+    begin[1:] = np.maximum(begin[1:], admitted)
+    end = np.append(admitted, np.inf)
+    there = begin < end
+    joined = np.zeros(len(begin), bool)
+    joined[1:] = there[1:] & there[:-1] & (begin[1:] <= end[:-1])
+    starts = there & ~joined
+    ends = there & ~np.append(joined[1:], False)
+    return begin[starts], end[ends]
+
+
+def _inside(begin: Floats, end: Floats, at: Floats, spread: Floats) -> Floats:
+    """Probability that a moment, known as `at` with sd `spread`, lies in one of the spans."""
+    total = np.zeros(len(at))
+    if not len(begin) or not len(at):
+        return total
+    place = np.searchsorted(begin, at)
+    reach = 5 * float(np.median(spread))
+    wide = np.searchsorted(begin, at + reach) - np.searchsorted(begin, at - reach)
+    steps = int(min(24, np.max(wide))) + 1
+    for step in range(-steps, steps + 1):
+        index = place + step
+        valid = (index >= 0) & (index < len(begin))
+        index = np.clip(index, 0, len(begin) - 1)
+        mass = ndtr((end[index] - at) / spread) - ndtr((begin[index] - at) / spread)
+        total += np.where(valid, mass, 0.0)
+    return total

@@ -1,0 +1,106 @@
+"""Does the fitted bucket explain the record? Replays of the fit on the same calls say what it would have looked like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.quotas.bucket import Record
+from harness.quotas.fit import Fit
+from harness.quotas.record import Floats
+from harness.quotas.timing import Calls
+
+_WORST = -4.0
+"""Log probability below which a single decision counts no worse, so that one hiccup does not decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goodness:
+    """How a record compares with replays of its fit.
+
+    `contradictions`: decisions that the fit misses by far more than the jitter; `decisions`: how many were judged;
+    `worst`: the largest miss, seconds; `p_value`: share of the replays that fit no better; `z`: the distance in sd.
+    """
+
+    contradictions: int
+    decisions: int
+    worst: float
+    p_value: float
+    z: float
+
+    @property
+    def allowed(self) -> int:
+        """Contradictions that are put down to hiccups of client or service."""
+        return 1 + int(0.004 * self.decisions)
+
+    @property
+    def fits(self) -> bool:
+        """True if one bucket explains the record."""
+        return self.contradictions <= self.allowed and (self.z > -6.0 or self.p_value > 0.05)
+
+
+def contradictions(record: Record, rate: float, burst: float) -> tuple[int, float]:
+    """How many judged decisions the bucket misses by more than six spreads and a millisecond, and the worst miss."""
+    early, late = record.residuals(rate, burst)
+    late = -late
+    bad_yes = (early > 6 * record.admitted_spread + 1e-3) & (record.admitted_weight > 0)
+    bad_no = (late > 6 * record.refused_spread + 1e-3) & (record.refused_weight > 0)
+    worst = max(float(early[bad_yes].max(initial=0.0)), float(late[bad_no].max(initial=0.0)))
+    return int(bad_yes.sum() + bad_no.sum()), worst
+
+
+def goodness(calls: Calls, fit: Fit, rate: float, burst: float, seed: int, replays: int = 40) -> Goodness:
+    """Compare the record with `replays` of the bucket (rate, burst) on the same calls, jitter drawn from the fit."""
+    count, worst = contradictions(fit.record, rate, burst)
+    observed = _clipped(fit.record, rate, burst)
+    rng = np.random.default_rng(seed)
+    admitted = replay(calls, fit, rate, burst, rng, replays)
+    scores = np.empty(replays)
+    for row in range(replays):
+        again = Calls(calls.sent, calls.excess, admitted[row], calls.clouded, calls.typical_spread)
+        share = fit.shares
+        if share[0] != share[1]:  # a replayed decision keeps the moment that its own outcome was given
+            again = _as_decided(calls, admitted[row], share)
+            share = (0.0, 0.0)
+        scores[row] = _clipped(Record.of(again, share, fit.jitter, fit.record.deficit), rate, burst)
+    spread = max(float(scores.std()), 1.0)
+    p_value = (1 + int(np.count_nonzero(scores <= observed))) / (replays + 1)
+    judged = int(np.count_nonzero(~calls.clouded))
+    return Goodness(count, judged, worst, p_value, (observed - float(scores.mean())) / spread)
+
+
+def replay(
+    calls: Calls, fit: Fit, rate: float, burst: float, rng: np.random.Generator, replays: int
+) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """What the bucket would have admitted of the same calls, (replays, n), each with a jitter of its own."""
+    at = _moments(calls, fit.shares)
+    times = at + calls.spread(fit.jitter) * rng.standard_normal((replays, len(at)))
+    order = np.argsort(times, axis=1)
+    times = np.ascontiguousarray(np.take_along_axis(times, order, 1).T)
+    answers = np.empty(times.shape, bool)
+    level = np.full(replays, burst - fit.record.deficit)
+    last = times[0].copy() if len(times) else np.zeros(replays)
+    for row, now in enumerate(times):
+        level = np.minimum(burst, level + rate * (now - last))
+        last = now
+        answers[row] = level >= 1.0
+        level = level - answers[row]
+    result = np.empty((replays, len(at)), bool)
+    np.put_along_axis(result, order, answers.T, 1)
+    return result
+
+
+def _moments(calls: Calls, shares: tuple[float, float]) -> Floats:
+    return np.where(calls.admitted, calls.decided(shares[0]), calls.decided(shares[1]))
+
+
+def _as_decided(
+    calls: Calls, admitted: np.ndarray[tuple[int], np.dtype[np.bool_]], shares: tuple[float, float]
+) -> Calls:
+    return Calls(_moments(calls, shares), calls.excess, admitted, calls.clouded, calls.typical_spread)
+
+
+def _clipped(record: Record, rate: float, burst: float) -> float:
+    yes, no = record.log_likelihood(rate, burst)
+    return float(np.maximum(yes, _WORST).sum() + np.maximum(no, _WORST).sum())
