@@ -1,0 +1,45 @@
+"""The `chatquota` command: which subcommand runs, and what a wrong one is told."""
+
+import pytest
+
+from harness import __version__
+from harness.command import COMMANDS, main
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`chatquota --help` lists each subcommand."""
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in COMMANDS)
+
+
+def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    """`chatquota --version` prints the version of the package."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"chatquota {__version__}"
+
+
+def test_unknown_command_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that is not there is refused with the list of those that are, and exit code 2."""
+    assert main(["repotr"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "repotr" in said[0]
+    assert "report" in said[0]
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each subcommand explains itself."""
+    with pytest.raises(SystemExit) as leaving:
+        main([command, "--help"])
+    assert leaving.value.code == 0
+    assert f"chatquota {command}" in capsys.readouterr().out
+
+
+def test_missing_run_directory_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command's usage error is one line on standard error that names the command and the mend."""
+    assert main(["report", "/nowhere/at/all"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("chatquota report: /nowhere/at/all")
