@@ -12,24 +12,40 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from harness.gates import Gate
 from harness.usage import UsageError
 from reports import figures, variety_figures
 from reports.capacity import capacity
 from reports.evidence import Inference, infer
 from reports.fold import Aggregates, fold
+from reports.gates import annotations, judge, junit, tell_github
+from reports.gates import view as gates_view
 from reports.histogram import Histograms
 from reports.limit_figures import bucket_trace, feasible_region
 from reports.page import render
+from reports.request import request_text
 from reports.rundir import Run, is_number, read_run
 from reports.samples import count_rows, read_batches
 from reports.style import Picture, report_style, standalone_svg
-from reports.terminal import print_summary
+from reports.terminal import print_gates, print_summary
 from reports.timeline import Timeline, timeline
 from reports.vocabulary import SIZE_BANDS, START_OUTCOMES, UNKNOWN
+from reports.wanted import Wanted
 
 
-def build_report(path: Path, *, quiet: bool = False) -> int:
-    """Make the report of the run directory at `path` and return the exit code."""
+def build_report(
+    path: Path,
+    *,
+    gates: tuple[Gate, ...] = (),
+    junit_path: Path | None = None,
+    wanted: Wanted | None = None,
+    quiet: bool = False,
+) -> int:
+    """Make the report of the run directory at `path`; return 1 if one of `gates` was breached, else 0.
+
+    With `wanted`, the text of a quota-increase request is written beside it. Raises UsageError if there is no such run or
+    it cannot be written to.
+    """
     run = read_run(path)
     console = Console(quiet=quiet)
     total = _fold(run, console)
@@ -38,13 +54,26 @@ def build_report(path: Path, *, quiet: bool = False) -> int:
     answer = capacity(run, total, inference, view)
     with report_style():
         pictures = draw(answer, total, view, inference)
-    html, markdown = render(answer, pictures, table_of(total.kinds.numbers, total.by_kind))
+    judgements = judge(gates, answer)
+    shown = gates_view(judgements) if gates else None
+    html, markdown = render(answer, pictures, table_of(total.kinds.numbers, total.by_kind), shown)
+    texts = {"report.md": markdown, "report.html": html}
+    if wanted is not None:
+        texts["quota-request.md"] = request_text(answer, wanted)
+    texts["capacity.json"] = json.dumps(answer, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        write(run.path, answer, html, markdown, pictures)
+        write(run.path, texts, pictures)
+        if gates:
+            replace(junit_path or run.path / "junit.xml", junit(judgements, answer["run"]["id"]))
+        tell_github(annotations(judgements, answer), markdown)
     except OSError as error:
-        raise UsageError(f"the report cannot be written to {run.path}: {error.strerror}") from error
+        raise UsageError(
+            f"{error.filename or run.path} cannot be written ({error.strerror}); give a place that can"
+        ) from error
     print_summary(answer, run.path / "report.html", console)
-    return 0
+    if shown is not None:
+        print_gates(shown, console)
+    return 1 if shown is not None and shown["breached"] else 0
 
 
 def _fold(run: Run, console: Console) -> Aggregates:
@@ -113,8 +142,8 @@ def _bands() -> dict[str, int]:
     return {name: number for number, (_, name) in enumerate(SIZE_BANDS)}
 
 
-def write(path: Path, answer: Mapping[str, Any], html: str, markdown: str, pictures: list[Picture]) -> None:
-    """Write the files of the report into the run directory, each whole or not at all; figures of an older report go."""
+def write(path: Path, texts: Mapping[str, str], pictures: list[Picture]) -> None:
+    """Write the files of the report into the run directory, each whole; figures of an older report go."""
     folder = path / "figures"
     folder.mkdir(exist_ok=True)
     for old in (*folder.glob("*.png"), *folder.glob("*.svg")):
@@ -122,9 +151,8 @@ def write(path: Path, answer: Mapping[str, Any], html: str, markdown: str, pictu
     for one in pictures:
         (folder / f"{one.name}.svg").write_text(standalone_svg(one), "utf-8")
         (folder / f"{one.name}.png").write_bytes(one.png)
-    replace(path / "report.md", markdown)
-    replace(path / "report.html", html)
-    replace(path / "capacity.json", json.dumps(answer, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    for name, text in texts.items():
+        replace(path / name, text)
 
 
 def replace(path: Path, text: str) -> None:

@@ -78,7 +78,7 @@ class Histograms:
         return float(self.counts[group] @ _CENTRES / total) if total else None
 
     def cumulative(self, group: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The group's distribution at up to 500 points: durations (s), and the share of durations that do not exceed each."""
+        """The group's distribution at up to 500 points: durations (s), and the share of them that do not exceed each."""
         row = self.counts[group]
         occupied = np.flatnonzero(row)
         shares = np.cumsum(row[occupied]) / max(1, row.sum())

@@ -42,9 +42,9 @@ class Batch:
 
     def rows(self, chosen: NDArray[np.bool_]) -> "Batch":
         """The rows for which `chosen` is true."""
-        return Batch(
-            self.words, *({k: v[chosen] for k, v in part.items()} for part in (self.codes, self.times, self.counts))
-        )
+        codes = {name: column[chosen] for name, column in self.codes.items()}
+        times = {name: column[chosen] for name, column in self.times.items()}
+        return Batch(self.words, codes, times, {name: column[chosen] for name, column in self.counts.items()})
 
 
 @dataclass(frozen=True)

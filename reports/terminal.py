@@ -6,17 +6,18 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from reports import words
 
 
 def print_summary(answer: Mapping[str, Any], page: Path, console: Console) -> None:
     """Print what was offered and what became of it, the first limit, the chats left open, and where the report is."""
-    console.print(f"\n[bold]{words.headline(answer)}[/bold]", highlight=False)
-    console.print(words.order(answer), highlight=False)
+    console.print(Text(f"\n{words.headline(answer)}", style="bold"))
+    console.print(Text(words.order(answer)))
     title, text = words.validity(answer)
     if not answer["generator"]["valid"]:
-        console.print(f"[bold red]{title}:[/bold red] {text}", highlight=False)
+        console.print(Text.assemble((f"{title}: ", "bold red"), text))
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
@@ -38,6 +39,16 @@ def print_summary(answer: Mapping[str, Any], page: Path, console: Console) -> No
     for problem in answer["problems"]:
         console.print(f"missing: {problem}", highlight=False, markup=False)
     console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_gates(shown: Mapping[str, Any], console: Console) -> None:
+    """Print each gate and whether it passed."""
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in shown["rows"]:
+        style = "green" if row["result"] == "passed" else "bold red"
+        cells = (Text(row["name"]), Text(row["wanted"]), Text(row["found"]))
+        table.add_row("gate", *cells, Text(row["result"], style=style))
+    console.print(table)
 
 
 def _limit(entry: Mapping[str, Any], verdict: str, unit: str = "") -> str:

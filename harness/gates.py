@@ -1,0 +1,196 @@
+"""Gates: thresholds that a run must keep, read from a TOML file. Pure parsing and judging; nothing is run here."""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.usage import UsageError
+
+_OUTCOMES = (
+    "started",
+    "tps_throttled",
+    "active_chat_limit",
+    "unclassified_429",
+    "invalid_request",
+    "not_found",
+    "access_denied",
+    "service_error",
+    "timeout",
+    "connection_error",
+)
+_INTERVAL = ("estimate", "low", "high")
+_LATENCY = ("p50", "p95", "p99", "max")
+
+LOCUST_STATISTICS = (
+    "num_requests",
+    "num_failures",
+    "fail_ratio",
+    "requests_per_s",
+    "avg_response_time",
+    "median_response_time",
+    "p95_response_time",
+    "p99_response_time",
+    "max_response_time",
+)
+"""What `locust.<request name>.<statistic>` may name: times in ms, rates in 1/s, `fail_ratio` from 0 to 1."""
+
+METRICS = (
+    *(f"tps.rate.{part}" for part in _INTERVAL),
+    *(f"tps.burst.{part}" for part in _INTERVAL),
+    *(f"active_chats.{part}" for part in _INTERVAL),
+    *(f"crossover_s.{part}" for part in _INTERVAL),
+    "peak_active.chats",
+    *(f"first_seen.{outcome}.after_s" for outcome in ("tps_throttled", "active_chat_limit")),
+    *(f"outcomes.{outcome}" for outcome in _OUTCOMES),
+    *(f"outcome_share.{outcome}" for outcome in _OUTCOMES),
+    *(f"latency_ms.{outcome}.{part}" for outcome in _OUTCOMES for part in _LATENCY),
+    *(f"latency_ms.{outcome}.from_sent.{part}" for outcome in _OUTCOMES for part in _LATENCY),
+    *(f"generator.{part}" for part in ("valid", "offered", "sent", "dropped", "retries_seen", "samples_lost")),
+    *(f"generator.{part}" for part in ("offered_per_s", "lateness_ms_p50", "lateness_ms_p99", "cpu_percent_max")),
+    *(f"chats.{part}" for part in ("started", "stopped", "already_ended", "left_open", "unanswered")),
+)
+"""Every number of capacity.json that a gate may name; beside them, `locust.<request name>.<statistic>`."""
+
+_LIVE = (
+    *(metric for metric in METRICS if metric.startswith(("outcomes.", "outcome_share."))),
+    *(f"generator.{part}" for part in ("offered", "sent", "dropped")),
+)
+_KEYS = ("metric", "min", "max", "name", "abort", "after")
+_SYNTAX = 'a gate is [[gate]] with metric = "..." and min = ... or max = ... (docs/gates.md)'
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One threshold: `metric` must lie between `minimum` and `maximum`, both included; None is no bound.
+
+    With `abort`, the gate may end a run early, once `after` calls were answered.
+    """
+
+    metric: str
+    minimum: float | None
+    maximum: float | None
+    name: str
+    abort: bool = False
+    after: int = 100
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` lies within the bounds; not-a-number never does."""
+        above = self.minimum is None or value >= self.minimum
+        below = self.maximum is None or value <= self.maximum
+        return above and below and not math.isnan(value)
+
+    @property
+    def wanted(self) -> str:
+        """The bounds, for a reader."""
+        bounds = ((">=", self.minimum), ("<=", self.maximum))
+        return " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+
+
+def read_gates(path: Path) -> tuple[Gate, ...]:
+    """Read and validate a file of gates. Raises UsageError that names the gate, the mistake and the mend."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"no gates file {path}; give the path of a TOML file of gates") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); give a TOML file of gates") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+    return parse_gates(table, str(path))
+
+
+def parse_gates(table: Mapping[str, Any], where: str = "gates") -> tuple[Gate, ...]:
+    """Validate a parsed gates file. Raises UsageError that names the gate, the mistake and the mend."""
+    entries = table.get("gate")
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise UsageError(f"{where} has no gates; {_SYNTAX}")
+    if extra := sorted(set(table) - {"gate"}):
+        raise UsageError(f"{where}: unknown table {extra[0]!r}; {_SYNTAX}")
+    return tuple(_gate(entry, f"{where}: gate {number}") for number, entry in enumerate(entries, 1))
+
+
+def _gate(entry: Mapping[str, Any], where: str) -> Gate:
+    if extra := sorted(set(entry) - set(_KEYS)):
+        raise UsageError(f"{where}: unknown key {extra[0]!r}; it may have {', '.join(_KEYS)}")
+    metric = entry.get("metric")
+    if not isinstance(metric, str):
+        raise UsageError(f"{where} has no metric; {_SYNTAX}")
+    _check_metric(metric, where)
+    minimum, maximum = _bound(entry, "min", where), _bound(entry, "max", where)
+    if minimum is None and maximum is None:
+        raise UsageError(f"{where} ({metric}) has neither min nor max; give one")
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise UsageError(f"{where} ({metric}): min {minimum:g} is over max {maximum:g}; nothing can pass")
+    name, abort, after = entry.get("name", metric), entry.get("abort", False), entry.get("after", 100)
+    if not isinstance(name, str) or not isinstance(abort, bool):
+        raise UsageError(f"{where} ({metric}): name is a text and abort is true or false")
+    if not isinstance(after, int) or isinstance(after, bool) or after < 1:
+        raise UsageError(f"{where} ({metric}): after is a number of calls, 1 or more")
+    if abort and (maximum is None or metric not in _LIVE):
+        raise UsageError(
+            f"{where} ({metric}): only a max on {_groups(_LIVE)} can end a run early; drop abort = true, or change it"
+        )
+    return Gate(metric, minimum, maximum, name, abort, after)
+
+
+def _check_metric(metric: str, where: str) -> None:
+    if metric in METRICS:
+        return
+    if metric.startswith("locust."):
+        request, _, statistic = metric.removeprefix("locust.").rpartition(".")
+        if request and statistic in LOCUST_STATISTICS:
+            return
+        raise UsageError(
+            f"{where}: no Locust statistic {metric!r}; write locust.<request name>.<statistic> with one of "
+            f"{', '.join(LOCUST_STATISTICS)}"
+        )
+    close = difflib.get_close_matches(metric, METRICS, 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise UsageError(f"{where}: no metric {metric!r}; {hint}There are {_groups(METRICS)}, locust.<request>.<statistic>")
+
+
+def _groups(metrics: tuple[str, ...]) -> str:
+    """The metrics in few words: those that differ only in the outcome, or in their last part, together."""
+    families: dict[str, list[str]] = {}
+    for metric in metrics:
+        parts = [
+            "<outcome>" if part in _OUTCOMES and place == 1 else part for place, part in enumerate(metric.split("."))
+        ]
+        last = families.setdefault(".".join(parts[:-1]), [])
+        if parts[-1] not in last:
+            last.append(parts[-1])
+    named = [f"{stem}.{'|'.join(last)}" for stem, last in families.items()]
+    return f"{', '.join(named)} (<outcome>: {'|'.join(_OUTCOMES)})"
+
+
+def _bound(entry: Mapping[str, Any], key: str, where: str) -> float | None:
+    value = entry.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UsageError(f"{where} ({entry['metric']}): {key} must be a number, not {value!r}")
+    return float(value)
+
+
+def early_breach(gates: tuple[Gate, ...], outcomes: Mapping[str, int], generator: Mapping[str, float]) -> str | None:
+    """The sentence on which a running run must end, or None.
+
+    `outcomes` counts StartChatContact by outcome so far; `generator` may hold `offered`, `sent` and `dropped`. Only gates
+    with `abort` are judged, each after its number of answered calls.
+    """
+    answered = sum(outcomes.values())
+    for gate in gates:
+        if not gate.abort or answered < gate.after:
+            continue
+        table, _, key = gate.metric.partition(".")
+        if table == "generator":
+            value = float(generator.get(key, 0))
+        else:
+            value = outcomes.get(key, 0) / (answered if table == "outcome_share" and answered else 1)
+        if not gate.holds(value):
+            return f"gate {gate.name!r}: {gate.metric} is {value:g}, wanted {gate.wanted}, after {answered:,} calls"
+    return None
