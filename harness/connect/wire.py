@@ -2,22 +2,19 @@
 
 Nothing here ever sends a request twice. A connection that the server closed while it was idle is found out *before* the
 send (a look at the socket, no bytes sent); a connection that breaks after the send is an error, since the server may have
-acted. Parsing is llhttp's, through httptools. Sockets are the standard library's, so under Locust they are gevent's.
+acted. Parsing is llhttp's, through httptools; `transport` has the sockets.
 """
 
-import select
 import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass, field
-from time import monotonic
 from urllib.parse import urlsplit
 
 import httptools
-from gevent.monkey import get_original
 
-_POLL = get_original("select", "poll")  # the patched poll costs a trip through the hub
-_READ_SIZE = 65536
+from harness.connect.transport import Channel, Deadlines, TlsChannel, connect
+
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
@@ -73,130 +70,103 @@ class Endpoint:
 class Connection:
     """One kept-alive connection. Not shared: whoever holds it sends one request and reads one answer."""
 
-    def __init__(self, endpoint: Endpoint, timeout: float, context: ssl.SSLContext | None) -> None:
+    def __init__(self, endpoint: Endpoint, deadlines: Deadlines, context: ssl.SSLContext | None) -> None:
         try:
-            sock = socket.create_connection((endpoint.host, endpoint.port), timeout)
+            sock = connect(endpoint.host, endpoint.port, deadlines.seconds)
         except TimeoutError as error:
-            raise WireTimeout(f"no connection within {timeout:g} s", after_send=False) from error
-        except OSError as error:
+            raise WireTimeout(f"no connection within {deadlines.seconds:g} s", after_send=False) from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name with a label that no resolver takes
             raise WireError(f"cannot connect: {_reason(error)}", after_send=False) from error
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if context is not None:
-                sock = context.wrap_socket(sock, server_hostname=endpoint.host)
-        except TimeoutError as error:
-            sock.close()
-            raise WireTimeout(f"no TLS handshake within {timeout:g} s", after_send=False) from error
-        except (OSError, ssl.CertificateError) as error:
-            sock.close()
-            raise WireError(f"TLS: {_reason(error)}", after_send=False) from error
-        self._sock = sock
-        self._timeout = timeout
-        self._poll = _POLL()
-        self._poll.register(sock.fileno(), select.POLLIN)
+        self._channel = Channel(sock) if context is None else _tls(sock, context, endpoint.host, deadlines)
+        self._deadlines = deadlines
+        self._expire = self._channel.expire
         self._parser = httptools.HttpResponseParser(self)
-        self._answer = Answer()
-        self._chunks: list[bytes] = []
-        self._received = 0
-        self._complete = False
-        self._framed = False
-        self._surplus = False
+        self._reset()
         self.reusable = True
 
     def exchange(self, request: bytes) -> Answer:
         """Send `request` and return its answer. Raises WireTimeout or WireError; the connection is then of no use."""
-        self.reusable = False
-        self._answer = Answer()
-        self._complete = False
-        self._framed = False
-        self._received = 0
-        self._chunks = []
-        give_up = monotonic() + self._timeout
+        self._reset()
+        self._deadlines.begin(self._expire)
+        received = 0
+        broken: OSError | None = None
         try:
-            self._sock.sendall(request)
-            while not self._complete:
-                if self._received and monotonic() > give_up:  # bytes that trickle in do not extend the time allowed
-                    raise TimeoutError
-                data = self._sock.recv(_READ_SIZE)
+            try:
+                self._channel.send(request)
+            except TimeoutError:
+                raise
+            except OSError as error:
+                broken = error  # a server may refuse, and close, before it has read everything: its answer counts
+            while self._answer is None:
+                data = self._channel.receive()
                 if not data:
-                    self._end_of_stream()
-                    return self._answer
-                self._received += len(data)
-                if self._received > MAX_ANSWER_BYTES:
+                    return self._end_of_stream(received)
+                received += len(data)
+                if received > MAX_ANSWER_BYTES:
                     raise WireError(f"the answer is over {MAX_ANSWER_BYTES} bytes", after_send=True)
                 self._parser.feed_data(data)
         except TimeoutError as error:
-            raise WireTimeout(f"no answer within {self._timeout:g} s", after_send=True) from error
+            raise WireTimeout(f"no answer within {self._deadlines.seconds:g} s", after_send=True) from error
         except OSError as error:
-            raise WireError(f"connection broke: {_reason(error)}", after_send=True) from error
-        except httptools.HttpParserError as error:
-            raise WireError(f"the answer is no HTTP: {error}", after_send=True) from error
-        self.reusable = self._parser.should_keep_alive() and not self._surplus
+            raise WireError(f"connection broke: {_reason(broken or error)}", after_send=True) from error
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self.reusable = False
+            if self._answer is None:  # otherwise what is no HTTP came after the answer
+                raise WireError(f"the answer is no HTTP: {error}", after_send=True) from error
+        finally:
+            self._deadlines.end(self._expire)
         return self._answer
 
     def is_idle(self) -> bool:
         """Whether the connection is open and silent, so that a request may be sent on it."""
-        try:
-            if not self._poll.poll(0):
-                return True
-            if not isinstance(self._sock, ssl.SSLSocket):
-                return False  # readable while idle: closed, or bytes that nobody asked for
-            # TLS 1.3 session tickets make an idle socket readable; consuming them yields no data.
-            self._sock.settimeout(0)
-            try:
-                self._sock.recv(1)
-            finally:
-                self._sock.settimeout(self._timeout)
-            return False
-        except (ssl.SSLWantReadError, BlockingIOError):
-            return True
-        except (OSError, ValueError):
-            return False
+        return self._channel.is_silent()
 
     def close(self) -> None:
-        """Close the socket; never raises."""
-        try:
-            self._sock.close()
-        except OSError:
-            pass
+        """Close the connection; never raises."""
+        self._channel.close()
+
+    def _reset(self) -> None:
+        self.reusable = False
+        self._answer: Answer | None = None
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._head_complete = False
 
     # What httptools calls.
     def on_message_begin(self) -> None:
-        self._surplus = self._complete  # bytes after the answer: whose are they?
+        self.reusable = False  # after an answer: bytes that nobody asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._complete:
-            return
-        key = name.decode("latin-1").lower()
-        if key in ("content-length", "transfer-encoding"):
-            self._framed = True
-        self._answer.headers[key] = value.decode("latin-1")
+        if self._answer is None:
+            self._headers[_HEADER_NAMES.get(name) or _header_name(name)] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self._head_complete = True
 
     def on_body(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
+        self._body.append(chunk)
 
     def on_message_complete(self) -> None:
-        if self._complete:
+        if self._answer is not None:
             return
         status = self._parser.get_status_code()
         if status < 200:  # 100 Continue and kin announce the answer that follows
-            self._answer = Answer()
-            self._framed = False
+            self._headers = {}
+            self._head_complete = False
             return
         self._finish(status)
+        self.reusable = self._parser.should_keep_alive()
 
-    def _finish(self, status: int) -> None:
-        self._answer.status = status
-        self._answer.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._complete = True
+    def _finish(self, status: int) -> Answer:
+        body = self._body
+        self._answer = Answer(status, self._headers, body[0] if len(body) == 1 else b"".join(body))
+        return self._answer
 
-    def _end_of_stream(self) -> None:
+    def _end_of_stream(self, received: int) -> Answer:
         # An answer without a length ends with its connection (RFC 9112, 6.3); any other that ends here was cut off.
-        status = self._parser.get_status_code() if self._answer.headers else 0
-        if status >= 200 and not self._framed:
-            self._finish(status)
-            return
-        what = "closed without an answer" if not self._received else "closed in the middle of an answer"
+        if self._head_complete and self._headers.keys().isdisjoint(("content-length", "transfer-encoding")):
+            return self._finish(self._parser.get_status_code())
+        what = "closed in the middle of an answer" if received else "closed without an answer"
         raise WireError(f"the server {what}", after_send=True)
 
 
@@ -205,7 +175,7 @@ class Pool:
 
     def __init__(self, endpoint: Endpoint, timeout: float = 30.0, context: ssl.SSLContext | None = None) -> None:
         self.endpoint = endpoint
-        self._timeout = timeout
+        self._deadlines = Deadlines(timeout)
         self._context = context if endpoint.tls else None
         if endpoint.tls and context is None:
             self._context = ssl.create_default_context()
@@ -220,7 +190,7 @@ class Pool:
                 return connection
             connection.close()
         self.opened += 1
-        return Connection(self.endpoint, self._timeout, self._context)
+        return Connection(self.endpoint, self._deadlines, self._context)
 
     def release(self, connection: Connection) -> None:
         """Take `connection` back: kept when its last answer left it usable, closed otherwise."""
@@ -233,6 +203,35 @@ class Pool:
         """Close every idle connection."""
         while self._idle:
             self._idle.pop().close()
+
+
+def _tls(sock: object, context: ssl.SSLContext, host: str, deadlines: Deadlines) -> TlsChannel:
+    channel = TlsChannel(sock, context, host)
+    deadlines.begin(channel.expire)
+    try:
+        channel.handshake()
+    except BaseException as error:
+        channel.close()
+        if isinstance(error, TimeoutError):
+            message = f"no TLS handshake within {deadlines.seconds:g} s"
+            raise WireTimeout(message, after_send=False) from error
+        if isinstance(error, OSError | ssl.CertificateError):
+            raise WireError(f"TLS: {_reason(error)}", after_send=False) from error
+        raise
+    finally:
+        deadlines.end(channel.expire)
+    return channel
+
+
+# Servers spell a few names in a few ways: each is decoded once.
+_HEADER_NAMES: dict[bytes, str] = {}
+
+
+def _header_name(raw: bytes) -> str:
+    name = raw.decode("latin-1").lower()
+    if len(_HEADER_NAMES) < 256:
+        _HEADER_NAMES[raw] = name
+    return name
 
 
 def _reason(error: Exception) -> str:

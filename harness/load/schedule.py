@@ -3,18 +3,21 @@
 import random
 from collections.abc import Callable
 
-import gevent
 from gevent.event import Event
 
 from harness.connect.client import now
 from harness.load.arrivals import Arrivals
+from harness.load.loop import Alarm, Crew
+
+_AT_ONCE = 32  # arrivals that are overdue together; then the answers that have come in have their turn
+_LONGEST_SLEEP = 3600.0
 
 
 class Schedule:
     """One open schedule for all Locust users of a process.
 
-    `start(due)` is spawned for each arrival, so a slow answer never delays the next start. Arrivals that come while
-    `max_in_flight` calls are on the wire are dropped and counted, by the unix second that they were due in.
+    `start(due)` runs in a greenlet of its own for each arrival, so a slow answer never delays the next start. Arrivals that
+    come while `max_in_flight` calls are on the wire are dropped and counted, by the unix second that they were due in.
     """
 
     def __init__(
@@ -23,7 +26,6 @@ class Schedule:
         self._start = start
         self._arrivals = Arrivals(spacing, now(), rng, offset)
         self._max_in_flight = max_in_flight
-        self._changed = Event()
         self._idle = Event()
         self._idle.set()
         self.in_flight = 0
@@ -31,7 +33,8 @@ class Schedule:
         self.dropped_by_second: dict[int, int] = {}
         self._offering_since: float | None = None
         self._offering_until: float | None = None
-        self._greenlet = gevent.spawn(self._run)
+        self._crew = Crew(self._one)
+        self._alarm = Alarm(self._send_due)
 
     def set_rate(self, rate: float) -> None:
         """Offer `rate` arrivals per second from now on."""
@@ -42,7 +45,7 @@ class Schedule:
             self._offering_until = None
         elif self._offering_since and self._offering_until is None:
             self._offering_until = at
-        self._changed.set()
+        self._set_alarm()
 
     @property
     def offering_seconds(self) -> float:
@@ -59,23 +62,21 @@ class Schedule:
     def stop(self) -> None:
         """No more arrivals; calls in flight go on."""
         self.set_rate(0.0)
-        self._greenlet.kill()
+        self._alarm.cancel()
+        self._crew.dismiss()
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait until no call is in flight; False when `timeout` seconds were not enough."""
         return bool(self._idle.wait(timeout)) or self.in_flight == 0
 
-    def _run(self) -> None:
-        while True:
+    def _set_alarm(self) -> None:
+        self._alarm.set(min(self._arrivals.next_due() - now(), _LONGEST_SLEEP))
+
+    def _send_due(self) -> None:
+        for _ in range(_AT_ONCE):
             due = self._arrivals.next_due()
-            wait = due - now()
-            if wait > 0:
-                # A change of the rate moves the next arrival, so the sleep can be cut short.
-                self._changed.clear()
-                if self._changed.wait(wait if wait < 3600 else None):
-                    continue
-                if now() < due:
-                    continue
+            if due > now():
+                break
             self._arrivals.advance()
             self.offered += 1
             if self.in_flight >= self._max_in_flight:
@@ -84,7 +85,8 @@ class Schedule:
                 continue
             self.in_flight += 1
             self._idle.clear()
-            gevent.spawn(self._one, due)
+            self._crew.hand(due)
+        self._set_alarm()
 
     def _one(self, due: float) -> None:
         try:

@@ -1,0 +1,232 @@
+"""Bytes to and from one server on gevent's loop: plain sockets and TLS, and one timer for all the waits of a pool.
+
+gevent's own sockets start a watcher and a timer for every read, which is most of what a small call costs. Here a connection
+keeps one watcher for as long as it lives, and because every wait of a pool may last equally long, the oldest wait is always
+the first to run out, so one timer serves all of them. It works the same with and without monkey patching.
+"""
+
+import select
+import ssl
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from gevent import get_hub, getcurrent
+from gevent import socket as gevent_socket
+from gevent.monkey import get_original
+
+_POLL = get_original("select", "poll")  # the patched poll costs a trip through the hub
+_SOCKET = get_original("socket", "socket")
+_READ, _WRITE = 1, 2
+READ_SIZE = 65536
+
+
+class Deadlines:
+    """Ends what has taken longer than `seconds`: calls its `expire` from gevent's hub, once."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._due: dict[Callable[[], None], float] = {}  # in the order of their deadlines
+        self._timer: Any = None
+
+    def begin(self, expire: Callable[[], None]) -> None:
+        """Call `expire` in `seconds` unless `end(expire)` comes first."""
+        self._due[expire] = monotonic() + self.seconds
+        if self._timer is None:
+            self._arm(self.seconds)
+
+    def end(self, expire: Callable[[], None]) -> None:
+        """It came in time."""
+        self._due.pop(expire, None)
+
+    def _arm(self, seconds: float) -> None:
+        self._timer = get_hub().loop.timer(seconds)
+        self._timer.start(self._ring, update=True)
+
+    def _ring(self) -> None:
+        # One timer a period, not one a call: it was armed for a call that has mostly been answered since.
+        self._timer.close()
+        self._timer = None
+        while self._due:
+            expire, due = next(iter(self._due.items()))
+            left = due - monotonic()
+            if left > 0:
+                self._arm(left)
+                return
+            del self._due[expire]
+            expire()
+
+
+class Channel:
+    """A connected stream of bytes, used by one greenlet at a time.
+
+    `receive` waits for bytes and `send` for room; both end with the TimeoutError that `expire` throws into them. Raises
+    OSError, of which TimeoutError is one, and ssl.SSLError.
+    """
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._hub = get_hub()
+        self._waiter: Any = None
+        self._readable = self._hub.loop.io(sock.fileno(), _READ)
+        self._readable.start(self._on_readable)
+        self._poll = _POLL()
+        self._poll.register(sock.fileno(), select.POLLIN)
+        self._open = True
+
+    def send(self, data: bytes) -> None:
+        """Send all of `data`."""
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self._send_rest(memoryview(data)[sent:])
+
+    def receive(self) -> bytes:
+        """Wait for bytes and return them; b"" when the server has closed the connection."""
+        while True:
+            self._wait()
+            try:
+                return self._sock.recv(READ_SIZE)  # type: ignore[no-any-return]
+            except BlockingIOError:
+                continue
+
+    def is_silent(self) -> bool:
+        """Whether the connection is open and the server has sent nothing that has not been received."""
+        return self._open and not self._poll.poll(0)
+
+    def expire(self) -> None:
+        """Throw TimeoutError into the greenlet that waits; called from the hub."""
+        if self._waiter is not None:
+            self._waiter.throw(TimeoutError("timed out"))
+
+    def close(self) -> None:
+        """Close the socket; never raises, and may be called again."""
+        if not self._open:
+            return
+        self._open = False
+        self._readable.close()  # before its file descriptor, whose number may be another socket's at once
+        try:
+            self._sock.close()
+        except OSError:
+            pass
+
+    def _wait(self) -> None:
+        self._waiter = getcurrent()
+        try:
+            self._hub.switch()
+        finally:
+            self._waiter = None
+
+    def _on_readable(self) -> None:
+        if self._waiter is not None:
+            self._waiter.switch()
+        else:
+            self._on_unasked()
+
+    def _on_unasked(self) -> None:
+        self.close()  # closed by the server, or bytes that nobody asked for: of no more use either way
+
+    def _send_rest(self, rest: memoryview) -> None:
+        # An early answer must not wake this wait again and again: reading has its turn once all is sent.
+        self._readable.stop()
+        writable = self._hub.loop.io(self._sock.fileno(), _WRITE)
+        try:
+            writable.start(self._on_readable)
+            while rest:
+                self._wait()
+                try:
+                    rest = rest[self._sock.send(rest) :]
+                except BlockingIOError:
+                    continue
+        finally:
+            writable.close()
+            if self._open:
+                self._readable.start(self._on_readable)
+
+
+class TlsChannel(Channel):
+    """The same stream through TLS. `handshake` comes first."""
+
+    def __init__(self, sock: Any, context: ssl.SSLContext, server_name: str) -> None:
+        super().__init__(sock)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+
+    def handshake(self) -> None:
+        """Agree on keys and check the certificate. Raises ssl.SSLError, of which SSLCertVerificationError is one."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._take()
+            except ssl.SSLError:
+                self._flush()  # the alert that tells the server why
+                raise
+            else:
+                self._flush()
+                return
+
+    def send(self, data: bytes) -> None:
+        """Send all of `data`."""
+        self._tls.write(data)
+        self._flush()
+
+    def receive(self) -> bytes:
+        """Wait for bytes and return them; b"" when the server has closed the connection."""
+        while True:
+            data = self._decrypted()
+            if data is not None:
+                return data
+            self._take()
+
+    def is_silent(self) -> bool:
+        """Whether the connection is open and the server has sent no data (session tickets, which idle TLS has, are none)."""
+        try:
+            while self._open:
+                if self._incoming.pending and self._decrypted() is not None:
+                    return False
+                if not self._poll.poll(0):
+                    return True
+                data = self._sock.recv(READ_SIZE)
+                if not data:
+                    return False
+                self._incoming.write(data)
+        except OSError:  # ssl.SSLError is one
+            pass
+        return False
+
+    def _on_unasked(self) -> None:
+        if not self.is_silent():
+            self.close()
+
+    def _decrypted(self) -> bytes | None:
+        try:
+            return self._tls.read(READ_SIZE)
+        except ssl.SSLWantReadError:
+            return None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
+    def _take(self) -> None:
+        data = super().receive()
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def _flush(self) -> None:
+        data = self._outgoing.read()
+        if data:
+            super().send(data)
+
+
+def connect(host: str, port: int, seconds: float) -> Any:
+    """Return a non-blocking socket connected to the first address of `host` that answers. Raises OSError."""
+    patched = gevent_socket.create_connection((host, port), seconds)
+    sock = _SOCKET(fileno=patched.detach())
+    sock.setblocking(False)
+    sock.setsockopt(gevent_socket.IPPROTO_TCP, gevent_socket.TCP_NODELAY, 1)
+    return sock
