@@ -39,45 +39,49 @@ class Signer:
         self._host = host
         self._region = region
         self._service = service
-        self._key_of: tuple[str, str, str] | None = None
-        self._key = b""
         self._second = -1
-        self._amz_date = ""
+        self._credentials: Credentials | None = None
+        self._day_key: tuple[str, str] = ("", "")
+        self._key = b""
+        # What a second's signatures with the same credentials have in common.
+        self._canonical_head = self._to_sign_head = ""
+        self._header_head = b""
 
     def headers(self, method: str, path: str, body: bytes, credentials: Credentials, now: float | None = None) -> bytes:
         """Sign `body` at `now` (unix seconds, default: the clock) and return the header block."""
         second = int(time.time() if now is None else now)
-        if second != self._second:
-            self._second = second
-            self._amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
-        amz_date = self._amz_date
+        if second != self._second or credentials is not self._credentials:
+            self._prepare(second, credentials)
+        canonical = f"{method}\n{path}{self._canonical_head}{sha256(body).hexdigest()}"
+        to_sign = f"{self._to_sign_head}{sha256(canonical.encode()).hexdigest()}"
+        signature = hmac.digest(self._key, to_sign.encode(), "sha256").hex()
+        return b"%b%b\r\n" % (self._header_head, signature.encode("ascii"))
+
+    def _prepare(self, second: int, credentials: Credentials) -> None:
+        amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
         day = amz_date[:8]
         scope = f"{day}/{self._region}/{self._service}/aws4_request"
-        key = self._signing_key(credentials.secret_key, day)
-        if credentials.token is None:
-            names = "content-type;host;x-amz-date"
-            token_line = ""
-        else:
-            names = "content-type;host;x-amz-date;x-amz-security-token"
-            token_line = f"x-amz-security-token:{credentials.token}\n"
-        canonical = (
-            f"{method}\n{path}\n\ncontent-type:application/json\nhost:{self._host}\nx-amz-date:{amz_date}\n{token_line}"
-            f"\n{names}\n{sha256(body).hexdigest()}"
-        )
-        to_sign = f"AWS4-HMAC-SHA256\n{amz_date}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
-        token_header = "" if credentials.token is None else f"X-Amz-Security-Token: {credentials.token}\r\n"
-        return (
+        names = "content-type;host;x-amz-date"
+        signed = f"content-type:application/json\nhost:{self._host}\nx-amz-date:{amz_date}\n"
+        token_header = ""
+        if credentials.token is not None:
+            names += ";x-amz-security-token"
+            signed += f"x-amz-security-token:{credentials.token}\n"
+            token_header = f"X-Amz-Security-Token: {credentials.token}\r\n"
+        self._canonical_head = f"\n\n{signed}\n{names}\n"
+        self._to_sign_head = f"AWS4-HMAC-SHA256\n{amz_date}\n{scope}\n"
+        self._header_head = (
             f"Host: {self._host}\r\nContent-Type: application/json\r\nX-Amz-Date: {amz_date}\r\n{token_header}"
             f"Authorization: AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
-            f"SignedHeaders={names}, Signature={signature}\r\n"
+            f"SignedHeaders={names}, Signature="
         ).encode("ascii")
+        self._key = self._signing_key(credentials.secret_key, day)
+        self._second, self._credentials = second, credentials
 
     def _signing_key(self, secret: str, day: str) -> bytes:
-        wanted = (secret, day, self._region)
-        if self._key_of != wanted:
+        if self._day_key != (secret, day):
             key = hmac.digest(f"AWS4{secret}".encode(), day.encode(), "sha256")
             for part in (self._region, self._service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._key, self._key_of = key, wanted
+            self._key, self._day_key = key, (secret, day)
         return self._key
