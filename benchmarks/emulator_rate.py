@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.sched_setaffinity(0, {client_core})
         servers = {"emulator": (emulator, where["endpoint"]), "bare Starlette route": (rival, rival_endpoint)}
         results: dict[str, list[Round]] = {name: [] for name in servers}
-        for name, (process, endpoint) in servers.items():
+        for process, endpoint in servers.values():
             _measure(process.pid, endpoint, request, WARM_UP)
         for _ in range(options.rounds):
             for name, (process, endpoint) in servers.items():
