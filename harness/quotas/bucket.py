@@ -27,36 +27,42 @@ OUTLIER = 1e-4
 class Record:
     """The decisions in fitted order: admissions at `admitted` (n,), refusals at `refused` (m,), seconds from the first.
 
-    The spreads are one sd of each moment; `weight_*` is 0 for a call that is not judged. `before` (m,) counts the
-    admissions before each refusal. `deficit` is how many tokens the bucket lacked at the first call.
+    The spreads are one sd of each moment. `before` (m,) counts the admissions before each refusal. `deficit` is how many
+    tokens the bucket lacked at the first call. Every admission took a token, but only those whose indices are in
+    `judged_admissions` (and `judged_refusals`) are asked to agree with a limiter.
     """
 
     admitted: Floats
     admitted_spread: Floats
-    admitted_weight: Floats
+    judged_admissions: Ints
     refused: Floats
     refused_spread: Floats
-    refused_weight: Floats
+    judged_refusals: Ints
     before: Ints
     deficit: float = 0.0
 
     @classmethod
-    def of(cls, calls: Calls, shares: tuple[float, float], jitter: float, deficit: float = 0.0) -> Record:
-        """Order `calls` by decision time; `shares` of the excess go to the way up, for admitted and refused calls."""
+    def of(
+        cls, calls: Calls, shares: tuple[float, float], jitter: float, deficit: float = 0.0, most: int = 1_000_000
+    ) -> Record:
+        """Order `calls` by decision time; `shares` of the excess go to the way up, for admitted and refused calls.
+
+        At most `most` decisions are judged, evenly chosen.
+        """
         yes = calls.admitted
         spread = calls.spread(jitter)
         at = np.where(yes, calls.decided(shares[0]), calls.decided(shares[1]))
         at = at - (at.min() if len(at) else 0.0)
-        weight = np.where(calls.clouded, 0.0, 1.0)
         a_order, r_order = np.argsort(at[yes], kind="stable"), np.argsort(at[~yes], kind="stable")
         admitted, refused = at[yes][a_order], at[~yes][r_order]
+        step = -(-len(at) // most) if len(at) else 1
         return cls(
             admitted,
             spread[yes][a_order],
-            weight[yes][a_order],
+            np.flatnonzero(~calls.clouded[yes][a_order])[::step],
             refused,
             spread[~yes][r_order],
-            weight[~yes][r_order],
+            np.flatnonzero(~calls.clouded[~yes][r_order])[::step],
             np.searchsorted(admitted, refused),
             deficit,
         )
@@ -77,22 +83,18 @@ class Record:
         return highest[1:] - counter, np.maximum(highest[self.before], at_refusal) - at_refusal
 
     def log_likelihood(self, rate: float, burst: float) -> tuple[Floats, Floats]:
-        """Log probability of each admission, (n,), and of each refusal, (m,), given the other admissions."""
-        counter, highest = self.lines(rate)
-        token = (highest + np.arange(len(highest)) - (burst - 1.0)) / rate
-        margin = self.admitted - token[:-1]
-        yes = ndtr(margin / self.admitted_spread)
+        """Log probability of each judged admission and of each judged refusal, given the other admissions."""
+        token = self._tokens(rate, burst)
+        look = self.judged_admissions
+        yes = ndtr((self.admitted[look] - token[look]) / self.admitted_spread[look])
         begin, end = _free(token, self.admitted)
-        no = 1.0 - _inside(begin, end, self.refused, self.refused_spread)
-        return (
-            self.admitted_weight * np.log(OUTLIER / 2 + (1 - OUTLIER) * yes),
-            self.refused_weight * np.log(OUTLIER / 2 + (1 - OUTLIER) * np.clip(no, 0.0, 1.0)),
-        )
+        look = self.judged_refusals
+        no = 1.0 - _inside(begin, end, self.refused[look], self.refused_spread[look])
+        return _log(yes), _log(no)
 
     def residuals(self, rate: float, burst: float) -> tuple[Floats, Floats]:
         """Seconds by which each admission came too early, (n,) positive, and each refusal too late, (m,) negative."""
-        _, highest = self.lines(rate)
-        token = (highest + np.arange(len(highest)) - (burst - 1.0)) / rate
+        token = self._tokens(rate, burst)
         early = np.maximum(0.0, token[:-1] - self.admitted)
         begin, end = _free(token, self.admitted)
         if not len(begin):
@@ -103,10 +105,19 @@ class Record:
         return early, np.where(inside, -late, 0.0)
 
     def groups(self, rate: float) -> tuple[Ints, Ints]:
-        """For each admission, (n,), and refusal, (m,), the number of times the bucket had been full by then."""
+        """For each judged admission and refusal, the number of times the bucket had been full by then."""
         _, highest = self.lines(rate)
         times = np.concatenate(([0], np.cumsum(np.diff(highest) > 0)))
-        return times[:-1], times[self.before]
+        return times[self.judged_admissions], times[self.before[self.judged_refusals]]
+
+    def _tokens(self, rate: float, burst: float) -> Floats:
+        """The moment from which each admission was possible after those before it, and the next one's, (n+1,)."""
+        _, highest = self.lines(rate)
+        return (highest + np.arange(len(highest)) - (burst - 1.0)) / rate
+
+
+def _log(probability: Floats) -> Floats:
+    return np.asarray(np.log(OUTLIER / 2 + (1 - OUTLIER) * np.clip(probability, 0.0, 1.0)))
 
 
 def _free(token: Floats, admitted: Floats) -> tuple[Floats, Floats]:

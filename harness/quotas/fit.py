@@ -13,41 +13,52 @@ from harness.quotas.record import Floats
 from harness.quotas.timing import Calls
 
 _SHARES = (0.0, 0.5, 1.0)
+_JUDGED = 4000
+"""Most decisions that the likelihood looks at; all of them count in the bucket's level."""
 _STEEP = 12.0
 """Log likelihood below the best at which a (rate, burst) is out of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """Probability over rates, (k,), each with its own bursts, (k, m): `log_p` (k, m), not normalised."""
+    """Log probability over rates, (k,), each with bursts of its own, k arrays (j,); not normalised."""
 
     rate: Floats
-    burst: Floats
-    log_p: Floats
+    burst: list[Floats]
+    log_p: list[Floats]
+
+    @property
+    def burst_span(self) -> tuple[float, float]:
+        """The least and the greatest burst."""
+        return min(float(b[0]) for b in self.burst), max(float(b[-1]) for b in self.burst)
+
+    @property
+    def peak(self) -> float:
+        """The highest log probability."""
+        return max(float(p.max()) for p in self.log_p)
+
+    def on(self, bursts: Floats) -> Floats:
+        """Log probability of each rate with each of `bursts`, (k, len(bursts)); -inf out of reach."""
+        rows = zip(self.burst, self.log_p, strict=True)
+        return np.array([np.interp(bursts, b, p, -np.inf, -np.inf) for b, p in rows])
 
     def at_whole_bursts(self) -> tuple[Floats, Floats]:
         """The whole numbers of tokens in reach, (j,), and the log probability of each with each rate, (k, j)."""
-        low, high = np.ceil(self.burst.min() - 1e-9), np.floor(self.burst.max() + 1e-9)
+        least, greatest = self.burst_span
+        low, high = np.ceil(least - 1e-9), np.floor(greatest + 1e-9)
         whole = np.arange(max(low, 1.0), min(high, low + 400) + 1.0)
-        if not len(whole):
-            return whole, np.empty((len(self.rate), 0))
-        log_p = np.array(
-            [np.interp(whole, b, p, -np.inf, -np.inf) for b, p in zip(self.burst, self.log_p, strict=True)]
-        )
-        return whole, log_p
+        return whole, self.on(whole)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A fitted bucket: its numbers, the record in fitted order, and the posterior."""
+    """A fitted bucket: its numbers, the jitter of one way, the shares of the way up, and the record in fitted order."""
 
     rate: float
     burst: float
     jitter: float
     shares: tuple[float, float]
     record: Record
-    log_likelihood: float
-    posterior: Posterior | None = None
 
 
 def disagreement(record: Record, rate: float) -> tuple[float, float]:
@@ -73,13 +84,15 @@ def disagreement(record: Record, rate: float) -> tuple[float, float]:
 def _judged_deficits(record: Record, rate: float) -> tuple[Floats, Floats]:
     """Deficits of the judged admissions and refusals; a refusal may have been decided a little later than fitted."""
     counter, highest = record.lines(rate)
-    later = record.refused + 3 * record.refused_spread
+    look = record.judged_refusals
+    at, before = record.refused[look], record.before[look]
+    later = at + 3 * record.refused_spread[look]
     after = np.searchsorted(record.admitted, later)
-    now = rate * record.refused - record.before
+    now = rate * at - before
     then = rate * later - after
-    lacked = np.maximum(highest[record.before] - now, highest[after] - then)
-    taken = highest[1:] - counter
-    return taken[record.admitted_weight > 0], np.maximum(lacked, 0.0)[record.refused_weight > 0]
+    lacked = np.maximum(highest[before] - now, highest[after] - then)
+    look = record.judged_admissions
+    return highest[1:][look] - counter[look], np.maximum(lacked, 0.0)
 
 
 def rough_rate(record: Record, rates: Floats) -> tuple[float, float]:
@@ -114,56 +127,42 @@ def _densest(times: Floats) -> float:
 
 def fit_bucket(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) -> Fit:
     """Fit rate, burst, jitter and the shares of the way up; no posterior yet. Needs both kinds of decisions."""
-    part = _head(calls, 3000)
+    part = calls.head(3000)
     jitter = calls.typical_spread
-    record = Record.of(part, (0.5, 0.5), jitter, deficit)
+    record = Record.of(part, (0.5, 0.5), jitter, deficit, _JUDGED)
     rate, _ = rough_rate(record, candidates(record) if rates is None else rates)
     near = rate * np.array([0.99, 0.997, 1.0, 1.003, 1.01])
     best = (np.inf, (0.5, 0.5))
     for a_share in _SHARES:
         for r_share in _SHARES:
-            record = Record.of(part, (a_share, r_share), jitter, deficit)
+            record = Record.of(part, (a_share, r_share), jitter, deficit, _JUDGED)
             cost = rough_rate(record, near)[1] * (1.0 if a_share == r_share else 1.05)
             best = min(best, (cost, (a_share, r_share)))
     shares = best[1]
-    record = Record.of(calls, shares, jitter, deficit)
-    if len(calls.sent) > len(part.sent):
-        rate, _ = rough_rate(record, rate * np.geomspace(0.9, 1.1, 41))
-    else:
-        rate, _ = rough_rate(record, near)
+    record = Record.of(calls, shares, jitter, deficit, _JUDGED)
+    around = near if len(calls.sent) == len(part.sent) else rate * np.geomspace(0.9, 1.1, 41)
+    rate, _ = rough_rate(record, around)
     burst = disagreement(record, rate)[1]
-    return _settle(calls, shares, rate, burst, deficit)
+    return settle(calls, Fit(rate, burst, jitter, shares, record))
 
 
-def _settle(calls: Calls, shares: tuple[float, float], rate: float, burst: float, deficit: float) -> Fit:
-    """Choose the jitter by likelihood, within what the round trips allow."""
+def settle(calls: Calls, fit: Fit) -> Fit:
+    """The same rate and burst with the jitter that is most likely, within what the round trips allow."""
     most = 1.5 * calls.typical_spread + 5e-4
-    best: Fit | None = None
-    for jitter in np.geomspace(min(1e-4, most / 4), most, 9):
-        record = Record.of(calls, shares, float(jitter), deficit)
-        for b in (burst, float(max(1, round(burst)))):
-            log_l = _total(record, rate, b)
-            if best is None or log_l > best.log_likelihood:
-                best = Fit(rate, b, float(jitter), shares, record, log_l)
-    assert best is not None
+    least = min(max(0.2 * calls.typical_spread, 1.5e-4), most)
+    best, best_log = fit, -np.inf
+    for jitter in np.geomspace(least, most, 8):
+        record = Record.of(calls, fit.shares, float(jitter), fit.record.deficit, _JUDGED)
+        bursts, logs = profile(record, fit.rate, float(jitter))
+        log_l = float(logs.max())
+        if log_l > best_log + 0.5:
+            burst = float(bursts[np.argmax(logs)])
+            best, best_log = Fit(fit.rate, burst, float(jitter), fit.shares, record), log_l
     return best
 
 
-def _total(record: Record, rate: float, burst: float) -> float:
-    yes, no = record.log_likelihood(rate, burst)
-    return float(yes.sum() + no.sum())
-
-
-def _head(calls: Calls, most: int) -> Calls:
-    if len(calls.sent) <= most:
-        return calls
-    return Calls(
-        calls.sent[:most], calls.excess[:most], calls.admitted[:most], calls.clouded[:most], calls.typical_spread
-    )
-
-
-def profile(record: Record, rate: float, jitter: float, points: int = 25) -> tuple[Floats, Floats]:
-    """For one rate: bursts around the best, (points,), and the log likelihood of each.
+def profile(record: Record, rate: float, jitter: float, most: int = 41) -> tuple[Floats, Floats]:
+    """For one rate: bursts around the best, (j,), at most `most`, and the log likelihood of each.
 
     Each time the bucket was full, that moment is known to one sd of `jitter` only, and it shifts all that follows: this
     is integrated out group by group, a group being the decisions since one moment at which the bucket was full.
@@ -173,57 +172,62 @@ def profile(record: Record, rate: float, jitter: float, points: int = 25) -> tup
     blur = rate * jitter
     most_taken = float(taken.max()) if len(taken) else 0.0
     least_lacked = float(lacked.min()) if len(lacked) else most_taken + 50.0
-    low = max(min(most_taken, least_lacked) + 1.0, edge - 1.0 - 6 * blur) - 6 * blur
-    high = min(max(most_taken, least_lacked) + 1.0, max(edge + 1.0, most_taken + 51) + 6 * blur) + 6 * blur
-    bursts = np.linspace(max(low, 0.5), max(high, 1.0), points)
+    low = max(min(most_taken, least_lacked) + 1.0, edge - 1.0 - 4 * blur) - 4 * blur
+    high = min(max(most_taken, least_lacked) + 1.0, max(edge + 1.0 + 4 * blur, most_taken + 51)) + 4 * blur
+    low, high = max(low, 0.5), max(high, 1.0)
+    bursts = np.linspace(low, high, int(min(max(11, (high - low) / (0.7 * blur)), most)))
     by_admission, by_refusal = record.groups(rate)
-    count = int(by_admission.max(initial=0)) + 1
-    count = max(count, int(by_refusal.max(initial=0)) + 1)
-    logs = np.empty((points, count))
+    count = int(max(by_admission.max(initial=0), by_refusal.max(initial=0))) + 1
+    logs = np.empty((len(bursts), count))
     for row, burst in enumerate(bursts):
         yes, no = record.log_likelihood(rate, float(burst))
         logs[row] = np.bincount(by_admission, yes, count) + np.bincount(by_refusal, no, count)
-    step = bursts[1] - bursts[0]
-    if blur > step / 3:
-        distance = (bursts[:, None] - bursts[None, :]) / blur
-        kernel = np.exp(-0.5 * distance**2)
+    if blur > (bursts[1] - bursts[0]) / 3:
+        kernel = np.exp(-0.5 * ((bursts[:, None] - bursts[None, :]) / blur) ** 2)
         kernel /= kernel.sum(axis=1, keepdims=True)
         peak = logs.max(axis=0)
         logs = peak + np.log(np.maximum(kernel @ np.exp(logs - peak), 1e-300))
     return bursts, logs.sum(axis=1)
 
 
-def posterior(fit: Fit, points: int = 31) -> Iterator[Posterior]:
-    """The posterior of (rate, burst), ever sharper: each is a better one; the last is the one to use.
+def posterior(fit: Fit, points: int = 25) -> Iterator[Posterior | None]:
+    """The posterior of (rate, burst), ever sharper, None while it is not ready; the last one is the one to use.
 
-    It is an iterator so that a live probe may let its calls go out in between.
+    It is an iterator so that a live probe may do other things in between.
     """
     record, centre = fit.record, fit.rate
-    _, logs = profile(record, centre, fit.jitter)
-    peak = float(logs.max())
+    peak = float(profile(record, centre, fit.jitter)[1].max())
+    span = max(float(record.admitted[-1]), 1e-3) if len(record.admitted) else 1.0
     edges = []
     for sign in (-1.0, 1.0):
-        width = 1e-6 * centre
-        while width < 0.9 * centre or sign > 0:
+        width = 0.3 * fit.jitter / span * centre
+        for _ in range(40):
+            yield None
+            if sign < 0 and width > 0.97 * centre:
+                width = 0.97 * centre
+                break
             top = float(profile(record, centre + sign * width, fit.jitter)[1].max())
             peak = max(peak, top)
             if top < peak - _STEEP or width > 20 * centre:
                 break
-            width *= 3.0
-        edges.append(max(centre + sign * width, 0.01 * centre))
+            width *= 2.5
+        edges.append(centre + sign * width)
     low, high = edges
     for _ in range(5):
         rates = np.linspace(low, high, points)
-        rows = [profile(record, float(rate), fit.jitter) for rate in rates]
-        found = Posterior(rates, np.array([row[0] for row in rows]), np.array([row[1] for row in rows]))
+        rows = []
+        for rate in rates:
+            rows.append(profile(record, float(rate), fit.jitter))
+            yield None
+        found = Posterior(rates, [row[0] for row in rows], [row[1] for row in rows])
         yield found
+        tops = np.array([row.max() for row in found.log_p])
         whole, log_p = found.at_whole_bursts()
-        tops = found.log_p.max(axis=1)
         if len(whole) and log_p.max() > tops.max() - 6:
             tops = log_p.max(axis=1)
         alive = np.flatnonzero(tops > tops.max() - _STEEP)
         first, last = max(alive[0] - 1, 0), min(alive[-1] + 1, points - 1)
-        if last - first > points // 2:
+        if last - first > points // 3:
             return
         low, high = float(rates[first]), float(rates[last])
 

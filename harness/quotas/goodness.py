@@ -32,7 +32,7 @@ class Goodness:
     @property
     def allowed(self) -> int:
         """Contradictions that are put down to hiccups of client or service."""
-        return 1 + int(0.004 * self.decisions)
+        return 1 + int(0.001 * self.decisions)
 
     @property
     def fits(self) -> bool:
@@ -43,16 +43,18 @@ class Goodness:
 def contradictions(record: Record, rate: float, burst: float) -> tuple[int, float]:
     """How many judged decisions the bucket misses by more than six spreads and a millisecond, and the worst miss."""
     early, late = record.residuals(rate, burst)
-    late = -late
-    bad_yes = (early > 6 * record.admitted_spread + 1e-3) & (record.admitted_weight > 0)
-    bad_no = (late > 6 * record.refused_spread + 1e-3) & (record.refused_weight > 0)
-    worst = max(float(early[bad_yes].max(initial=0.0)), float(late[bad_no].max(initial=0.0)))
-    return int(bad_yes.sum() + bad_no.sum()), worst
+    look, seen = record.judged_admissions, record.judged_refusals
+    early, late = early[look], -late[seen]
+    early = early[early > 6 * record.admitted_spread[look] + 1e-3]
+    late = late[late > 6 * record.refused_spread[seen] + 1e-3]
+    worst = max(float(early.max(initial=0.0)), float(late.max(initial=0.0)))
+    return len(early) + len(late), worst
 
 
-def goodness(calls: Calls, fit: Fit, rate: float, burst: float, seed: int, replays: int = 40) -> Goodness:
+def goodness(calls: Calls, fit: Fit, rate: float, burst: float, seed: int, replays: int = 24) -> Goodness:
     """Compare the record with `replays` of the bucket (rate, burst) on the same calls, jitter drawn from the fit."""
-    count, worst = contradictions(fit.record, rate, burst)
+    full = Record.of(calls, fit.shares, fit.jitter, fit.record.deficit)
+    count, worst = contradictions(full, rate, burst)
     observed = _clipped(fit.record, rate, burst)
     rng = np.random.default_rng(seed)
     admitted = replay(calls, fit, rate, burst, rng, replays)
@@ -63,7 +65,7 @@ def goodness(calls: Calls, fit: Fit, rate: float, burst: float, seed: int, repla
         if share[0] != share[1]:  # a replayed decision keeps the moment that its own outcome was given
             again = _as_decided(calls, admitted[row], share)
             share = (0.0, 0.0)
-        scores[row] = _clipped(Record.of(again, share, fit.jitter, fit.record.deficit), rate, burst)
+        scores[row] = _clipped(Record.of(again, share, fit.jitter, fit.record.deficit, 4000), rate, burst)
     spread = max(float(scores.std()), 1.0)
     p_value = (1 + int(np.count_nonzero(scores <= observed))) / (replays + 1)
     judged = int(np.count_nonzero(~calls.clouded))

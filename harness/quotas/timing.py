@@ -52,6 +52,13 @@ class Calls:
         is_admitted = admitted[kept]
         return cls(sent, excess, is_admitted, _clouded(sent, excess, is_admitted, spread), spread)
 
+    def head(self, most: int) -> Calls:
+        """The first `most` calls."""
+        if len(self.sent) <= most:
+            return self
+        part = slice(most)
+        return Calls(self.sent[part], self.excess[part], self.admitted[part], self.clouded[part], self.typical_spread)
+
     def decided(self, share: float) -> Floats:
         """The moment of each decision, (n,), if `share` of a round trip's excess belongs to the way up."""
         return self.sent + share * self.excess

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.quotas.bucket import Record
 from harness.quotas.estimates import Interval, Region, TpsEstimate, Trace
-from harness.quotas.fit import Fit, Posterior, fit_bucket, normalised, posterior
+from harness.quotas.fit import Fit, Posterior, fit_bucket, normalised, posterior, settle
 from harness.quotas.goodness import Goodness, contradictions, goodness
 from harness.quotas.record import (
     CHAT_LIMIT,
@@ -30,6 +29,8 @@ from harness.quotas.windows import Window, best_window
 _MOST_CALLS = 20_000
 _OUTSIDE = 0.0025
 """Probability left outside on each side of an interval, before it is widened."""
+_CLOCKS = 5e-4
+"""No rate is claimed closer than this share: it is how much two disciplined clocks may differ in speed (NTP slews so)."""
 _WIDEN = 1.3
 """The decisions of a record are less independent than the likelihood takes them to be: intervals are widened by this."""
 
@@ -39,7 +40,6 @@ class _Reading:
     """One way to read the record: which outcomes beside `started` cost a token, and the bucket that fits then."""
 
     costing: frozenset[int]
-    attempts: Attempts
     calls: Calls
     fit: Fit
     rate: float
@@ -54,14 +54,15 @@ def infer_tps(attempts: Attempts, *, seed: int = 0) -> TpsEstimate:
 
     Never raises for what a run may contain: where no limiter explains the record the verdict says so.
     """
-    estimate = TpsEstimate(Interval(), Interval(), "unknown", "not_explained")
+    estimate: TpsEstimate | None = None
     for estimate in infer_tps_by_steps(attempts, seed=seed):  # noqa: B007
         pass
+    assert estimate is not None
     return estimate
 
 
-def infer_tps_by_steps(attempts: Attempts, *, seed: int = 0) -> Iterator[TpsEstimate]:
-    """As `infer_tps`, in steps of some tens of milliseconds for a live probe: the last estimate is the answer."""
+def infer_tps_by_steps(attempts: Attempts, *, seed: int = 0) -> Iterator[TpsEstimate | None]:
+    """As `infer_tps`, in steps of some tens of milliseconds for a live probe: the last one is the answer."""
     throttled, admitted = attempts.count(THROTTLED), attempts.count(STARTED) + attempts.count(CHAT_LIMIT)
     if not throttled:
         yield _never_met(attempts)
@@ -72,17 +73,17 @@ def infer_tps_by_steps(attempts: Attempts, *, seed: int = 0) -> Iterator[TpsEsti
     readings: list[_Reading] = []
     for costing in _costs(attempts):
         for reading in _read(attempts, costing, 0.0, seed):
-            yield _unknown(attempts, "not enough is known yet")
+            yield None
+        assert reading is not None
         readings.append(reading)
         if reading.goodness.fits:
             break
     best = min(readings, key=lambda r: (not r.goodness.fits, r.goodness.contradictions))
     if not best.goodness.fits:
         for reading in _not_full(attempts, best, seed):
-            yield _unknown(attempts, "not enough is known yet")
-            if reading.goodness.fits:
+            yield None
+            if reading is not None and reading.goodness.fits:
                 best = reading
-                break
     window = best_window(best.fit.record)
     yield _answer(attempts, best, window)
 
@@ -94,62 +95,60 @@ def _costs(attempts: Attempts) -> Iterator[frozenset[int]]:
         yield frozenset(code for group, taken in zip(groups, choice, strict=True) if taken for code in group)
 
 
-def _read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int) -> Iterator[_Reading]:
+def _read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int) -> Iterator[_Reading | None]:
     admitted = np.isin(attempts.outcome, [STARTED, *costing])
     refused = attempts.outcome == THROTTLED
     calls = Calls.of(attempts, admitted, refused)
     fit = fit_bucket(calls, deficit)
-    found: Posterior | None = None
-    for found in posterior(fit):  # noqa: B007
-        pass
-    assert found is not None
-    rate, burst, whole = _peak(found)
-    fit = _with_jitter(calls, fit, rate, burst)
-    for found in posterior(fit):  # noqa: B007
-        pass
-    rate, burst, whole = _peak(found)
+    for _ in range(2):
+        yield None
+        found: Posterior | None = None
+        for found in posterior(fit):
+            yield None
+        assert found is not None
+        rate, burst, whole = _peak(found)
+        again = settle(calls, replace(fit, rate=rate, burst=burst))
+        if 0.6 < again.jitter / fit.jitter < 1.7:
+            break
+        fit = again
     good = goodness(calls, fit, rate, burst, seed)
-    yield _Reading(costing, attempts, calls, fit, rate, burst, whole, found, good)
-
-
-def _with_jitter(calls: Calls, fit: Fit, rate: float, burst: float) -> Fit:
-    most = 1.5 * calls.typical_spread + 5e-4
-    least = min(max(0.2 * calls.typical_spread, 1.5e-4), most)
-    best, best_log = fit, -np.inf
-    for jitter in np.geomspace(least, most, 9):
-        record = Record.of(calls, fit.shares, float(jitter), fit.record.deficit)
-        yes, no = record.log_likelihood(rate, burst)
-        log_l = float(yes.sum() + no.sum())
-        if log_l > best_log + 0.5:
-            best, best_log = replace(fit, rate=rate, burst=burst, jitter=float(jitter), record=record), log_l
-    return best
+    yield _Reading(costing, calls, fit, rate, burst, whole, found, good)
 
 
 def _peak(found: Posterior) -> tuple[float, float, bool]:
     whole, log_p = found.at_whole_bursts()
-    row, column = np.unravel_index(int(np.argmax(found.log_p)), found.log_p.shape)
-    if len(whole) and np.isfinite(log_p).any() and log_p.max() > found.log_p.max() - 6:
+    if len(whole) and log_p.max() > found.peak - 6:
         near, number = np.unravel_index(int(np.argmax(log_p)), log_p.shape)
         return float(found.rate[near]), float(whole[number]), True
-    return float(found.rate[row]), float(found.burst[row, column]), False
+    row = int(np.argmax([p.max() for p in found.log_p]))
+    return float(found.rate[row]), float(found.burst[row][np.argmax(found.log_p[row])]), False
 
 
-def _not_full(attempts: Attempts, best: _Reading, seed: int) -> Iterator[_Reading]:
+def _not_full(attempts: Attempts, best: _Reading, seed: int) -> Iterator[_Reading | None]:
     """The bucket may have lacked some tokens when the record began: try how many."""
     costs = []
+    part = best.calls.head(1500)
+    if part.admitted.all() or not part.admitted.any():
+        return
     levels = np.linspace(0.0, best.burst + 4, 14)[1:]
+    step = levels[1]
+    near = best.rate * np.geomspace(0.6, 1.6, 25)
     for deficit in levels:
-        fit = fit_bucket(best.calls, float(deficit), best.rate * np.geomspace(0.5, 2.0, 41))
-        costs.append((contradictions(fit.record, fit.rate, fit.burst)[0], float(deficit)))
+        costs.append(_cost_of(part, float(deficit), near))
+        yield None
     centre = min(costs)[1]
-    step = levels[1] - levels[0]
     for deficit in np.linspace(centre - step, centre + step, 9)[1:-1]:
         if deficit > 0:
-            fit = fit_bucket(best.calls, float(deficit), best.rate * np.geomspace(0.5, 2.0, 41))
-            costs.append((contradictions(fit.record, fit.rate, fit.burst)[0], float(deficit)))
+            costs.append(_cost_of(part, float(deficit), near))
+            yield None
     count, deficit = min(costs)
-    if count < best.goodness.contradictions:
+    if count < 0.5 * best.goodness.contradictions:
         yield from _read(attempts, best.costing, deficit, seed)
+
+
+def _cost_of(calls: Calls, deficit: float, rates: Floats) -> tuple[int, float]:
+    fit = fit_bucket(calls, deficit, rates)
+    return contradictions(fit.record, fit.rate, fit.burst)[0], deficit
 
 
 def _interval(values: Floats, probability: Floats, peak: float) -> Interval:
@@ -163,6 +162,12 @@ def _interval(values: Floats, probability: Floats, peak: float) -> Interval:
     return Interval(estimate, estimate - _WIDEN * (estimate - low), estimate + _WIDEN * (high - estimate))
 
 
+def _clocks(rate: Interval) -> Interval:
+    assert rate.estimate is not None and rate.low is not None and rate.high is not None
+    least = _CLOCKS * rate.estimate
+    return Interval(rate.estimate, min(rate.low, rate.estimate - least), max(rate.high, rate.estimate + least))
+
+
 def _intervals(reading: _Reading) -> tuple[Interval, Interval]:
     found = reading.posterior
     if reading.whole:
@@ -170,11 +175,11 @@ def _intervals(reading: _Reading) -> tuple[Interval, Interval]:
         p = normalised(log_p)
         rate = _interval(found.rate, p.sum(axis=1), reading.rate)
         likely = whole[p.sum(axis=0) > _OUTSIDE]
-        return rate, Interval(reading.burst, float(likely.min()), float(likely.max()))
-    p = normalised(found.log_p)
+        return _clocks(rate), Interval(reading.burst, float(likely.min()), float(likely.max()))
+    bursts = np.linspace(*found.burst_span, 201)
+    p = normalised(found.on(bursts))
     rate = _interval(found.rate, p.sum(axis=1), reading.rate)
-    burst = _interval(found.burst.ravel(), p.ravel(), reading.burst)
-    return rate, burst
+    return _clocks(rate), _interval(bursts, p.sum(axis=0), reading.burst)
 
 
 def _answer(attempts: Attempts, reading: _Reading, window: Window | None) -> TpsEstimate:
@@ -224,9 +229,8 @@ def _sentence(rate: Interval, burst: Interval) -> str:
 
 def _region(reading: _Reading) -> Region:
     found = reading.posterior
-    bursts = np.linspace(found.burst.min(), found.burst.max(), 61)
-    logs = np.array([np.interp(bursts, b, p, -np.inf, -np.inf) for b, p in zip(found.burst, found.log_p, strict=True)])
-    return Region(found.rate, bursts, normalised(logs))
+    bursts = np.linspace(*found.burst_span, 61)
+    return Region(found.rate, bursts, normalised(found.on(bursts)))
 
 
 def _trace(reading: _Reading) -> Trace:
