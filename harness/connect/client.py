@@ -9,6 +9,8 @@ import orjson
 
 from harness.connect.outcome import (
     CONNECTION_ERROR,
+    DESCRIBE_CONTACT,
+    OK,
     SERVICE_ERROR,
     START_CHAT,
     STARTED,
@@ -34,7 +36,9 @@ class Reply:
     """What became of one attempt: its outcome, when it was sent and answered (unix seconds), and what the answer said.
 
     `status` is 0 and `message` says why when no answer came; `after_send` is then whether the service may have seen the
-    request. `participant_token` is a secret: it never leaves the process.
+    request. `participant_token`, and what a start with ConnectionTypes answers besides (`connection_token`,
+    `websocket_url`), are secrets: they never leave the process. `waited` is how many seconds of the time before the sending
+    were a retrying SDK's own doing.
     """
 
     outcome: str
@@ -49,6 +53,9 @@ class Reply:
     participant_token: str | None = None
     body_bytes: int = 0
     after_send: bool = True
+    connection_token: str | None = None
+    websocket_url: str | None = None
+    waited: float = 0.0
 
     @property
     def may_have_started(self) -> bool:
@@ -89,12 +96,17 @@ class ConnectClient:
         reply.contact_id = contact_id
         return reply
 
+    def describe_contact(self, instance_id: str, contact_id: str) -> tuple[Reply, str | None]:
+        """GET /contacts/{instance}/{contact}: the reply, and the DisconnectReason of a contact that has ended."""
+        # Of an ARN the id alone: a path that needs no encoding has one form, whoever signs it.
+        path = f"/contacts/{instance_id.rsplit('/', 1)[-1]}/{contact_id}"
+        reply, answer = self._call(DESCRIBE_CONTACT, "GET", path, b"")
+        reply.contact_id = contact_id
+        return reply, _disconnect_reason(answer) if reply.outcome == OK else None
+
     def _call(self, operation: str, method: str, path: str, body: bytes) -> tuple[Reply, Answer]:
-        connection: Connection | None = None
-        sent = now()
-        try:
-            connection = self._pool.acquire()
-            request = b"%b %b HTTP/1.1\r\n%b%b%d\r\n\r\n%b" % (
+        def request() -> bytes:
+            return b"%b %b HTTP/1.1\r\n%b%b%d\r\n\r\n%b" % (
                 method.encode("ascii"),
                 path.encode("ascii"),
                 self._signer.headers(method, path, body, self._credentials()),
@@ -102,34 +114,55 @@ class ConnectClient:
                 len(body),
                 body,
             )
-            sent = now()
-            answer = connection.exchange(request)
-        except WireError as error:
-            outcome = TIMEOUT if isinstance(error, WireTimeout) else CONNECTION_ERROR
-            if connection is not None:
-                connection.close()
-            return Reply(outcome, sent, now(), message=str(error), after_send=error.after_send), Answer()
-        except BaseException:  # the greenlet is being killed: the connection has an answer under way that nobody reads
-            if connection is not None:
-                connection.close()
-            raise
-        received = now()
-        self._pool.release(connection)
-        status = answer.status
-        code, message = (None, "") if 200 <= status < 300 else read_error(answer.headers, answer.body)
-        return (
-            Reply(
-                classify(operation, status, code),
-                sent,
-                received,
-                status,
-                code,
-                message,
-                request_id=answer.headers.get("x-amzn-requestid"),
-                body_bytes=len(answer.body),
-            ),
-            answer,
-        )
+
+        return attempt(self._pool, operation, request)
+
+
+def attempt(pool: Pool, operation: str, request: Callable[[], bytes]) -> tuple[Reply, Answer]:
+    """Make one attempt at `operation` on a connection of `pool`; `request()` gives its bytes once there is a connection.
+
+    The answer is empty when none came.
+    """
+    connection: Connection | None = None
+    sent = now()
+    try:
+        connection = pool.acquire()
+        data = request()
+        sent = now()
+        answer = connection.exchange(data)
+    except WireError as error:
+        outcome = TIMEOUT if isinstance(error, WireTimeout) else CONNECTION_ERROR
+        if connection is not None:
+            connection.close()
+        return Reply(outcome, sent, now(), message=str(error), after_send=error.after_send), Answer()
+    except BaseException:  # the greenlet is being killed: the connection has an answer under way that nobody reads
+        if connection is not None:
+            connection.close()
+        raise
+    received = now()
+    pool.release(connection)
+    status = answer.status
+    code, message = (None, "") if 200 <= status < 300 else read_error(answer.headers, answer.body)
+    return (
+        Reply(
+            classify(operation, status, code),
+            sent,
+            received,
+            status,
+            code,
+            message,
+            request_id=answer.headers.get("x-amzn-requestid"),
+            body_bytes=len(answer.body),
+        ),
+        answer,
+    )
+
+
+def _disconnect_reason(answer: Answer) -> str | None:
+    try:
+        return orjson.loads(answer.body)["Contact"].get("DisconnectReason")  # type: ignore[no-any-return]
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _read_started(reply: Reply, answer: Answer) -> None:
@@ -139,6 +172,9 @@ def _read_started(reply: Reply, answer: Answer) -> None:
         reply.contact_id = fields["ContactId"]
         reply.participant_id = fields.get("ParticipantId")
         reply.participant_token = fields.get("ParticipantToken")
+        if "ConnectionCredentials" in fields:  # the request had ConnectionTypes
+            reply.connection_token = fields["ConnectionCredentials"].get("ConnectionToken")
+            reply.websocket_url = (fields.get("Websocket") or {}).get("Url")
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         reply.contact_id = None
     if not isinstance(reply.contact_id, str) or not reply.contact_id:

@@ -40,6 +40,7 @@ OUTCOMES = (
 
 START_CHAT = "StartChatContact"
 STOP_CONTACT = "StopContact"
+DESCRIBE_CONTACT = "DescribeContact"
 
 # Connect's documentation says TooManyRequests; its siblings and the Participant Service send ThrottlingException, with 429
 # or, as AWS's older services do, 400. The rest are AWS's other names for the same refusal (botocore's list of throttling

@@ -115,6 +115,7 @@ class RunRecord:
             generator=generator,
             answers=merge_answers([part["answers"] for part in self.parts.values()]),
             chats=self.chats,
+            chat_ends=self._sum("chat_ends"),
         )
         self.save()
         return exit_code
@@ -157,6 +158,13 @@ class RunRecord:
             "reasons": reasons,
             "processes": [_process(part) for part in parts],
         }
+
+    def _sum(self, name: str) -> dict[str, int]:
+        """The counts that the parts keep under `name`, added up."""
+        counts: Counter[str] = Counter()
+        for part in self.parts.values():
+            counts.update(part.get(name, {}))
+        return dict(counts)
 
     def _offered_until(self) -> float:
         return max((part.get("offering_seconds", 0.0) for part in self.parts.values()), default=0.0)

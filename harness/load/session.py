@@ -17,6 +17,7 @@ from harness.connect.outcome import (
     ACCESS_DENIED,
     ACTIVE_CHAT_LIMIT,
     CONNECTION_ERROR,
+    DESCRIBE_CONTACT,
     INVALID_REQUEST,
     NOT_FOUND,
     START_CHAT,
@@ -28,6 +29,7 @@ from harness.connect.outcome import (
 from harness.connect.target import Target
 from harness.load.arrivals import offset_of
 from harness.load.budget import Budget
+from harness.load.end_reasons import EndReasons
 from harness.load.options import Settings
 from harness.load.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.schedule import Schedule
@@ -55,6 +57,12 @@ class Part:
     index: int = 0
     workers: int = 1
 
+
+_LONGEST_CHAT = 8 * 86_400.0
+"""Seconds that no chat outlives (ChatDurationInMinutes is at most seven days): the due time of one that ends otherwise."""
+
+Journey = Callable[[float], object]
+"""What is done at an arrival, given the time at which it was due (unix seconds)."""
 
 Report = Callable[[str, Reply], None]
 """Told of each attempt: operation and reply."""
@@ -106,6 +114,9 @@ class Session:
             settings.max_in_flight,
             offset_of(part.index, part.workers),
         )
+        self.end_reasons = EndReasons(self._describe, pace.rate)
+        self.journey: Journey = self.start_chat
+        self.before_drain: list[Callable[[], None]] = []
         self.users = 0
         self.withheld = 0
         self.sent = 0
@@ -124,11 +135,12 @@ class Session:
         self.users += change
         self.schedule.set_rate(self.users * self.settings.starts_per_user)
 
-    def start_chat(self, due: float, chat: Chat | None = None) -> Reply | None:
+    def start_chat(self, due: float, chat: Chat | None = None, *, hold: bool = True) -> Reply | None:
         """Make one StartChatContact attempt that was due at `due` and record it.
 
         Returns None, without a call, when the budget has no place left. A started chat is in the ledger when this
-        returns and is stopped after its hold.
+        returns and is stopped after its hold, or without `hold` at the end of the run unless the caller ends it first
+        (`stop_soon`, `chat_ended`).
         """
         if not self.budget.reserve():
             self.withheld += 1
@@ -145,11 +157,12 @@ class Session:
         if reply.outcome == STARTED and reply.contact_id:
             self.ledger.started(reply.contact_id, reply.received)
             self.started += 1
-            self.stopper.add(reply.contact_id, reply.received + self.settings.hold.draw(self._hold_rng))
+            open_for = self.settings.hold.draw(self._hold_rng) if hold else _LONGEST_CHAT
+            self.stopper.add(reply.contact_id, reply.received + open_for)
         elif reply.may_have_started:
             self._note_unanswered(chat)
         self.budget.settle(reply.may_have_started)
-        self._record(START_CHAT, due, reply, chat)
+        self._record_start(due, reply, chat)
         self._watch(reply, chat)
         return reply
 
@@ -157,12 +170,40 @@ class Session:
         """Make one StopContact attempt and record it."""
         due = now()
         reply = self.client.stop_contact(self.target.instance_id, contact_id)
-        self._record(STOP_CONTACT, due, reply, None)
+        self.record(STOP_CONTACT, due, reply)
         return reply
+
+    def stop_soon(self, contact_id: str) -> None:
+        """Stop an open chat as soon as the pace of StopContact allows."""
+        self.stopper.add(contact_id, now())
+
+    def chat_ended(self, contact_id: str, how: str) -> None:
+        """An open chat has ended without StopContact: `how` is STOPPED when its customer left, or ALREADY_ENDED."""
+        if contact_id in self.stopper.open:
+            self.stopper.forget(contact_id)
+            self._ended(contact_id, how)
+
+    def record(
+        self,
+        operation: str,
+        due: float,
+        reply: Reply,
+        kind: str | None = None,
+        content_type: str | None = None,
+        message_bytes: int = 0,
+    ) -> None:
+        """Record an attempt at any operation but StartChatContact that was due at `due`.
+
+        `kind` is the chat's kind; `content_type` and `message_bytes` are those of the message that was sent.
+        """
+        about = (content_type, 0, 0, message_bytes, 0, reply.request_id, kind)
+        self._add(operation, due, reply, about)
 
     def stop_arrivals(self) -> None:
         """Offer nothing more and wait until the calls on the wire have ended."""
         self.schedule.stop()
+        for end in self.before_drain:
+            end()
         self.schedule.wait_idle(self.settings.call_timeout * 2 + 1)
 
     def drain(self, progress: Callable[[int, int], None]) -> None:
@@ -177,6 +218,7 @@ class Session:
             progress(total - remaining, total)
             gevent.sleep(0.1)
         progress(total, total)
+        self.end_reasons.finish()
 
     @property
     def left_open(self) -> int:
@@ -198,6 +240,7 @@ class Session:
             "lateness": {str(index): n for index, n in self.collector.lateness.counts().items()},
             "cpu_percents": self.cpu_percents,
             "samples": self.collector.recorded,
+            "chat_ends": dict(self.end_reasons.counts),
             "chats": {
                 "started": self.started,
                 **self.ended,
@@ -213,6 +256,7 @@ class Session:
         self._finished = True
         self._flusher.kill()
         self.stopper.close()
+        self.end_reasons.close()
         self.collector.flush()
         self.journal.close()
         self.ledger.close()
@@ -223,17 +267,42 @@ class Session:
             self._ship(batch)
 
     def _arrival(self, due: float) -> None:
-        self.start_chat(due)
+        self.journey(due)
 
     def _ended(self, contact_id: str, how: str) -> None:
         self.ended[how] += 1
         self.ledger.ended(contact_id, now(), how)
+        if how == ALREADY_ENDED:
+            self.end_reasons.ask(contact_id)
+
+    def _describe(self, contact_id: str) -> Reply:
+        due = now()
+        reply, reason = self.client.describe_contact(self.target.instance_id, contact_id)
+        self.record(DESCRIBE_CONTACT, due, reply)
+        if reason is not None:
+            self.end_reasons.found(reason)
+            self.ledger.ended(contact_id, now(), ALREADY_ENDED, reason)
+        return reply
 
     def _note_unanswered(self, chat: Chat) -> None:
         self.unanswered += 1
         self.ledger.unanswered(chat.client_token, now())
 
-    def _record(self, operation: str, due: float, reply: Reply, chat: Chat | None) -> None:
+    def _record_start(self, due: float, reply: Reply, chat: Chat) -> None:
+        due += reply.waited  # what an SDK waits on purpose is no lateness of ours
+        self.collector.lateness.add(reply.sent - due)
+        about = (
+            chat.content_types,
+            chat.attribute_bytes,
+            chat.attribute_count,
+            chat.message_bytes,
+            chat.duration_minutes,
+            reply.request_id,
+            chat.kind,
+        )
+        self._add(START_CHAT, due, reply, about)
+
+    def _add(self, operation: str, due: float, reply: Reply, about: tuple[Any, ...]) -> None:
         sample = Sample(
             operation,
             due,
@@ -244,23 +313,9 @@ class Session:
             reply.error_code,
             self.part.worker,
             reply.contact_id,
-            *(
-                (
-                    chat.content_types,
-                    chat.attribute_bytes,
-                    chat.attribute_count,
-                    chat.message_bytes,
-                    chat.duration_minutes,
-                    reply.request_id,
-                    chat.kind,
-                )
-                if chat is not None
-                else (None, 0, 0, 0, 0, reply.request_id, None)
-            ),
+            *about,
         )
         self.collector.add(sample, reply.message)
-        if chat is not None:
-            self.collector.lateness.add(reply.sent - due)
         self._report(operation, reply)
 
     def _watch(self, reply: Reply, chat: Chat) -> None:

@@ -31,6 +31,7 @@ class Stopper:
         self._pace = pace
         self._due: list[tuple[float, int, str]] = []
         self._order = 0
+        self._latest: dict[str, int] = {}
         self._attempts: dict[str, int] = {}
         self._in_flight = 0
         self._changed = Event()
@@ -40,13 +41,14 @@ class Stopper:
         self._greenlet = gevent.spawn(self._run)
 
     def add(self, contact_id: str, due: float) -> None:
-        """An open chat, to be stopped at `due` (unix seconds)."""
+        """An open chat, to be stopped at `due` (unix seconds); added again, its new due time replaces the old one."""
         self.open.add(contact_id)
         self._push(contact_id, due)
 
     def forget(self, contact_id: str) -> None:
         """The chat has ended by itself."""
         self.open.discard(contact_id)
+        self._latest.pop(contact_id, None)
 
     def expedite(self) -> None:
         """Let every chat be due now: the run is over."""
@@ -66,6 +68,7 @@ class Stopper:
 
     def _push(self, contact_id: str, due: float) -> None:
         self._order += 1
+        self._latest[contact_id] = self._order
         heapq.heappush(self._due, (now() if self._draining else due, self._order, contact_id))
         self._changed.set()
 
@@ -80,8 +83,9 @@ class Stopper:
             if pause > 0:
                 gevent.sleep(pause)
             if self._due:
-                contact_id = heapq.heappop(self._due)[2]
-                if contact_id in self.open:
+                _, order, contact_id = heapq.heappop(self._due)
+                if self._latest.get(contact_id) == order:
+                    del self._latest[contact_id]
                     gevent.spawn(self._call, contact_id)
 
     def _call(self, contact_id: str) -> None:

@@ -40,9 +40,13 @@ class Ledger:
         """A start was answered with this contact."""
         self._append({"event": "started", "at": at, "contact_id": contact_id})
 
-    def ended(self, contact_id: str, at: float, how: str) -> None:
-        """The contact has ended: `how` is stopped, already_ended, or kept for one that is left open on purpose."""
-        self._append({"event": "ended", "at": at, "contact_id": contact_id, "how": how})
+    def ended(self, contact_id: str, at: float, how: str, reason: str | None = None) -> None:
+        """The contact has ended: `how` is stopped, already_ended, or kept for one that is left open on purpose.
+
+        Of one that had ended already a second line may follow, with the service's DisconnectReason as `reason`.
+        """
+        told = {} if reason is None else {"reason": reason}
+        self._append({"event": "ended", "at": at, "contact_id": contact_id, "how": how, **told})
 
     def unanswered(self, client_token: str, at: float) -> None:
         """A start got no answer: the chat may exist."""

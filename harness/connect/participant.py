@@ -1,0 +1,103 @@
+"""The Participant Service: what the customer of a chat calls, with a bearer token and no signature.
+
+Source: https://docs.aws.amazon.com/connect-participant/latest/APIReference/Welcome.html and botocore's service model
+`connectparticipant`. Its quotas are counted for each instance and are lower than one expects: CreateParticipantConnection
+6/s, SendMessage and SendEvent 10/s each, GetTranscript 8/s, DisconnectParticipant 3/s
+(https://docs.aws.amazon.com/connect/latest/adminguide/amazon-connect-service-limits.html).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from harness.connect.client import Reply, attempt
+from harness.connect.outcome import OK, SERVICE_ERROR
+from harness.connect.wire import Answer, Pool
+
+CREATE_CONNECTION = "CreateParticipantConnection"
+SEND_MESSAGE = "SendMessage"
+SEND_EVENT = "SendEvent"
+GET_TRANSCRIPT = "GetTranscript"
+DISCONNECT = "DisconnectParticipant"
+
+_EVENT = "application/vnd.amazonaws.connect.event."
+TYPING = f"{_EVENT}typing"
+CHAT_ENDED = f"{_EVENT}chat.ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a customer takes part: where the websocket is opened, and the token of every further call. Both are secrets."""
+
+    websocket_url: str = field(repr=False)
+    token: str = field(repr=False)
+
+
+class ParticipantClient:
+    """Calls the Participant Service. One call is one attempt: nothing is retried here or below."""
+
+    def __init__(self, pool: Pool, user_agent: str) -> None:
+        self._pool = pool
+        self._head = f"Host: {pool.endpoint.authority}\r\nUser-Agent: {user_agent}\r\n"
+
+    def create_connection(self, participant_token: str) -> tuple[Reply, Connection | None]:
+        """Ask for a websocket address and a connection token; None where the call was refused or said neither."""
+        body = {"Type": ["WEBSOCKET", "CONNECTION_CREDENTIALS"]}
+        reply, said = self._call(CREATE_CONNECTION, "/participant/connection", participant_token, body)
+        try:
+            return reply, Connection(said["Websocket"]["Url"], said["ConnectionCredentials"]["ConnectionToken"])
+        except (KeyError, TypeError):
+            return _incomplete(reply, "a websocket address and a connection token"), None
+
+    def send_message(self, token: str, content_type: str, content: str, client_token: str) -> tuple[Reply, str | None]:
+        """Send a message; returns its Id, which the websocket's frame of it has as well."""
+        body = {"ContentType": content_type, "Content": content, "ClientToken": client_token}
+        reply, said = self._call(SEND_MESSAGE, "/participant/message", token, body)
+        if reply.outcome == OK and not isinstance(said.get("Id"), str):
+            return _incomplete(reply, "an Id"), None
+        return reply, said.get("Id")
+
+    def send_event(self, token: str, content_type: str, client_token: str) -> Reply:
+        """Send an event, such as TYPING."""
+        body = {"ContentType": content_type, "ClientToken": client_token}
+        return self._call(SEND_EVENT, "/participant/event", token, body)[0]
+
+    def get_transcript(self, token: str, most: int = 100) -> tuple[Reply, list[dict[str, Any]]]:
+        """Read the newest items of the transcript, at most `most` (up to 100)."""
+        body = {"MaxResults": most, "SortOrder": "DESCENDING"}
+        reply, said = self._call(GET_TRANSCRIPT, "/participant/transcript", token, body)
+        items = said.get("Transcript")
+        return reply, items if isinstance(items, list) else []
+
+    def disconnect(self, token: str, client_token: str) -> Reply:
+        """Leave the chat: it ends, as the customer is who it is for."""
+        return self._call(DISCONNECT, "/participant/disconnect", token, {"ClientToken": client_token})[0]
+
+    def _call(self, operation: str, path: str, bearer: str, members: dict[str, Any]) -> tuple[Reply, dict[str, Any]]:
+        body = orjson.dumps(members)
+        head = (
+            f"POST {path} HTTP/1.1\r\n{self._head}Content-Type: application/json\r\n"
+            f"X-Amz-Bearer: {bearer}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        data = head.encode("ascii") + body
+        reply, answer = attempt(self._pool, operation, lambda: data)
+        if reply.outcome != OK:
+            return reply, {}
+        said = _object(answer)
+        return (reply, said) if said is not None else (_incomplete(reply, "a JSON object"), {})
+
+
+def _object(answer: Answer) -> dict[str, Any] | None:
+    try:
+        said = orjson.loads(answer.body or b"{}")
+    except orjson.JSONDecodeError:
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _incomplete(reply: Reply, missing: str) -> Reply:
+    """A 200 that lacks what the caller needs is a fault of the service; any other reply stays as it is."""
+    if reply.outcome == OK:
+        reply.outcome, reply.message = SERVICE_ERROR, f"a {reply.status} without {missing}"
+    return reply
