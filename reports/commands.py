@@ -1,5 +1,6 @@
 """The commands `chatquota report`, `compare` and `plan`: their options, and nothing that is slow to load."""
 
+import argparse
 from pathlib import Path
 
 from harness.gates import read_gates
@@ -36,3 +37,69 @@ def report(argv: list[str]) -> int:
     from reports.build import build_report
 
     return build_report(arguments.run, gates=gates, junit_path=arguments.junit, wanted=wanted, quiet=arguments.quiet)
+
+
+def plan(argv: list[str]) -> int:
+    """`chatquota plan`: returns 0 once the plan is made."""
+    parser = Parser(
+        prog="chatquota plan",
+        description="Which quota binds first for expected chats, how many customers are refused, and what to request.",
+    )
+    parser.add_argument(
+        "--arrivals", metavar="RATE|CSV", required=True, help="such as 4/s or 9000/h, or a CSV file of time,arrivals"
+    )
+    parser.add_argument(
+        "--length",
+        metavar="DIST",
+        required=True,
+        help="how long a chat lasts: 8m, exponential:8m, lognormal:8m,0.6 ...",
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--run", metavar="RUN", type=Path, help="plan against the limits that a run found")
+    source.add_argument(
+        "--declared", metavar="RUN", type=Path, help="plan against the quotas that AWS declared in a run"
+    )
+    parser.add_argument("--tps", metavar="RATE", type=_positive, help="chat starts a second (default: 5, AWS's own)")
+    parser.add_argument("--burst", metavar="N", type=_positive, help="burst of the TPS quota (default: 8 at 5/s)")
+    parser.add_argument("--active-chats", metavar="N", type=_whole, help="chats at once (default: 500, AWS's own)")
+    parser.add_argument(
+        "--refused", metavar="SHARE", type=_share, default=0.001, help="customers that may be refused (default: 0.1%%)"
+    )
+    parser.add_argument(
+        "--margin", metavar="SHARE", type=_share, default=0.2, help="safety margin on what to request (default: 20%%)"
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, help="write plan.json, plan.md and the charts here")
+    parser.add_argument("--seed", metavar="N", type=int, default=1, help="of the simulation (default: 1)")
+    arguments = parser.parse_args(argv)
+    from reports.plan_command import run_plan
+
+    return run_plan(arguments)
+
+
+def _positive(text: str) -> float:
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number over zero")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = _number(text)
+    if value < 1 or not value.is_integer():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number over zero")
+    return int(value)
+
+
+def _share(text: str) -> float:
+    """A share written as 0.001 or 0.1%."""
+    value = _number(text[:-1]) / 100 if text.endswith("%") else _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1, such as 0.1%")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

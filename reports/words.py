@@ -176,7 +176,7 @@ def number(value: float) -> str:
 
 def seconds(value: float) -> str:
     """A length of time for a reader."""
-    if value < 120:
+    if value < 60 or (value < 120 and value % 60):
         return f"{value:,.3g} s" if value < 100 else f"{value:.0f} s"
     if value < 7200:
         return f"{value / 60:,.3g} min"
