@@ -103,3 +103,27 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return float("nan")
+
+
+def compare(argv: list[str]) -> int:
+    """`chatquota compare BASE NEW [MORE...]`: returns 1 if a metric got worse in any of the runs, else 0."""
+    parser = Parser(
+        prog="chatquota compare",
+        description="Compare reported runs with the first one: deltas with intervals; exit code 1 on a regression.",
+    )
+    parser.add_argument("base", metavar="BASE", type=Path, help="a reported run directory, or its capacity.json")
+    parser.add_argument("new", metavar="NEW", type=Path, nargs="+", help="one or more to compare with it")
+    parser.add_argument(
+        "--tolerance", metavar="SHARE", type=_share, default=0.05, help="changes up to this do not count (default: 5%%)"
+    )
+    parser.add_argument(
+        "--allow", metavar="CONDITION", action="append", default=[], help="compare although this condition differs"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="write compare.md, compare.json and the trend figure here"
+    )
+    arguments = parser.parse_args(argv)
+    from reports.compare_command import run_compare
+
+    paths = [arguments.base, *arguments.new]
+    return run_compare(paths, tolerance=arguments.tolerance, allow=arguments.allow, out=arguments.out)

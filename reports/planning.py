@@ -143,7 +143,7 @@ def _round_up(value: float, step: int) -> int:
 
 
 def _simulated(checked: Any, tps: float, chats: float) -> dict[str, Any] | None:
-    """The check by simulation, and whether it agrees: within its own uncertainty, a tenth of a point, or 1 % of the share."""
+    """The check by simulation; it agrees within its own uncertainty, a tenth of a point, or 1 % of the share."""
     if checked is None:
         return None
     gaps = [
