@@ -3,8 +3,8 @@
 from locust import events  # before anything that imports boto3: Locust must patch the sockets first
 
 from harness.load.hooks import install
-from harness.load.users import StartChat
+from harness.load.users import ChatConversation, StartChat
 
-__all__ = ["StartChat"]
+__all__ = ["ChatConversation", "StartChat"]
 
 install(events)

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.connect.target import Target, is_loopback, resolve_target
 from harness.load.arrivals import POISSON, SPACINGS
+from harness.load.curve import FORMS, parse_curve
 from harness.load.hold import Hold, parse_hold
 from harness.load.pace import DEFAULT_STOP_RATE
 from harness.load.workload import Workload
@@ -16,9 +17,14 @@ from harness.usage import UsageError
 
 GROUP = "Amazon Connect"
 PROBES = ("tps", "active-chats", "both")
+USER_CLASSES = ("StartChat", "ChatConversation", "QuotaProbe")
+STEPS = ("typing", "messages", "transcript", "disconnect")
+"""What a customer of ChatConversation may do, in the order in which it is done."""
+SDK_RETRIES = ("off", "legacy", "standard", "adaptive")
 
 # name, default, help. The default's type is the option's type: Locust's web form keeps the type of the value it finds.
 _OPTIONS: tuple[tuple[str, str | int | float | bool, str], ...] = (
+    ("user-class", USER_CLASSES[0], "what the users do, where no class is named on the command line"),
     ("participant-host", "", "URL of the participant service (default: derived from host and Region)"),
     ("region", "", "AWS Region to call (default: the usual AWS configuration; the emulator's own)"),
     ("instance-id", "", "Amazon Connect instance to call (default: the emulator's own)"),
@@ -27,6 +33,11 @@ _OPTIONS: tuple[tuple[str, str | int | float | bool, str], ...] = (
     ("starts-per-user", 1.0, "chat starts per second that one Locust user stands for"),
     ("arrivals", POISSON, f"spacing of the starts: {' or '.join(SPACINGS)}"),
     ("hold", "0s", "how long a chat stays open: 0s, 30s, uniform:1m,3m, exponential:5m or lognormal:8m,0.6"),
+    ("load-shape", "", f"profile of the load, with --users as its peak: {FORMS}"),
+    ("messages", 3, "messages that each customer of ChatConversation sends"),
+    ("think-time", "exponential:2s", "how long a customer thinks before each message, in the forms of --hold"),
+    ("conversation", ",".join(STEPS), "which steps a customer takes"),
+    ("sdk-retries", "off", f"call StartChatContact through boto3 with its retries: {', '.join(SDK_RETRIES)}"),
     ("probe", "both", f"what QuotaProbe looks for: {', '.join(PROBES)}"),
     ("max-probe-rate", 500.0, "the most calls per second that QuotaProbe may send"),
     ("max-in-flight", 1000, "calls on the wire at once, per process; arrivals beyond it are counted as dropped"),
@@ -49,6 +60,12 @@ _OPTIONS: tuple[tuple[str, str | int | float | bool, str], ...] = (
     ("gates", "", "TOML file of pass/fail thresholds; a breach makes the exit code 1"),
     ("emulator", "", "limits of the embedded emulator: rate=5,burst=8,active_chats=500,limiter=token_bucket,..."),
 )
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "user-class": USER_CLASSES,
+    "arrivals": SPACINGS,
+    "sdk-retries": SDK_RETRIES,
+    "probe": PROBES,
+}
 NAMES = tuple(name.replace("-", "_") for name, _, _ in _OPTIONS)
 
 
@@ -64,13 +81,27 @@ def add_options(parser: Any) -> None:
         if isinstance(default, bool):
             group.add_argument(f"--{name}", action="store_true", **common)
         else:
-            group.add_argument(f"--{name}", type=type(default), metavar=_metavar(name, default), **common)
+            action = group.add_argument(f"--{name}", type=type(default), metavar=_metavar(name, default), **common)
+            if name in _CHOICES:
+                action.choices = _Offered(_CHOICES[name])
+
+
+class _Offered(list[str]):
+    """Choices that the web form offers; a wrong value is refused by `read_settings`, in one line, wherever it came from."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
 
 
 def _metavar(name: str, default: object) -> str:
-    return {"workload": "FILE", "gates": "FILE", "run-dir": "DIR", "hold": "DIST", "emulator": "SPEC"}.get(
-        name, {int: "N", float: "RATE"}.get(type(default), "TEXT")
-    )
+    return {
+        "workload": "FILE",
+        "gates": "FILE",
+        "run-dir": "DIR",
+        "hold": "DIST",
+        "think-time": "DIST",
+        "emulator": "SPEC",
+    }.get(name, {int: "N", float: "RATE"}.get(type(default), "TEXT"))
 
 
 @dataclass(frozen=True)
@@ -82,6 +113,12 @@ class Settings:
     starts_per_user: float
     arrivals: str
     hold: Hold
+    messages: int
+    think_time: Hold
+    conversation: str
+    sdk_retries: str
+    user_class: str
+    load_shape: str
     probe: str
     max_probe_rate: float
     max_in_flight: int
@@ -130,10 +167,15 @@ def read_settings(options: argparse.Namespace, host: str | None) -> Settings:
 
     Raises UsageError with the option, what is wrong with it and what it takes.
     """
-    if options.arrivals not in SPACINGS:
-        raise UsageError(f"--arrivals {options.arrivals!r}: one of {', '.join(SPACINGS)}")
-    if options.probe not in PROBES:
-        raise UsageError(f"--probe {options.probe!r}: one of {', '.join(PROBES)}")
+    for name, choices in _CHOICES.items():
+        chosen = getattr(options, name.replace("-", "_"))
+        if chosen not in choices:
+            raise UsageError(f"--{name} {chosen!r}: one of {', '.join(choices)}")
+    for step in options.conversation.split(","):
+        if step not in STEPS:
+            raise UsageError(f"--conversation {step!r}: any of {', '.join(STEPS)}, with commas between them")
+    if not 0 <= options.messages <= 1000:
+        raise UsageError(f"--messages {options.messages}: 0 to 1000")
     for name, least in (("starts_per_user", 0.0), ("max_probe_rate", 0.0), ("call_timeout", 0.0)):
         value = getattr(options, name)
         if not math.isfinite(value) or value <= least:
@@ -144,10 +186,12 @@ def read_settings(options: argparse.Namespace, host: str | None) -> Settings:
         raise UsageError(f"--max-in-flight {options.max_in_flight}: at least 1")
     if options.max_chats < 0:
         raise UsageError(f"--max-chats {options.max_chats}: at least 1, or 0 for no limit")
-    try:
-        hold = parse_hold(options.hold)
-    except ValueError as error:
-        raise UsageError(f"--hold {error}") from error
+    hold, think_time = _distribution("hold", options), _distribution("think_time", options)
+    if options.load_shape:
+        try:
+            parse_curve(options.load_shape)
+        except ValueError as error:
+            raise UsageError(f"--load-shape {error}") from error
     if options.gates and not Path(options.gates).is_file():
         raise UsageError(f"--gates {options.gates}: no such file; name a TOML file of thresholds")
     if host:
@@ -164,9 +208,17 @@ def read_settings(options: argparse.Namespace, host: str | None) -> Settings:
         host=host or "",
         workload=load_workload(options.workload),
         hold=hold,
+        think_time=think_time,
         max_chats=options.max_chats or None,
     )
     return Settings(**values)
+
+
+def _distribution(name: str, options: argparse.Namespace) -> Hold:
+    try:
+        return parse_hold(getattr(options, name))
+    except ValueError as error:
+        raise UsageError(f"{_flag(name)} {error}") from error
 
 
 def recorded_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -4,15 +4,18 @@ from typing import Any
 
 from locust import User, constant, task
 
+from harness.load.conversations import Conversations, Script
 from harness.load.hooks import coordinator_of
 
 
-class StartChat(User):
+class OfferedLoad(User):
     """A unit of offered load: one chat start per second (`--starts-per-user`), in open arrivals.
 
     Users only add to the rate. One schedule in each process sends the calls, so users never fire in step and a slow
     answer never delays the next start.
     """
+
+    abstract = True
 
     # Always waiting, so that Locust can stop a user at once and gracefully alike.
     wait_time = constant(3600)
@@ -21,6 +24,7 @@ class StartChat(User):
         """Add this user to the offered rate."""
         self._session: Any = coordinator_of(self.environment).session
         if self._session is not None:
+            self.prepare(self._session)
             self._session.add_users(1)
 
     def on_stop(self) -> None:
@@ -28,6 +32,22 @@ class StartChat(User):
         if self._session is not None:
             self._session.add_users(-1)
 
+    def prepare(self, session: Any) -> None:
+        """Say what the session does at an arrival."""
+
     @task
     def offer(self) -> None:
         """Nothing to do: the schedule sends the calls."""
+
+
+class StartChat(OfferedLoad):
+    """Starts chats: one chat start per second and user (`--starts-per-user`), each stopped after its `--hold`."""
+
+
+class ChatConversation(OfferedLoad):
+    """Starts chats as StartChat does, and each started chat has a customer: connects, writes, reads, and leaves."""
+
+    def prepare(self, session: Any) -> None:
+        """Let each arrival begin a conversation."""
+        if not session.before_drain:  # the first user of the run in this process
+            session.journey = Conversations(session, Script.of(session.settings)).arrive
