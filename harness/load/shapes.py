@@ -30,10 +30,8 @@ class CurveShape(LoadTestShape):
         if elapsed >= self._curve.seconds or (options.run_time and elapsed >= options.run_time):
             return None
         level = self._curve.at(elapsed)
-        if self._curve.absolute:
-            users = round(level / options.starts_per_user)
-        else:
-            users = round(level * (options.num_users or 1))
+        per_level = 1 / options.starts_per_user if self._curve.absolute else options.num_users or 1
+        users = round(level * per_level)
         # Reached within the second until the next tick; a test without any user is none for Locust.
         return max(users, 1), float(max(users, 1))
 

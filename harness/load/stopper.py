@@ -74,6 +74,8 @@ class Stopper:
 
     def _run(self) -> None:
         while True:
+            while self._due and self._latest.get(self._due[0][2]) != self._due[0][1]:
+                heapq.heappop(self._due)  # ended by itself, or due at another time since
             wait = self._due[0][0] - now() if self._due else None
             if wait is None or wait > 0:
                 self._changed.clear()
