@@ -132,8 +132,8 @@ def trend_figure(answers: Sequence[Mapping[str, Any]]) -> Picture:
     words = []
     for plot, metric, title, colour in zip(
         axes,
-        ("tps.rate", "active_chats", "latency_ms.started.p95"),
-        ("TPS rate (1/s)", "Active chats", "p95 of starts (ms)"),
+        ("tps.rate", "active_chats", "latency_ms.started.p50"),
+        ("TPS rate (1/s)", "Active chats", "Median start (ms)"),
         (OUTCOME_COLOURS[TPS], OUTCOME_COLOURS[QUOTA], OUTCOME_COLOURS[STARTED]),
         strict=True,
     ):

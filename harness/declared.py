@@ -1,0 +1,185 @@
+"""What AWS declares about an instance: its quotas (Service Quotas) and its chat metrics (CloudWatch).
+
+Fetched at the end of a live run into run.json, every value with its source. A call that fails costs its own entry, which
+then says why, and nothing else. Codes and metrics: docs.aws.amazon.com/connect/latest/adminguide, pages
+"Amazon Connect service quotas" and "Monitoring your instance using CloudWatch".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_service_quotas import ServiceQuotasClient
+    from types_boto3_sts import STSClient
+
+_SERVICE = "connect"
+_START_RATE = "L-AA48CD49"  # account and Region
+_ACTIVE_CHATS = "L-D4BA6F6E"  # a resource-level quota: of one instance
+_STOP_RATE = "Rate of StopContact API requests"  # its code is not documented: found by name
+_PERIOD = 60  # seconds: how often Connect publishes its chat metrics
+
+_METRICS = (
+    ("ConcurrentActiveChats", "Maximum"),
+    ("ConcurrentActiveChatsPercentage", "Maximum"),
+    ("ChatsBreachingActiveChatQuota", "Sum"),
+    ("SuccessfulChatsPerInterval", "Sum"),
+)
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The clients to ask, each of the run's Region. `sts` names the account, for the instance's ARN."""
+
+    quotas: ServiceQuotasClient
+    cloudwatch: CloudWatchClient
+    sts: STSClient
+
+
+def connect_clients(region: str) -> Clients:
+    """Clients from the usual AWS credential chain."""
+    import boto3  # not at import time: Locust must patch the sockets first
+
+    session = boto3.Session(region_name=region)
+    return Clients(session.client("service-quotas"), session.client("cloudwatch"), session.client("sts"))
+
+
+def fetch_declared(
+    clients: Clients, *, region: str, instance_id: str, started_at: float, ended_at: float
+) -> dict[str, Any]:
+    """Everything declared, as run.json's `declared`: `tps`, `active_chats`, `stop_contact_tps` and `cloudwatch`.
+
+    Each entry has `source` and either `value` or `error`. Times are unix seconds. Raises nothing that AWS answers.
+    """
+    return {
+        "tps": _quota(clients.quotas, _START_RATE),
+        "active_chats": _active_chats(clients, region, instance_id),
+        "stop_contact_tps": _by_name(clients.quotas, _STOP_RATE),
+        "cloudwatch": _metrics(clients.cloudwatch, instance_id, started_at, ended_at),
+    }
+
+
+def _active_chats(clients: Clients, region: str, instance_id: str) -> Entry:
+    source = f"service-quotas {_ACTIVE_CHATS} of the instance"
+    try:
+        caller = clients.sts.get_caller_identity()
+    except (ClientError, BotoCoreError) as error:
+        return {"source": source, "error": f"the account is unknown: {_said(error)}"}
+    partition = caller["Arn"].split(":")[1]
+    arn = f"arn:{partition}:connect:{region}:{caller['Account']}:instance/{instance_id}"
+    return _quota(clients.quotas, _ACTIVE_CHATS, context=arn)
+
+
+def _quota(quotas: ServiceQuotasClient, code: str, context: str | None = None) -> Entry:
+    """The applied value of a quota; where the account has none of its own, AWS's default, named as such."""
+    source = f"service-quotas {code}" + (" of the instance" if context else "")
+    try:
+        if context:
+            answer = quotas.get_service_quota(ServiceCode=_SERVICE, QuotaCode=code, ContextId=context)
+        else:
+            answer = quotas.get_service_quota(ServiceCode=_SERVICE, QuotaCode=code)
+        return _value(answer.get("Quota", {}), source)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "NoSuchResourceException":
+            return {"source": source, "error": _said(error)}
+    except BotoCoreError as error:
+        return {"source": source, "error": _said(error)}
+    return _search(_defaults(quotas), "QuotaCode", code, f"{source} (AWS's default, not the applied value)")
+
+
+def _by_name(quotas: ServiceQuotasClient, name: str) -> Entry:
+    found = _search(_applied(quotas), "QuotaName", name, "service-quotas")
+    if "value" in found:
+        found["source"] = f"service-quotas {found.pop('code')}"
+    return found
+
+
+def _applied(quotas: ServiceQuotasClient) -> Iterator[Any]:
+    for page in quotas.get_paginator("list_service_quotas").paginate(ServiceCode=_SERVICE):
+        yield from page["Quotas"]
+
+
+def _defaults(quotas: ServiceQuotasClient) -> Iterator[Any]:
+    for page in quotas.get_paginator("list_aws_default_service_quotas").paginate(ServiceCode=_SERVICE):
+        yield from page["Quotas"]
+
+
+def _search(listed: Iterator[Any], key: str, wanted: str, source: str) -> Entry:
+    try:
+        for quota in listed:
+            if quota.get(key) == wanted:
+                return _value(quota, source) | ({"code": quota.get("QuotaCode")} if key == "QuotaName" else {})
+    except (ClientError, BotoCoreError) as error:
+        return {"source": source, "error": _said(error)}
+    return {"source": source, "error": f"Service Quotas lists no quota {wanted!r} for {_SERVICE}"}
+
+
+def _value(quota: Any, source: str) -> Entry:
+    entry = {"value": quota.get("Value"), "source": source, "name": quota.get("QuotaName")}
+    if quota.get("QuotaAppliedAtLevel"):
+        entry["level"] = quota["QuotaAppliedAtLevel"]
+    if entry["value"] is None:
+        entry["error"] = str(quota.get("ErrorReason", {}).get("ErrorMessage", "Service Quotas gave no value"))
+    return entry
+
+
+def _metrics(cloudwatch: CloudWatchClient, instance_id: str, started_at: float, ended_at: float) -> dict[str, Entry]:
+    """One number for each chat metric over the run's whole minutes: the largest of a level, the sum of a count."""
+    dimensions = [{"Name": "InstanceId", "Value": instance_id}, {"Name": "MetricGroup", "Value": "Chats"}]
+    first = started_at // _PERIOD * _PERIOD
+    last = (ended_at // _PERIOD + 1) * _PERIOD
+    queries: Any = [
+        {
+            "Id": f"m{number}",
+            "MetricStat": {
+                "Metric": {"Namespace": "AWS/Connect", "MetricName": name, "Dimensions": dimensions},
+                "Period": _PERIOD,
+                "Stat": statistic,
+            },
+        }
+        for number, (name, statistic) in enumerate(_METRICS)
+    ]
+    points: dict[str, list[float]] = {query["Id"]: [] for query in queries}
+    failure = "no data points: CloudWatch may be some minutes behind; ask again later"
+    try:
+        pages = cloudwatch.get_paginator("get_metric_data").paginate(
+            MetricDataQueries=queries,
+            StartTime=datetime.fromtimestamp(first, UTC),
+            EndTime=datetime.fromtimestamp(last, UTC),
+        )
+        for page in pages:
+            for result in page["MetricDataResults"]:
+                points[result["Id"]] += result["Values"]
+    except (ClientError, BotoCoreError) as error:
+        failure = _said(error)
+        points = {}
+    table: dict[str, Entry] = {}
+    for number, (name, statistic) in enumerate(_METRICS):
+        entry: Entry = {"source": f"cloudwatch AWS/Connect {name} ({statistic})", "from": first, "to": last}
+        values = points.get(f"m{number}")
+        if values:
+            entry |= {"value": max(values) if statistic == "Maximum" else sum(values), "minutes": len(values)}
+        else:
+            entry["error"] = failure
+        table[name] = entry
+    return table
+
+
+def _said(error: ClientError | BotoCoreError) -> str:
+    """What AWS said, in one line; a missing permission names the action to allow."""
+    if isinstance(error, ClientError):
+        said = error.response.get("Error", {})
+        text = f"{said.get('Code', 'error')}: {said.get('Message', '')}".rstrip(": ")
+        if said.get("Code") in ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation"):
+            text = f"{text} (the run's credentials lack the permission for {error.operation_name})"
+    else:
+        text = str(error)
+    return " ".join(text.split())
