@@ -14,10 +14,12 @@ from harness.emulator.state import finite
 from harness.emulator.websocket import serve
 
 _ROLES = ("AGENT", "SYSTEM", "CUSTOM_BOT", "SUPERVISOR")
+# Ends that no caller of the emulated operations brings about; AWS's words for them.
+_ENDS = ("AGENT_DISCONNECT", "AGENT_NETWORK_DISCONNECT", "THIRD_PARTY_DISCONNECT", "IDLE_DISCONNECT", "SYSTEM_ERROR")
 
 
 def pages(api: Api) -> Starlette:
-    """Starlette's routes for people and tests: the state as JSON, and a voice for those whom nobody plays here."""
+    """Starlette's routes for people and tests: the state as JSON, voice and hand for those whom nobody plays here."""
     state = api.state
 
     async def show(request: Request) -> Response:
@@ -38,6 +40,18 @@ def pages(api: Api) -> Starlette:
             return _json({"message": f"ParticipantRole is one of {', '.join(_ROLES)}; the rest are strings"}, 400)
         return _json(state.conversations.say(state.clock.now(), chat, kind, content, role))
 
+    async def end(request: Request) -> Response:
+        chat = state.chats.by_id.get(request.path_params["contact_id"])
+        try:
+            reason = orjson.loads(await request.body() or b"{}").get("DisconnectReason", "AGENT_DISCONNECT")
+        except (orjson.JSONDecodeError, AttributeError):
+            reason = None
+        if reason not in _ENDS:
+            return _json({"message": f"DisconnectReason is one of {', '.join(_ENDS)}"}, 400)
+        if chat is None or not state.chats.end(state.clock.now(), chat, reason):
+            return _json({"message": "no such open chat"}, 404)
+        return _json({"DisconnectReason": reason})
+
     async def websocket(socket: WebSocket) -> None:
         await serve(socket, state)
 
@@ -45,6 +59,7 @@ def pages(api: Api) -> Starlette:
         routes=[
             Route("/_emulator/state", show),
             Route("/_emulator/chats/{contact_id}/messages", speak, methods=["POST"]),
+            Route("/_emulator/chats/{contact_id}/end", end, methods=["POST"]),
             WebSocketRoute("/participant/websocket", websocket),
         ]
     )
