@@ -70,6 +70,11 @@ class Stopper:
         self._order += 1
         self._latest[contact_id] = self._order
         heapq.heappush(self._due, (now() if self._draining else due, self._order, contact_id))
+        if (
+            len(self._due) > 2 * len(self._latest) + 1000
+        ):  # mostly chats that ended by themselves long before their time
+            self._due = [entry for entry in self._due if self._latest.get(entry[2]) == entry[1]]
+            heapq.heapify(self._due)
         self._changed.set()
 
     def _run(self) -> None:
