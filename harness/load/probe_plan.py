@@ -194,7 +194,7 @@ class ProbePlan:
         self.known.doing = "reckoning"
         yield from self._quiet()
         yield from self._reckon()
-        return self._over() or "done"
+        return
 
     def _find_tps(self) -> Iterator[Action]:
         yield from self._drain(32)
@@ -313,11 +313,9 @@ class ProbePlan:
                     first, begin = looked, self._now
                 elif len(seen) > 40 and refused > 0.9:
                     pace, looked = max(pace / 1.6, 2.0), len(self._outcome)
-            outcomes = self._outcome[first:]
-            good = [s for s, o in zip(self._sent[first:], outcomes, strict=True) if o in _ADMITTED]
-            if len(good) >= 6 and "tps_throttled" in outcomes:
-                good.sort()
-                self._rate = (len(good) - 1) / max(good[-1] - good[0], 1e-3)
+            rate = _between_throttles(self._sent[first:], self._outcome[first:])
+            if rate:
+                self._rate = rate
                 self.known.rate = (0.8 * self._rate, 1.25 * self._rate)
                 return
 
@@ -382,7 +380,8 @@ class ProbePlan:
 
         def steps() -> Iterator[object]:
             for estimate in infer_tps_by_steps(attempts, seed=self.options.seed):
-                found[:] = [estimate]
+                if estimate is not None:
+                    found[:] = [estimate]
                 yield estimate
 
         yield Think(steps())
@@ -441,5 +440,15 @@ class ProbePlan:
         yield Pause(self._now + 30.0)
 
 
-_ADMITTED = ("started", "active_chat_limit")
+def _between_throttles(sent: list[float], outcome: list[str]) -> float | None:
+    """Admissions a second between the first and the last throttle: the bucket was empty at both. None if too few."""
+    calls = sorted(zip(sent, outcome, strict=True))
+    throttles = [at for at, what in calls if what == "tps_throttled"]
+    if len(throttles) < 2:
+        return None
+    begin, end = throttles[0], throttles[-1]
+    admitted = [at for at, what in calls if _KIND.get(what) == 1 and begin < at < end]
+    return len(admitted) / (end - begin) if len(admitted) >= 5 else None
+
+
 _KIND = {"started": 1, "active_chat_limit": 1, "tps_throttled": 2}

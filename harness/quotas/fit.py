@@ -10,11 +10,17 @@ from scipy.special import logsumexp
 
 from harness.quotas.bucket import Record
 from harness.quotas.record import Floats
+from harness.quotas.replay import as_decided, replay
 from harness.quotas.timing import Calls
 
 _SHARES = (0.0, 0.5, 1.0)
 _JUDGED = 4000
 """Most decisions that the likelihood looks at; all of them count in the bucket's level."""
+_DENSE = 0.02
+"""Tokens within a jitter from which on the decisions are too dense to be read one by one."""
+_SPARSE = 0.05
+"""Tokens within a round trip's spread up to which the shares of the way up cannot be told, and need not be: half of the
+excess each way is wrong by half of the spread at most."""
 _STEEP = 12.0
 """Log likelihood below the best at which a (rate, burst) is out of the picture."""
 
@@ -132,13 +138,7 @@ def fit_bucket(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) 
     record = Record.of(part, (0.5, 0.5), jitter, deficit, _JUDGED)
     rate, _ = rough_rate(record, candidates(record) if rates is None else rates)
     near = rate * np.array([0.99, 0.997, 1.0, 1.003, 1.01])
-    best = (np.inf, (0.5, 0.5))
-    for a_share in _SHARES:
-        for r_share in _SHARES:
-            record = Record.of(part, (a_share, r_share), jitter, deficit, _JUDGED)
-            cost = rough_rate(record, near)[1] * (1.0 if a_share == r_share else 1.05)
-            best = min(best, (cost, (a_share, r_share)))
-    shares = best[1]
+    shares = (0.5, 0.5) if rate * jitter < _SPARSE else _best_shares(part, near, jitter, deficit)
     record = Record.of(calls, shares, jitter, deficit, _JUDGED)
     around = near if len(calls.sent) == len(part.sent) else rate * np.geomspace(0.9, 1.1, 41)
     rate, _ = rough_rate(record, around)
@@ -146,10 +146,24 @@ def fit_bucket(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) 
     return settle(calls, Fit(rate, burst, jitter, shares, record))
 
 
+def _best_shares(calls: Calls, rates: Floats, jitter: float, deficit: float) -> tuple[float, float]:
+    """The shares of the way up, of admitted and of refused calls, with the least disagreement."""
+    best = (np.inf, (0.5, 0.5))
+    for a_share in _SHARES:
+        for r_share in _SHARES:
+            record = Record.of(calls, (a_share, r_share), jitter, deficit, _JUDGED)
+            cost = rough_rate(record, rates)[1] * (1.0 if a_share == r_share else 1.05)
+            best = min(best, (cost, (a_share, r_share)))
+    return best[1]
+
+
 def settle(calls: Calls, fit: Fit) -> Fit:
-    """The same rate and burst with the jitter that is most likely, within what the round trips allow."""
+    """The same rate with the jitter that the decisions show, within what the round trips allow, and the burst for it."""
     most = 1.5 * calls.typical_spread + 5e-4
-    least = min(max(0.2 * calls.typical_spread, 1.5e-4), most)
+    sparse = fit.rate * calls.typical_spread < _SPARSE
+    least = min(max((0.6 if sparse else 0.2) * calls.typical_spread, 1.5e-4), most)
+    if fit.rate * least > _DENSE:
+        return _settle_by_replay(calls, fit, least, most)
     best, best_log = fit, -np.inf
     for jitter in np.geomspace(least, most, 8):
         record = Record.of(calls, fit.shares, float(jitter), fit.record.deficit, _JUDGED)
@@ -159,6 +173,31 @@ def settle(calls: Calls, fit: Fit) -> Fit:
             burst = float(bursts[np.argmax(logs)])
             best, best_log = Fit(fit.rate, burst, float(jitter), fit.shares, record), log_l
     return best
+
+
+def _settle_by_replay(calls: Calls, fit: Fit, least: float, most: float) -> Fit:
+    """Where tokens come closer than the jitter, each decision says little and the likelihood knows no order among
+    admissions: there the jitter is the one with which replays show as much too-early admission as was observed.
+    """
+    part = calls.head(5000)
+    rng = np.random.default_rng(len(calls.sent))
+    jitter = fit.jitter
+    for _ in range(2):
+        record = Record.of(part, fit.shares, jitter, fit.record.deficit, _JUDGED)
+        bursts, logs = profile(record, fit.rate, jitter)
+        burst = float(bursts[np.argmax(logs)])
+        seen = float(record.residuals(fit.rate, burst)[0].sum())
+        low, high = least, most
+        for _ in range(5):
+            jitter = float(np.sqrt(low * high))
+            early = []
+            for admitted in replay(part, fit.shares, jitter, fit.record.deficit, fit.rate, burst, rng, 3):
+                again, shares = as_decided(part, admitted, fit.shares)
+                other = Record.of(again, shares, jitter, fit.record.deficit)
+                early.append(float(other.residuals(fit.rate, burst)[0].sum()))
+            low, high = (jitter, high) if np.mean(early) < seen else (low, jitter)
+    record = Record.of(calls, fit.shares, jitter, fit.record.deficit, _JUDGED)
+    return Fit(fit.rate, burst, jitter, fit.shares, record)
 
 
 def profile(record: Record, rate: float, jitter: float, most: int = 41) -> tuple[Floats, Floats]:
@@ -223,8 +262,8 @@ def posterior(fit: Fit, points: int = 25) -> Iterator[Posterior | None]:
         yield found
         tops = np.array([row.max() for row in found.log_p])
         whole, log_p = found.at_whole_bursts()
-        if len(whole) and log_p.max() > tops.max() - 6:
-            tops = log_p.max(axis=1)
+        if len(whole) and log_p.max() > tops.max() - 40:  # look closer at where a whole burst may fit
+            tops = np.maximum(tops - 6, log_p.max(axis=1))
         alive = np.flatnonzero(tops > tops.max() - _STEEP)
         first, last = max(alive[0] - 1, 0), min(alive[-1] + 1, points - 1)
         if last - first > points // 3:

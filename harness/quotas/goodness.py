@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.quotas.bucket import Record
 from harness.quotas.fit import Fit
-from harness.quotas.record import Floats
+from harness.quotas.replay import as_decided, replay
 from harness.quotas.timing import Calls
 
 _WORST = -4.0
@@ -37,7 +37,7 @@ class Goodness:
     @property
     def fits(self) -> bool:
         """True if one bucket explains the record."""
-        return self.contradictions <= self.allowed and (self.z > -6.0 or self.p_value > 0.05)
+        return self.contradictions <= self.allowed and (self.z > -10.0 or self.p_value > 0.05)
 
 
 def contradictions(record: Record, rate: float, burst: float) -> tuple[int, float]:
@@ -57,50 +57,16 @@ def goodness(calls: Calls, fit: Fit, rate: float, burst: float, seed: int, repla
     count, worst = contradictions(full, rate, burst)
     observed = _clipped(fit.record, rate, burst)
     rng = np.random.default_rng(seed)
-    admitted = replay(calls, fit, rate, burst, rng, replays)
+    deficit = fit.record.deficit
+    admitted = replay(calls, fit.shares, fit.jitter, deficit, rate, burst, rng, replays)
     scores = np.empty(replays)
     for row in range(replays):
-        again = Calls(calls.sent, calls.excess, admitted[row], calls.clouded, calls.typical_spread)
-        share = fit.shares
-        if share[0] != share[1]:  # a replayed decision keeps the moment that its own outcome was given
-            again = _as_decided(calls, admitted[row], share)
-            share = (0.0, 0.0)
-        scores[row] = _clipped(Record.of(again, share, fit.jitter, fit.record.deficit, 4000), rate, burst)
+        again, shares = as_decided(calls, admitted[row], fit.shares)
+        scores[row] = _clipped(Record.of(again, shares, fit.jitter, deficit, 4000), rate, burst)
     spread = max(float(scores.std()), 1.0)
     p_value = (1 + int(np.count_nonzero(scores <= observed))) / (replays + 1)
     judged = int(np.count_nonzero(~calls.clouded))
     return Goodness(count, judged, worst, p_value, (observed - float(scores.mean())) / spread)
-
-
-def replay(
-    calls: Calls, fit: Fit, rate: float, burst: float, rng: np.random.Generator, replays: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """What the bucket would have admitted of the same calls, (replays, n), each with a jitter of its own."""
-    at = _moments(calls, fit.shares)
-    times = at + calls.spread(fit.jitter) * rng.standard_normal((replays, len(at)))
-    order = np.argsort(times, axis=1)
-    times = np.ascontiguousarray(np.take_along_axis(times, order, 1).T)
-    answers = np.empty(times.shape, bool)
-    level = np.full(replays, burst - fit.record.deficit)
-    last = times[0].copy() if len(times) else np.zeros(replays)
-    for row, now in enumerate(times):
-        level = np.minimum(burst, level + rate * (now - last))
-        last = now
-        answers[row] = level >= 1.0
-        level = level - answers[row]
-    result = np.empty((replays, len(at)), bool)
-    np.put_along_axis(result, order, answers.T, 1)
-    return result
-
-
-def _moments(calls: Calls, shares: tuple[float, float]) -> Floats:
-    return np.where(calls.admitted, calls.decided(shares[0]), calls.decided(shares[1]))
-
-
-def _as_decided(
-    calls: Calls, admitted: np.ndarray[tuple[int], np.dtype[np.bool_]], shares: tuple[float, float]
-) -> Calls:
-    return Calls(_moments(calls, shares), calls.excess, admitted, calls.clouded, calls.typical_spread)
 
 
 def _clipped(record: Record, rate: float, burst: float) -> float:

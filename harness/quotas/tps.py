@@ -89,10 +89,24 @@ def infer_tps_by_steps(attempts: Attempts, *, seed: int = 0) -> Iterator[TpsEsti
 
 
 def _costs(attempts: Attempts) -> Iterator[frozenset[int]]:
-    """Which outcomes may cost a token: first what the documentation suggests (all of them), then each other way."""
+    """Which outcomes may cost a token: first what the documentation suggests (all of them), then each other way.
+
+    A refusal by the chat quota that costs no token leaves the bucket as it was, so a full instance would not be throttled
+    between two of them: where it was, they cost one.
+    """
     groups = [g for g in ((CHAT_LIMIT,), (INVALID, NOT_FOUND, DENIED), (FAULT,)) if any(map(attempts.count, g))]
     for choice in sorted(product((True, False), repeat=len(groups)), key=lambda c: -sum(c)):
-        yield frozenset(code for group, taken in zip(groups, choice, strict=True) if taken for code in group)
+        costing = frozenset(code for group, taken in zip(groups, choice, strict=True) if taken for code in group)
+        if CHAT_LIMIT in costing or _throttled_while_full(attempts) < 2:
+            yield costing
+
+
+def _throttled_while_full(attempts: Attempts) -> int:
+    """Throttles between two refusals by the chat quota with no start among them."""
+    kept = attempts.outcome[np.isin(attempts.outcome, (STARTED, THROTTLED, CHAT_LIMIT))]
+    marks = np.flatnonzero(kept != THROTTLED)
+    between = (kept[marks[:-1]] == CHAT_LIMIT) & (kept[marks[1:]] == CHAT_LIMIT)
+    return int((np.diff(marks) - 1)[between].sum())
 
 
 def _read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int) -> Iterator[_Reading | None]:
@@ -179,7 +193,11 @@ def _intervals(reading: _Reading) -> tuple[Interval, Interval]:
     bursts = np.linspace(*found.burst_span, 201)
     p = normalised(found.on(bursts))
     rate = _interval(found.rate, p.sum(axis=1), reading.rate)
-    return _clocks(rate), _interval(bursts, p.sum(axis=0), reading.burst)
+    burst = _interval(bursts, p.sum(axis=0), reading.burst)
+    low, high = np.ceil(burst.low or 0.0), np.floor(burst.high or 0.0)
+    if low <= high:  # quotas are whole numbers
+        burst = Interval(float(np.clip(round(reading.burst), low, high)), float(low), float(high))
+    return _clocks(rate), burst
 
 
 def _answer(attempts: Attempts, reading: _Reading, window: Window | None) -> TpsEstimate:
