@@ -38,7 +38,7 @@ class Reply:
     `status` is 0 and `message` says why when no answer came; `after_send` is then whether the service may have seen the
     request. `participant_token`, and what a start with ConnectionTypes answers besides (`connection_token`,
     `websocket_url`), are secrets: they never leave the process. `waited` is how many seconds of the time before the sending
-    were a retrying SDK's own doing.
+    were a retrying SDK's own doing, `doubtful` whether an earlier attempt of the same call may have started a chat.
     """
 
     outcome: str
@@ -56,12 +56,13 @@ class Reply:
     connection_token: str | None = None
     websocket_url: str | None = None
     waited: float = 0.0
+    doubtful: bool = False
 
     @property
     def may_have_started(self) -> bool:
         """Whether a StartChatContact with this reply may have started a chat: answered so, or sent and not answered."""
-        if self.status == 0:
-            return self.after_send
+        if self.status == 0 or self.doubtful:
+            return self.after_send or self.doubtful
         return 200 <= self.status < 300
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from harness import __version__
 from harness.connect.outcome import START_CHAT
 from harness.connect.target import Target
 from harness.load.options import Settings
+from harness.load.retrylab import merge
 from harness.recording.collector import merge_answers
 from harness.recording.rundir import write_manifest
 from harness.recording.validity import GeneratorRecord, LatenessHistogram, invalid_reasons
@@ -116,6 +117,7 @@ class RunRecord:
             answers=merge_answers([part["answers"] for part in self.parts.values()]),
             chats=self.chats,
             chat_ends=self._sum("chat_ends"),
+            retry_lab=self._retry_lab(),
         )
         self.save()
         return exit_code
@@ -158,6 +160,10 @@ class RunRecord:
             "reasons": reasons,
             "processes": [_process(part) for part in parts],
         }
+
+    def _retry_lab(self) -> dict[str, Any] | None:
+        tallies = [part["retry_lab"] for part in self.parts.values() if part.get("retry_lab")]
+        return merge(tallies, max((part["offering_seconds"] for part in self.parts.values()), default=0.0))
 
     def _sum(self, name: str) -> dict[str, int]:
         """The counts that the parts keep under `name`, added up."""

@@ -32,6 +32,7 @@ from harness.load.budget import Budget
 from harness.load.end_reasons import EndReasons
 from harness.load.options import Settings
 from harness.load.pace import DEFAULT_STOP_RATE, Pace
+from harness.load.retrylab import RetryLab
 from harness.load.schedule import Schedule
 from harness.load.stopper import Stopper
 from harness.load.workload import Chat, Drawer
@@ -116,6 +117,9 @@ class Session:
         )
         self.end_reasons = EndReasons(self._describe, pace.rate)
         self.journey: Journey = self.start_chat
+        self.retry_lab: RetryLab | None = None
+        if settings.sdk_retries != "off":
+            self.retry_lab = RetryLab(target, settings.sdk_retries, settings.call_timeout, settings.max_in_flight)
         self.before_drain: list[Callable[[], None]] = []
         self.users = 0
         self.withheld = 0
@@ -149,7 +153,7 @@ class Session:
         self.sent += 1
         reply: Reply | None = None
         try:
-            reply = self.client.start_chat(chat.body)
+            reply = self._call_start(due, chat)
         finally:
             if reply is None:  # killed while the call was on the wire
                 self._note_unanswered(chat)
@@ -241,6 +245,7 @@ class Session:
             "cpu_percents": self.cpu_percents,
             "samples": self.collector.recorded,
             "chat_ends": dict(self.end_reasons.counts),
+            "retry_lab": self.retry_lab.tally() if self.retry_lab else None,
             "chats": {
                 "started": self.started,
                 **self.ended,
@@ -287,6 +292,16 @@ class Session:
     def _note_unanswered(self, chat: Chat) -> None:
         self.unanswered += 1
         self.ledger.unanswered(chat.client_token, now())
+
+    def _call_start(self, due: float, chat: Chat) -> Reply:
+        if self.retry_lab is None:
+            return self.client.start_chat(chat.body)
+        *earlier, last = self.retry_lab.call(chat.body)
+        for reply in earlier:
+            self._record_start(due, reply, chat)
+        # All attempts of a call share its ClientToken: a chat that an unanswered one started is not the last one's to report.
+        last.doubtful = any(reply.may_have_started for reply in earlier)
+        return last
 
     def _record_start(self, due: float, reply: Reply, chat: Chat) -> None:
         due += reply.waited  # what an SDK waits on purpose is no lateness of ours

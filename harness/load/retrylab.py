@@ -1,0 +1,190 @@
+"""The retry lab: StartChatContact as a customer's own code calls it, through boto3 with the SDK's retries on.
+
+Everywhere else in the harness a call is one attempt. Here the SDK decides (`--sdk-retries legacy|standard|adaptive`), each of
+its attempts is seen through botocore's events and becomes a sample of its own, and the lab keeps what the caller felt:
+how many calls got their chat, how long they waited for it, and how many attempts that cost.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import botocore.exceptions
+import orjson
+from botocore.config import Config
+from gevent.local import local
+
+from harness.connect.client import Reply, now
+from harness.connect.outcome import CONNECTION_ERROR, START_CHAT, STARTED, TIMEOUT, classify, read_error
+from harness.connect.target import Target
+from harness.recording.validity import LatenessHistogram
+
+Tally = dict[str, Any]
+
+
+@dataclass
+class _Call:
+    """One call under way: when it began, and its attempts so far."""
+
+    begun: float
+    sent: float = 0.0
+    attempts: list[Reply] = field(default_factory=list)
+
+
+class RetryLab:
+    """Calls StartChatContact through one boto3 client, shared as in a server process, with retries in `mode`.
+
+    The number of attempts is the SDK's own default, or what AWS_MAX_ATTEMPTS or the profile says, as in the caller's code.
+    """
+
+    def __init__(self, target: Target, mode: str, timeout: float, connections: int) -> None:
+        self.mode = mode
+        credentials = target.credentials()
+        create: Any = boto3.Session().client
+        # A pool smaller than the calls in flight would add reconnects of its own to what is compared here.
+        config = Config(
+            retries={"mode": mode}, connect_timeout=timeout, read_timeout=timeout, max_pool_connections=connections
+        )
+        self._client = create(
+            "connect",
+            region_name=target.region,
+            endpoint_url=target.endpoint,
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            aws_session_token=credentials.token,
+            verify=target.ca_bundle,
+            config=config,
+        )
+        self._now = local()
+        self._client.meta.events.register_first(f"before-send.connect.{START_CHAT}", self._on_send)
+        self._client.meta.events.register(f"response-received.connect.{START_CHAT}", self._on_response)
+        self.calls = 0
+        self.attempts_by_call: Counter[int] = Counter()
+        self.gave_up: Counter[str] = Counter()
+        self.quota_reached = 0
+        self._latency = LatenessHistogram()
+        self._added = LatenessHistogram()
+
+    def call(self, body: bytes) -> list[Reply]:
+        """Make one call and return its attempts, at least one, in order; the last decides what the caller gets.
+
+        `waited` of each is the time from the beginning of the call until the SDK sent it.
+        """
+        call = self._now.call = _Call(now())
+        quota_reached = False
+        try:
+            self._client.start_chat_contact(**orjson.loads(body))
+        except botocore.exceptions.ClientError as error:
+            metadata: Any = error.response.get("ResponseMetadata", {})
+            quota_reached = bool(metadata.get("RetryQuotaReached"))
+        except botocore.exceptions.BotoCoreError as error:
+            if not call.attempts:  # refused before anything was sent: a parameter of the wrong type, no credentials
+                call.attempts.append(Reply(CONNECTION_ERROR, now(), now(), message=str(error), after_send=False))
+        finally:
+            self._now.call = None
+        self._count(call, quota_reached)
+        return call.attempts
+
+    def tally(self) -> Tally:
+        """What was counted, in plain values that `merge` adds up over workers."""
+        return {
+            "mode": self.mode,
+            "calls": self.calls,
+            "attempts_by_call": {str(attempts): calls for attempts, calls in self.attempts_by_call.items()},
+            "gave_up": dict(self.gave_up),
+            "retry_quota_reached": self.quota_reached,
+            "latency": {str(index): count for index, count in self._latency.counts().items()},
+            "added": {str(index): count for index, count in self._added.counts().items()},
+        }
+
+    def _count(self, call: _Call, quota_reached: bool) -> None:
+        last = call.attempts[-1]
+        self.calls += 1
+        self.attempts_by_call[len(call.attempts)] += 1
+        self.quota_reached += quota_reached
+        if last.outcome == STARTED:
+            self._latency.add(last.received - call.begun)
+            self._added.add(last.waited - call.attempts[0].waited if self.mode != "adaptive" else last.waited)
+        else:
+            self.gave_up[last.outcome] += 1
+
+    def _on_send(self, **_: Any) -> None:
+        call: _Call | None = getattr(self._now, "call", None)
+        if call is not None:
+            call.sent = now()
+
+    def _on_response(
+        self, response_dict: Any = None, parsed_response: Any = None, exception: Any = None, **_: Any
+    ) -> None:
+        call: _Call | None = getattr(self._now, "call", None)
+        if call is None:
+            return
+        received = now()
+        sent = call.sent or received
+        if response_dict is None:
+            reply = _unanswered(exception, sent, received)
+        else:
+            reply = _answered(response_dict, parsed_response or {}, sent, received)
+        reply.waited = sent - call.begun
+        call.attempts.append(reply)
+
+
+def _answered(response: Any, parsed: Any, sent: float, received: float) -> Reply:
+    status: int = response["status_code"]
+    headers = {name.lower(): value for name, value in response["headers"].items()}
+    body = response["body"] if isinstance(response["body"], bytes) else b""
+    code, message = (None, "") if 200 <= status < 300 else read_error(headers, body)
+    reply = Reply(classify(START_CHAT, status, code), sent, received, status, code, message, body_bytes=len(body))
+    reply.request_id = headers.get("x-amzn-requestid")
+    if reply.outcome == STARTED:
+        reply.contact_id = parsed.get("ContactId")
+        reply.participant_token = parsed.get("ParticipantToken")
+    return reply
+
+
+def _unanswered(exception: Any, sent: float, received: float) -> Reply:
+    timed_out = isinstance(exception, botocore.exceptions.ConnectTimeoutError | botocore.exceptions.ReadTimeoutError)
+    unsent = isinstance(
+        exception, botocore.exceptions.ConnectTimeoutError | botocore.exceptions.EndpointConnectionError
+    )
+    outcome = TIMEOUT if timed_out else CONNECTION_ERROR
+    return Reply(outcome, sent, received, message=str(exception), after_send=not unsent)
+
+
+def merge(tallies: list[Tally], seconds: float) -> dict[str, Any] | None:
+    """Add up the tallies of a run's processes into the manifest's `retry_lab`; None without any.
+
+    `seconds` is how long load was offered. `goodput_per_s` counts calls that got a chat; `added_latency_ms` is what the
+    SDK's waiting and trying again added to those calls, `latency_ms` is all that they took.
+    """
+    if not tallies:
+        return None
+    by_call: Counter[int] = Counter()
+    gave_up: Counter[str] = Counter()
+    latency, added = LatenessHistogram(), LatenessHistogram()
+    for tally in tallies:
+        by_call.update({int(attempts): calls for attempts, calls in tally["attempts_by_call"].items()})
+        gave_up.update(tally["gave_up"])
+        latency.merge({int(index): count for index, count in tally["latency"].items()})
+        added.merge({int(index): count for index, count in tally["added"].items()})
+    calls = sum(tally["calls"] for tally in tallies)
+    attempts = sum(number * count for number, count in by_call.items())
+    started = calls - gave_up.total()
+    return {
+        "mode": tallies[0]["mode"],
+        "calls": calls,
+        "attempts": attempts,
+        "started": started,
+        "gave_up": dict(gave_up),
+        "attempts_by_call": {str(number): by_call[number] for number in sorted(by_call)},
+        "retry_quota_reached": sum(tally["retry_quota_reached"] for tally in tallies),
+        "goodput_per_s": started / seconds if seconds > 0 else None,
+        "attempts_per_started_chat": attempts / started if started else None,
+        "latency_ms": _quantiles(latency),
+        "added_latency_ms": _quantiles(added),
+    }
+
+
+def _quantiles(histogram: LatenessHistogram) -> dict[str, float | None]:
+    return {name: histogram.quantile_ms(share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
