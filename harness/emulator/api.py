@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from harness.emulator.answers import Answer, Refused, error, throttle_answer
 from harness.emulator.connect_api import ConnectApi, Throttled
 from harness.emulator.participant_api import ParticipantApi, as_validation
-from harness.emulator.shapes import Invalid, Request, load_model
+from harness.emulator.shapes import Invalid, Request, load_model, read_request
 from harness.emulator.sigv4 import Signatures
 from harness.emulator.state import State
 
@@ -48,6 +48,10 @@ class Api:
         self._exact: dict[tuple[str, bytes], Operation] = {}
         self._templates: list[tuple[str, list[bytes], Operation]] = []
         self._route()
+
+    def operations(self) -> list[Operation]:
+        """Every operation that is served."""
+        return [*self._exact.values(), *(operation for _, _, operation in self._templates)]
 
     def operation(self, method: str, path: bytes) -> tuple[Operation | None, dict[str, bytes]]:
         """The operation at `method` and raw `path`, and the labels in its path."""
@@ -178,7 +182,7 @@ class Api:
                 operation = Operation(
                     name,
                     "connect" if service == "connect" else "participant",
-                    Request(shape),
+                    read_request(service, name),
                     throttle_answer(self.state.settings, declares),
                     handler,
                 )

@@ -1,5 +1,6 @@
 """Request validation compiled from botocore's service models: one closure a shape, no walk of the model per call."""
 
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -31,9 +32,16 @@ class Invalid(Exception):
         return f"1 validation error detected: Value at '{path}' failed to satisfy constraint: {self.problem}"
 
 
+@functools.cache
 def load_model(service: str) -> ServiceModel:
     """botocore's model of `service` (its directory name, such as `connect`)."""
     return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+
+
+@functools.cache
+def read_request(service: str, operation: str) -> "Request":
+    """The request of `operation`, compiled once a process."""
+    return Request(load_model(service).operation_model(operation))
 
 
 class Request:

@@ -81,13 +81,12 @@ async function main() {
   await session.connect();
   await established;
   const sent = await session.sendMessage({ message: text, contentType: "text/markdown" });
-
   const message = (await heard).data;
   await session.sendEvent({ contentType: "application/vnd.amazonaws.connect.event.typing" });
   await typing;
   const transcript = (await session.getTranscript({ maxResults: 100, sortOrder: "ASCENDING", scanDirection: "FORWARD" })).data;
   const seen = await refusals();
- await session.disconnectParticipant();
+  await session.disconnectParticipant();
   const end = (await ended).chatDetails.contactId;
   const described = await client.send(
     new DescribeContactCommand({ InstanceId: where.instance_id, ContactId: started.ContactId }),
