@@ -162,8 +162,7 @@ class RunRecord:
         }
 
     def _retry_lab(self) -> dict[str, Any] | None:
-        tallies = [part["retry_lab"] for part in self.parts.values() if part.get("retry_lab")]
-        return merge(tallies, max((part["offering_seconds"] for part in self.parts.values()), default=0.0))
+        return merge([part["retry_lab"] for part in self.parts.values() if part.get("retry_lab")])
 
     def _sum(self, name: str) -> dict[str, int]:
         """The counts that the parts keep under `name`, added up."""

@@ -7,6 +7,7 @@ how many calls got their chat, how long they waited for it, and how many attempt
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import boto3
@@ -43,8 +44,9 @@ class RetryLab:
         credentials = target.credentials()
         create: Any = boto3.Session().client
         # A pool smaller than the calls in flight would add reconnects of its own to what is compared here.
+        retries: Any = {"mode": mode}
         config = Config(
-            retries={"mode": mode}, connect_timeout=timeout, read_timeout=timeout, max_pool_connections=connections
+            retries=retries, connect_timeout=timeout, read_timeout=timeout, max_pool_connections=connections
         )
         self._client = create(
             "connect",
@@ -57,9 +59,11 @@ class RetryLab:
             config=config,
         )
         self._now = local()
-        self._client.meta.events.register_first(f"before-send.connect.{START_CHAT}", self._on_send)
+        # Last: the adaptive mode's own waiting is a handler of the same event.
+        self._client.meta.events.register_last(f"before-send.connect.{START_CHAT}", self._on_send)
         self._client.meta.events.register(f"response-received.connect.{START_CHAT}", self._on_response)
         self.calls = 0
+        self._first, self._last = inf, -inf
         self.attempts_by_call: Counter[int] = Counter()
         self.gave_up: Counter[str] = Counter()
         self.quota_reached = 0
@@ -91,6 +95,7 @@ class RetryLab:
         return {
             "mode": self.mode,
             "calls": self.calls,
+            "span": [self._first, self._last] if self.calls else None,
             "attempts_by_call": {str(attempts): calls for attempts, calls in self.attempts_by_call.items()},
             "gave_up": dict(self.gave_up),
             "retry_quota_reached": self.quota_reached,
@@ -101,6 +106,7 @@ class RetryLab:
     def _count(self, call: _Call, quota_reached: bool) -> None:
         last = call.attempts[-1]
         self.calls += 1
+        self._first, self._last = min(self._first, call.begun), max(self._last, last.received)
         self.attempts_by_call[len(call.attempts)] += 1
         self.quota_reached += quota_reached
         if last.outcome == STARTED:
@@ -152,11 +158,12 @@ def _unanswered(exception: Any, sent: float, received: float) -> Reply:
     return Reply(outcome, sent, received, message=str(exception), after_send=not unsent)
 
 
-def merge(tallies: list[Tally], seconds: float) -> dict[str, Any] | None:
+def merge(tallies: list[Tally]) -> dict[str, Any] | None:
     """Add up the tallies of a run's processes into the manifest's `retry_lab`; None without any.
 
-    `seconds` is how long load was offered. `goodput_per_s` counts calls that got a chat; `added_latency_ms` is what the
-    SDK's waiting and trying again added to those calls, `latency_ms` is all that they took.
+    `goodput_per_s` is calls that got a chat, from the first call's begin to the last one's end (the SDK may try on for long
+    after the load has ended); `added_latency_ms` is what the SDK's waiting and trying again added to those calls,
+    `latency_ms` is all that they took.
     """
     if not tallies:
         return None
@@ -171,6 +178,8 @@ def merge(tallies: list[Tally], seconds: float) -> dict[str, Any] | None:
     calls = sum(tally["calls"] for tally in tallies)
     attempts = sum(number * count for number, count in by_call.items())
     started = calls - gave_up.total()
+    spans = [tally["span"] for tally in tallies if tally["span"]]
+    seconds = max((span[1] for span in spans), default=0.0) - min((span[0] for span in spans), default=0.0)
     return {
         "mode": tallies[0]["mode"],
         "calls": calls,
