@@ -11,7 +11,7 @@ from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from harness.connect import contract
 
@@ -95,8 +95,7 @@ class Workload:
     text: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Chat:
+class Chat(NamedTuple):
     """One drawn chat: the serialised request and what the sample says of it."""
 
     body: bytes
@@ -110,13 +109,12 @@ class Chat:
     invalid: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Fragment:
+class _Fragment(NamedTuple):
     """A rendered part of a request and the number that the sample records of it."""
 
     json: bytes
     size: int = 0
-    count: int = 0
+    number: int = 0
 
 
 class Drawer:
@@ -183,7 +181,7 @@ class _RenderedKind:
             token,
             self._content_types,
             attributes.size,
-            attributes.count,
+            attributes.number,
             message.size,
             duration.size,
             self.kind.invalid,
