@@ -91,10 +91,6 @@ def _span(low: float, high: float) -> str:
     return f"{low:.4g}" if low == high else f"{low:.4g}..{high:.4g}"
 
 
-_COSTLESS_AFTER = 40
-"""Calls answered with the chat quota, in a row and beyond the burst, that show such answers to cost no token."""
-
-
 @dataclass
 class ProbePlan:
     """Decides call by call. The driver asks `act`, does what it says, and reports `answered` and `ended`."""
@@ -118,9 +114,8 @@ class ProbePlan:
         self._script = self._run()
         self._waiting: tuple[float, Callable[[], bool]] | None = None
         self._trip = 0.1
-        self._since_full_throttles = 0
+        self._withheld = False
         self._full_streak = 0
-        self._level_known_full = False
 
     # -- what the driver calls ------------------------------------------------------------------------------------
 
@@ -137,8 +132,8 @@ class ProbePlan:
                 self._waiting = None
             try:
                 action = next(self._script)
-            except StopIteration as over_:
-                return Done(str(over_.value or "done"))
+            except StopIteration:
+                return Done(self._over() or "done")
             if isinstance(action, Send):
                 self._in_flight += 1
                 self._recent.append(now)
@@ -170,6 +165,20 @@ class ProbePlan:
         self._open -= 1
         self._stopping -= 1
 
+    def withheld(self) -> None:
+        """A `Send` was not carried out: the budget of chats is spent."""
+        self._in_flight -= 1
+        self._withheld = True
+
+    def findings(self) -> list[str]:
+        """What was found, in sentences."""
+        told: list[str] = []
+        if self.known.tps is not None and self.options.goal != "active-chats":
+            told.append(self.known.tps.sentence())
+        if self.known.active_chats is not None and self.options.goal != "tps":
+            told.append(self.known.active_chats.sentence())
+        return told
+
     @property
     def open_chats(self) -> int:
         """Chats that the probe holds open."""
@@ -194,7 +203,6 @@ class ProbePlan:
         self.known.doing = "reckoning"
         yield from self._quiet()
         yield from self._reckon()
-        return
 
     def _find_tps(self) -> Iterator[Action]:
         yield from self._drain(32)
@@ -400,6 +408,8 @@ class ProbePlan:
     def _over(self) -> str | None:
         """Why the probe may send no more, or None."""
         options = self.options
+        if self._withheld:
+            return "max_chats"
         if options.max_chats is not None and self.known.started + self._in_flight >= options.max_chats:
             return "max_chats"
         if self._begin is not None and self._now - self._begin > options.max_seconds:

@@ -194,7 +194,8 @@ def _intervals(reading: _Reading) -> tuple[Interval, Interval]:
     p = normalised(found.on(bursts))
     rate = _interval(found.rate, p.sum(axis=1), reading.rate)
     burst = _interval(bursts, p.sum(axis=0), reading.burst)
-    low, high = np.ceil(burst.low or 0.0), np.floor(burst.high or 0.0)
+    blur = 2 * reading.rate * reading.fit.jitter  # the moments at which the bucket was full are known to a jitter only
+    low, high = np.ceil((burst.low or 0.0) - blur), np.floor((burst.high or 0.0) + blur)
     if low <= high:  # quotas are whole numbers
         burst = Interval(float(np.clip(round(reading.burst), low, high)), float(low), float(high))
     return _clocks(rate), burst
