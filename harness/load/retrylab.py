@@ -1,7 +1,7 @@
 """The retry lab: StartChatContact as a customer's own code calls it, through boto3 with the SDK's retries on.
 
-Everywhere else in the harness a call is one attempt. Here the SDK decides (`--sdk-retries legacy|standard|adaptive`), each of
-its attempts is seen through botocore's events and becomes a sample of its own, and the lab keeps what the caller felt:
+Everywhere else in the harness a call is one attempt. Here the SDK decides (`--sdk-retries legacy|standard|adaptive`). Each
+of its attempts is seen through botocore's events and becomes a sample of its own, and the lab keeps what the caller felt:
 how many calls got their chat, how long they waited for it, and how many attempts that cost.
 """
 
@@ -59,8 +59,8 @@ class RetryLab:
             config=config,
         )
         self._now = local()
-        # Last: the adaptive mode's own waiting is a handler of the same event.
-        self._client.meta.events.register_last(f"before-send.connect.{START_CHAT}", self._on_send)
+        # Last, and as general as it: the adaptive mode's own waiting is a handler of this event.
+        self._client.meta.events.register_last("before-send", self._on_send)
         self._client.meta.events.register(f"response-received.connect.{START_CHAT}", self._on_response)
         self.calls = 0
         self._first, self._last = inf, -inf
