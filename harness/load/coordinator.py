@@ -11,6 +11,7 @@ from gevent.event import Event
 from harness.connect.client import Reply
 from harness.connect.target import Target
 from harness.connect.wire import Endpoint, WireError
+from harness.load import guard
 from harness.load.lab import Lab, lab_target, start_lab
 from harness.load.options import Settings, read_settings, recorded_options
 from harness.load.record import EXIT_DONE, EXIT_GATE, EXIT_GUARD, EXIT_INVALID, EXIT_TARGET, RunRecord
@@ -40,6 +41,8 @@ class Coordinator:
         self._lab_endpoint: str | None = None
         self._wanted_end: tuple[str, int | None] | None = None
         self._ending: Event | None = None
+        self._hours_over: gevent.Greenlet | None = None
+        self.abandoned = False
 
     # --- beginning -----------------------------------------------------------------------------------------------------
 
@@ -51,7 +54,9 @@ class Coordinator:
         if settings.embedded:
             self._start_lab(settings)  # it knows whether its spec is right; the run that follows takes it over
         else:
-            reach(settings.resolve(), settings.call_timeout)
+            target = settings.resolve()
+            guard.check_hours(settings, target)
+            reach(target, settings.call_timeout)
         return settings
 
     def begin(self) -> None:
@@ -59,6 +64,7 @@ class Coordinator:
         self._wanted_end = None
         self._ending = None
         self.exit_code = None
+        self.abandoned = False
         settings = self._settings()
         if settings.embedded:
             lab = self._start_lab(settings)
@@ -68,7 +74,10 @@ class Coordinator:
         else:
             target = settings.resolve()
         try:
+            guard.check_hours(settings, target)
             reach(target, settings.call_timeout)
+            if target.live:
+                self._announce(settings, target)
             user_class = "+".join(cls.__name__ for cls in self.environment.user_classes)
             run_id = new_run_id(user_class)
             directory = create_run_directory(settings.run_dir, run_id)
@@ -76,10 +85,32 @@ class Coordinator:
             self.record = RunRecord(run_id, directory, user_class, settings, target, options)
             self.last_directory = str(directory)
             logger.info("run %s: recording in %s", run_id, directory)
-            self._begin_load(self.record, settings, target)
+            try:
+                self._begin_load(self.record, settings, target)
+            except BaseException:
+                self.record.release()
+                self.record = None
+                raise
+        except OSError as error:
+            self._stop_lab()
+            said = (error.strerror or str(error)).lower()
+            raise UsageError(f"--run-dir {error.filename or settings.run_dir}: {said}; name a writable one") from error
         except BaseException:
             self._stop_lab()
             raise
+
+    def _announce(self, settings: Settings, target: Target) -> None:
+        """Say what a live run is about to do, and end it when the hours in which AWS allows it are over."""
+        users = self.environment.runner.target_user_count or self.environment.parsed_options.num_users or 0
+        lines = guard.announcement(settings, target, users, guard.account_of(target))
+        print("\n".join(lines), file=sys.stderr, flush=True)
+        seconds = guard.seconds_left(settings, target)
+        if seconds is not None:
+            self._hours_over = gevent.spawn_later(seconds, self._on_hours_over)
+
+    def _on_hours_over(self) -> None:
+        logger.error("it is 6 AM in the Region: load tests are allowed from 6 PM to 6 AM; ending the run")
+        self.end_run("hours", EXIT_GUARD)
 
     def _settings(self) -> Settings:
         host = self.environment.host
@@ -124,33 +155,58 @@ class Coordinator:
         logger.info("--max-chats is reached; ending the run")
         self.end_run("budget", EXIT_GUARD)
 
+    def on_trouble(self, sentence: str) -> None:
+        """The run cannot be recorded any more: say it in one line and end the run with exit code 5."""
+        logger.error("%s; ending the run", sentence)
+        self.end_run("trouble", EXIT_INVALID)
+
     def finish(self, why: str) -> None:
         """End the load, stop the chats, write the manifest. Safe to ask again: later callers wait for the first."""
         record = self.record
         if record is None:
             return
-        if self._ending is not None:
-            self._ending.wait()
-            return
-        self._ending = Event()
-        why, wanted = self._wanted_end or (why, None)
+        if self._ending is None:
+            self._ending = Event()
+            # In a greenlet of its own: whoever asks may be killed or interrupted, the end of the run may not.
+            gevent.spawn(self._finish, record, *(self._wanted_end or (why, None)))
+        self._ending.wait()
+
+    def _finish(self, record: RunRecord, why: str, wanted: int | None) -> None:
+        assert self._ending is not None
         try:
-            self._end_load()
-            self.exit_code = record.finish(why, wanted)
-        except KeyboardInterrupt:
-            self.exit_code = record.finish("signal", EXIT_INVALID)
-            logger.warning("interrupted: chats may be open; `chatquota cleanup %s` stops them", record.directory)
-            raise
+            try:
+                self._end_load()
+            except OSError as error:
+                record.troubles.append(f"the run could not be recorded: {error.strerror or error}".lower())
+            finally:
+                self._stop_lab()
+                _cancel(self._hours_over)
+                self._hours_over = None
+            self.exit_code = wanted or EXIT_INVALID
+            self.exit_code = record.finish(why, EXIT_INVALID if self.abandoned and wanted is None else wanted)
+            self._close(record)
+        except OSError as error:
+            self.exit_code = EXIT_INVALID
+            logger.error("%s: %s", record.directory, (error.strerror or str(error)).lower())
         finally:
-            self._stop_lab()
+            record.release()
             self.record = None
             self._ending.set()
-        self._close(record)
+
+    def abandon(self) -> None:
+        """Do not wait for the chats that are still open: the user wants to leave now. The ledger says which they are."""
+        self.abandoned = True
 
     def _close(self, record: RunRecord) -> None:
         left = record.chats["left_open"]
         if left and not record.chats["kept"]:
             logger.error("%d chats are still open; `chatquota cleanup %s` stops them", left, record.directory)
+        if record.chats["unanswered"]:
+            logger.warning(
+                "%d starts got no answer, so their chats may exist; `chatquota cleanup %s` looks for them",
+                record.chats["unanswered"],
+                record.directory,
+            )
         gates = self.environment.parsed_options.gates
         if gates and self.exit_code == EXIT_DONE:
             done = _chatquota("report", str(record.directory), "--gates", gates)
@@ -172,6 +228,11 @@ class Coordinator:
         if self._lab is not None:
             self._lab.stop()
             self._lab = None
+
+
+def _cancel(greenlet: gevent.Greenlet | None) -> None:
+    if greenlet is not None and greenlet is not gevent.getcurrent():
+        greenlet.kill(block=False)
 
 
 _MENDS = {

@@ -1,50 +1,47 @@
-"""A run over many processes: workers offer the load, the master writes the directory.
+"""A run over many processes, the master's side: workers offer the load, the master writes the directory.
 
 What travels, over Locust's own connections (all values plain):
 
-- master to workers with the spawn message, in the parsed options: `chatquota_run` (run id, directory, shares, target).
-- worker to master in each of Locust's reports: `chatquota` with the worker's summary and, where the worker's disk is not
-  the master's, its new samples (Arrow streams) and ledger lines.
-- master to workers at the end: `chatquota_drain`. Each worker stops arrivals, lets its calls end, stops its chats, sends a
-  last report, then `chatquota_drained` on the same connection, so that nothing can arrive after the acknowledgement.
+- master to workers with the spawn message, in the parsed options: RUN (run id, directory, names, target).
+- worker to master in each of Locust's reports: REPORT with the worker's summary and, where the worker's disk is not the
+  master's, its new samples and ledger lines; the master answers each with ACK (`harness.load.shipping`).
+- worker to master: ASK for places in the budget of chats, answered with GRANT (`harness.load.budget`).
+- master to workers at the end: DRAIN. Each worker stops arrivals, lets its calls end, stops its chats, sends what it still
+  has, then DRAINED on the same connection, so that nothing can arrive after it.
 
 Locust's own ending leaves workers half a second, and Ctrl-C reaches every process at once; so a worker ends its part by
 itself too, once, whoever asks first.
 """
 
-import io
 import logging
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import gevent
 from gevent.event import Event
 
 from harness.connect.client import Reply
 from harness.connect.target import Target
-from harness.load.budget import share_of
+from harness.load.budget import Pool
 from harness.load.coordinator import Coordinator
-from harness.load.lab import lab_target
-from harness.load.local import end_session
-from harness.load.options import Settings, read_settings
+from harness.load.lost import take_over
+from harness.load.options import Settings
 from harness.load.progress import drain_progress
-from harness.load.record import RunRecord
-from harness.load.session import Part, Session
-from harness.load.statistics import reporter
-from harness.load.workload_file import parse_workload
-from harness.recording.journal import Journal
-from harness.recording.ledger import ledger_path
-from harness.recording.rundir import MANIFEST, SAMPLES, read_manifest
-from harness.usage import UsageError
+from harness.load.record import EXIT_INVALID, RunRecord
+from harness.load.recorder import on_a_thread
+from harness.load.shipping import Inbox
+from harness.recording.rundir import SAMPLES
+from harness.recording.tally import is_alive, read_counts
 
 logger = logging.getLogger(__name__)
 
-RUN, REPORT = "chatquota_run", "chatquota"
-DRAIN, DRAINED, SPENT, HOPELESS = "chatquota_drain", "chatquota_drained", "chatquota_spent", "chatquota_hopeless"
-SILENCE_BEFORE_LOST = 30.0
-"""Seconds without a word from a draining worker after which the master gives it up as lost."""
+RUN, REPORT, ACK = "chatquota_run", "chatquota", "chatquota_ack"
+DRAIN, DRAINED, ABANDON = "chatquota_drain", "chatquota_drained", "chatquota_abandon"
+ASK, GRANT = "chatquota_ask", "chatquota_grant"
+HOPELESS, TROUBLE = "chatquota_hopeless", "chatquota_trouble"
+SILENCE_BEFORE_LOST = 10.0
+"""Seconds without a heartbeat of a draining worker after which the master gives it up as lost."""
+_WATCH_EVERY = 1.0
 
 
 class MasterCoordinator(Coordinator):
@@ -53,217 +50,161 @@ class MasterCoordinator(Coordinator):
     def __init__(self, environment: Any, runner: Any) -> None:
         super().__init__(environment)
         self._runner = runner
-        self._journals: dict[str, Journal] = {}
+        self._inboxes: dict[str, Inbox] = {}
         self._heard: dict[str, float] = {}
         self._names: dict[str, str] = {}
         self._drained: set[str] = set()
-        self._spent: set[str] = set()
-        self._shares: dict[str, int | None] = {}
+        self._pool: Pool | None = None
+        self._watcher: gevent.Greenlet | None = None
         self._progress = Event()
         environment.events.worker_report.add_listener(self._on_report)
+        environment.events.heartbeat_sent.add_listener(self._on_heartbeat)
         runner.register_message(DRAINED, self._on_drained, concurrent=True)
-        runner.register_message(SPENT, self._on_spent, concurrent=True)
+        runner.register_message(ASK, self._on_ask)
         runner.register_message(HOPELESS, self._on_hopeless, concurrent=True)
+        runner.register_message(TROUBLE, self._on_worker_trouble, concurrent=True)
 
     def _begin_load(self, record: RunRecord, settings: Settings, target: Target) -> None:
-        workers = [client.id for client in self._runner.clients.ready + self._runner.clients.running]
+        clients = self._runner.clients
+        workers = [client.id for client in clients.ready + clients.running + clients.spawning]
         workers.sort(key=self._runner.get_worker_index)
-        self._shares = {worker: share_of(settings.max_chats, n, len(workers)) for n, worker in enumerate(workers)}
         self._names = {worker: f"worker-{self._runner.get_worker_index(worker)}" for worker in workers}
-        self._journals, self._heard, self._drained, self._spent = {}, {}, set(), set()
-        options = self.environment.parsed_options
-        setattr(
-            options,
-            RUN,
-            {
-                "run_id": record.run_id,
-                "directory": str(record.directory),
-                "names": self._names,
-                "shares": self._shares,
-                "order": workers,
-                "workload": [settings.workload.text, settings.workload.source],
-                "lab": self._lab.announcement if self._lab else None,
-            },
-        )
+        self._inboxes, self._drained = {}, set()
+        self._heard = dict.fromkeys(workers, time.monotonic())
+        self._pool = Pool(settings.max_chats) if settings.max_chats else None
+        run = {
+            "run_id": record.run_id,
+            "directory": str(record.directory),
+            "names": self._names,
+            "order": workers,
+            "workload": [settings.workload.text, settings.workload.source],
+            "lab": self._lab.announcement if self._lab else None,
+        }
+        setattr(self.environment.parsed_options, RUN, run)
+        self._watcher = gevent.spawn(self._watch)
+
+    def _watch(self) -> None:
+        """See to it that the places of a worker that died are not waited for."""
+        while True:
+            gevent.sleep(_WATCH_EVERY)
+            if self._pool is not None:
+                for worker in self._missing():
+                    self._write_off(worker)
+                if self._pool.spent:
+                    self.on_budget_spent()
+                    return
+
+    def _missing(self) -> list[str]:
+        return [w for w in self._names if w not in self._runner.clients or self._runner.clients[w].state == "missing"]
+
+    def _write_off(self, worker: str) -> None:
+        record, pool = self.record, self._pool
+        if record is None or pool is None:
+            return
+        samples, name = record.directory / SAMPLES, self._names[worker]
+        counts = None if is_alive(samples, name) else read_counts(samples, name)
+        before = pool.left
+        pool.write_off(worker, counts.places if counts else None)
+        if pool.left > before:
+            self._runner.send_message(GRANT, {"run_id": record.run_id, "granted": 0, "more": True})
+
+    def abandon(self) -> None:
+        """Do not wait for the chats that are still open, and tell the workers so."""
+        super().abandon()
+        if self.record is not None:
+            self._runner.send_message(ABANDON, {"run_id": self.record.run_id})
+
+    # --- ending --------------------------------------------------------------------------------------------------------
 
     def _end_load(self) -> None:
         record = self.record
         assert record is not None
-        present = {client.id for client in self._runner.clients.all if client.state != "missing"}
-        waiting = {worker for worker in self._names if worker in present}
+        if self._watcher is not None:
+            self._watcher.kill(block=False)
+        try:
+            self._drain_workers(record)
+            for inbox in self._inboxes.values():
+                inbox.close()
+            lost = [name for worker, name in self._names.items() if worker not in self._drained]
+            for name in lost:
+                record.workers_lost.add(name)
+                take_over(record, name, shipped=name in self._inboxes, abandoned=lambda: self.abandoned)
+            if len(lost) == len(self._names):
+                self.end_run("workers_lost", EXIT_INVALID)  # Locust would wait for new ones
+        finally:
+            self._inboxes = {}
+            self.environment.parsed_options.__dict__.pop(RUN, None)
+
+    def _drain_workers(self, record: RunRecord) -> None:
+        waiting = set(self._names) - self._drained
         for worker in waiting:
-            self._heard[worker] = time.monotonic()
-            self._runner.send_message(DRAIN, {"run_id": record.run_id}, worker)
+            if worker in self._runner.clients:
+                self._runner.send_message(DRAIN, {"run_id": record.run_id}, worker)
         with drain_progress() as progress:
             while pending := waiting - self._drained:
                 self._progress.clear()
-                self._progress.wait(1.0)
+                self._progress.wait(0.5)
                 chats = record.chats
                 ended = chats["stopped"] + chats["already_ended"] + chats["kept"]
                 progress(ended, ended + chats["left_open"])
-                silent = {w for w in pending if time.monotonic() - self._heard.get(w, 0.0) > SILENCE_BEFORE_LOST}
-                waiting -= silent
-        for worker, name in self._names.items():
-            if worker not in self._drained:
-                record.workers_lost.add(name)
-        for journal in self._journals.values():
-            journal.close()
-        self._journals = {}
+                waiting -= {w for w in pending if self._is_lost(record, w)}
+
+    def _is_lost(self, record: RunRecord, worker: str) -> bool:
+        silent = time.monotonic() - self._heard.get(worker, 0.0)
+        if silent > SILENCE_BEFORE_LOST:
+            return True
+        # Dead for certain: its tally lies on this disk and nobody holds it. One that has just closed it speaks up at once.
+        tally = read_counts(record.directory / SAMPLES, self._names[worker])
+        return silent > 3.0 and tally is not None and not is_alive(record.directory / SAMPLES, self._names[worker])
+
+    # --- what workers say ----------------------------------------------------------------------------------------------
+
+    def _on_heartbeat(self, client_id: str, **_: Any) -> None:
+        self._heard[client_id] = time.monotonic()
 
     def _on_report(self, client_id: str, data: dict[str, Any]) -> None:
         record, part = self.record, data.pop(REPORT, None)
         if part is None or record is None or part["run_id"] != record.run_id:
             return
         name = part["summary"]["worker"]
+        self._names.setdefault(client_id, name)
         record.parts[name] = part["summary"]
         self._heard[client_id] = time.monotonic()
-        if part["shipped"] is None:
+        if part["items"] is None:
             return
-        journal = self._journals.get(name)
-        if journal is None:
-            journal = self._journals[name] = Journal(record.directory / SAMPLES, name)
-            record.samples_received[name] = 0
-        for stream in part["shipped"]:
-            for batch in pa.ipc.open_stream(stream):
-                journal.append(batch)
-                record.samples_received[name] += batch.num_rows
-        if part["ledger"]:
-            with ledger_path(record.directory, name).open("ab") as ledger:
-                ledger.write(b"".join(part["ledger"]))
+        inbox = self._inboxes.get(name)
+        if inbox is None:
+            inbox = self._inboxes[name] = Inbox(record.directory, name, on_a_thread)
+        try:
+            inbox.receive(part["items"])
+        except OSError as error:
+            self.on_trouble(f"the run could not be recorded any more: {(error.strerror or str(error)).lower()}")
+        record.samples_received[name] = inbox.rows
+        self._runner.send_message(ACK, {"run_id": record.run_id, "number": inbox.number}, client_id)
 
     def _on_drained(self, environment: Any, msg: Any, **_: Any) -> None:
         if self.record is not None and msg.data["run_id"] == self.record.run_id:
             self._drained.add(msg.node_id)
             self._progress.set()
 
-    def _on_spent(self, environment: Any, msg: Any, **_: Any) -> None:
-        self._spent.add(msg.node_id)
-        if all(worker in self._spent or share == 0 for worker, share in self._shares.items()):
+    def _on_ask(self, environment: Any, msg: Any, **_: Any) -> None:
+        pool, record, said = self._pool, self.record, msg.data
+        if pool is None or record is None or said["run_id"] != record.run_id:
+            return
+        before = pool.left
+        granted, more = pool.ask(msg.node_id, said["wanted"], said["returned"], said["kept"])
+        self._runner.send_message(GRANT, {"run_id": record.run_id, "granted": granted, "more": more}, msg.node_id)
+        if pool.left > before:
+            self._runner.send_message(GRANT, {"run_id": record.run_id, "granted": 0, "more": True})
+        if pool.spent and self._wanted_end is None and self._ending is None:
             self.on_budget_spent()
 
     def _on_hopeless(self, environment: Any, msg: Any, **_: Any) -> None:
         if self._wanted_end is None:
             self.on_hopeless(Reply(sent=0.0, received=0.0, **msg.data))
 
-
-class WorkerCoordinator:
-    """A worker's part of a run: it offers load, records it, and ships what the master's disk does not have."""
-
-    def __init__(self, environment: Any, runner: Any) -> None:
-        self.environment = environment
-        self.session: Session | None = None
-        self.exit_code: int | None = None
-        self._runner = runner
-        self._outbox: list[bytes] | None = None
-        self._ledger_lines: list[bytes] = []
-        self._ending: Event | None = None
-        runner.register_message(DRAIN, self._on_drain, concurrent=True)
-        # First in line: the summary must be in the report before Locust sends it.
-        environment.events.report_to_master.add_listener(self._on_report)
-
-    def begin(self) -> None:
-        """Start this worker's part of the run that the master announced."""
-        run: dict[str, Any] | None = getattr(self.environment.parsed_options, RUN, None)
-        if run is None:
-            raise UsageError("the master runs no chatquota; start it with the same locustfile")
-        self._end_before_begin()
-        me = self._runner.client_id
-        options = self.environment.parsed_options
-        options.workload = ""  # the file is the master's; its text came with the run
-        settings = read_settings(options, None if run["lab"] else self.environment.host)
-        settings = replace(settings, workload=parse_workload(*run["workload"]))
-        target = lab_target(run["lab"]) if run["lab"] else settings.resolve()
-        directory = Path(run["directory"])
-        shared = _holds_run(directory, run["run_id"])
-        self._outbox = None if shared else []
-        self._ledger_lines = []
-        name = run["names"].get(me, f"worker-{self._runner.worker_index}")
-        index = run["order"].index(me) if me in run["order"] else len(run["order"])
-        self._ending = None
-        self.session = Session(
-            settings,
-            target,
-            Part(run["run_id"], directory, name, index, len(run["order"])),
-            run["shares"].get(me, 0 if settings.max_chats else None),  # a late worker has no part of the budget
-            reporter(self.environment.events.request.fire),
-            self._tell_hopeless,
-            self._tell_spent,
-            ship=None if shared else self._ship,
-            mirror=None if shared else self._ledger_lines.append,
-        )
-
-    def finish(self, why: str) -> None:
-        """End this worker's part: stop its chats, send all that it has, acknowledge. Later callers wait for the first."""
-        session = self.session
-        if self._ending is not None:
-            self._ending.wait()
-            return
-        if session is None:
-            return
-        self._ending = Event()
-        try:
-            logger.debug("ending the worker's part of run %s (%s)", session.part.run_id, why)
-            end_session(session)
-        finally:
-            session.close()
-            try:
-                self._runner._send_stats()
-                self._runner.send_message(DRAINED, {"run_id": session.part.run_id})
-            finally:
-                self.session = None
-                self._ending.set()
-
-    def _end_before_begin(self) -> None:
-        if self.session is not None:  # the master went away and another one starts
-            self.finish("new run")
-
-    def _on_drain(self, environment: Any, msg: Any, **_: Any) -> None:
-        if self.session is not None and msg.data["run_id"] == self.session.part.run_id:
-            self.finish("drain")
-
-    def _ship(self, batch: pa.RecordBatch) -> None:
-        assert self._outbox is not None
-        sink = io.BytesIO()
-        with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
-            stream.write_batch(batch)
-        self._outbox.append(sink.getvalue())
-
-    def _on_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
-        session = self.session
-        if session is None:
-            return
-        shipped: list[bytes] | None = None
-        lines: list[bytes] = []
-        if self._outbox is not None:
-            shipped, self._outbox = self._outbox, []
-            lines = self._ledger_lines[:]
-            self._ledger_lines.clear()
-        data[REPORT] = {
-            "run_id": session.part.run_id,
-            "summary": session.summary(),
-            "shipped": shipped,
-            "ledger": lines,
-        }
-
-    def _tell_spent(self) -> None:
-        assert self.session is not None
-        self._runner.send_message(SPENT, {"run_id": self.session.part.run_id})
-
-    def _tell_hopeless(self, reply: Reply) -> None:
-        said = {
-            "outcome": reply.outcome,
-            "status": reply.status,
-            "error_code": reply.error_code,
-            "message": reply.message,
-        }
-        self._runner.send_message(HOPELESS, said)
-
-
-def _holds_run(directory: Path, run_id: str) -> bool:
-    """Whether the master's run directory is on this machine's disk as well."""
-    if not (directory / MANIFEST).exists():
-        return False
-    try:
-        return bool(read_manifest(directory).get("run_id") == run_id)
-    except UsageError:
-        return False
+    def _on_worker_trouble(self, environment: Any, msg: Any, **_: Any) -> None:
+        if self.record is not None and self._wanted_end is None:
+            name = self._names.get(msg.node_id, msg.node_id)
+            self.record.troubles.append(f"{name}: {msg.data['said']}")
+            self.on_trouble(f"{name}: {msg.data['said']}")

@@ -1,6 +1,8 @@
 """Hooks the harness into Locust: its events on one side, the coordinator of the run on the other."""
 
 import logging
+import os
+import signal
 import sys
 from typing import Any
 
@@ -8,10 +10,11 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.load.coordinator import Coordinator, Unreachable
-from harness.load.distributed import MasterCoordinator, WorkerCoordinator
+from harness.load.distributed import MasterCoordinator
 from harness.load.local import LocalCoordinator
 from harness.load.options import add_options
-from harness.load.record import EXIT_TARGET, EXIT_USAGE
+from harness.load.record import EXIT_INVALID, EXIT_TARGET, EXIT_USAGE
+from harness.load.worker import WorkerCoordinator
 from harness.usage import UsageError
 
 logger = logging.getLogger(__name__)
@@ -75,19 +78,44 @@ def _listen(environment: Any, coordinator: Any) -> None:
         coordinator.finish("run_time" if headless and environment.parsed_options.run_time else "user")
 
     def on_quitting(**_: Any) -> None:
+        interrupt.leaving = True
         coordinator.finish("signal")
+        interrupt.ended = True
         if coordinator.exit_code is not None:
             environment.process_exit_code = coordinator.exit_code
 
-    def on_usage(cpu_usage: float, **_: Any) -> None:
-        session = getattr(coordinator, "session", None)
-        if session is not None:
-            session.cpu_percents.append(cpu_usage)
-
+    interrupt = _Interrupt(coordinator)
+    gevent.signal_handler(signal.SIGINT, interrupt)
     environment.events.test_start.add_listener(on_test_start)
     environment.events.test_stopping.add_listener(on_test_stopping)
     environment.events.quitting.add_listener(on_quitting)
-    environment.events.usage_monitor.add_listener(on_usage)
+
+
+class _Interrupt:
+    """What Ctrl-C does: the first ends the run in order, the second leaves chats to `chatquota cleanup`, the third exits.
+
+    Python's own handler would raise KeyboardInterrupt in whichever greenlet runs just then, such as one that has a chat's
+    id in its hand and has not written it down yet.
+    """
+
+    def __init__(self, coordinator: Any) -> None:
+        self._coordinator = coordinator
+        self.leaving = False
+        self.ended = False
+
+    def __call__(self) -> None:
+        if not self.leaving:
+            self.leaving = True
+            hub = gevent.get_hub()
+            hub.handle_system_error(KeyboardInterrupt, KeyboardInterrupt())  # raised in the main greenlet
+        elif self.ended:
+            pass  # Locust is on its way out
+        elif not self._coordinator.abandoned:
+            logger.warning("leaving the chats that are still open; the ledger knows them")
+            self._coordinator.abandon()
+        else:
+            logger.error("exiting at once; `chatquota cleanup` brings the run in order")
+            os._exit(EXIT_INVALID)
 
 
 def _fail(environment: Any, error: Exception, exit_code: int) -> None:
@@ -97,3 +125,5 @@ def _fail(environment: Any, error: Exception, exit_code: int) -> None:
     if environment.web_ui is None:
         environment.process_exit_code = exit_code
         gevent.spawn(environment.runner.quit)
+    else:
+        gevent.spawn(environment.runner.stop)

@@ -17,6 +17,7 @@ class LocalCoordinator(Coordinator):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self.session: Session | None = None
+        self._session_ending: Session | None = None
 
     def _begin_load(self, record: RunRecord, settings: Settings, target: Target) -> None:
         self.session = Session(
@@ -27,22 +28,32 @@ class LocalCoordinator(Coordinator):
             reporter(self.environment.events.request.fire),
             self.on_hopeless,
             self.on_budget_spent,
+            on_trouble=self.on_trouble,
         )
 
     def _end_load(self) -> None:
         session, record = self.session, self.record
         assert session is not None
         assert record is not None
-        self.session = None
+        self.session, self._session_ending = None, session
         try:
             end_session(session)
         finally:
             session.close()
             record.parts[session.part.worker] = session.summary()
 
+    def abandon(self) -> None:
+        """Do not wait for the chats that are still open."""
+        super().abandon()
+        if self._session_ending is not None:
+            self._session_ending.abandon()
 
-def end_session(session: Session) -> None:
-    """Stop offering, wait for the calls on the wire, and stop the chats with a progress bar."""
+
+def end_session(session: Session, quiet: bool = False) -> None:
+    """Stop offering, wait for the calls on the wire, and stop the chats, with a progress bar unless `quiet`."""
     session.stop_arrivals()
+    if quiet:
+        session.drain(lambda done, total: None)
+        return
     with drain_progress() as progress:
         session.drain(progress)

@@ -55,6 +55,16 @@ _OPTIONS: tuple[tuple[str, str | int | float | bool, str], ...] = (
     ("live", False, "allow a target that is not this machine; needs --approval and --max-chats too"),
     ("approval", "", "reference of AWS's approval of this load test; recorded with the run"),
     ("any-hour", False, "allow a live run outside 6 PM to 6 AM of the Region's local time"),
+    (
+        "price-per-message",
+        0.010,
+        "USD for one chat message, for the cost that a live run announces (second-hand figure: check your price list)",
+    ),
+    (
+        "messages-per-chat",
+        2.0,
+        "billed messages of one chat, for the same: its initial message and one prompt of the flow",
+    ),
     ("keep-chats", False, "leave the chats that are open at the end as they are"),
     ("run-dir", "", "directory to record the run in (default: runs/<UTC time>-<user class>)"),
     ("gates", "", "TOML file of pass/fail thresholds; a breach makes the exit code 1"),
@@ -128,6 +138,8 @@ class Settings:
     live: bool
     approval: str
     any_hour: bool
+    price_per_message: float
+    messages_per_chat: float
     keep_chats: bool
     run_dir: str
     gates: str
@@ -182,6 +194,10 @@ def read_settings(options: argparse.Namespace, host: str | None) -> Settings:
             raise UsageError(f"{_flag(name)} {value:g}: a number over {least:g}")
     if not math.isfinite(options.stop_rate) or options.stop_rate < 0:
         raise UsageError(f"--stop-rate {options.stop_rate:g}: a number over 0, or 0 for the default")
+    for name in ("price_per_message", "messages_per_chat"):
+        value = getattr(options, name)
+        if not math.isfinite(value) or value < 0:
+            raise UsageError(f"{_flag(name)} {value:g}: 0 or more")
     if options.max_in_flight < 1:
         raise UsageError(f"--max-in-flight {options.max_in_flight}: at least 1")
     if options.max_chats < 0:

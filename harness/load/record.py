@@ -1,4 +1,4 @@
-"""The record of a run: adds up what its processes did, judges its validity, and keeps the manifest.
+"""The record of a run: adds up what its processes did, and keeps the manifest.
 
 Held by the one process that writes the run directory: the local one, or the master.
 """
@@ -15,27 +15,35 @@ from harness.connect.outcome import START_CHAT
 from harness.connect.target import Target
 from harness.load.options import Settings
 from harness.load.retrylab import merge
+from harness.recording.account import Summary, account, add_chats
 from harness.recording.collector import merge_answers
+from harness.recording.lock import RunLock
 from harness.recording.rundir import write_manifest
-from harness.recording.validity import GeneratorRecord, LatenessHistogram, invalid_reasons
 
 EXIT_DONE, EXIT_GATE, EXIT_USAGE, EXIT_TARGET, EXIT_GUARD, EXIT_INVALID = 0, 1, 2, 3, 4, 5
 
-Summary = dict[str, Any]
-
 
 class RunRecord:
-    """One run's manifest in the making. `parts` holds the latest summary of each worker (`Session.summary`)."""
+    """One run's manifest in the making, and the lock of its directory.
+
+    `parts` holds the latest summary of each worker; `samples_received` the samples that came over from workers with a disk
+    of their own; `workers_lost` those that did not come to an orderly end; `troubles` what else makes the run invalid, a
+    sentence each.
+    """
 
     def __init__(
         self, run_id: str, directory: Path, user_class: str, settings: Settings, target: Target, options: dict[str, Any]
     ) -> None:
         self.run_id = run_id
+        self.settings = settings
+        self.target = target
         self.directory = directory
         self.parts: dict[str, Summary] = {}
         self.samples_received: Counter[str] = Counter()
         self.workers_lost: set[str] = set()
+        self.troubles: list[str] = []
         self.declared: dict[str, Any] = {}
+        self._lock = RunLock(directory)
         self._started_at = time.time()
         self._manifest: dict[str, Any] = {
             "run_id": run_id,
@@ -79,8 +87,7 @@ class RunRecord:
     @property
     def chats(self) -> dict[str, int]:
         """started, stopped, already_ended, kept, left_open and unanswered chats of all workers."""
-        names = ("started", "stopped", "already_ended", "kept", "left_open", "unanswered")
-        return {name: sum(part["chats"].get(name, 0) for part in self.parts.values()) for name in names}
+        return add_chats(self.parts.values())
 
     def outcomes(self, operation: str = START_CHAT) -> dict[str, int]:
         """Outcome counts of one operation over all workers."""
@@ -91,20 +98,19 @@ class RunRecord:
                     counts[outcome] += number
         return dict(counts)
 
-    def samples_lost(self) -> int:
-        """Samples that workers recorded and that did not come in."""
-        return sum(
-            max(int(part["samples"]) - self.samples_received[worker], 0)
-            for worker, part in self.parts.items()
-            if worker in self.samples_received
-        )
-
     def finish(self, ended_by: str, exit_code: int | None) -> int:
         """Write the final manifest and return the exit code of the run.
 
         `exit_code` is what ended the run asks for (None: nothing special); an invalid run turns a plain end into 5.
         """
-        generator = self._generator()
+        for worker, received in self.samples_received.items():
+            part = self.parts.get(worker)
+            if part is not None:
+                part["samples_lost"] += max(int(part["samples"]) - received, 0)
+                part["samples"] = received
+        generator = account(
+            self.parts.values(), self.workers_lost, self.troubles, seconds=time.time() - self._started_at
+        )
         if exit_code is None:
             exit_code = EXIT_DONE if generator["valid"] else EXIT_INVALID
         self._manifest.update(
@@ -122,45 +128,6 @@ class RunRecord:
         self.save()
         return exit_code
 
-    def set_exit_code(self, exit_code: int) -> None:
-        """Change the exit code after the end: a gate was breached."""
-        self._manifest["exit_code"] = exit_code
-        self.save()
-
-    def _generator(self) -> dict[str, Any]:
-        parts = list(self.parts.values())
-        lateness = LatenessHistogram()
-        for part in parts:
-            lateness.merge({int(index): count for index, count in part["lateness"].items()})
-        dropped_by_second: Counter[str] = Counter()
-        for part in parts:
-            dropped_by_second.update(part["dropped_by_second"])
-        totals = {name: sum(part[name] for part in parts) for name in ("offered", "sent", "dropped", "withheld")}
-        record = GeneratorRecord(
-            **totals,
-            samples_lost=self.samples_lost(),
-            workers_lost=sorted(self.workers_lost),
-            lateness_ms_p99=lateness.quantile_ms(0.99),
-            busiest_cpu_percent=max((max(part["cpu_percents"], default=0.0) for part in parts), default=0.0),
-        )
-        reasons = invalid_reasons(record)
-        seconds = max(time.time() - self._started_at, 1e-9)
-        return {
-            **totals,
-            "dropped_by_second": dict(dropped_by_second),
-            "retries_seen": record.retries_seen,
-            "samples_recorded": sum(part["samples"] for part in parts) - record.samples_lost,
-            "samples_lost": record.samples_lost,
-            "workers_lost": record.workers_lost,
-            "offered_per_s": totals["offered"] / (self._offered_until() or seconds),
-            "lateness_ms_p50": lateness.quantile_ms(0.5),
-            "lateness_ms_p99": record.lateness_ms_p99,
-            "cpu_percent_max": record.busiest_cpu_percent,
-            "valid": not reasons,
-            "reasons": reasons,
-            "processes": [_process(part) for part in parts],
-        }
-
     def _retry_lab(self) -> dict[str, Any] | None:
         return merge([part["retry_lab"] for part in self.parts.values() if part.get("retry_lab")])
 
@@ -171,14 +138,11 @@ class RunRecord:
             counts.update(part.get(name, {}))
         return dict(counts)
 
-    def _offered_until(self) -> float:
-        return max((part.get("offering_seconds", 0.0) for part in self.parts.values()), default=0.0)
+    def set_exit_code(self, exit_code: int) -> None:
+        """Change the exit code after the end: a gate was breached."""
+        self._manifest["exit_code"] = exit_code
+        self.save()
 
-
-def _process(part: Summary) -> dict[str, Any]:
-    cpu = part["cpu_percents"]
-    return {
-        **{name: part[name] for name in ("worker", "offered", "sent", "dropped", "withheld")},
-        "cpu_percent_mean": sum(cpu) / len(cpu) if cpu else None,
-        "cpu_percent_max": max(cpu, default=None),
-    }
+    def release(self) -> None:
+        """Let go of the directory."""
+        self._lock.release()

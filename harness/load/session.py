@@ -1,15 +1,13 @@
 """One process's part of a run: sends starts, records each attempt, stops the chats."""
 
 import random
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gevent
-import pyarrow as pa
-from gevent import get_hub
 
 from harness import __version__
 from harness.connect.client import Reply, now
@@ -32,17 +30,15 @@ from harness.load.budget import Budget
 from harness.load.end_reasons import EndReasons
 from harness.load.options import Settings
 from harness.load.pace import DEFAULT_STOP_RATE, Pace
+from harness.load.recorder import Mirror, Recorder, Ship
 from harness.load.retrylab import RetryLab
 from harness.load.schedule import Schedule
 from harness.load.stopper import Stopper
 from harness.load.workload import Chat, Drawer
-from harness.recording.collector import Collector
-from harness.recording.journal import Journal
-from harness.recording.ledger import ALREADY_ENDED, KEPT, STOPPED, Ledger
-from harness.recording.rundir import SAMPLES
+from harness.recording.ledger import ALREADY_ENDED, KEPT, STOPPED
+from harness.recording.redact import redact
 from harness.recording.schema import Sample
 
-FLUSH_EVERY = 0.5
 REFUSALS_TO_GIVE_UP = 5
 _PROOF_OF_SERVICE = frozenset({STARTED, TPS_THROTTLED, ACTIVE_CHAT_LIMIT, UNCLASSIFIED_429})
 _HOPELESS = frozenset({ACCESS_DENIED, NOT_FOUND, INVALID_REQUEST, CONNECTION_ERROR})
@@ -73,8 +69,10 @@ class Session:
     """Everything that one process does during one run.
 
     `report` feeds Locust's statistics; `on_hopeless(reply)` is called once when every call so far was refused for a
-    reason that is no quota; `on_budget_spent()` once when `--max-chats` is reached. A worker whose disk is not the
-    master's gives `ship`: it gets a copy of every batch of samples and, from `mirror`, of every ledger line.
+    reason that is no quota; `on_budget_spent()` when `--max-chats` is reached; `on_trouble(sentence)` once when samples or
+    ledger cannot be written, after which no further chat is started. A worker whose disk is not the master's gives `ship`:
+    it gets a copy of every batch of samples and, from `mirror`, of every ledger line. `budget` replaces the budget that
+    `max_chats` makes. Raises OSError when the run directory cannot be written.
     """
 
     def __init__(
@@ -86,8 +84,10 @@ class Session:
         report: Report,
         on_hopeless: Callable[[Reply], None],
         on_budget_spent: Callable[[], None],
-        ship: Callable[[pa.RecordBatch], None] | None = None,
-        mirror: Callable[[bytes], None] | None = None,
+        ship: Ship | None = None,
+        mirror: Mirror | None = None,
+        budget: Budget | None = None,
+        on_trouble: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.settings = settings
         self.target = target
@@ -95,16 +95,18 @@ class Session:
         self._report = report
         self._on_hopeless = on_hopeless
         self._on_budget_spent = on_budget_spent
+        self._on_trouble = on_trouble
         self.client = target.client(f"chatquota/{__version__}", settings.call_timeout)
         self.drawer = Drawer(settings.workload, target.instance_id, target.contact_flow_id, part.run_id, part.index)
         # Seeded apart from the drawer's, so that a change of the workload leaves the arrivals as they were.
         self._hold_rng = random.Random(f"hold/{settings.workload.seed}/{part.index}")
         where = {"endpoint": target.endpoint, "region": target.region, "instance_id": target.instance_id}
-        self.ledger = Ledger(part.directory, part.worker, {"run_id": part.run_id, **where}, mirror)
-        self.journal = Journal(part.directory / SAMPLES, part.worker, _on_a_thread)
-        self._ship = ship
-        self.collector = Collector(self._write)
-        self.budget = Budget(max_chats)
+        self.recorder = Recorder(
+            part.directory, part.worker, {"run_id": part.run_id, **where}, self._on_disk_trouble, ship, mirror
+        )
+        self.collector = self.recorder.collector
+        self._ledger, self._tally, self._keep = self.recorder.ledger, self.recorder.tally, self.recorder.keep
+        self.budget = budget or Budget(max_chats)
         rate = settings.stop_rate or DEFAULT_STOP_RATE
         pace = Pace(rate / part.workers, may_grow=not settings.stop_rate and not target.live)
         self.stopper = Stopper(self.stop_chat, self._ended, pace)
@@ -127,54 +129,60 @@ class Session:
         self.started = 0
         self.unanswered = 0
         self.ended: dict[str, int] = {STOPPED: 0, ALREADY_ENDED: 0, KEPT: 0}
-        self._told_of_budget = False
+        self.retries_seen = 0
+        self._told_of_budget = -1
         self._refusals = 0
         self._served = False
-        self.cpu_percents: list[float] = []
-        self._finished = False
-        self._flusher = gevent.spawn(self._flush_forever)
+        self._abandoned = False
 
     def add_users(self, change: int) -> None:
         """`change` Locust users more (or fewer, when negative) offer load in this process."""
         self.users += change
-        self.schedule.set_rate(self.users * self.settings.starts_per_user)
+        rate = 0.0 if self.recorder.troubles else self.users * self.settings.starts_per_user
+        self.budget.expect(rate)
+        self.schedule.set_rate(rate)
 
     def start_chat(self, due: float, chat: Chat | None = None, *, hold: bool = True) -> Reply | None:
         """Make one StartChatContact attempt that was due at `due` and record it.
 
-        Returns None, without a call, when the budget has no place left. A started chat is in the ledger when this
-        returns and is stopped after its hold, or without `hold` at the end of the run unless the caller ends it first
-        (`stop_soon`, `chat_ended`).
+        Returns None, without a call, when the budget has no place left or the run cannot be recorded any more. A started
+        chat is in the ledger when this returns and is stopped after its hold, or without `hold` at the end of the run
+        unless the caller ends it first (`stop_soon`, `chat_ended`).
         """
-        if not self.budget.reserve():
+        if self.recorder.troubles or not self.budget.reserve():
             self.withheld += 1
+            self.tell_if_spent()
             return None
         chat = chat or self.drawer.draw()
         self.sent += 1
+        self._tally.places(self.budget.taken)
+        self._tally.begun()
         reply: Reply | None = None
         try:
             reply = self._call_start(due, chat)
         finally:
             if reply is None:  # killed while the call was on the wire
                 self._note_unanswered(chat)
-                self.budget.settle(may_have_started=True)
+                self._settle(may_have_started=True)
         if reply.outcome == STARTED and reply.contact_id:
-            self.ledger.started(reply.contact_id, reply.received)
             self.started += 1
             open_for = self.settings.hold.draw(self._hold_rng) if hold else _LONGEST_CHAT
             self.stopper.add(reply.contact_id, reply.received + open_for)
+            self._keep(lambda: self._ledger.started(str(reply.contact_id), reply.received))
         elif reply.may_have_started:
             self._note_unanswered(chat)
-        self.budget.settle(reply.may_have_started)
+        self._settle(reply.may_have_started)
         self._record_start(due, reply, chat)
+        self.tell_if_spent()
         self._watch(reply, chat)
         return reply
 
     def stop_chat(self, contact_id: str) -> Reply:
         """Make one StopContact attempt and record it."""
         due = now()
+        self._tally.begun()
         reply = self.client.stop_contact(self.target.instance_id, contact_id)
-        self.record(STOP_CONTACT, due, reply)
+        self._add(STOP_CONTACT, due, reply, (None, 0, 0, 0, 0, reply.request_id, None))
         return reply
 
     def stop_soon(self, contact_id: str) -> None:
@@ -200,15 +208,20 @@ class Session:
 
         `kind` is the chat's kind; `content_type` and `message_bytes` are those of the message that was sent.
         """
+        self._tally.begun()
         about = (content_type, 0, 0, message_bytes, 0, reply.request_id, kind)
         self._add(operation, due, reply, about)
 
     def stop_arrivals(self) -> None:
         """Offer nothing more and wait until the calls on the wire have ended."""
+        self.recorder.cpu.stop()
+        self.budget.close()
         self.schedule.stop()
         for end in self.before_drain:
             end()
-        self.schedule.wait_idle(self.settings.call_timeout * 2 + 1)
+        give_up = time.monotonic() + self.settings.call_timeout * 2 + 1
+        while not self._abandoned and time.monotonic() < give_up and not self.schedule.wait_idle(0.2):
+            pass
 
     def drain(self, progress: Callable[[int, int], None]) -> None:
         """Stop every open chat (or, with --keep-chats, note each as kept). `progress(done, of)` is told as it goes on."""
@@ -218,11 +231,16 @@ class Session:
             return
         total = self.stopper.remaining()
         self.stopper.expedite()
-        while remaining := self.stopper.remaining():
+        while (remaining := self.stopper.remaining()) and not self._abandoned:
             progress(total - remaining, total)
             gevent.sleep(0.1)
-        progress(total, total)
-        self.end_reasons.finish()
+        progress(total - self.stopper.remaining(), total)
+        if not self._abandoned:
+            self.end_reasons.finish()
+
+    def abandon(self) -> None:
+        """Leave the chats that are open as they are: somebody wants the process to end now."""
+        self._abandoned = True
 
     @property
     def left_open(self) -> int:
@@ -242,8 +260,11 @@ class Session:
             "outcomes": [[operation, outcome, n] for (operation, outcome), n in self.collector.outcomes.items()],
             "answers": self.collector.answers(),
             "lateness": {str(index): n for index, n in self.collector.lateness.counts().items()},
-            "cpu_percents": self.cpu_percents,
+            "cpu": self.recorder.cpu.summary(),
             "samples": self.collector.recorded,
+            "samples_lost": self.recorder.samples_lost,
+            "retries_seen": self.retries_seen,
+            "troubles": self.recorder.troubles,
             "chat_ends": dict(self.end_reasons.counts),
             "retry_lab": self.retry_lab.tally() if self.retry_lab else None,
             "chats": {
@@ -256,27 +277,30 @@ class Session:
 
     def close(self) -> None:
         """Write what is left and close the files; safe to call again."""
-        if self._finished:
-            return
-        self._finished = True
-        self._flusher.kill()
         self.stopper.close()
         self.end_reasons.close()
-        self.collector.flush()
-        self.journal.close()
-        self.ledger.close()
+        self.recorder.close()
 
-    def _write(self, batch: pa.RecordBatch) -> None:
-        self.journal.append(batch)
-        if self._ship is not None:
-            self._ship(batch)
+    def tell_if_spent(self) -> None:
+        """Tell `on_budget_spent` when every place of the budget is spent: after a start, or an answer of the master's."""
+        if self.budget.spent and self._told_of_budget != self.budget.kept:
+            self._told_of_budget = self.budget.kept
+            self._on_budget_spent()
+
+    def _on_disk_trouble(self, sentence: str) -> None:
+        self.schedule.set_rate(0.0)
+        self._on_trouble(sentence)
+
+    def _settle(self, may_have_started: bool) -> None:
+        self.budget.settle(may_have_started)
+        self._tally.places(self.budget.taken)
 
     def _arrival(self, due: float) -> None:
         self.journey(due)
 
     def _ended(self, contact_id: str, how: str) -> None:
         self.ended[how] += 1
-        self.ledger.ended(contact_id, now(), how)
+        self._keep(lambda: self._ledger.ended(contact_id, now(), how))
         if how == ALREADY_ENDED:
             self.end_reasons.ask(contact_id)
 
@@ -286,12 +310,12 @@ class Session:
         self.record(DESCRIBE_CONTACT, due, reply)
         if reason is not None:
             self.end_reasons.found(reason)
-            self.ledger.ended(contact_id, now(), ALREADY_ENDED, reason)
+            self._keep(lambda: self._ledger.ended(contact_id, now(), ALREADY_ENDED, reason))
         return reply
 
     def _note_unanswered(self, chat: Chat) -> None:
         self.unanswered += 1
-        self.ledger.unanswered(chat.client_token, now())
+        self._keep(lambda: self._ledger.unanswered(chat.client_token, now()))
 
     def _call_start(self, due: float, chat: Chat) -> Reply:
         if self.retry_lab is None:
@@ -334,9 +358,6 @@ class Session:
         self._report(operation, reply)
 
     def _watch(self, reply: Reply, chat: Chat) -> None:
-        if self.budget.spent and not self._told_of_budget:
-            self._told_of_budget = True
-            self._on_budget_spent()
         if self._served:
             return
         if reply.outcome in _PROOF_OF_SERVICE:
@@ -344,15 +365,5 @@ class Session:
         elif reply.outcome in _HOPELESS and not chat.invalid:
             self._refusals += 1
             if self._refusals == REFUSALS_TO_GIVE_UP:
+                reply.message = redact(reply.message)
                 self._on_hopeless(reply)
-
-    def _flush_forever(self) -> None:
-        while True:
-            gevent.sleep(FLUSH_EVERY)
-            self.collector.flush(pause=lambda: gevent.sleep(0))
-
-
-def _on_a_thread(work: Callable[[], object]) -> None:
-    """Run `work` on a native thread while this greenlet waits: converting a segment takes a second."""
-    with suppress(gevent.GreenletExit):
-        get_hub().threadpool.apply(work)

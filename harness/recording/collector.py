@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
+from harness.recording.redact import redact
 from harness.recording.schema import Sample, to_batch
 from harness.recording.validity import LatenessHistogram
 
 MAX_DISTINCT_ANSWERS = 200
+MAX_WAITING_ROWS = 500_000
 _BATCH_ROWS = 512  # encoded in about half a millisecond, so that a flush does not delay a send
 _OTHER = "(further messages)"
 
@@ -19,21 +22,28 @@ Answers = dict[tuple[str, str, int, str | None, str], list[float]]
 class Collector:
     """Takes every sample of one process. The cost of `add` is constant; memory does not grow with the run.
 
-    `write` receives batches of samples when `flush` is called. `outcomes` counts (operation, outcome) pairs;
+    `write` receives batches of samples when `flush` is called; it may raise OSError, which `flush` passes on while it keeps
+    what was not written. `count()` is called for each sample at once. `outcomes` counts (operation, outcome) pairs;
     `lateness` covers StartChatContact only, whose arrivals are scheduled.
     """
 
-    def __init__(self, write: Callable[[pa.RecordBatch], None]) -> None:
+    def __init__(self, write: Callable[[pa.RecordBatch], None], count: Callable[[], None] = lambda: None) -> None:
         self._write = write
+        self._count = count
         self._rows: list[Sample] = []
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.lateness = LatenessHistogram()
         self._answers: Answers = {}
         self.recorded = 0
+        self.lost = 0
 
     def add(self, sample: Sample, message: str = "") -> None:
-        """Tally one attempt. `message` is the error's text, kept verbatim in the manifest."""
+        """Tally one attempt. `message` is the error's text, kept for the manifest verbatim but for secrets."""
         self._rows.append(sample)
+        self._count()
+        if len(self._rows) > MAX_WAITING_ROWS:  # the disk is full, and memory must not fill up as well
+            self.lost += _BATCH_ROWS
+            del self._rows[:_BATCH_ROWS]
         self.outcomes[sample.operation, sample.outcome] += 1
         if message or sample.error_code is not None:
             self._note_answer(sample, message)
@@ -41,10 +51,16 @@ class Collector:
     def flush(self, pause: Callable[[], None] = lambda: None) -> None:
         """Write what was added since the last flush, in small batches with a `pause` after each."""
         while self._rows:
-            rows, self._rows = self._rows[:_BATCH_ROWS], self._rows[_BATCH_ROWS:]
+            rows = self._rows[:_BATCH_ROWS]
             self._write(to_batch(rows))
+            del self._rows[: len(rows)]
             self.recorded += len(rows)
             pause()
+
+    @property
+    def waiting(self) -> int:
+        """Samples that were added and are not written yet."""
+        return len(self._rows)
 
     def counts(self, operation: str) -> dict[str, int]:
         """Outcome counts of one operation."""
@@ -66,7 +82,7 @@ class Collector:
         ]
 
     def _note_answer(self, sample: Sample, message: str) -> None:
-        key = (sample.operation, sample.outcome, sample.status, sample.error_code, message[:500])
+        key = (sample.operation, sample.outcome, sample.status, sample.error_code, _presentable(message))
         seen = self._answers.get(key)
         if seen is None and len(self._answers) >= MAX_DISTINCT_ANSWERS:  # messages with an id in them never end
             key = (*key[:4], _OTHER)
@@ -75,6 +91,11 @@ class Collector:
             self._answers[key] = [1, sample.received]
         else:
             seen[0] += 1
+
+
+@lru_cache(maxsize=1024)  # a flood of throttles says the same thing over and over
+def _presentable(message: str) -> str:
+    return redact(message)[:500]
 
 
 def merge_answers(lists: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ therefore first appended to an Arrow stream (`samples/<worker>.arrows`), of whic
 segments and, at the end, the last one become `samples/<worker>-<n>.parquet`. `recover` finishes what a crash left.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,8 @@ def _here(work: Callable[[], object]) -> None:
 class Journal:
     """Appends batches of samples of one worker to `directory`; `close` leaves parquet files only.
 
-    Raises OSError when the disk is full or gone; what was appended before stays readable.
+    Raises OSError when the disk is full or gone. What was appended before stays readable, and a batch that did not fit is
+    taken back whole, so that a later one can follow when there is room again.
     """
 
     def __init__(self, directory: Path, worker: str, offload: Offload = _here) -> None:
@@ -37,50 +39,73 @@ class Journal:
         self._directory = directory
         self._worker = worker
         self._offload = offload
-        self._segment = 0
+        self._segment = -1
         self._rows = 0
         self.rows = 0
+        self._fd = -1
         self._open()
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Append a batch of JOURNAL_SCHEMA; it is in the file (the system's cache) when this returns."""
-        self._writer.write_batch(batch)
-        self._file.flush()
+        self._write(batch.serialize())
         self._rows += batch.num_rows
         self.rows += batch.num_rows
         if self._rows >= SEGMENT_ROWS:
             self._roll()
 
     def close(self) -> None:
-        """Turn what is left of the journal into parquet."""
-        self._writer.close()
-        self._file.close()
-        path = self._path
+        """Turn what is left of the journal into parquet; safe to call again. After an OSError `recover` can finish it."""
+        if self._fd < 0:
+            return
+        path, self._fd = self._path, self._shut()
         self._offload(lambda: _convert(path))
 
     def _roll(self) -> None:
-        self._writer.close()
-        self._file.close()
-        full = self._path
-        self._segment += 1
+        full, self._fd = self._path, self._shut()
         self._rows = 0
         self._open()
         self._offload(lambda: _convert(full))
 
+    def _shut(self) -> int:
+        os.close(self._fd)
+        return -1
+
     def _open(self) -> None:
-        self._path = self._directory / f"{self._worker}-{self._segment:05d}{_SUFFIX}"
-        self._file = self._path.open("wb")
-        self._writer = pa.ipc.new_stream(self._file, JOURNAL_SCHEMA)
-        self._file.flush()
+        # The next number that is free: an earlier process of the same name must not be written over.
+        while True:
+            self._segment += 1
+            self._path = self._directory / f"{self._worker}-{self._segment:05d}{_SUFFIX}"
+            if not self._path.with_suffix(".parquet").exists():
+                try:
+                    self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+                    break
+                except FileExistsError:
+                    pass
+        self._good = 0
+        self._write(JOURNAL_SCHEMA.serialize())
+
+    def _write(self, message: pa.Buffer) -> None:
+        try:
+            written = os.write(self._fd, message)
+            if written != message.size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.ftruncate(self._fd, self._good)
+            os.lseek(self._fd, self._good, os.SEEK_SET)
+            raise
+        self._good += written
 
 
-def recover(directory: Path) -> int:
-    """Turn the journals that a killed run left in `directory` into parquet; return the rows brought in.
+def recover(directory: Path, worker: str | None = None) -> int:
+    """Turn the journals that a killed process left in `directory` into parquet; return the rows brought in.
 
-    Safe to repeat. The last batch of each, if it was being written at the kill, is cut off. Must not run beside a live
-    run, whose journals it would take away.
+    Takes every worker's journals, or only those of `worker`. Safe to repeat. The last batch of each, if it was being written
+    at the kill, is cut off. Must not run beside a live process, whose journals it would take away.
     """
-    return sum(_convert(path) for path in sorted(directory.glob(f"*{_SUFFIX}")))
+    for partial in directory.glob("*.partial"):
+        partial.unlink(missing_ok=True)
+    pattern = "*" if worker is None else f"{worker}-[0-9][0-9][0-9][0-9][0-9]"
+    return sum(_convert(path) for path in sorted(directory.glob(pattern + _SUFFIX)))
 
 
 def read_journal(path: Path) -> Iterator[pa.RecordBatch]:
@@ -109,9 +134,11 @@ def _convert(path: Path) -> int:
         if pending:
             writer = _write(writer, partial, pending)
             rows += held
-    finally:
         if writer is not None:
             writer.close()
+    except OSError:
+        partial.unlink(missing_ok=True)  # the journal is still there
+        raise
     if writer is not None:
         partial.replace(target)
     path.unlink(missing_ok=True)

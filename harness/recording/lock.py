@@ -1,0 +1,42 @@
+"""The lock of a run directory: held by the process that writes it, so that nothing else changes it meanwhile."""
+
+import fcntl
+import os
+from pathlib import Path
+
+LOCK = ".lock"
+
+
+class Locked(Exception):
+    """Somebody else holds the lock. `holder` is the process id that it wrote, or ""."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+class RunLock:
+    """Takes the lock of `directory` for this process; the system releases it at the process's end, however that comes.
+
+    Raises Locked while another process holds it, and OSError where no lock can be made.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._fd)
+            raise Locked(holder) from error
+        except OSError:
+            os.close(self._fd)
+            raise
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock back; safe to call again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

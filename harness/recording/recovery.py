@@ -1,0 +1,128 @@
+"""What the files that a killed process left say of it: its samples, what it lost, and its chats."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from harness.recording.account import Summary
+from harness.recording.ledger import LedgerRecord, merge_ledgers, read_ledgers
+from harness.recording.rundir import SAMPLES
+from harness.recording.tally import SUFFIX, read_counts
+from harness.recording.validity import LatenessHistogram
+
+_START = "StartChatContact"
+_COLUMNS = ("operation", "scheduled", "sent", "received", "outcome", "status", "error_code")
+
+
+def workers_of(directory: Path) -> list[str]:
+    """The workers that left anything in a run directory."""
+    samples = directory / SAMPLES
+    names = {path.stem for path in samples.glob(f"*{SUFFIX}")}
+    names |= {path.stem.rsplit("-", 1)[0] for path in samples.glob("*-[0-9][0-9][0-9][0-9][0-9].*")}
+    return sorted(names)
+
+
+def sample_files(directory: Path, worker: str) -> list[Path]:
+    """The parquet files of one worker."""
+    return sorted((directory / SAMPLES).glob(f"{worker}-[0-9][0-9][0-9][0-9][0-9].parquet"))
+
+
+def summarise(directory: Path, worker: str, offered: Summary | None = None) -> tuple[Summary, list[str]]:
+    """The summary of a worker from its files, and sentences on what cannot be known.
+
+    `offered` is the last summary that it gave while it lived, for what no file tells: arrivals, CPU, texts of answers.
+    """
+    outcomes: Counter[tuple[str, str]] = Counter()
+    answers: dict[tuple[str, str, int, str | None], list[float]] = {}
+    lateness = LatenessHistogram()
+    rows, unreadable = 0, []
+    first, last = float("inf"), 0.0
+    for path in sample_files(directory, worker):
+        try:
+            for table in _tables(path):
+                rows += table.num_rows
+                _count(table, outcomes, answers)
+                starts = table.filter(pc.equal(table["operation"], _START))
+                if starts.num_rows:
+                    sent = starts["sent"].to_numpy()
+                    lateness.add_many(sent - starts["scheduled"].to_numpy())
+                    first, last = min(first, float(sent.min())), max(last, float(sent.max()))
+        except (pa.ArrowException, OSError, KeyError) as error:
+            unreadable.append(f"{path.name} cannot be read ({str(error).splitlines()[0][:120]}): its samples are lost")
+    counts = read_counts(directory / SAMPLES, worker)
+    sent_starts = sum(count for (operation, _), count in outcomes.items() if operation == _START)
+    before: Summary = offered or {}
+    chats = merge_ledgers([record for record in read_ledgers(directory) if _belongs(record, worker)])
+    summary: Summary = {
+        "worker": worker,
+        "offered": max(int(before.get("offered", 0)), sent_starts),
+        "sent": sent_starts,
+        "dropped": int(before.get("dropped", 0)),
+        "dropped_by_second": before.get("dropped_by_second", {}),
+        "withheld": int(before.get("withheld", 0)),
+        "offering_seconds": max(float(before.get("offering_seconds", 0.0)), last - first if last else 0.0),
+        "outcomes": [[operation, outcome, count] for (operation, outcome), count in outcomes.items()],
+        "answers": before.get("answers") or _answers(answers),
+        "lateness": lateness.counts(),
+        "cpu": before.get("cpu") or {"busy": 0.0, "seconds": 0.0, "max": 0.0},
+        "samples": rows,
+        "samples_lost": max(counts.recorded - rows, 0) if counts else 0,
+        "retries_seen": int(before.get("retries_seen", 0)),
+        "troubles": list(before.get("troubles", [])),
+        "chats": chats.counts(),
+    }
+    summary["offered"] = max(summary["offered"], summary["sent"] + summary["dropped"] + summary["withheld"])
+    on_wire = counts.begun - counts.recorded if counts else 0
+    if on_wire > 0:
+        unreadable.append(
+            f"{worker}: {on_wire} calls were on the wire when it was killed; what became of them is unknown"
+        )
+    return summary, unreadable
+
+
+def _belongs(record: LedgerRecord, worker: str) -> bool:
+    return bool(record.header.get("worker", record.path.name.split(".", 1)[-1].removesuffix(".jsonl")) == worker)
+
+
+def _tables(path: Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=list(_COLUMNS)):
+            table = pa.Table.from_batches([batch])
+            plain = [pc.cast(c, pa.string()) if pa.types.is_dictionary(c.type) else c for c in table.columns]
+            yield pa.Table.from_arrays(plain, names=table.column_names)
+
+
+def _count(
+    table: pa.Table,
+    outcomes: Counter[tuple[str, str]],
+    answers: dict[tuple[str, str, int, str | None], list[float]],
+) -> None:
+    keys = ["operation", "outcome", "status", "error_code"]
+    groups = table.group_by(keys).aggregate([("received", "count"), ("received", "min")]).to_pylist()
+    for group in groups:
+        outcomes[group["operation"], group["outcome"]] += group["received_count"]
+        if group["error_code"] is not None:
+            key = (group["operation"], group["outcome"], group["status"], group["error_code"])
+            seen = answers.setdefault(key, [0, group["received_min"]])
+            seen[0] += group["received_count"]
+            seen[1] = min(seen[1], group["received_min"])
+
+
+def _answers(answers: dict[tuple[str, str, int, str | None], list[float]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "operation": operation,
+            "outcome": outcome,
+            "status": status,
+            "error_code": code,
+            "message": "(its text was lost in the crash)",
+            "count": int(count),
+            "first_at": first,
+        }
+        for (operation, outcome, status, code), (count, first) in answers.items()
+    ]
