@@ -57,7 +57,7 @@ def view(judgements: list[Judgement]) -> dict[str, Any]:
     rows = [
         {
             "name": one.gate.name,
-            "wanted": f"{one.gate.metric} {one.gate.wanted}",
+            "wanted": one.gate.wanted if one.gate.name == one.gate.metric else f"{one.gate.metric} {one.gate.wanted}",
             "found": "unknown" if one.found is None else f"{one.found:g}",
             "result": "passed" if one.passed else "BREACHED",
         }

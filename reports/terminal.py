@@ -54,7 +54,9 @@ def print_gates(shown: Mapping[str, Any], console: Console) -> None:
 def _limit(entry: Mapping[str, Any], verdict: str, unit: str = "") -> str:
     if verdict == "explained":
         return words.interval(entry, unit)
-    return "not explained" if verdict == "not_explained" else words.bound(entry, unit)
+    if verdict == "not_explained":
+        return "not explained"
+    return f"not met: {words.bound(entry, unit)}" if entry["low"] else "not met"
 
 
 def _burst(tps: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ def _tps_part(tps: Mapping[str, Any]) -> str | None:
             text += f" with a burst of {known(burst)}"
         return text
     if tps["verdict"] == "lower_bound" and rate["low"]:
-        return f"starts at least {number(rate['low'])} chats a second"
+        return f"admits at least {number(rate['low'])} chat starts a second"
     return None
 
 
@@ -40,7 +40,7 @@ def _chats_part(chats: Mapping[str, Any]) -> str | None:
     if chats["verdict"] == "explained" and chats["estimate"] is not None:
         return f"holds {known(chats)} chats at once"
     if chats["verdict"] == "lower_bound" and chats["low"]:
-        return f"holds at least {number(chats['low'])} chats at once"
+        return f"holds at least {number(chats['low'])} chat{'' if chats['low'] == 1 else 's'} at once"
     return None
 
 
@@ -89,24 +89,26 @@ def _tps_certainty(tps: Mapping[str, Any]) -> str:
         )
     if tps["verdict"] == "lower_bound":
         return f"TPS: the limit was not reached, so {bound(tps['rate'], '/s')} is only what is known to be admitted."
-    return (
-        "TPS: no single limiter explains the refusals, so no rate is given (other clients, several limiters, or a limit "
-        "that moved)."
-    )
+    return f"TPS: {_why(tps, 'no single limiter explains the refusals')} No rate is given."
 
 
 def _chats_certainty(chats: Mapping[str, Any]) -> str:
     if chats["verdict"] == "explained":
+        limit = f"lies between {span(chats)} ({LEVEL})"
         if chats["low"] == chats["high"]:
-            exactly = number(chats["estimate"])
-            return f"Active chats: each start and refusal fits a limit of exactly {exactly} of this run's chats."
-        return f"Active chats: the limit lies between {span(chats)} of this run's chats ({LEVEL})."
+            limit = f"is exactly {number(chats['estimate'])}"
+        return (
+            f"Active chats: every start and refusal fits one limit, which {limit}, counted in this run's own chats. "
+            "If others held chats at the time, the instance's quota is higher by theirs."
+        )
     if chats["verdict"] == "lower_bound":
         return f"Active chats: the limit was not reached, so {bound(chats)} is only what is known to be admitted."
-    return (
-        "Active chats: no fixed limit on this run's own chats explains the refusals, so no number is given (others may "
-        "hold chats)."
-    )
+    return f"Active chats: {_why(chats, 'no fixed limit on the chats of this run explains the refusals')}"
+
+
+def _why(limit: Mapping[str, Any], otherwise: str) -> str:
+    """The inference's own reason, as a sentence."""
+    return str(limit["evidence"].get("sentence") or f"{otherwise}.")
 
 
 def validity(answer: Mapping[str, Any]) -> tuple[str, str]:
@@ -140,7 +142,7 @@ def interval(entry: Mapping[str, Any], unit: str = "") -> str:
 
 def bound(entry: Mapping[str, Any], unit: str = "") -> str:
     """The lower bound of an estimate."""
-    return "an unknown number" if entry["low"] is None else f"at least {number(entry['low'])}{unit}"
+    return f"at least {number(entry['low'])}{unit}" if entry["low"] else "nothing"
 
 
 def lies(entry: Mapping[str, Any], unit: str = "") -> str:
