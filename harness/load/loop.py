@@ -15,18 +15,22 @@ class Alarm:
         self._ring = ring
         self._loop = get_hub().loop
         self._timer: Any = None
+        self._closed = False
 
     def set(self, seconds: float) -> None:
         """Ring in `seconds`, and at no other time that was set before."""
-        self.cancel()
+        if self._closed:
+            return
+        if self._timer is not None:
+            self._timer.close()
         self._timer = self._loop.timer(max(seconds, 0.0))
         self._timer.start(self._ring, update=True)
 
-    def cancel(self) -> None:
-        """Do not ring."""
+    def close(self) -> None:
+        """Never ring again."""
+        self._closed = True
         if self._timer is not None:
             self._timer.close()
-            self._timer = None
 
 
 class Crew:

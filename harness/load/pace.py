@@ -9,6 +9,7 @@ _BACK_OFF = 0.7
 _GROWTH = 1.5
 _GROW_EVERY = 1.0  # seconds
 _SLOWEST = 0.2  # calls per second
+_CATCH_UP = 0.05  # seconds: places missed for less than this, by a timer's grain, are made up for
 
 
 class Pace:
@@ -32,9 +33,9 @@ class Pace:
         elif self.rate < self._ceiling and now - self._grown_at >= _GROW_EVERY:
             self.rate = min(self.rate * _GROWTH, self._ceiling)
             self._grown_at = now
-        at = max(now, self._next)
+        at = max(now - _CATCH_UP, self._next)
         self._next = at + 1 / self.rate
-        return at - now
+        return max(at - now, 0.0)
 
     def throttled(self, now: float) -> None:
         """A call was throttled: slow down, once for all calls that were on their way at the time, and leave a pause."""

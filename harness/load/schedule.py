@@ -62,7 +62,7 @@ class Schedule:
     def stop(self) -> None:
         """No more arrivals; calls in flight go on."""
         self.set_rate(0.0)
-        self._alarm.cancel()
+        self._alarm.close()
         self._crew.dismiss()
 
     def wait_idle(self, timeout: float) -> bool:

@@ -2,19 +2,24 @@
 
 import heapq
 from collections.abc import Callable
+from math import inf
 
 import gevent
-from gevent.event import Event
 
 from harness.connect.client import Reply, now
 from harness.connect.outcome import NOT_FOUND, OK, TPS_THROTTLED
+from harness.load.loop import Alarm, Crew
 from harness.load.pace import Pace
 from harness.recording.ledger import ALREADY_ENDED, STOPPED
 
 MAX_ATTEMPTS = 8
 """Attempts at one chat that fail for another reason than a throttle, before it is given up as left open."""
 
+MAX_IN_FLIGHT = 100
+"""StopContact calls on the wire at once: a pace that may grow must not outrun the target."""
+
 _RETRY_AFTER = 1.0
+_AT_ONCE = 32  # calls that are overdue together; then the answers that have come in have their turn
 
 
 class Stopper:
@@ -34,20 +39,24 @@ class Stopper:
         self._latest: dict[str, int] = {}
         self._attempts: dict[str, int] = {}
         self._in_flight = 0
-        self._changed = Event()
         self._draining = False
         self.open: set[str] = set()
         self.given_up: set[str] = set()
-        self._greenlet = gevent.spawn(self._run)
+        self._place: float | None = None  # when the pace allows the call that is next
+        self._rings_at = inf
+        self._alarm = Alarm(self._ring)
+        self._crew = Crew(self._call)
 
     def add(self, contact_id: str, due: float) -> None:
         """An open chat, to be stopped at `due` (unix seconds); added again, its new due time replaces the old one."""
         self.open.add(contact_id)
+        self.given_up.discard(contact_id)
         self._push(contact_id, due)
 
     def forget(self, contact_id: str) -> None:
         """The chat has ended by itself."""
         self.open.discard(contact_id)
+        self.given_up.discard(contact_id)
         self._latest.pop(contact_id, None)
 
     def expedite(self) -> None:
@@ -56,59 +65,84 @@ class Stopper:
         at = now()
         self._due = [(min(due, at), order, contact) for due, order, contact in self._due]
         heapq.heapify(self._due)
-        self._changed.set()
+        self._ring_at(at)
 
     def remaining(self) -> int:
         """Chats that are open and have not been given up."""
-        return len(self.open) - len(self.given_up & self.open)
+        return len(self.open) - len(self.given_up)
 
     def close(self) -> None:
         """Stop stopping."""
-        self._greenlet.kill()
+        self._alarm.close()
+        self._crew.dismiss()
 
     def _push(self, contact_id: str, due: float) -> None:
+        if self._draining:
+            due = now()
         self._order += 1
         self._latest[contact_id] = self._order
-        heapq.heappush(self._due, (now() if self._draining else due, self._order, contact_id))
+        heapq.heappush(self._due, (due, self._order, contact_id))
         if (
             len(self._due) > 2 * len(self._latest) + 1000
-        ):  # mostly chats that ended by themselves long before their time
+        ):  # mostly chats that ended by themselves, long before their time
             self._due = [entry for entry in self._due if self._latest.get(entry[2]) == entry[1]]
             heapq.heapify(self._due)
-        self._changed.set()
+        self._ring_at(max(due, self._place or due))
 
-    def _run(self) -> None:
-        while True:
+    def _ring_at(self, at: float) -> None:
+        if at < self._rings_at:
+            self._rings_at = at
+            self._alarm.set(at - now())
+
+    def _ring(self) -> None:
+        self._rings_at = inf
+        self._ring_at(self._stop_due())
+
+    def _stop_due(self) -> float:
+        """Make the calls that may be made now; return when to look again, infinity for not before something changes."""
+        for _ in range(_AT_ONCE):
             while self._due and self._latest.get(self._due[0][2]) != self._due[0][1]:
                 heapq.heappop(self._due)  # ended by itself, or due at another time since
-            wait = self._due[0][0] - now() if self._due else None
-            if wait is None or wait > 0:
-                self._changed.clear()
-                self._changed.wait(wait)
-                continue
-            pause = self._pace.reserve(now())
-            if pause > 0:
-                gevent.sleep(pause)
-            if self._due:
-                _, order, contact_id = heapq.heappop(self._due)
-                if self._latest.get(contact_id) == order:
-                    del self._latest[contact_id]
-                    gevent.spawn(self._call, contact_id)
+            if not self._due or self._in_flight >= MAX_IN_FLIGHT:
+                return inf
+            at = now()
+            if self._due[0][0] > at:
+                return self._due[0][0]
+            if self._place is None:
+                self._place = at + self._pace.reserve(at)
+            if self._place > at:
+                return self._place
+            self._place = None
+            contact_id = heapq.heappop(self._due)[2]
+            del self._latest[contact_id]
+            self._in_flight += 1
+            self._crew.hand(contact_id)
+        return now()
 
     def _call(self, contact_id: str) -> None:
-        outcome = self._stop(contact_id).outcome
+        try:
+            outcome = self._stop(contact_id).outcome
+        finally:
+            self._in_flight -= 1
+            if self._in_flight == MAX_IN_FLIGHT - 1:
+                self._ring_at(now())
         if outcome in (OK, NOT_FOUND):
             self.open.discard(contact_id)
+            self.given_up.discard(contact_id)
             self._attempts.pop(contact_id, None)
             self._ended(contact_id, STOPPED if outcome == OK else ALREADY_ENDED)
         elif outcome == TPS_THROTTLED:
             self._pace.throttled(now())
-            self._push(contact_id, now())
+            self._again(contact_id)
         else:
             tries = self._attempts.get(contact_id, 0) + 1
             self._attempts[contact_id] = tries
             if tries < MAX_ATTEMPTS:
                 gevent.sleep(_RETRY_AFTER * min(tries, 4) * (0.2 if tries == 1 else 1))
-                self._push(contact_id, now())
-            else:
+                self._again(contact_id)
+            elif contact_id in self.open:
                 self.given_up.add(contact_id)
+
+    def _again(self, contact_id: str) -> None:
+        if contact_id in self.open:  # it may have ended by itself in the meantime
+            self._push(contact_id, now())
