@@ -219,6 +219,16 @@ class Coordinator:
     def _end_load(self) -> None:
         raise NotImplementedError
 
+    @property
+    def lab_endpoint(self) -> str | None:
+        """The endpoint of the embedded emulator of this run or, once that is gone, of the last one."""
+        return self._lab_endpoint
+
+    def discard_lab(self) -> None:
+        """Stop an emulator that `check` started for a run that was not begun."""
+        if self.record is None:
+            self._stop_lab()
+
     def _start_lab(self, settings: Settings) -> Lab:
         if self._lab is None:
             self._lab = start_lab(settings.emulator)

@@ -12,14 +12,15 @@ from locust.runners import MasterRunner, WorkerRunner
 from harness.load.coordinator import Coordinator, Unreachable
 from harness.load.distributed import MasterCoordinator
 from harness.load.local import LocalCoordinator
-from harness.load.options import add_options
+from harness.load.options import add_options, read_settings
 from harness.load.record import EXIT_INVALID, EXIT_TARGET, EXIT_USAGE
+from harness.load.selection import select_users
+from harness.load.shapes import attach_shape
 from harness.load.worker import WorkerCoordinator
 from harness.usage import UsageError
+from harness.webui.install import install_web_ui
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_USER = "StartChat"
 
 
 def install(events: Any) -> None:
@@ -35,9 +36,6 @@ def coordinator_of(environment: Any) -> Any:
 
 
 def _on_init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
-    if not environment.parsed_options.user_classes and web_ui is None:
-        # Locust runs every class of a locustfile that was not told which; these three would disturb each other.
-        environment.user_classes[:] = [cls for cls in environment.user_classes if cls.__name__ == DEFAULT_USER]
     if isinstance(runner, WorkerRunner):
         environment.user_classes[:] = list(environment.available_user_classes.values())
         worker = WorkerCoordinator(environment, runner)
@@ -48,14 +46,22 @@ def _on_init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         MasterCoordinator(environment, runner) if isinstance(runner, MasterRunner) else LocalCoordinator(environment)
     )
     environment.chatquota = coordinator
-    if web_ui is None:
-        _check_or_exit(coordinator)
+    _check_or_exit(coordinator)
+    if web_ui is not None:
+        install_web_ui(environment, web_ui, coordinator)
     _listen(environment, coordinator)
 
 
 def _check_or_exit(coordinator: Coordinator) -> None:
+    environment = coordinator.environment
+    options = environment.parsed_options
     try:
-        coordinator.check()
+        select_users(environment, list(options.user_classes or []))
+        if environment.web_ui is None or options.autostart:
+            coordinator.check()
+        else:
+            read_settings(options, environment.host)  # the rest when a run is asked for: its form may change everything
+        attach_shape(environment)
     except UsageError as error:
         print(f"locust: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)

@@ -1,0 +1,1 @@
+"""What the harness adds to Locust's web UI: a checked start form, the Quotas tab, the live figure, the report."""

@@ -1,0 +1,109 @@
+"""Checks Locust's start form before anything is sent: what it would take as it comes, or answer with an HTTP 500."""
+
+import argparse
+import copy
+import math
+from typing import Any
+
+from locust.util.timespan import parse_timespan
+
+from harness.load.coordinator import Coordinator, Unreachable
+from harness.load.options import NAMES, read_settings
+from harness.load.selection import named_class, select_users
+from harness.load.shapes import attach_shape
+from harness.usage import UsageError
+
+_READY, _STOPPED = "ready", "stopped"
+
+
+class Form:
+    """One POST of the start form or, while a run is on, of its edit form.
+
+    `fields` are the texts as they came; `lists` gives all values of a field that may be there several times.
+    """
+
+    def __init__(self, environment: Any, coordinator: Coordinator, fields: dict[str, str], user_classes: list[str]):
+        self._environment = environment
+        self._coordinator = coordinator
+        self._fields = fields
+        self._user_classes = user_classes
+
+    def check(self) -> None:
+        """Check all of it, and choose user class and shape for the run that starts. Raises UsageError or Unreachable.
+
+        Nothing of the form is kept when it is refused.
+        """
+        state = self._environment.runner.state
+        options = copy.copy(self._environment.parsed_options)
+        self._fill(options)
+        host: str | None = self._fields.get("host", self._environment.host or "").strip()
+        if not host or host == self._coordinator.lab_endpoint:
+            host = None
+        if state not in (_READY, _STOPPED):
+            self._check_edit(options, host)
+            return
+        if self._coordinator.record is not None:
+            raise UsageError("the last run is still stopping its chats; wait until the Quotas tab shows none left")
+        read_settings(options, host)
+        self._check_for_real(options, host)
+
+    def _fill(self, options: argparse.Namespace) -> None:
+        """Put the form's values into `options`, each with the type that the option has."""
+        if "user_count" in self._fields:
+            options.num_users = _number(self._fields["user_count"], "Number of users", int)
+            if options.num_users < 1:
+                raise UsageError("Number of users: at least 1")
+        if "spawn_rate" in self._fields:
+            options.spawn_rate = _number(self._fields["spawn_rate"], "Ramp up", float)
+            if not 0 < options.spawn_rate < math.inf:
+                raise UsageError("Ramp up: users started per second, a number over 0")
+        if run_time := self._fields.get("run_time"):
+            try:
+                options.run_time = parse_timespan(run_time)
+            except ValueError as error:
+                raise UsageError(f"Run time {run_time!r}: write 20, 20s, 3m, 2h or 1h20m") from error
+        for name in NAMES:
+            if name not in self._fields:
+                continue
+            text, present = self._fields[name], getattr(options, name)
+            if isinstance(present, bool):
+                setattr(options, name, text == "true")
+            elif isinstance(present, int | float):
+                setattr(options, name, _number(text, f"--{name.replace('_', '-')}", type(present)))
+            else:
+                setattr(options, name, text)
+
+    def _check_edit(self, options: argparse.Namespace, host: str | None) -> None:
+        present = self._environment.parsed_options
+        changed = [name for name in NAMES if getattr(options, name) != getattr(present, name)]
+        lab = self._coordinator.lab_endpoint
+        if host != (None if self._environment.host == lab else self._environment.host or None):
+            changed.append("host")
+        if changed:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+            raise UsageError(f"{flags} cannot change while a run is on; stop it, then start a new one")
+
+    def _check_for_real(self, options: argparse.Namespace, host: str | None) -> None:
+        """Look at files, the emulator's spec and the target, with the options in place."""
+        environment, coordinator = self._environment, self._coordinator
+        before = (environment.parsed_options, environment.host)
+        environment.parsed_options, environment.host = options, host
+        try:
+            select_users(environment, self._user_classes or [named_class(environment)])
+            coordinator.discard_lab()  # one that an earlier form asked for may have had other limits
+            coordinator.check()
+            attach_shape(environment)
+        except (UsageError, Unreachable):
+            coordinator.discard_lab()
+            raise
+        finally:
+            # Locust itself fills in what the form says, once it is known to be right.
+            environment.parsed_options, environment.host = before
+
+
+def _number(text: str, what: str, kind: type) -> Any:
+    try:
+        return kind(text)
+    except ValueError as error:
+        wanted = "a whole number" if kind is int else "a number"
+        raise UsageError(f"{what} {text!r}: {wanted} is needed") from error
