@@ -1,6 +1,8 @@
 """`chatquota compare`, as a CI job runs it."""
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +11,35 @@ import pytest
 from harness.command import main
 from reports.comparison import compare
 from tests.reports.conftest import MakeRun
-from tests.reports.synthetic import Scenario, simulate
+from tests.reports.synthetic import Scenario, simulate, write_run
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Scenario], str]:
+    """The capacity.json of a scenario's run, each scenario reported once."""
+
+    @cache
+    def make(scenario: Scenario) -> str:
+        path = write_run(tmp_path_factory.mktemp("reported") / "run", simulate(scenario))
+        assert main(["report", str(path), "--quiet"]) == 0
+        return (path / "capacity.json").read_text()
+
+    return make
 
 
 @pytest.fixture
-def reported(make_run: MakeRun) -> Any:
-    """Make and report a run; returns its directory."""
+def reported(answers: Callable[[Scenario], str], tmp_path: Path) -> Callable[..., Path]:
+    """A reported run of a scenario; keyword arguments replace tables of its capacity.json, entry by entry."""
+    made: list[Path] = []
 
-    def make(scenario: Scenario, **changes: Any) -> Path:
-        path = make_run(scenario, **changes)
-        assert main(["report", str(path), "--quiet"]) == 0
+    def make(scenario: Scenario, **changes: dict[str, Any]) -> Path:
+        path = tmp_path / f"run-{len(made)}"
+        path.mkdir()
+        made.append(path)
+        answer = json.loads(answers(scenario))
+        for table, entries in changes.items():
+            answer[table] |= entries
+        (path / "capacity.json").write_text(json.dumps(answer))
         return path
 
     return make
@@ -58,9 +79,9 @@ def test_a_lower_limit_is_a_regression_in_any_of_the_runs(
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"user_class": "QuotaProbe"}, "user_class ('StartChat' against 'QuotaProbe')"),
-        ({"options": {"hold": "30s"}}, "options.hold ('0s' against '30s')"),
-        ({"workload": {"source": "other.toml", "seed": 1, "kinds": []}}, "workload (built-in"),
+        ({"run": {"user_class": "QuotaProbe"}}, "user_class ('StartChat' against 'QuotaProbe')"),
+        ({"run": {"options": {"hold": "30s"}}}, "options.hold ('0s' against '30s')"),
+        ({"run": {"workload": {"source": "other.toml", "seed": 1, "kinds": []}}}, "workload (built-in"),
         ({"generator": {"valid": False, "reasons": ["late"]}}, "is an invalid run (late"),
     ],
 )
@@ -77,7 +98,7 @@ def test_other_conditions_are_refused_by_name(
 
 def test_a_difference_that_is_allowed_is_compared(reported: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """The named condition may differ if the user says so."""
-    base, new = reported(Scenario()), reported(Scenario(), user_class="QuotaProbe")
+    base, new = reported(Scenario()), reported(Scenario(), run={"user_class": "QuotaProbe"})
     assert run(capsys, base, new, "--allow", "user_class")[0] == 0
 
 
@@ -134,7 +155,10 @@ def test_a_change_needs_both_an_interval_and_a_size() -> None:
     assert directions(base, answer((4.5, 4.4, 4.6), "explained", 100, 0))["tps.rate"] == "worse"
     assert directions(base, answer((5.0, 4.99, 5.01), "explained", 1000, 300))["outcome_share.service_error"] == "worse"
     few = answer((5.0, 4.99, 5.01), "explained", 9, 1)
-    assert directions(base, few)["outcome_share.service_error"] == "no change shown"
+    assert (
+        directions(answer((5.0, 4.99, 5.01), "explained", 20, 0), few)["outcome_share.service_error"]
+        == "no change shown"
+    )
 
 
 def test_the_scenarios_differ() -> None:
