@@ -18,7 +18,7 @@ _NAMES = {"tps": "the TPS quota", "active_chats": "the active-chat quota"}
 
 def sentences(plan: Mapping[str, Any]) -> list[str]:
     """The plan's answer, the most important sentence first."""
-    load, limits, refused = plan["load"], plan["limits"], plan["refused"]
+    load, limits = plan["load"], plan["limits"]
     arrivals, length = plan["arrivals"], plan["length"]
     rate, quota = number(limits["tps"]), number(limits["active_chats"])
     open_chats, cross = number(load["peak_open_chats"]), seconds(limits["crossover_s"])
@@ -30,9 +30,7 @@ def sentences(plan: Mapping[str, Any]) -> list[str]:
         f"active-chat quota ({quota}). Limits from: {limits['source']}.",
         f"A mean chat lasts {seconds(length['mean_s'])} ({length['distribution']}). At full rate the active-chat quota "
         f"binds first from a mean of {cross} on, the TPS quota below it.",
-        f"A customer is refused with probability {share(refused['total'])} over all arrivals ({share(refused['tps'])} "
-        f"by TPS, {share(refused['active_chats'])} by the active-chat quota), {share(refused['worst_moment'])} at the "
-        "worst moment.",
+        _chance(plan),
         _check(plan),
         _request(plan),
     ]
@@ -47,6 +45,18 @@ def _verdict(plan: Mapping[str, Any]) -> str:
     text = f"{_capital(_NAMES[first['limit']])} binds first, at {first['at']}"
     others = [f"{_NAMES[name]} at {entry['at']}" for name, entry in first["over"].items() if name != first["limit"]]
     return f"{text}{'; ' + others[0] + ' too' if others else ''} (refusing more than {target})."
+
+
+def _chance(plan: Mapping[str, Any]) -> str:
+    """How probable a refusal is: by the formulas where the simulation agrees with them, else by the simulation."""
+    refused, found = plan["refused"], plan["simulated"]
+    by_simulation = found is not None and not found["agrees"]
+    tps, chats = ((found if by_simulation else refused)[name] for name in ("tps", "active_chats"))
+    return (
+        f"A customer is refused with probability {share(tps + chats)} over all arrivals ({share(tps)} by TPS, {share(chats)} "
+        f"by the active-chat quota{', simulated' if by_simulation else ''}); at the worst moment "
+        f"{share(refused['worst_moment'])}{' by formula' if by_simulation else ''}."
+    )
 
 
 def _check(plan: Mapping[str, Any]) -> str:
