@@ -1,6 +1,7 @@
 """The ASGI application: operations straight from here, the websocket and the emulator's pages from Starlette."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -13,6 +14,8 @@ from harness.emulator.faults import CALM, Sky
 from harness.emulator.pages import pages
 from harness.emulator.protocol import reset
 from harness.emulator.settings import Settings
+
+_LOG = logging.getLogger("chatquota.emulator")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -41,6 +44,8 @@ class Application:
         self._sky = Sky(settings)
         self._stall = settings.stall
         self.max_body = settings.max_body
+        # Real seconds: a client that stops half-way through a request must not hold a connection for ever.
+        self.arrival_timeout = settings.arrival_timeout
         self._common: tuple[Headers, bytes] = ([], b"")
         self._request_ids = random.Random(f"{settings.seed} requests")
 
@@ -60,7 +65,7 @@ class Application:
             return
         headers = _by_name(scope["headers"])
         if self._sky.clear:
-            await self._send(send, self._api.answer(method, path, scope["query_string"], headers, body)[1], cors=path)
+            await self._send(send, self._answer(method, path, scope["query_string"], headers, body), cors=path)
         else:
             await self._through_weather(scope, headers, body, send)
 
@@ -78,7 +83,7 @@ class Application:
         elif method == "OPTIONS":
             answer = _PREFLIGHT
         else:
-            answer = self._api.answer(method, path, query, _by_name(headers), body)[1]
+            answer = self._answer(method, path, query, _by_name(headers), body)
         if common is not self._common[0]:
             # The date among them changes once a second.
             self._common = (common, b"".join(b"%b: %b\r\n" % header for header in common))
@@ -90,6 +95,19 @@ class Application:
         if method != "HEAD":
             lines.append(answer.body)
         return b"".join(lines)
+
+    def _answer(self, method: str, path: bytes, query: bytes, headers: dict[bytes, bytes], body: bytes) -> Answer:
+        try:
+            return self._api.answer(method, path, query, headers, body)[1]
+        except Exception:
+            # A mistake of the emulator's own: said on standard error, and answered as the service would.
+            _LOG.exception("the emulator failed to answer %s %r", method, path)
+            return error("InternalServiceException", "The emulator has failed; its standard error says how.")
+
+    def request_id(self) -> bytes:
+        """A fresh request id, in the form of a UUID."""
+        text = b"%032x" % self._request_ids.getrandbits(128)
+        return b"%b-%b-4%b-a%b-%b" % (text[:8], text[8:12], text[13:16], text[17:20], text[20:])
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The body; None if the client has gone. Of a body that is too long, only so much that this can be told."""
@@ -117,7 +135,7 @@ class Application:
             await asyncio.sleep(weather.delay_in)
         answer = None
         if weather.fault is None or weather.after_effect:
-            answer = self._api.answer(method, path, scope["query_string"], headers, body)[1]
+            answer = self._answer(method, path, scope["query_string"], headers, body)
         if weather.delay_out:
             await asyncio.sleep(weather.delay_out)
         if weather.fault is not None and operation is not None:
@@ -145,9 +163,8 @@ class Application:
         await send({"type": "http.response.body", "body": answer.body})
 
     def _headers(self, answer: Answer, path: bytes) -> Headers:
-        text = b"%032x" % self._request_ids.getrandbits(128)
         headers = [
-            (b"x-amzn-requestid", b"%b-%b-4%b-a%b-%b" % (text[:8], text[8:12], text[13:16], text[17:20], text[20:])),
+            (b"x-amzn-requestid", self.request_id()),
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(answer.body)),
             *answer.headers,

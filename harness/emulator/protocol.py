@@ -10,14 +10,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from harness.emulator.answers import Headers
 
-# Real seconds that a request may take to arrive; a client that stops half-way must not hold a connection for ever.
-ARRIVAL_LIMIT = 20.0
-
 
 class DirectCaller(Protocol):
     """The application, as far as a connection talks to it without ASGI."""
 
     max_body: int
+    arrival_timeout: float
+
+    def request_id(self) -> bytes:
+        """The id of one more answer."""
 
     def answers_directly(self, url: bytes) -> bool:
         """Whether a call to `url` may be answered without ASGI."""
@@ -104,7 +105,7 @@ class ConnectionProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._direct = False
-        self._arrival = self.loop.call_later(ARRIVAL_LIMIT, self._late)
+        self._arrival = self.loop.call_later(self._caller.arrival_timeout, self._late)
 
     def on_headers_complete(self) -> None:
         parser = self.parser
@@ -189,7 +190,7 @@ class ConnectionProtocol(HttpToolsProtocol):
         head = [b"HTTP/1.1 %d %b" % (status, message.encode())]
         head += [b"%b: %b" % header for header in self.server_state.default_headers]
         head += [
-            b"x-amzn-requestid: 00000000-0000-4000-8000-000000000000",
+            b"x-amzn-requestid: " + self._caller.request_id(),
             b"x-amzn-errortype: " + kind,
             b"content-type: application/json",
             b"content-length: %d" % len(body),

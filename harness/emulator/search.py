@@ -34,7 +34,7 @@ def search(chats: list[Chat], request: dict[str, Any], unix: Callable[[float], f
     if sort["Order"] == "DESCENDING":
         found.reverse()
     token = request.get("NextToken") or "0"
-    if not (token.isascii() and token.isdigit()):
+    if not (token.isascii() and token.isdigit() and len(token) < 10):
         raise Refused("InvalidParameterException", "NextToken is not valid.")
     first, count = int(token), request.get("MaxResults") or 100
     answer: dict[str, Any] = {

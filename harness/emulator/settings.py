@@ -217,6 +217,9 @@ class Settings:
     max_body: int = _setting(
         10_485_760, whole, "bytes of a request body beyond which the answer is 413", "API Gateway's"
     )
+    arrival_timeout: float = _setting(
+        20.0, duration, "a request that has not arrived whole after this is answered 408 (real time)", "not documented"
+    )
     latency: float = _setting(0.0, duration, "round trip added to each answer, half each way (real time)")
     jitter: float = _setting(0.0, duration, "each way adds |normal(0, jitter)| (real time)")
     fault_500: float = _setting(0.0, probability, "share of calls answered 500")

@@ -123,7 +123,7 @@ class Signatures:
         canonical = self._paths.get(path)
         if canonical is None:
             # Every service but S3 signs the path of the wire encoded once more.
-            canonical = quote(path, safe="/~").encode()
+            canonical = quote(_normal(path), safe="/~").encode()
             if len(self._paths) > 1000:
                 self._paths.clear()
             self._paths[path] = canonical
@@ -140,6 +140,20 @@ class Signatures:
                 self._dates.clear()
             self._dates[date] = at
         return at
+
+
+def _normal(path: bytes) -> bytes:
+    """`path` without empty, `.` and `..` segments, as both sides of a signature see it."""
+    if b"//" not in path and b"/." not in path:
+        return path
+    kept: list[bytes] = []
+    for segment in path.split(b"/"):
+        if segment == b"..":
+            del kept[-1:]
+        elif segment not in (b"", b"."):
+            kept.append(segment)
+    tail = b"/" if kept and path.endswith(b"/") else b""
+    return b"/" + b"/".join(kept) + tail
 
 
 def _canonical_query(query: bytes) -> bytes:

@@ -1,0 +1,255 @@
+"""The emulator as a process: how it starts and ends, its connections, faults on the wire, time that runs faster."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+import websocket
+
+from tests.harness.emulator.support import Running, running
+
+UNSIGNED = "sigv4=off,rate=inf,active_chats=100000"
+
+
+def request(where: dict[str, str], **members: Any) -> bytes:
+    """A raw StartChatContact call."""
+    body = json.dumps(
+        {
+            "InstanceId": where["instance_id"],
+            "ContactFlowId": where["contact_flow_id"],
+            "ParticipantDetails": {"DisplayName": "x"},
+            **members,
+        }
+    ).encode()
+    return b"PUT /contact/chat HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def call(emulator: Running, path: str, method: str = "GET", body: Any = None, **headers: str) -> dict[str, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    asked = urllib.request.Request(emulator.endpoint + path, data, headers, method=method)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        parsed: dict[str, Any] = json.load(answer)
+        return parsed
+
+
+def start(emulator: Running, **members: Any) -> dict[str, Any]:
+    body = json.loads(request(emulator.where, **members).partition(b"\r\n\r\n")[2])
+    return call(emulator, "/contact/chat", "PUT", body, **{"Content-Type": "application/json"})
+
+
+def counts(emulator: Running) -> dict[str, dict[str, int]]:
+    counted: dict[str, dict[str, int]] = call(emulator, "/_emulator/state")["counts"]
+    return counted
+
+
+def receive(connection: socket.socket, answers: int) -> bytes:
+    received = b""
+    while received.count(b"ParticipantToken") < answers:
+        piece = connection.recv(65536)
+        assert piece, "closed too early"
+        received += piece
+    return received
+
+
+@pytest.mark.parametrize("how", ["eof", signal.SIGTERM, signal.SIGINT])
+def test_ends_orderly(how: str | signal.Signals) -> None:
+    """It exits with 0 on SIGTERM, SIGINT and, with --lifeline, at the end of its standard input, and says nothing."""
+    with running("rate=5") as emulator, socket.create_connection(("127.0.0.1", emulator.port)):
+        assert emulator.process.stdin is not None
+        if isinstance(how, signal.Signals):
+            emulator.process.send_signal(how)
+        else:
+            emulator.process.stdin.close()
+        assert emulator.process.wait(10) == 0
+
+
+def test_killed_parent_leaves_no_emulator() -> None:
+    """The emulator of a parent that is killed ends, as its standard input does."""
+    script = (
+        "import subprocess, sys, time\n"
+        "p = subprocess.Popen([sys.executable, '-m', 'harness.emulator', '--lifeline'], stdin=subprocess.PIPE)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    parent.kill()
+    # The pipe ends when the last process that writes to it has gone: the emulator.
+    assert parent.stdout.read() == ""
+    parent.wait(10)
+    parent.stdout.close()
+
+
+def test_line_of_json_says_where_it_is() -> None:
+    """The line on standard output names all that a client needs; the address is loopback's."""
+    with running("region=eu-west-2") as emulator:
+        names = {"endpoint", "participant_endpoint", "region", "instance_id", "contact_flow_id"}
+        assert set(emulator.where) == {*names, "access_key_id", "secret_access_key"}
+        assert emulator.where["region"] == "eu-west-2"
+        assert emulator.endpoint.startswith("http://127.0.0.1:")
+
+
+def test_says_what_it_is_in_a_header() -> None:
+    """Each answer's server header says that this is not AWS."""
+    with running() as emulator, pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(emulator.endpoint + "/", timeout=10)
+    assert caught.value.headers["server"].startswith("chatquota-emulator/")
+    assert "not AWS" in caught.value.headers["server"]
+    caught.value.close()
+
+
+def test_pipelined_and_fragmented_calls_are_answered_in_order() -> None:
+    """Calls sent in one piece, and one sent byte by byte, on one connection: one answer each, in order."""
+    with (
+        running(UNSIGNED) as emulator,
+        socket.create_connection(("127.0.0.1", emulator.port), timeout=10) as connection,
+    ):
+        page = b"GET /_emulator/state HTTP/1.1\r\nHost: x\r\n\r\n"
+        one = request(emulator.where, ConnectionTypes=["WEBSOCKET"])
+        connection.sendall(one * 3 + page + one * 2)
+        received = receive(connection, 5)
+        assert received.count(b"HTTP/1.1 200") == 6
+        # The page stands between the third and the fourth chat: it was answered in its turn.
+        assert received.split(b'"counts"')[0].count(b"ParticipantToken") == 3
+        for byte in one:
+            connection.sendall(bytes([byte]))
+        receive(connection, 1)
+        assert counts(emulator)["StartChatContact"] == {"ok": 6}
+
+
+def test_a_thousand_connections_at_once() -> None:
+    """A thousand open connections each get their answer, and stay usable."""
+    with running(UNSIGNED) as emulator:
+        connections = [socket.create_connection(("127.0.0.1", emulator.port), timeout=20) for _ in range(1000)]
+        try:
+            for _ in range(2):
+                for connection in connections:
+                    connection.sendall(request(emulator.where))
+                for connection in connections:
+                    receive(connection, 1)
+        finally:
+            for connection in connections:
+                connection.close()
+        assert counts(emulator)["StartChatContact"] == {"ok": 2000}
+
+
+def test_old_http_closes_its_connection() -> None:
+    """An HTTP/1.0 call is answered and its connection closed, as is one with `Connection: close`."""
+    with running(UNSIGNED) as emulator:
+        old = request(emulator.where).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+        last = request(emulator.where).replace(b"Host: x", b"Host: x\r\nConnection: close", 1)
+        for raw in (old, last):
+            with socket.create_connection(("127.0.0.1", emulator.port), timeout=10) as connection:
+                connection.sendall(raw)
+                received = b""
+                while piece := connection.recv(65536):
+                    received += piece
+                assert b"ParticipantToken" in received
+                assert b"connection: close" in received
+
+
+@pytest.mark.parametrize(
+    ("fault", "when", "started"),
+    [
+        ("500", "before", 0),
+        ("503", "after", 5),
+        ("reset", "before", 0),
+        ("reset", "after", 5),
+        ("stall", "after", 5),
+        ("garbage", "before", 0),
+    ],
+)
+def test_faults_come_before_or_after_the_effect(fault: str, when: str, started: int) -> None:
+    """Each fault is seen on the wire, and whether the call had its effect is what fault_when says."""
+    spec = f"{UNSIGNED},fault_{fault}=1,fault_when={when},stall=20ms,fault_operations=StartChatContact"
+    with running(spec) as emulator:
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", emulator.port), timeout=10) as connection:
+                connection.sendall(request(emulator.where))
+                if fault in ("reset", "stall"):
+                    with pytest.raises(ConnectionResetError):
+                        connection.recv(65536)
+                else:
+                    received = connection.recv(65536)
+                    status = b"200" if fault == "garbage" else fault.encode()
+                    assert received.startswith(b"HTTP/1.1 " + status)
+        assert call(emulator, "/_emulator/state")["open_chats"] == started
+        assert counts(emulator)["StartChatContact"][f"fault_{fault}"] == 5
+
+
+def test_clock_runs_faster_than_real_time() -> None:
+    """With --time-scale a websocket hears its chat expire, and a chat that nobody connects to ends after 300 seconds."""
+    with running(f"{UNSIGNED},chat_duration=400s", arguments=("--time-scale", "200")) as emulator:
+        unconnected = start(emulator)["ContactId"]
+        started = start(emulator, ConnectionTypes=["WEBSOCKET"])
+        customer = websocket.create_connection(started["Websocket"]["Url"], timeout=60)
+        customer.send(json.dumps({"topic": "aws/subscribe", "content": {"topics": ["aws/chat"]}}))
+        frames = [json.loads(customer.recv()) for _ in range(3)]
+        customer.close()
+        assert json.loads(frames[-1]["content"])["ContentType"].endswith("chat.ended")
+        instance = emulator.where["instance_id"]
+        for contact_id, reason, length in (
+            (started["ContactId"], "EXPIRED", 400),
+            (unconnected, "CUSTOMER_CONNECTION_NOT_ESTABLISHED", 300),
+        ):
+            contact = call(emulator, f"/contacts/{instance}/{contact_id}")["Contact"]
+            assert contact["DisconnectReason"] == reason
+            assert contact["DisconnectTimestamp"] - contact["InitiationTimestamp"] == pytest.approx(length)
+
+
+def test_websocket_needs_its_address() -> None:
+    """A websocket without a token that was handed out is refused in the handshake; a sixth one of a customer too."""
+    with running(f"{UNSIGNED},CreateParticipantConnection.rate=inf") as emulator:
+        with pytest.raises(websocket.WebSocketBadStatusException):
+            websocket.create_connection(emulator.endpoint.replace("http", "ws") + "/participant/websocket?token=x")
+        url = start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"]
+        sockets = [websocket.create_connection(url, timeout=10) for _ in range(5)]
+        with pytest.raises(websocket.WebSocketBadStatusException):
+            websocket.create_connection(url, timeout=10)
+        for one in sockets:
+            one.close()
+
+
+def test_somebody_may_speak_for_the_agent() -> None:
+    """A message posted under /_emulator/ reaches the customer's websocket as the agent's."""
+    with running(UNSIGNED) as emulator:
+        started = start(emulator, ConnectionTypes=["WEBSOCKET"])
+        customer = websocket.create_connection(started["Websocket"]["Url"], timeout=10)
+        path = f"/_emulator/chats/{started['ContactId']}/messages"
+        call(emulator, path, "POST", {"Content": "How can I help?"})
+        customer.send(json.dumps({"topic": "aws/subscribe", "content": {"topics": ["aws/chat"]}}))
+        frames = [json.loads(customer.recv()) for _ in range(2)]
+        customer.close()
+        item = json.loads(frames[1]["content"])
+        assert (item["Content"], item["ParticipantRole"]) == ("How can I help?", "AGENT")
+        for wrong, body in ((path, {"Content": 5}), (path, []), ("/_emulator/chats/nobody/messages", {})):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                call(emulator, wrong, "POST", body)
+            assert caught.value.code in (400, 404)
+            caught.value.close()
+
+
+def test_browsers_may_call_the_participant_service() -> None:
+    """Preflights are answered, and participant answers carry CORS headers, as chatjs in a page needs."""
+    with running() as emulator:
+        asked = urllib.request.Request(emulator.endpoint + "/participant/message", method="OPTIONS")
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_state_shows_limits_counts_and_chats_without_the_secret() -> None:
+    """The state page has limits, counts and open chats, and no secret key."""
+    with running(f"{UNSIGNED},held=2") as emulator:
+        started = start(emulator)
+        state = call(emulator, "/_emulator/state")
+        assert [chat["contact_id"] for chat in state["chats"]] == [started["ContactId"]]
+        (instance,) = state["instances"].values()
+        assert instance == {"active_chats": 3, "quota": 100000, "held_by_others": 2}
+        assert state["limits"]["StopContact"] == {"rate": 10, "burst": 15, "scope": "account"}
+        assert emulator.where["secret_access_key"] not in json.dumps(state)
