@@ -201,6 +201,10 @@ class Coordinator:
         left = record.chats["left_open"]
         if left and not record.chats["kept"]:
             logger.error("%d chats are still open; `chatquota cleanup %s` stops them", left, record.directory)
+        if record.workers_lost:
+            logger.warning(
+                "calls of lost workers may have started chats; `chatquota cleanup %s` looks for them", record.directory
+            )
         if record.chats["unanswered"]:
             logger.warning(
                 "%d starts got no answer, so their chats may exist; `chatquota cleanup %s` looks for them",
@@ -223,6 +227,11 @@ class Coordinator:
     def lab_endpoint(self) -> str | None:
         """The endpoint of the embedded emulator of this run or, once that is gone, of the last one."""
         return self._lab_endpoint
+
+    @property
+    def ending(self) -> bool:
+        """Whether a run is being ended: no load is offered any more, its chats are being stopped."""
+        return self.record is not None and self._ending is not None
 
     def discard_lab(self) -> None:
         """Stop an emulator that `check` started for a run that was not begun."""

@@ -22,10 +22,13 @@ class CurveShape(LoadTestShape):
         self._curve = curve
         self._environment = environment
         self.runner = environment.runner
+        self._last: tuple[int, float] = (1, 1.0)
 
     def tick(self) -> tuple[int, float] | None:
         """How many users there are to be now, and how fast to get there; None at the end."""
         options = self._environment.parsed_options
+        if self._environment.chatquota.ending:  # Locust ends the shape only once the run's chats are stopped
+            return self._last
         elapsed: float = self.get_run_time()  # type: ignore[no-untyped-call]
         if elapsed >= self._curve.seconds or (options.run_time and elapsed >= options.run_time):
             return None
@@ -33,7 +36,8 @@ class CurveShape(LoadTestShape):
         per_level = 1 / options.starts_per_user if self._curve.absolute else options.num_users or 1
         users = round(level * per_level)
         # Reached within the second until the next tick; a test without any user is none for Locust.
-        return max(users, 1), float(max(users, 1))
+        self._last = (max(users, 1), float(max(users, 1)))
+        return self._last
 
 
 def attach_shape(environment: Any) -> None:

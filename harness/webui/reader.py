@@ -1,0 +1,213 @@
+"""The process behind the Quotas tab: reads a run's samples as they come, counts them, and infers the limits.
+
+Apart from the load generator, which must not be kept waiting by inference: it asks with a line of JSON on standard input
+(`{"run": "<directory>", "final": false}`) and gets a line of JSON back. Ends with its standard input.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter, deque
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from harness.quotas import Attempts, infer_active_chats
+from harness.quotas.estimates import TpsEstimate
+from harness.quotas.operations import binding_order, infer_operation
+from harness.recording.rundir import SAMPLES
+from harness.webui.journals import Follower
+
+START, STOP, DISCONNECT = "StartChatContact", "StopContact", "DisconnectParticipant"
+THROTTLED = "tps_throttled"
+NO_CALLS = frozenset({"MessageReceipt", "WebSocketOpen", "WebSocketSubscribe"})
+"""Operations in the samples that are not calls of an API with a TPS quota."""
+
+EXCERPT = 600
+"""Decisions of an operation that its live estimate is made from: the latest, inferred in about half a second."""
+KEPT_STARTS = 20_000
+"""StartChatContact rows that are kept for the estimate of active chats; a longer run is for the report to judge."""
+SECONDS = 600
+"""Seconds of history that the figure shows."""
+
+Row = tuple[float, float, str]
+
+
+class Live:
+    """What is known of one run so far."""
+
+    def __init__(self, directory: Path) -> None:
+        self._follower = Follower(directory / SAMPLES)
+        self._lock = threading.Lock()
+        self.counts: dict[str, Counter[str]] = {}
+        self._recent: dict[str, deque[Row]] = {}
+        self._starts: deque[Row] = deque(maxlen=KEPT_STARTS)
+        self._ends: deque[float] = deque(maxlen=KEPT_STARTS)
+        self._started = 0
+        self._open: set[str] = set()
+        self._seconds: dict[int, Counter[str]] = {}
+        self._changes: Counter[int] = Counter()
+        self.most_open = 0
+        self._settled = False
+        self.estimates: dict[str, TpsEstimate] = {}
+        self.active_chats: dict[str, Any] | None = None
+
+    def update(self) -> None:
+        """Take in the samples that came since the last time."""
+        for batch in self._follower.read():
+            with self._lock:
+                self._add(batch)
+        newest = max(self._seconds, default=0)
+        for second in [second for second in self._seconds if second < newest - 2 * SECONDS]:
+            del self._seconds[second]
+
+    def _add(self, batch: pa.RecordBatch) -> None:
+        columns = [batch.column(name).to_pylist() for name in ("operation", "scheduled", "sent", "received", "outcome")]
+        for operation, due, sent, received, outcome, contact in zip(
+            *columns, batch.column("contact_id").to_pylist(), strict=True
+        ):
+            self.counts.setdefault(operation, Counter())[outcome] += 1
+            row = (sent, received, outcome)
+            if operation not in NO_CALLS:
+                self._recent.setdefault(operation, deque(maxlen=EXCERPT)).append(row)
+                self._second(sent)[f"{operation} {outcome}"] += 1
+                self._second(due)[f"{operation} offered"] += 1
+            if operation == START:
+                self._starts.append(row)
+                self._started += 1
+                if outcome == "started":
+                    self._change(received, contact, 1)
+            elif (operation == STOP and outcome in ("ok", "not_found")) or (
+                operation == DISCONNECT and outcome == "ok"
+            ):
+                self._change(received, contact, -1)
+
+    def _second(self, at: float) -> Counter[str]:
+        return self._seconds.setdefault(int(at), Counter())
+
+    def _change(self, at: float, contact: str, by: int) -> None:
+        if by > 0:
+            self._open.add(contact)
+        elif contact in self._open:
+            self._open.discard(contact)
+            self._ends.append(at)
+        else:
+            return
+        self._changes[int(at)] += by
+        self.most_open = max(self.most_open, len(self._open))
+
+    def infer(self) -> None:
+        """Make the estimates anew from what is there now."""
+        with self._lock:
+            recent = {operation: list(rows) for operation, rows in self._recent.items()}
+            starts, ends = list(self._starts), list(self._ends)
+            whole = self._started == len(starts)
+        for operation, rows in recent.items():
+            rows.sort()
+            sent, received, outcome = zip(*rows, strict=True)
+            self.estimates[operation] = infer_operation(sent, received, outcome)
+        if starts and whole:
+            found = infer_active_chats(Attempts.of(*zip(*starts, strict=True)), ends)
+            self.active_chats = {**found.chats.to_json(), "verdict": found.verdict, "sentence": found.sentence()}
+
+    def settle(self) -> None:
+        """The run has ended: make the estimates from everything, once."""
+        if not self._settled:
+            self.infer()
+            self._settled = True
+
+    def answer(self) -> dict[str, Any]:
+        """All of it, for the web UI."""
+        with self._lock:
+            return {
+                "counts": {operation: dict(counts) for operation, counts in self.counts.items()},
+                "open": len(self._open),
+                "most_open": self.most_open,
+                "series": self._series(),
+                "estimates": {
+                    operation: {**estimate.to_json(), "evidence": None, "sentence": estimate.sentence()}
+                    for operation, estimate in dict(self.estimates).items()
+                },
+                "active_chats": self.active_chats,
+                "binding": self._binding(),
+            }
+
+    def _binding(self) -> list[dict[str, Any]]:
+        started = self.counts.get(START, Counter())["started"]
+        if not started:
+            return []
+        cost = {name: counts.total() / started for name, counts in self.counts.items() if name not in NO_CALLS}
+        cost[START] = 1.0
+        # What ends chats or asks about them is paced by the harness itself, and is no part of a customer's journey.
+        journey = {name: found for name, found in dict(self.estimates).items() if name not in (STOP, "DescribeContact")}
+        return [
+            {"operation": found.operation, "calls_per_chat": found.calls_per_chat, "chats_per_s": found.chats.to_json()}
+            for found in binding_order(journey, cost)
+        ]
+
+    def _series(self) -> dict[str, Any]:
+        if not self._seconds:
+            return {"from": 0, "values": {}, "open": []}
+        # The last two seconds may not be complete: workers write every half second.
+        last = max(self._seconds) - 1
+        first = max(min(self._seconds), last - SECONDS + 1)
+        seconds = range(first, last + 1)
+        names = sorted({name for second in seconds for name in self._seconds.get(second, ())})
+        level = sum(by for second, by in self._changes.items() if second < first)
+        course = []
+        for second in seconds:
+            level += self._changes[second]
+            course.append(level)
+        none: Counter[str] = Counter()
+        values = {name: [self._seconds.get(second, none)[name] for second in seconds] for name in names}
+        return {"from": first, "values": values, "open": course}
+
+
+class Inference(threading.Thread):
+    """Makes estimates in the background: not more often than leaves four fifths of the time to other things."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name="inference")
+        self._wanted = threading.Event()
+        self._live: Live | None = None
+
+    def ask(self, live: Live) -> None:
+        """Make the estimates of `live` anew when there is time for it."""
+        self._live = live
+        self._wanted.set()
+
+    def run(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            begun = time.monotonic()
+            if self._live is not None:
+                self._live.infer()
+            time.sleep(max(3.0, 4 * (time.monotonic() - begun)))
+
+
+def main() -> int:
+    """Answer each line of standard input."""
+    os.nice(10)
+    live: Live | None = None
+    directory = ""
+    inference = Inference()
+    inference.start()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if asked["run"] != directory or live is None:
+            directory, live = asked["run"], Live(Path(asked["run"]))
+        live.update()
+        if asked["final"]:
+            live.settle()
+        else:
+            inference.ask(live)
+        print(json.dumps(live.answer()), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
