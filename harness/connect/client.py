@@ -1,13 +1,16 @@
 """The client of Amazon Connect: signs a request, sends it once, and says what became of it."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
 from harness.connect.outcome import (
+    ACCESS_DENIED,
     CONNECTION_ERROR,
     DESCRIBE_CONTACT,
     OK,
@@ -19,7 +22,7 @@ from harness.connect.outcome import (
     classify,
     read_error,
 )
-from harness.connect.signing import Credentials, Signer
+from harness.connect.signing import Credentials, CredentialsError, Signer
 from harness.connect.wire import Answer, Connection, Pool, WireError, WireTimeout
 
 # perf_counter cannot step, so a corrected wall clock never bends a latency; both are read once, together.
@@ -92,15 +95,15 @@ class ConnectClient:
 
     def stop_contact(self, instance_id: str, contact_id: str) -> Reply:
         """POST /contact/stop. The reply's contact_id is the contact that was to be stopped."""
-        body = orjson.dumps({"ContactId": contact_id, "InstanceId": instance_id})
+        body = b'{"ContactId": %b, "InstanceId": %b}' % (_json(contact_id), _json(instance_id))
         reply, _ = self._call(STOP_CONTACT, "POST", "/contact/stop", body)
         reply.contact_id = contact_id
         return reply
 
     def describe_contact(self, instance_id: str, contact_id: str) -> tuple[Reply, str | None]:
         """GET /contacts/{instance}/{contact}: the reply, and the DisconnectReason of a contact that has ended."""
-        # Of an ARN the id alone: a path that needs no encoding has one form, whoever signs it.
-        path = f"/contacts/{instance_id.rsplit('/', 1)[-1]}/{contact_id}"
+        # Of an ARN the id alone, which is enough and has no slash in it.
+        path = f"/contacts/{quote(instance_id.rsplit('/', 1)[-1], safe='~')}/{quote(contact_id, safe='~')}"
         reply, answer = self._call(DESCRIBE_CONTACT, "GET", path, b"")
         reply.contact_id = contact_id
         return reply, _disconnect_reason(answer) if reply.outcome == OK else None
@@ -136,6 +139,10 @@ def attempt(pool: Pool, operation: str, request: Callable[[], bytes]) -> tuple[R
         if connection is not None:
             connection.close()
         return Reply(outcome, sent, now(), message=str(error), after_send=error.after_send), Answer()
+    except CredentialsError as error:  # nothing was sent, and the mend is that of a refusal
+        if connection is not None:
+            pool.release(connection)
+        return Reply(ACCESS_DENIED, sent, now(), message=str(error), after_send=False), Answer()
     except BaseException:  # the greenlet is being killed: the connection has an answer under way that nobody reads
         if connection is not None:
             connection.close()
@@ -157,6 +164,11 @@ def attempt(pool: Pool, operation: str, request: Callable[[], bytes]) -> tuple[R
         ),
         answer,
     )
+
+
+def _json(text: str) -> bytes:
+    # The form that botocore sends, to the byte.
+    return json.dumps(text).encode("ascii")
 
 
 def _disconnect_reason(answer: Answer) -> str | None:

@@ -10,8 +10,13 @@ import hmac
 import time
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 SERVICE = "connect"
+
+
+class CredentialsError(Exception):
+    """There are no credentials at the moment: what gives them has failed. Its text is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,11 @@ class Credentials:
 
 
 class Signer:
-    """Signs JSON requests to one host in one Region.
+    """Signs requests to one host in one Region, as botocore signs those of Amazon Connect.
 
     `headers(method, path, body, credentials)` returns the header block (bytes, each line ended by CRLF) that a signed
-    request carries: Host, Content-Type, X-Amz-Date, X-Amz-Security-Token with temporary credentials, Authorization.
-    `path` must be plain ASCII that needs no encoding. Signed headers are botocore's: content-type;host;x-amz-date
-    (;x-amz-security-token).
+    request carries: Host, X-Amz-Date, X-Amz-Security-Token with temporary credentials, Authorization, and Content-Type
+    (JSON) with a body. `path` is what stands on the request line, percent-encoded where it needs to be, without a query.
     """
 
     def __init__(self, host: str, region: str, service: str = SERVICE) -> None:
@@ -44,38 +48,31 @@ class Signer:
         self._day_key: tuple[str, str] = ("", "")
         self._key = b""
         # What a second's signatures with the same credentials have in common.
-        self._canonical_head = self._to_sign_head = ""
-        self._header_head = b""
+        self._to_sign = ""
+        self._with_body = self._without_body = _Frame("", b"")
 
     def headers(self, method: str, path: str, body: bytes, credentials: Credentials, now: float | None = None) -> bytes:
         """Sign `body` at `now` (unix seconds, default: the clock) and return the header block."""
         second = int(time.time() if now is None else now)
         if second != self._second or credentials is not self._credentials:
             self._prepare(second, credentials)
-        canonical = f"{method}\n{path}{self._canonical_head}{sha256(body).hexdigest()}"
-        to_sign = f"{self._to_sign_head}{sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.digest(self._key, to_sign.encode(), "sha256").hex()
-        return b"%b%b\r\n" % (self._header_head, signature.encode("ascii"))
+        frame = self._with_body if body else self._without_body
+        # The canonical path is the path encoded once more, for every service but S3.
+        canonical = f"{method}\n{path.replace('%', '%25')}{frame.canonical}{sha256(body).hexdigest()}"
+        to_sign = f"{self._to_sign}{sha256(canonical.encode()).hexdigest()}"
+        return b"%b%b\r\n" % (frame.headers, hmac.digest(self._key, to_sign.encode(), "sha256").hex().encode())
 
     def _prepare(self, second: int, credentials: Credentials) -> None:
         amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
-        day = amz_date[:8]
-        scope = f"{day}/{self._region}/{self._service}/aws4_request"
-        names = "content-type;host;x-amz-date"
-        signed = f"content-type:application/json\nhost:{self._host}\nx-amz-date:{amz_date}\n"
-        token_header = ""
+        scope = f"{amz_date[:8]}/{self._region}/{self._service}/aws4_request"
+        signed = {"host": self._host, "x-amz-date": amz_date}
         if credentials.token is not None:
-            names += ";x-amz-security-token"
-            signed += f"x-amz-security-token:{credentials.token}\n"
-            token_header = f"X-Amz-Security-Token: {credentials.token}\r\n"
-        self._canonical_head = f"\n\n{signed}\n{names}\n"
-        self._to_sign_head = f"AWS4-HMAC-SHA256\n{amz_date}\n{scope}\n"
-        self._header_head = (
-            f"Host: {self._host}\r\nContent-Type: application/json\r\nX-Amz-Date: {amz_date}\r\n{token_header}"
-            f"Authorization: AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
-            f"SignedHeaders={names}, Signature="
-        ).encode("ascii")
-        self._key = self._signing_key(credentials.secret_key, day)
+            signed["x-amz-security-token"] = credentials.token
+        self._to_sign = f"AWS4-HMAC-SHA256\n{amz_date}\n{scope}\n"
+        authorization = f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}"
+        self._without_body = _frame(signed, authorization)
+        self._with_body = _frame({"content-type": "application/json", **signed}, authorization)
+        self._key = self._signing_key(credentials.secret_key, amz_date[:8])
         self._second, self._credentials = second, credentials
 
     def _signing_key(self, secret: str, day: str) -> bytes:
@@ -85,3 +82,18 @@ class Signer:
                 key = hmac.digest(key, part.encode(), "sha256")
             self._key, self._day_key = key, (secret, day)
         return self._key
+
+
+class _Frame(NamedTuple):
+    """The canonical request between path and body hash, and the header block up to the signature."""
+
+    canonical: str
+    headers: bytes
+
+
+def _frame(signed: dict[str, str], authorization: str) -> _Frame:
+    names = ";".join(signed)
+    canonical = "".join(f"{name}:{value}\n" for name, value in signed.items())
+    lines = "".join(f"{name.title()}: {value}\r\n" for name, value in signed.items())
+    headers = f"{lines}Authorization: {authorization}, SignedHeaders={names}, Signature="
+    return _Frame(f"\n\n{canonical}\n{names}\n", headers.encode("ascii"))

@@ -17,7 +17,7 @@ import botocore.exceptions
 from botocore.config import Config
 
 from harness.connect.client import ConnectClient
-from harness.connect.signing import Credentials
+from harness.connect.signing import Credentials, CredentialsError
 from harness.connect.wire import Endpoint, Pool
 from harness.usage import UsageError
 
@@ -159,7 +159,10 @@ def _credentials(session: boto3.Session, loopback: bool) -> Callable[[], Credent
     last: list[Any] = [None, None]
 
     def present() -> Credentials:
-        frozen = found.get_frozen_credentials()  # refreshes when they are about to expire
+        try:
+            frozen = found.get_frozen_credentials()  # refreshes when they are about to expire
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+            raise CredentialsError(f"AWS credentials could not be refreshed: {error}") from error
         if frozen is not last[0]:
             last[0] = frozen
             last[1] = Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
