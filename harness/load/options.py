@@ -89,11 +89,12 @@ def add_options(parser: Any) -> None:
             "env_var": f"CHATQUOTA_{name.upper().replace('-', '_')}",
         }
         if isinstance(default, bool):
-            group.add_argument(f"--{name}", action="store_true", **common)
+            action = group.add_argument(f"--{name}", action="store_true", **common)
         else:
             action = group.add_argument(f"--{name}", type=type(default), metavar=_metavar(name, default), **common)
             if name in _CHOICES:
                 action.choices = _Offered(_CHOICES[name])
+        action.include_in_web_ui = True  # Locust sets this for its parser's own options, not for those of a group
 
 
 class _Offered(list[str]):

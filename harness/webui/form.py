@@ -28,10 +28,10 @@ class Form:
         self._fields = fields
         self._user_classes = user_classes
 
-    def check(self) -> None:
-        """Check all of it, and choose user class and shape for the run that starts. Raises UsageError or Unreachable.
+    def check(self) -> bool:
+        """Check all of it, and choose user class and shape for a run that starts; True when one does.
 
-        Nothing of the form is kept when it is refused.
+        Raises UsageError or Unreachable; nothing of the form is kept then.
         """
         state = self._environment.runner.state
         options = copy.copy(self._environment.parsed_options)
@@ -41,11 +41,12 @@ class Form:
             host = None
         if state not in (_READY, _STOPPED):
             self._check_edit(options, host)
-            return
+            return False
         if self._coordinator.record is not None:
             raise UsageError("the last run is still stopping its chats; wait until the Quotas tab shows none left")
         read_settings(options, host)
         self._check_for_real(options, host)
+        return True
 
     def _fill(self, options: argparse.Namespace) -> None:
         """Put the form's values into `options`, each with the type that the option has."""

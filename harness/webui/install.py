@@ -3,29 +3,64 @@
 import logging
 from typing import Any
 
+import orjson
 from flask import Response, jsonify, request
 
 from harness.load.coordinator import Coordinator, Unreachable
 from harness.usage import UsageError
 from harness.webui.form import Form
+from harness.webui.live import LiveRun
+from harness.webui.login import install_login
+from harness.webui.pages import DOWNLOADS, install_pages, with_rows, with_script
+from harness.webui.table import STRUCTURE, TAB
 
 logger = logging.getLogger(__name__)
 
 
 def install_web_ui(environment: Any, web_ui: Any, coordinator: Coordinator) -> None:
     """Hook everything onto `web_ui`, which must not have answered a request yet."""
-    _check_forms(environment, web_ui, coordinator)
+    base = (environment.parsed_options.web_base_path or "").rstrip("/")
+    live = LiveRun(environment, coordinator)
+    web_ui.template_args.update(extended_tabs=[TAB], extended_tables=[STRUCTURE], extended_csv_files=list(DOWNLOADS))
+    if web_ui.web_login:
+        install_login(web_ui, base)
+    _tidy_page(environment, web_ui, coordinator, live)
+    _check_forms(environment, web_ui, coordinator, live)
+    _extend_answers(web_ui, live)
+    install_pages(web_ui, base, live, lambda: coordinator.last_directory)
+    environment.events.quitting.add_listener(lambda **_: live.close())
 
 
-def _check_forms(environment: Any, web_ui: Any, coordinator: Coordinator) -> None:
+def _tidy_page(environment: Any, web_ui: Any, coordinator: Coordinator, live: LiveRun) -> None:
+    """Let Locust's page say what the run says: its state, no emulator that is gone, one user class chosen."""
+    update = web_ui.update_template_args
+
+    def tidied() -> None:
+        update()
+        arguments = web_ui.template_args
+        arguments["state"] = live.locust_state(arguments["state"])
+        if arguments["host"] == coordinator.lab_endpoint:
+            arguments["host"] = ""
+        # No host is no mistake here: it means the embedded emulator.
+        arguments["missing_host_warning"] = arguments["override_host_warning"] = False
+        if web_ui.userclass_picker_is_active:
+            # The picker ticks what is listed here, and shows all classes that there are.
+            arguments["available_user_classes"] = [environment.parsed_options.user_class]
+
+    web_ui.update_template_args = tidied
+
+
+def _check_forms(environment: Any, web_ui: Any, coordinator: Coordinator, live: LiveRun) -> None:
     @web_ui.auth_required_if_enabled  # type: ignore[untyped-decorator]
     def checked() -> Response | None:
         fields = {name: request.form[name] for name in request.form}
         try:
-            Form(environment, coordinator, fields, request.form.getlist("user_classes")).check()
+            starts = Form(environment, coordinator, fields, request.form.getlist("user_classes")).check()
         except (UsageError, Unreachable) as error:
             logger.warning("the form was refused: %s", error)
             return jsonify({"success": False, "message": str(error), "host": environment.host})
+        if starts:
+            live.expect_start()
         return None
 
     def before() -> Response | None:
@@ -34,3 +69,22 @@ def _check_forms(environment: Any, web_ui: Any, coordinator: Coordinator) -> Non
         return None
 
     web_ui.app.before_request(before)
+
+
+def _extend_answers(web_ui: Any, live: LiveRun) -> None:
+    def after(response: Response) -> Response:
+        if response.status_code != 200:
+            return response
+        if request.endpoint == "locust.request_stats" and response.is_json:
+            # A response of its own: Locust keeps the one it made for the next who asks.
+            answer = with_rows(orjson.loads(response.get_data()), live)
+            return Response(orjson.dumps(answer), mimetype="application/json", headers=_cors(response))
+        if request.endpoint == "locust.index" and response.mimetype == "text/html" and not response.direct_passthrough:
+            response.set_data(with_script(response.get_data(as_text=True)))
+        return response
+
+    web_ui.app.after_request(after)
+
+
+def _cors(response: Response) -> dict[str, str]:
+    return {name: value for name, value in response.headers if name.lower().startswith("access-control")}

@@ -1,0 +1,153 @@
+"""What the web UI knows of the present or last run: asks the process that reads its samples, and the coordinator."""
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from gevent.lock import RLock
+
+from harness.load.coordinator import Coordinator
+from harness.recording.rundir import read_manifest
+from harness.usage import UsageError
+
+logger = logging.getLogger(__name__)
+
+_READER = "harness.webui.reader"
+_FRESH_FOR = 0.9  # seconds for which one answer serves every page that asks
+
+IDLE, STARTING, RUNNING, DRAINING, FINISHED = "idle", "starting", "running", "stopping chats", "finished"
+
+
+class LiveRun:
+    """The run that the pages show. Cheap to ask: answers are kept for a second, and counted in another process."""
+
+    def __init__(self, environment: Any, coordinator: Coordinator) -> None:
+        self._environment = environment
+        self._coordinator = coordinator
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = RLock()
+        self._known: dict[str, Any] = {}
+        self._known_at = 0.0
+        self._asked_to_start = False
+
+    def expect_start(self) -> None:
+        """A form was accepted: a run begins in a moment, though Locust does not say so yet."""
+        self._asked_to_start = True
+        self._coordinator.exit_code = None  # the last run's; a run that cannot begin sets its own
+
+    @property
+    def phase(self) -> str:
+        """idle, starting, running, stopping chats, or finished."""
+        coordinator = self._coordinator
+        if coordinator.ending:
+            return DRAINING
+        if coordinator.record is not None:
+            self._asked_to_start = False
+            return RUNNING
+        if self._asked_to_start and coordinator.exit_code is None:
+            return STARTING
+        self._asked_to_start = False
+        return FINISHED if coordinator.last_directory else IDLE
+
+    def locust_state(self, state: str) -> str:
+        """The state that Locust's page should show for Locust's own `state`.
+
+        The page stops asking at any other state than spawning and running, and offers a new test when it reads stopped: so
+        a run that is only about to begin is spawning, and one whose chats are still being stopped is running.
+        """
+        phase = self.phase
+        if phase == STARTING:
+            return "spawning"
+        if phase in (RUNNING, DRAINING) and state not in ("spawning", "running"):
+            return "running"
+        if state in ("cleanup", "stopping"):
+            return "running"  # for the moment that Locust's own ending takes
+        return state
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that the pages show of the run: counts, series, estimates, the generator's figures, the phase."""
+        with self._lock:
+            if time.monotonic() - self._known_at > _FRESH_FOR:
+                self._known = self._look()
+                self._known_at = time.monotonic()
+            return self._known
+
+    def close(self) -> None:
+        """End the reading process."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None and process.stdout is not None:
+            process.stdin.close()
+            process.stdout.close()
+            process.wait()
+
+    def _look(self) -> dict[str, Any]:
+        directory, phase = self._coordinator.last_directory, self.phase
+        if directory is None:
+            return {"phase": phase, "run": None}
+        found = self._ask({"run": directory, "final": phase == FINISHED}) or {}
+        return {**found, "phase": phase, "run": Path(directory).name, **self._generator(directory)}
+
+    def _generator(self, directory: str) -> dict[str, Any]:
+        """Offered, dropped, chats and so on, from the run's processes or, at its end, from its manifest."""
+        record = self._coordinator.record
+        if record is None:
+            try:
+                manifest = read_manifest(Path(directory))
+            except UsageError:
+                return {}
+            generator, chats = manifest.get("generator", {}), manifest.get("chats", {})
+            return {
+                "declared": manifest.get("declared", {}),
+                "chats": chats,
+                "offered": generator.get("offered", 0),
+                "dropped": generator.get("dropped", 0),
+                "valid": generator.get("valid"),
+                "reasons": generator.get("reasons", []),
+                "user_class": manifest.get("user_class"),
+                "chat_ends": manifest.get("chat_ends", {}),
+            }
+        session = getattr(self._coordinator, "session", None)
+        parts = [session.summary()] if session is not None else list(record.parts.values())
+        chats = {name: sum(part["chats"].get(name, 0) for part in parts) for name in ("started", "left_open")}
+        ends: dict[str, int] = {}
+        for part in parts:
+            for reason, count in part.get("chat_ends", {}).items():
+                ends[reason] = ends.get(reason, 0) + count
+        return {
+            "declared": record.declared,
+            "chats": chats,
+            "offered": sum(part["offered"] for part in parts),
+            "dropped": sum(part["dropped"] for part in parts),
+            "valid": None,
+            "reasons": [],
+            "user_class": "+".join(cls.__name__ for cls in self._environment.user_classes),
+            "chat_ends": ends,
+        }
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
+        for _ in range(2):  # a reader that was killed is started again
+            if self._process is None or self._process.poll() is not None:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", _READER],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,  # Ctrl-C is for the run; this one ends with its standard input
+                )
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            try:
+                self._process.stdin.write(json.dumps(question) + "\n")
+                self._process.stdin.flush()
+                line = self._process.stdout.readline()
+            except OSError:
+                line = ""
+            if line:
+                return json.loads(line)  # type: ignore[no-any-return]
+            self.close()
+        logger.error("the process that reads the samples for the web UI has ended twice; the Quotas tab stays empty")
+        return None

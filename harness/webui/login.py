@@ -1,0 +1,50 @@
+"""A login for `--web-login`, which Locust leaves to the locustfile: one user, named by two environment variables."""
+
+import hmac
+import logging
+import os
+import secrets
+from typing import Any
+
+from flask import Response, make_response, redirect, request, session, url_for
+from flask_login import UserMixin, login_user
+
+logger = logging.getLogger(__name__)
+
+USER, PASSWORD = "CHATQUOTA_WEB_USER", "CHATQUOTA_WEB_PASSWORD"
+_MEND = f"--web-login: set {USER} and {PASSWORD}, or configure the login in a locustfile of your own\n"
+
+
+class _Engineer(UserMixin):  # type: ignore[misc]
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+
+def install_login(web_ui: Any, base: str) -> None:
+    """Let the user of the environment variables log in; without them, say so on every page of an unconfigured UI."""
+    name, password = os.environ.get(USER, ""), os.environ.get(PASSWORD, "")
+    app = web_ui.app
+    if not name or not password:
+        logger.warning(_MEND.strip())
+
+        @app.before_request  # type: ignore[untyped-decorator]
+        def unconfigured() -> Response | None:
+            if web_ui.login_manager._user_callback is None:
+                return make_response(_MEND, 503)
+            return None  # a locustfile that builds on this one has configured its own
+
+        return
+    app.secret_key = app.secret_key or secrets.token_bytes(32)
+    web_ui.login_manager.user_loader(lambda user: _Engineer(user) if user == name else None)
+    web_ui.auth_args = {"username_password_callback": f"{base}/quotas/login"}
+
+    @app.route(f"{base}/quotas/login", methods=["POST"])  # type: ignore[untyped-decorator]
+    def log_in() -> Response:
+        given = (request.form.get("username", ""), request.form.get("password", ""))
+        # Both are always compared, so that the time taken tells nothing of either.
+        right = [hmac.compare_digest(a.encode(), b.encode()) for a, b in zip(given, (name, password), strict=True)]
+        if all(right):
+            login_user(_Engineer(name))
+            return redirect(url_for("locust.index"))  # type: ignore[return-value]
+        session["auth_error"] = "Wrong user name or password"
+        return redirect(url_for("locust.login"))  # type: ignore[return-value]

@@ -1,0 +1,136 @@
+"""The rows of the Quotas tab: one for each operation and limit, in words for people."""
+
+from typing import Any
+
+KEY = "quotas"
+TAB = {"title": "Quotas", "key": KEY}
+COLUMNS = (
+    ("limit", "Limit"),
+    ("offered", "Offered"),
+    ("admitted", "Admitted"),
+    ("throttled", "TPS throttled"),
+    ("full", "Active-chat limit"),
+    ("other", "Other refusals"),
+    ("now", "Now"),
+    ("estimate", "Estimate (99 % interval)"),
+    ("chats", "Chats/s it allows"),
+)
+STRUCTURE = {"key": KEY, "structure": [{"key": key, "title": title} for key, title in COLUMNS]}
+
+NONE = "–"
+START = "StartChatContact"
+_ADMITTED = ("started", "ok")
+_THROTTLED, _FULL = "tps_throttled", "active_chat_limit"
+_RATE_SECONDS = 10
+
+Row = dict[str, str | int]
+
+
+def rows(live: dict[str, Any]) -> list[Row]:
+    """The table for what `LiveRun.snapshot` says. Locust sorts it by `name`, which is not shown."""
+    if live.get("run") is None:
+        return []
+    counts: dict[str, dict[str, int]] = live.get("counts", {})
+    table = [_active_chats(live, counts.get(START, {})), _to_stop(live)]
+    names = [START, *sorted(set(counts) - {START})]
+    table += [_calls(live, name, counts.get(name, {})) for name in names]
+    return [{"name": f"{number:02d}", **row} for number, row in enumerate(table)]
+
+
+def _active_chats(live: dict[str, Any], counts: dict[str, int]) -> Row:
+    started, full = counts.get("started", 0), counts.get(_FULL, 0)
+    found = live.get("active_chats")
+    declared = (live.get("declared") or {}).get("active_chats", {}).get("value")
+    of = f" of {declared:,} declared" if declared else ""
+    return {
+        "limit": "Active chats",
+        "offered": started + full,
+        "admitted": started,
+        "throttled": NONE,
+        "full": full,
+        "other": NONE,
+        "now": f"{live.get('open', 0):,} open{of}, at most {live.get('most_open', 0):,}",
+        "estimate": _chats_estimate(found) if found else NONE,
+        "chats": NONE,
+    }
+
+
+def _to_stop(live: dict[str, Any]) -> Row:
+    chats = live.get("chats", {})
+    left = chats.get("left_open", 0)
+    nothing: Row = dict.fromkeys(("offered", "admitted", "throttled", "full", "other", "estimate", "chats"), NONE)
+    return {**nothing, "limit": "Chats left to stop", "now": f"{left:,} of {chats.get('started', 0):,}"}
+
+
+def _calls(live: dict[str, Any], name: str, counts: dict[str, int]) -> Row:
+    total = sum(counts.values())
+    admitted = sum(counts.get(outcome, 0) for outcome in _ADMITTED)
+    throttled, full = counts.get(_THROTTLED, 0), counts.get(_FULL, 0)
+    found = live.get("estimates", {}).get(name)
+    return {
+        "limit": f"{name}, calls a second",
+        "offered": total,
+        # A start that met the active-chat limit had passed this one.
+        "admitted": admitted + full,
+        "throttled": throttled,
+        "full": NONE if name != START else full,
+        "other": total - admitted - throttled - full,
+        "now": _now(live, name),
+        "estimate": rate_estimate(found) if found else NONE,
+        "chats": _allowed(live, name),
+    }
+
+
+def _now(live: dict[str, Any], name: str) -> str:
+    """Offered and admitted calls a second, over the last ten seconds that are complete."""
+    if live.get("phase") not in ("running", "stopping chats"):
+        return NONE
+    values = live.get("series", {}).get("values", {})
+
+    def mean(*kinds: str) -> float:
+        columns = [values[f"{name} {kind}"][-_RATE_SECONDS:] for kind in kinds if f"{name} {kind}" in values]
+        return sum(map(sum, columns)) / max(len(columns[0]), 1) if columns else 0.0
+
+    return f"{mean('offered'):.1f}/s offered, {mean(*_ADMITTED, _FULL):.1f}/s admitted"
+
+
+def _allowed(live: dict[str, Any], name: str) -> str:
+    for place, found in enumerate(live.get("binding", [])):
+        if found["operation"] == name:
+            chats = found["chats_per_s"]["estimate"]
+            text = f"{number(chats)} at {number(found['calls_per_chat'])} calls a chat"
+            return f"{text}: binds first" if place == 0 else text
+    return NONE
+
+
+def rate_estimate(found: dict[str, Any]) -> str:
+    """A `TpsEstimate` in a few words."""
+    rate, burst = found["rate"], found["burst"]
+    if found["verdict"] == "explained" and rate["estimate"] is not None:
+        text = f"{number(rate['estimate'])}/s ({number(rate['low'])} to {number(rate['high'])})"
+        if burst["estimate"] is not None:
+            text += f", burst {_span(burst)}"
+        return text
+    if found["verdict"] == "lower_bound":
+        return f"not met; {number(rate['low'])}/s admitted" if rate["low"] is not None else "not met"
+    return "not explained yet"
+
+
+def _chats_estimate(found: dict[str, Any]) -> str:
+    if found["verdict"] == "explained":
+        return _span(found)
+    if found["verdict"] == "lower_bound":
+        return f"not met; {found['low']:,} admitted at once"
+    return "not explained yet"
+
+
+def _span(interval: dict[str, Any]) -> str:
+    low, high, estimate = (interval[name] for name in ("low", "high", "estimate"))
+    if low == high or low is None or high is None:
+        return number(estimate)
+    return f"{number(estimate)} ({number(low)} to {number(high)})"
+
+
+def number(value: float | None) -> str:
+    """Four digits that count, without trailing zeros."""
+    return "?" if value is None else f"{float(f'{value:.4g}'):,.4f}".rstrip("0").rstrip(".")
