@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.histogram import Histograms, bins_of
-from reports.samples import Batch, Damage
+from reports.samples import TIMES, Batch, Damage
 from reports.vocabulary import DISCONNECT, OK, OUTCOMES, SIZE_BANDS, START, STARTED, STOP, UNKNOWN
 
 LONGEST_RUN = 8 * 86_400
@@ -20,6 +20,7 @@ _OUTCOMES = len(_CODES)
 _NOT_A_START = _OUTCOMES
 _SERIES = _OUTCOMES + 1
 _MOST_PAIRS = 64
+_FAR = 2.0**40  # unix seconds: no run is from then
 _BAND_OF = np.searchsorted([edge for edge, _ in SIZE_BANDS], np.arange(SIZE_BANDS[-1][0] + 1), side="right") - 1
 
 
@@ -146,36 +147,40 @@ def fold(parts: Iterable[Batch | Damage], progress: Callable[[int], None] = lamb
 
 def _add(total: Aggregates, batch: Batch) -> None:
     total.rows += len(batch)
-    operation = total.operations.codes(batch.words["operation"])[batch.codes["operation"]]
-    dense = operation * _OUTCOMES + _outcome_codes(batch.words["outcome"])[batch.codes["outcome"]]
+    operation = _pick(total.operations.codes(batch.words["operation"]), batch.codes["operation"])
+    dense = operation * _OUTCOMES + _pick(_outcome_codes(batch.words["outcome"]), batch.codes["outcome"])
     by_pair = np.bincount(dense, minlength=total.outcomes.size)
     total.outcomes += by_pair.reshape(total.outcomes.shape)
 
     placed = _placed(total, batch.times)
-    if not placed.all():
+    if placed is not None:
         total.unplaced += int(len(batch) - placed.sum())
         if not placed.any():
             return
         batch, dense = batch.rows(placed), dense[placed]
-    scheduled, sent, received = (batch.times[name] for name in ("scheduled", "sent", "received"))
+    scheduled, sent, received = (batch.times[name] for name in TIMES)
     total.first = float(np.fmin(total.first, min(scheduled.min(), sent.min())))
     total.last = float(np.fmax(total.last, received.max()))
 
     roles = _roles(total, by_pair)
-    bins = bins_of(received - sent)
-    total.from_sent.add(roles.pair[dense], bins)
-    total.from_scheduled.add(roles.pair[dense], bins_of(received - scheduled))
-    total.changes.add(_seconds(received), roles.change[dense])
-    _add_starts(total, batch, roles.outcome[dense], bins)
+    pair, bins = _pick(roles.pair, dense), bins_of(received - sent)
+    total.from_sent.add(pair, bins)
+    total.from_scheduled.add(pair, bins_of(received - scheduled))
+    total.changes.add(_seconds(received), _pick(roles.change, dense))
+    _add_starts(total, batch, _pick(roles.outcome, dense), bins)
 
 
-def _placed(total: Aggregates, times: dict[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
-    """Which rows have three usable times, near the record's other rows."""
-    columns = [times[name] for name in ("scheduled", "sent", "received")]
-    usable = np.isfinite(columns[0] + columns[1] + columns[2])
-    anchor = total.first
-    if np.isnan(anchor):
-        plausible = usable & (np.abs(columns[1]) < 2**40)
+def _placed(total: Aggregates, times: dict[str, NDArray[np.float64]]) -> NDArray[np.bool_] | None:
+    """Which rows have three usable times, near the record's other rows; None if all have."""
+    columns = [times[name] for name in TIMES]
+    lowest = float(np.min([column.min() for column in columns]))  # numpy's min and max keep not-a-number
+    highest = float(np.max([column.max() for column in columns]))
+    anchor = lowest if np.isnan(total.first) else total.first
+    if -_FAR < anchor < _FAR and anchor - LONGEST_RUN < lowest and highest < anchor + LONGEST_RUN:
+        return None
+    usable = np.isfinite(columns[0]) & np.isfinite(columns[1]) & np.isfinite(columns[2])
+    if np.isnan(total.first):
+        plausible = usable & (np.abs(columns[1]) < _FAR)
         if not plausible.any():
             return plausible
         anchor = float(np.median(columns[1][plausible]))
@@ -183,6 +188,11 @@ def _placed(total: Aggregates, times: dict[str, NDArray[np.float64]]) -> NDArray
         with np.errstate(invalid="ignore", over="ignore"):
             usable &= np.abs(column - anchor) < LONGEST_RUN
     return usable
+
+
+def _pick(table: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`table[codes]`, at half of its cost: the codes are known to lie inside."""
+    return table.take(codes, mode="clip")
 
 
 @dataclass(frozen=True)
@@ -233,9 +243,9 @@ def _add_starts(total: Aggregates, batch: Batch, outcome: NDArray[np.int64], bin
     np.minimum.at(total.first_sent, outcome, sent)
     np.maximum.at(total.last_sent, outcome, sent)
 
-    kind = total.kinds.codes(batch.words["kind"])[batch.codes["kind"]]
-    types = total.types.codes(batch.words["content_types"])[batch.codes["content_types"]]
-    band = _BAND_OF[np.clip(batch.counts["attribute_bytes"], 0, len(_BAND_OF) - 1)]
+    kind = _pick(total.kinds.codes(batch.words["kind"]), batch.codes["kind"])
+    types = _pick(total.types.codes(batch.words["content_types"]), batch.codes["content_types"])
+    band = _pick(_BAND_OF, batch.counts["attribute_bytes"])
     for table, category in ((total.by_kind, kind), (total.by_type, types), (total.by_band, band)):
         table += np.bincount(category * _SERIES + outcome, minlength=table.size).reshape(table.shape)
     started = np.flatnonzero(outcome == _CODES[STARTED])
@@ -245,7 +255,7 @@ def _add_starts(total: Aggregates, batch: Batch, outcome: NDArray[np.int64], bin
 
 
 def _seconds(times: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.floor(times).astype(np.int64)
+    return (times if times.min() >= 0 else np.floor(times)).astype(np.int64)
 
 
 def _note_latest(total: Aggregates, seconds: NDArray[np.int64], lateness: NDArray[np.float64]) -> None:

@@ -53,8 +53,8 @@ def _chance(plan: Mapping[str, Any]) -> str:
     by_simulation = found is not None and not found["agrees"]
     tps, chats = ((found if by_simulation else refused)[name] for name in ("tps", "active_chats"))
     return (
-        f"A customer is refused with probability {share(tps + chats)} over all arrivals ({share(tps)} by TPS, {share(chats)} "
-        f"by the active-chat quota{', simulated' if by_simulation else ''}); at the worst moment "
+        f"A customer is refused with probability {share(tps + chats)} over all arrivals ({share(tps)} by TPS, "
+        f"{share(chats)} by the active-chat quota{', simulated' if by_simulation else ''}); at the worst moment "
         f"{share(refused['worst_moment'])}{' by formula' if by_simulation else ''}."
     )
 
