@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.harness.emulator.support import Lab
 
 STEPS = st.sampled_from([0.0, 0.01, 0.2, 1.0, 7.5, 60.0, 299.0, 300.0, 3600.0, 90_000.0])
+TOKEN_LIFE = 24 * 3600.0  # of a connection token
 
 
 @dataclass
@@ -31,7 +32,7 @@ class EmulatorMachine(RuleBasedStateMachine):
         quota=st.integers(0, 4),
         rate=st.sampled_from([0.5, 2.0, 5.0]),
         burst=st.integers(1, 6),
-        lag=st.sampled_from([0.0, 0.5, 400.0]),
+        lag=st.sampled_from([0.0, 0.2, 60.0, 300.0]),
         costs=st.booleans(),
         overshoot=st.integers(0, 2),
         held=st.integers(0, 2),
@@ -144,7 +145,7 @@ class EmulatorMachine(RuleBasedStateMachine):
     def disconnect(self, data: st.DataObject) -> None:
         chat = self.chats[data.draw(st.sampled_from(sorted(self.chats)))]
         reply = self.lab.participant("disconnect", chat.connection_token)
-        if chat.ended is None:
+        if chat.ended is None and self.now <= chat.started + TOKEN_LIFE:
             assert reply.status == 200
             chat.ended, chat.reason = self.now, "CUSTOMER_DISCONNECT"
         else:

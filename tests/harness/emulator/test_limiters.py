@@ -4,6 +4,7 @@ import random
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from harness.emulator.limiters import FixedWindow, SlidingWindow, TokenBucket
@@ -21,6 +22,7 @@ def arrivals(gaps: list[float]) -> list[float]:
     return times
 
 
+@hypothesis_settings(deadline=None)
 @given(gaps=GAPS, rate=st.floats(0.5, 50), burst=st.integers(1, 20))
 def test_bucket_admits_never_more_than_burst_and_refill(gaps: list[float], rate: float, burst: int) -> None:
     """In every interval the bucket admits at most burst + rate x length calls."""
@@ -31,6 +33,7 @@ def test_bucket_admits_never_more_than_burst_and_refill(gaps: list[float], rate:
             assert last - first + 1 <= burst + rate * (admitted[last] - admitted[first]) + 1e-4
 
 
+@hypothesis_settings(deadline=None)
 @given(gaps=GAPS, rate=st.floats(0.5, 50), burst=st.integers(1, 20))
 def test_bucket_refuses_only_when_it_is_empty(gaps: list[float], rate: float, burst: int) -> None:
     """A refused call finds less than one token, by an account kept apart."""
@@ -60,6 +63,7 @@ def test_bucket_with_ticks_refills_in_steps() -> None:
     assert [bucket.admit(0.5) for _ in range(3)] == [True, True, False]
 
 
+@hypothesis_settings(deadline=None)
 @given(gaps=GAPS, limit=st.integers(1, 10), window=st.sampled_from([0.5, 1.0, 2.5]))
 def test_sliding_window_is_a_log_of_admissions(gaps: list[float], limit: int, window: float) -> None:
     """A call is admitted exactly if fewer than `limit` were admitted in the window before it."""
@@ -71,6 +75,7 @@ def test_sliding_window_is_a_log_of_admissions(gaps: list[float], limit: int, wi
             admitted.append(at)
 
 
+@hypothesis_settings(deadline=None)
 @given(gaps=GAPS, limit=st.integers(1, 10), window=st.sampled_from([0.5, 1.0, 2.5]))
 def test_fixed_window_starts_afresh_at_each_boundary(gaps: list[float], limit: int, window: float) -> None:
     """A window admits its first `limit` calls and no more."""

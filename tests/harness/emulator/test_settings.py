@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from harness.emulator import documented
@@ -76,6 +77,7 @@ def test_mistake_is_told_in_one_line(spec: str, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@hypothesis_settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_settings_or_a_mistake(text: str) -> None:
     """No text makes the parser fail in another way."""

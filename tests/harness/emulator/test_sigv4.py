@@ -9,6 +9,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from harness.emulator.sigv4 import Denied, Signatures
@@ -51,6 +52,7 @@ def check(call: dict[str, Any]) -> Denied | None:
     return SIGNATURES.check(**call)
 
 
+@hypothesis_settings(deadline=None)
 @given(
     body=st.binary(max_size=200),
     path=st.lists(st.text("abcXYZ019-_.~%20", max_size=8), max_size=5),
@@ -65,6 +67,7 @@ def test_what_botocore_signs_is_let_in(body: bytes, path: list[str], query: dict
     assert check(call) is None
 
 
+@hypothesis_settings(deadline=None)
 @given(
     position=st.integers(0, 63),
     body=st.binary(max_size=50),
