@@ -54,6 +54,7 @@ class MasterCoordinator(Coordinator):
         self._heard: dict[str, float] = {}
         self._names: dict[str, str] = {}
         self._drained: set[str] = set()
+        self._incomplete: set[str] = set()
         self._pool: Pool | None = None
         self._watcher: gevent.Greenlet | None = None
         self._progress = Event()
@@ -69,7 +70,7 @@ class MasterCoordinator(Coordinator):
         workers = [client.id for client in clients.ready + clients.running + clients.spawning]
         workers.sort(key=self._runner.get_worker_index)
         self._names = {worker: f"worker-{self._runner.get_worker_index(worker)}" for worker in workers}
-        self._inboxes, self._drained = {}, set()
+        self._inboxes, self._drained, self._incomplete = {}, set(), set()
         self._heard = dict.fromkeys(workers, time.monotonic())
         self._pool = Pool(settings.max_chats) if settings.max_chats else None
         run = {
@@ -125,7 +126,7 @@ class MasterCoordinator(Coordinator):
             self._drain_workers(record)
             for inbox in self._inboxes.values():
                 inbox.close()
-            lost = [name for worker, name in self._names.items() if worker not in self._drained]
+            lost = [name for w, name in self._names.items() if w not in self._drained or w in self._incomplete]
             for name in lost:
                 record.workers_lost.add(name)
                 take_over(record, name, shipped=name in self._inboxes, abandoned=lambda: self.abandoned)
@@ -185,6 +186,13 @@ class MasterCoordinator(Coordinator):
     def _on_drained(self, environment: Any, msg: Any, **_: Any) -> None:
         if self.record is not None and msg.data["run_id"] == self.record.run_id:
             self._drained.add(msg.node_id)
+            if self._ending is None and msg.node_id in self._names:
+                name = self._names[msg.node_id]
+                self.record.troubles.append(
+                    f"{name} left before the end of the run, so less was offered than asked for"
+                )
+            if not msg.data["complete"]:
+                self._incomplete.add(msg.node_id)
             self._progress.set()
 
     def _on_ask(self, environment: Any, msg: Any, **_: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.connect.client import ConnectClient, Reply, now
-from harness.connect.outcome import ACCESS_DENIED, CONNECTION_ERROR, NOT_FOUND, OK, STOP_CONTACT, TPS_THROTTLED
+from harness.connect.outcome import ACCESS_DENIED, NOT_FOUND, OK, STOP_CONTACT, TPS_THROTTLED
 from harness.load.pace import Pace
 from harness.recording.account import Summary
 from harness.recording.collector import Collector
@@ -20,7 +20,7 @@ MAX_ATTEMPTS = 5
 """Attempts at one chat that fail for another reason than a throttle, before it is left open."""
 REFUSALS_TO_GIVE_UP = 5
 _FLUSH_ROWS = 256
-_PAUSE = 0.5  # seconds before a chat is tried again
+_PAUSE = 0.2  # seconds before a chat is tried again
 
 
 class Hopeless(Exception):
@@ -29,6 +29,44 @@ class Hopeless(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.message)
         self.reply = reply
+
+
+def end_chats(
+    contacts: Iterable[str],
+    stop: Callable[[str], Reply],
+    pace: Pace,
+    progress: Callable[[int, int], None],
+    abandoned: Callable[[], bool] = lambda: False,
+) -> int:
+    """Stop `contacts` and return how many of them are still open.
+
+    `stop(contact_id)` makes one StopContact attempt. A throttled call comes again at a slower pace; a chat that is gone
+    counts as ended. Raises Hopeless when no call gets through at all.
+    """
+    waiting = deque(contacts)
+    attempts: dict[str, int] = {}
+    total, given_up, refusals, served = len(waiting), 0, 0, False
+    while waiting and not abandoned():
+        progress(total - len(waiting) - given_up, total)
+        time.sleep(max(pace.reserve(now()), 0.0))
+        contact = waiting.popleft()
+        reply = stop(contact)
+        served |= reply.outcome in (OK, NOT_FOUND, TPS_THROTTLED)
+        if reply.outcome == TPS_THROTTLED:
+            pace.throttled(now())
+            waiting.append(contact)
+        elif reply.outcome not in (OK, NOT_FOUND):
+            refusals += 1
+            if not served and (reply.outcome == ACCESS_DENIED or refusals >= REFUSALS_TO_GIVE_UP):
+                raise Hopeless(reply)
+            attempts[contact] = attempts.get(contact, 0) + 1
+            if attempts[contact] < MAX_ATTEMPTS:
+                waiting.append(contact)
+                time.sleep(_PAUSE)
+            else:
+                given_up += 1
+    progress(total - len(waiting) - given_up, total)
+    return len(waiting) + given_up
 
 
 class Finisher:
@@ -47,7 +85,6 @@ class Finisher:
         self._pace = Pace(rate, may_grow)
         self._journal = Journal(directory / SAMPLES, worker)
         self._collector = Collector(self._journal.append)
-        self._served = False
 
     def end(
         self,
@@ -55,31 +92,8 @@ class Finisher:
         progress: Callable[[int, int], None],
         abandoned: Callable[[], bool] = lambda: False,
     ) -> int:
-        """Stop `contacts` and return how many of them are still open. Raises Hopeless when no call gets through at all."""
-        waiting = deque(contacts)
-        attempts: dict[str, int] = {}
-        total, given_up, refusals = len(waiting), 0, 0
-        while waiting and not abandoned():
-            progress(total - len(waiting) - given_up, total)
-            time.sleep(max(self._pace.reserve(now()), 0.0))
-            contact = waiting.popleft()
-            reply = self._stop(contact)
-            self._served |= reply.outcome in (OK, NOT_FOUND, TPS_THROTTLED)
-            if reply.outcome == TPS_THROTTLED:
-                self._pace.throttled(now())
-                waiting.append(contact)
-            elif reply.outcome not in (OK, NOT_FOUND):
-                refusals += 1
-                if not self._served and (reply.outcome == ACCESS_DENIED or refusals >= REFUSALS_TO_GIVE_UP):
-                    raise Hopeless(reply)
-                attempts[contact] = attempts.get(contact, 0) + 1
-                if attempts[contact] < MAX_ATTEMPTS:
-                    waiting.append(contact)
-                    time.sleep(_PAUSE if reply.outcome != CONNECTION_ERROR or self._served else _PAUSE / 5)
-                else:
-                    given_up += 1
-        progress(total - len(waiting) - given_up, total)
-        return len(waiting) + given_up
+        """Stop `contacts` and return how many of them are still open. Raises Hopeless as `end_chats` does."""
+        return end_chats(contacts, self._stop, self._pace, progress, abandoned)
 
     def close(self) -> None:
         """Write what is left and close the files."""

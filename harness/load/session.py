@@ -28,6 +28,7 @@ from harness.connect.target import Target
 from harness.load.arrivals import offset_of
 from harness.load.budget import Budget
 from harness.load.end_reasons import EndReasons
+from harness.load.garbage import settle
 from harness.load.options import Settings
 from harness.load.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.recorder import Mirror, Recorder, Ship
@@ -134,10 +135,14 @@ class Session:
         self._refusals = 0
         self._served = False
         self._abandoned = False
+        self._over = False
+        settle()
 
     def add_users(self, change: int) -> None:
         """`change` Locust users more (or fewer, when negative) offer load in this process."""
         self.users += change
+        if self._over:  # Locust takes its users away after the end; that must not start the schedule again
+            return
         rate = 0.0 if self.recorder.troubles else self.users * self.settings.starts_per_user
         self.budget.expect(rate)
         self.schedule.set_rate(rate)
@@ -164,14 +169,15 @@ class Session:
             if reply is None:  # killed while the call was on the wire
                 self._note_unanswered(chat)
                 self._settle(may_have_started=True)
+        doubtful = False
         if reply.outcome == STARTED and reply.contact_id:
             self.started += 1
             open_for = self.settings.hold.draw(self._hold_rng) if hold else _LONGEST_CHAT
             self.stopper.add(reply.contact_id, reply.received + open_for)
             self._keep(lambda: self._ledger.started(str(reply.contact_id), reply.received))
-        elif reply.may_have_started:
+        elif doubtful := self._is_doubtful(reply):
             self._note_unanswered(chat)
-        self._settle(reply.may_have_started)
+        self._settle(reply.outcome == STARTED or doubtful)
         self._record_start(due, reply, chat)
         self.tell_if_spent()
         self._watch(reply, chat)
@@ -214,6 +220,7 @@ class Session:
 
     def stop_arrivals(self) -> None:
         """Offer nothing more and wait until the calls on the wire have ended."""
+        self._over = True
         self.recorder.cpu.stop()
         self.budget.close()
         self.schedule.stop()
@@ -316,6 +323,11 @@ class Session:
     def _note_unanswered(self, chat: Chat) -> None:
         self.unanswered += 1
         self._keep(lambda: self._ledger.unanswered(chat.client_token, now()))
+
+    def _is_doubtful(self, reply: Reply) -> bool:
+        """Whether a chat may have been started that we have no id of. Only a real service's faults are doubted: in the lab
+        a server error means what it says, and the budget need not pay for it."""
+        return reply.may_have_started or (self.target.live and reply.status >= 500)
 
     def _call_start(self, due: float, chat: Chat) -> Reply:
         if self.retry_lab is None:

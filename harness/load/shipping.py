@@ -1,7 +1,7 @@
 """Brings samples and ledger lines from a worker whose disk is not the master's into the master's run directory.
 
 Each item has a number. The worker keeps an item until the master has acknowledged that it is written, and sends it again
-when that takes long; the master takes each number once, in order. So a connection that breaks loses nothing and doubles nothing.
+when that takes long; the master takes each number once, in order. So a connection that breaks loses and doubles nothing.
 """
 
 import errno
@@ -14,7 +14,6 @@ import pyarrow as pa
 from harness.recording.journal import Journal, Offload
 from harness.recording.ledger import ledger_path
 from harness.recording.rundir import SAMPLES
-from harness.recording.schema import JOURNAL_SCHEMA
 
 SAMPLES_ITEM, LEDGER_ITEM = 0, 1
 SEND_AGAIN_AFTER = 10.0
@@ -38,7 +37,10 @@ class Outbox:
 
     def add_samples(self, batch: pa.RecordBatch) -> None:
         """A batch of samples to bring over."""
-        self._add(SAMPLES_ITEM, batch.serialize(options=_COMPRESSED).to_pybytes())
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema, options=_COMPRESSED) as stream:
+            stream.write_batch(batch)
+        self._add(SAMPLES_ITEM, sink.getvalue().to_pybytes())
 
     def add_ledger_line(self, line: bytes) -> None:
         """A line of the ledger to bring over."""
@@ -120,9 +122,9 @@ class Inbox:
     def _receive_samples(self, content: bytes) -> None:
         if self._journal is None:
             self._journal = Journal(self._directory / SAMPLES, self._worker, self._offload)
-        batch = pa.ipc.read_record_batch(pa.py_buffer(content), JOURNAL_SCHEMA)
-        self._journal.append(batch)
-        self.rows += batch.num_rows
+        for batch in pa.ipc.open_stream(content):
+            self._journal.append(batch)
+            self.rows += batch.num_rows
 
     def _receive_line(self, line: bytes) -> None:
         if self._ledger < 0:

@@ -43,6 +43,7 @@ class WorkerCoordinator:
         self._own_directory: str = environment.parsed_options.run_dir  # the master's option takes its place later
         self._outbox: Outbox | None = None
         self._ending: Event | None = None
+        self._ended_run = ""
         self._master_heard = time.monotonic()
         runner.register_message(DRAIN, self._on_drain, concurrent=True)
         runner.register_message(ABANDON, self._on_abandon)
@@ -116,19 +117,25 @@ class WorkerCoordinator:
     def _finish(self, session: Session, why: str) -> None:
         assert self._ending is not None
         reporting = gevent.spawn(self._report_while_ending)
+        complete = False
         try:
             logger.debug("ending the worker's part of run %s (%s)", session.part.run_id, why)
-            end_session(session, quiet=self._master_lives)  # the master shows the progress of all
-        finally:
-            reporting.kill()
             try:
+                end_session(session, quiet=self._master_lives)  # the master shows the progress of all
+            finally:
+                reporting.kill()
                 session.close()
                 self._ship_rest()
-                self._runner.send_message(DRAINED, {"run_id": session.part.run_id})
-            finally:
-                self._say_what_is_left(session)
-                self.session = None
-                self._ending.set()
+            complete = True
+        finally:
+            self._ended_run = session.part.run_id if complete else ""
+            self._tell_drained(session.part.run_id)
+            self._say_what_is_left(session)
+            self.session = None
+            self._ending.set()
+
+    def _tell_drained(self, run_id: str) -> None:
+        self._runner.send_message(DRAINED, {"run_id": run_id, "complete": run_id == self._ended_run})
 
     def _say_what_is_left(self, session: Session) -> None:
         if session.left_open and not session.settings.keep_chats:
@@ -186,8 +193,11 @@ class WorkerCoordinator:
         return (own or Path("runs").resolve()) / run["run_id"], False
 
     def _on_drain(self, environment: Any, msg: Any, **_: Any) -> None:
-        if self.session is not None and msg.data["run_id"] == self.session.part.run_id:
+        run_id = msg.data["run_id"]
+        if self.session is not None and run_id == self.session.part.run_id:
             self.finish("drain")
+        else:  # it could not begin, or has ended its part already: the master must not wait
+            self._tell_drained(run_id)
 
     def _on_abandon(self, environment: Any, msg: Any, **_: Any) -> None:
         if self.session is not None and msg.data["run_id"] == self.session.part.run_id:

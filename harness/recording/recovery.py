@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from harness.recording.account import Summary
-from harness.recording.ledger import LedgerRecord, merge_ledgers, read_ledgers
+from harness.recording.account import Summary, account
+from harness.recording.collector import merge_answers
+from harness.recording.ledger import Chats, LedgerRecord, merge_ledgers, read_ledgers
 from harness.recording.rundir import SAMPLES
 from harness.recording.tally import SUFFIX, read_counts
 from harness.recording.validity import LatenessHistogram
@@ -41,12 +42,13 @@ def summarise(directory: Path, worker: str, offered: Summary | None = None) -> t
     answers: dict[tuple[str, str, int, str | None], list[float]] = {}
     lateness = LatenessHistogram()
     rows, unreadable = 0, []
-    first, last = float("inf"), 0.0
+    first, last, last_at = float("inf"), 0.0, 0.0
     for path in sample_files(directory, worker):
         try:
             for table in _tables(path):
                 rows += table.num_rows
                 _count(table, outcomes, answers)
+                last_at = max(last_at, pc.max(table["received"]).as_py() or 0.0)
                 starts = table.filter(pc.equal(table["operation"], _START))
                 if starts.num_rows:
                     sent = starts["sent"].to_numpy()
@@ -75,6 +77,7 @@ def summarise(directory: Path, worker: str, offered: Summary | None = None) -> t
         "retries_seen": int(before.get("retries_seen", 0)),
         "troubles": list(before.get("troubles", [])),
         "chats": chats.counts(),
+        "last_at": last_at,
     }
     summary["offered"] = max(summary["offered"], summary["sent"] + summary["dropped"] + summary["withheld"])
     on_wire = counts.begun - counts.recorded if counts else 0
@@ -83,6 +86,27 @@ def summarise(directory: Path, worker: str, offered: Summary | None = None) -> t
             f"{worker}: {on_wire} calls were on the wire when it was killed; what became of them is unknown"
         )
     return summary, unreadable
+
+
+def recovered_manifest(directory: Path, manifest: dict[str, Any], chats: Chats) -> dict[str, Any]:
+    """The manifest of a run that was killed, as far as its files tell. It is never valid."""
+    parts, troubles = [], ["the run was killed; its record was put together from what it left"]
+    for worker in workers_of(directory):
+        part, unknown = summarise(directory, worker)
+        parts.append(part)
+        troubles += unknown
+    last = max((part["last_at"] for part in parts), default=0.0)
+    return {
+        **manifest,
+        "status": "recovered",
+        "ended_by": "crash",
+        "exit_code": 5,
+        "ended_at": last or manifest.get("started_at"),
+        "generator": account(parts, troubles=troubles),
+        "answers": merge_answers([part["answers"] for part in parts]),
+        "chats": chats.counts(),
+        "chat_ends": {},
+    }
 
 
 def _belongs(record: LedgerRecord, worker: str) -> bool:

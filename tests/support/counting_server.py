@@ -273,7 +273,7 @@ async def serve(service: Service, options: argparse.Namespace) -> None:
                     break
                 writer.write(reply.encode())
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
             writer.close()
