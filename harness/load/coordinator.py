@@ -233,6 +233,10 @@ class Coordinator:
         """Whether a run is being ended: no load is offered any more, its chats are being stopped."""
         return self.record is not None and self._ending is not None
 
+    def parts(self) -> list[dict[str, Any]]:
+        """What each process of the run has done so far (`Session.summary`)."""
+        return list(self.record.parts.values()) if self.record is not None else []
+
     def discard_lab(self) -> None:
         """Stop an emulator that `check` started for a run that was not begun."""
         if self.record is None:

@@ -42,6 +42,11 @@ class LocalCoordinator(Coordinator):
             session.close()
             record.parts[session.part.worker] = session.summary()
 
+    def parts(self) -> list[dict[str, Any]]:
+        """What this process has done so far."""
+        session = self.session or self._session_ending
+        return [session.summary()] if self.record is not None and session is not None else []
+
     def abandon(self) -> None:
         """Do not wait for the chats that are still open."""
         super().abandon()

@@ -17,14 +17,12 @@ from harness.usage import UsageError
 
 GROUP = "Amazon Connect"
 PROBES = ("tps", "active-chats", "both")
-USER_CLASSES = ("StartChat", "ChatConversation", "QuotaProbe")
 STEPS = ("typing", "messages", "transcript", "disconnect")
 """What a customer of ChatConversation may do, in the order in which it is done."""
 SDK_RETRIES = ("off", "legacy", "standard", "adaptive")
 
 # name, default, help. The default's type is the option's type: Locust's web form keeps the type of the value it finds.
 _OPTIONS: tuple[tuple[str, str | int | float | bool, str], ...] = (
-    ("user-class", USER_CLASSES[0], "what the users do, where no class is named on the command line"),
     ("participant-host", "", "URL of the participant service (default: derived from host and Region)"),
     ("region", "", "AWS Region to call (default: the usual AWS configuration; the emulator's own)"),
     ("instance-id", "", "Amazon Connect instance to call (default: the emulator's own)"),
@@ -71,7 +69,6 @@ _OPTIONS: tuple[tuple[str, str | int | float | bool, str], ...] = (
     ("emulator", "", "limits of the embedded emulator: rate=5,burst=8,active_chats=500,limiter=token_bucket,..."),
 )
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "user-class": USER_CLASSES,
     "arrivals": SPACINGS,
     "sdk-retries": SDK_RETRIES,
     "probe": PROBES,
@@ -81,6 +78,8 @@ NAMES = tuple(name.replace("-", "_") for name, _, _ in _OPTIONS)
 
 def add_options(parser: Any) -> None:
     """Add the options to Locust's parser: on the command line, in locust.conf, as CHATQUOTA_* variables, in the web form."""
+    # The web UI's users choose there what those of the command line name.
+    parser.set_defaults(class_picker=True)
     group = parser.add_argument_group(GROUP)
     for name, default, text in _OPTIONS:
         common: dict[str, Any] = {
@@ -128,7 +127,6 @@ class Settings:
     think_time: Hold
     conversation: str
     sdk_retries: str
-    user_class: str
     load_shape: str
     probe: str
     max_probe_rate: float

@@ -4,25 +4,18 @@ from typing import Any
 
 from harness.usage import UsageError
 
-
-def named_class(environment: Any) -> str:
-    """The class that `--user-class` names. Raises UsageError when the locustfile has none of that name."""
-    name: str = environment.parsed_options.user_class
-    there = sorted(environment.available_user_classes or {})
-    if name not in there:
-        raise UsageError(f"--user-class {name!r}: the locustfile has {', '.join(there)}")
-    return name
+DEFAULT = "StartChat"
 
 
 def select_users(environment: Any, names: list[str]) -> None:
-    """Let the next run have the user class that `names` names, or `--user-class` where it names none.
+    """Let the next run have the user class that `names` names, or StartChat where it names none.
 
     Raises UsageError for several, or for one that the locustfile does not have.
     """
     if len(names) > 1:
         raise UsageError(f"{' and '.join(sorted(names))} would disturb each other: choose exactly one user class")
     available = environment.available_user_classes or {}
-    name = names[0] if names else named_class(environment)
+    name = names[0] if names else DEFAULT
     if name not in available:
         raise UsageError(f"no user class {name!r}: the locustfile has {', '.join(sorted(available))}")
     environment.user_classes[:] = [available[name]]

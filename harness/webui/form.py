@@ -9,7 +9,7 @@ from locust.util.timespan import parse_timespan
 
 from harness.load.coordinator import Coordinator, Unreachable
 from harness.load.options import NAMES, read_settings
-from harness.load.selection import named_class, select_users
+from harness.load.selection import select_users
 from harness.load.shapes import attach_shape
 from harness.usage import UsageError
 
@@ -80,6 +80,8 @@ class Form:
         lab = self._coordinator.lab_endpoint
         if host != (None if self._environment.host == lab else self._environment.host or None):
             changed.append("host")
+        if self._environment.shape_class is not None:
+            raise UsageError("the users of this run follow --load-shape; stop it to change their number")
         if changed:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
             raise UsageError(f"{flags} cannot change while a run is on; stop it, then start a new one")
@@ -90,7 +92,7 @@ class Form:
         before = (environment.parsed_options, environment.host)
         environment.parsed_options, environment.host = options, host
         try:
-            select_users(environment, self._user_classes or [named_class(environment)])
+            select_users(environment, self._user_classes)
             coordinator.discard_lab()  # one that an earlier form asked for may have had other limits
             coordinator.check()
             attach_shape(environment)

@@ -25,6 +25,7 @@ def install_web_ui(environment: Any, web_ui: Any, coordinator: Coordinator) -> N
     if web_ui.web_login:
         install_login(web_ui, base)
     _tidy_page(environment, web_ui, coordinator, live)
+    _keep_shape(web_ui)
     _check_forms(environment, web_ui, coordinator, live)
     _extend_answers(web_ui, live)
     install_pages(web_ui, base, live, lambda: coordinator.last_directory)
@@ -43,11 +44,21 @@ def _tidy_page(environment: Any, web_ui: Any, coordinator: Coordinator, live: Li
             arguments["host"] = ""
         # No host is no mistake here: it means the embedded emulator.
         arguments["missing_host_warning"] = arguments["override_host_warning"] = False
-        if web_ui.userclass_picker_is_active:
-            # The picker ticks what is listed here, and shows all classes that there are.
-            arguments["available_user_classes"] = [environment.parsed_options.user_class]
+        # The picker ticks what is listed here, and shows all classes that there are.
+        arguments["available_user_classes"] = [cls.__name__ for cls in environment.user_classes]
 
     web_ui.update_template_args = tidied
+
+
+def _keep_shape(web_ui: Any) -> None:
+    """Let the shape of `--load-shape`, which the checked form has attached, be what Locust's form calls Default."""
+    update = web_ui._update_shape_class
+
+    def kept(name: str | None) -> None:
+        if name:
+            update(name)
+
+    web_ui._update_shape_class = kept
 
 
 def _check_forms(environment: Any, web_ui: Any, coordinator: Coordinator, live: LiveRun) -> None:

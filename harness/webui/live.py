@@ -110,8 +110,7 @@ class LiveRun:
                 "user_class": manifest.get("user_class"),
                 "chat_ends": manifest.get("chat_ends", {}),
             }
-        session = getattr(self._coordinator, "session", None)
-        parts = [session.summary()] if session is not None else list(record.parts.values())
+        parts = self._coordinator.parts()
         chats = {name: sum(part["chats"].get(name, 0) for part in parts) for name in ("started", "left_open")}
         ends: dict[str, int] = {}
         for part in parts:

@@ -8,6 +8,9 @@
   frame.style.cssText = "width: 100%; border: 0; display: block;";
   section.append(frame);
   document.body.append(section);
+  // Locust's page is at least as high as the window, which would push the figure out of sight.
+  const style = document.createElement("style");
+  style.textContent = "#root > div { min-height: 0 !important; }";
 
   addEventListener("message", (event) => {
     if (event.source === frame.contentWindow && event.data && event.data.chatquotaHeight) {
@@ -23,7 +26,7 @@
     }
     if (section.hidden === shown) {
       section.hidden = !shown;
-      document.documentElement.style.overflowY = shown ? "auto" : "";
+      shown ? document.head.append(style) : style.remove();
     }
   };
   section.hidden = true;

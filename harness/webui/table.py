@@ -73,7 +73,7 @@ def _calls(live: dict[str, Any], name: str, counts: dict[str, int]) -> Row:
         # A start that met the active-chat limit had passed this one.
         "admitted": admitted + full,
         "throttled": throttled,
-        "full": NONE if name != START else full,
+        "full": NONE,
         "other": total - admitted - throttled - full,
         "now": _now(live, name),
         "estimate": rate_estimate(found) if found else NONE,
@@ -95,11 +95,13 @@ def _now(live: dict[str, Any], name: str) -> str:
 
 
 def _allowed(live: dict[str, Any], name: str) -> str:
-    for place, found in enumerate(live.get("binding", [])):
+    order = live.get("binding", [])
+    for place, found in enumerate(order):
         if found["operation"] == name:
-            chats = found["chats_per_s"]["estimate"]
-            text = f"{number(chats)} at {number(found['calls_per_chat'])} calls a chat"
-            return f"{text}: binds first" if place == 0 else text
+            cost = found["calls_per_chat"]
+            text = number(found["chats_per_s"]["estimate"])
+            text += f" at {number(round(cost, 1))} calls a chat" if cost != 1 else ""
+            return f"{text}: binds first" if place == 0 and len(order) > 1 else text
     return NONE
 
 
