@@ -351,7 +351,7 @@ class ProbePlan:
         self.known.doing = "letting the bucket fill"
         yield from self._quiet()
         seconds = 1.25 * self._burst_guess() / max(self._rate, 0.05) + 0.1 + 2 / max(self._rate, 0.05)
-        until = self._now + seconds
+        until = self._now + min(seconds, 90.0)
         yield from self._quick()
         yield from self._sleep(until - self._now)
 

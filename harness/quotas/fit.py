@@ -159,7 +159,8 @@ def _best_shares(calls: Calls, rates: Floats, jitter: float, deficit: float) -> 
 
 def settle(calls: Calls, fit: Fit) -> Fit:
     """The same rate with the jitter that the decisions show, within what the round trips allow, and the burst for it."""
-    most = 1.5 * calls.typical_spread + 5e-4
+    # Of a round trip's excess, half is each way's at a guess; whatever the truth, independent ways leave half of the spread.
+    most = 0.7 * calls.typical_spread + 4e-4
     sparse = fit.rate * calls.typical_spread < _SPARSE
     least = min(max((0.6 if sparse else 0.2) * calls.typical_spread, 1.5e-4), most)
     if fit.rate * least > _DENSE:

@@ -84,7 +84,7 @@ def infer_tps_by_steps(attempts: Attempts, *, seed: int = 0) -> Iterator[TpsEsti
             yield None
             if reading is not None and reading.goodness.fits:
                 best = reading
-    window = best_window(best.fit.record)
+    window = best_window(best.fit.record, best.goodness.allowed)
     yield _answer(attempts, best, window)
 
 
@@ -215,8 +215,7 @@ def _answer(attempts: Attempts, reading: _Reading, window: Window | None) -> Tps
         "deficit_at_start": round(reading.fit.record.deficit, 2),
         "quota_refusal_costs_token": CHAT_LIMIT in reading.costing if attempts.count(CHAT_LIMIT) >= 3 else None,
     }
-    allowed = good.allowed
-    if window is not None and window.wrong <= allowed and (not good.fits) and window.limit >= 1:
+    if window is not None and not good.fits:
         rate = Interval(window.limit / window.width, window.limit / window.width_high, window.limit / window.width_low)
         evidence |= {"window_calls": window.limit, "window_seconds": round(window.width, 4)}
         evidence["sentence"] = (
@@ -232,6 +231,9 @@ def _answer(attempts: Attempts, reading: _Reading, window: Window | None) -> Tps
             f"best token bucket)",
             evidence,
         )
+    if window is not None and window.limit > 1:
+        why = "too few calls were throttled to tell a token bucket from a window of time"
+        return _unknown(attempts, why, evidence)
     rate, burst = _intervals(reading)
     evidence["sentence"] = _sentence(rate, burst)
     region = _region(reading)

@@ -26,11 +26,15 @@ class Window:
     width_high: float
 
 
-def best_window(record: Record) -> Window | None:
-    """The window limiter with the fewest contradictions, or None where there is nothing to try."""
-    if len(record.admitted) < 2 or not len(record.refused):
+def best_window(record: Record, allowed: int) -> Window | None:
+    """A window limiter that at most `allowed` decisions contradict, the best of them, or None.
+
+    Only windows far wider than the jitter are tried: any record can be cut into windows that are as narrow as its blur.
+    """
+    if len(record.admitted) < 2 or len(record.refused) < 8:
         return None
-    found = [*_sliding(record), *_fixed(record)]
+    tolerance = 3 * float(np.median(record.refused_spread) + np.median(record.admitted_spread)) + 1e-3
+    found = [w for w in (*_sliding(record, tolerance), *_fixed(record, tolerance)) if w.wrong <= allowed]
     return min(found, key=lambda window: window.wrong, default=None)
 
 
@@ -42,10 +46,9 @@ def _limits(record: Record) -> list[int]:
     return sorted(n for n in around | set(range(1, 33)) if 0 < n <= len(record.admitted))
 
 
-def _sliding(record: Record) -> Iterator[Window]:
+def _sliding(record: Record, tolerance: float) -> Iterator[Window]:
     """A sliding log: the n-th last admission must be `width` seconds ago."""
     a, d = record.admitted, record.refused
-    tolerance = 4 * (float(np.median(record.refused_spread)) + float(np.median(record.admitted_spread))) + 1e-3
     later = np.searchsorted(a, d + tolerance)
     for limit in _limits(record):
         taken = a[limit:] - a[:-limit]
@@ -58,7 +61,8 @@ def _sliding(record: Record) -> Iterator[Window]:
         wrong = np.count_nonzero(taken < width - tolerance) + np.count_nonzero(waited > width + tolerance)
         wrong += np.count_nonzero(~known)
         low, high = sorted((float(np.quantile(waited, 0.999)), float(np.quantile(taken, 0.001))))
-        yield Window("sliding_window", limit, width, int(wrong), low - tolerance, high + tolerance)
+        if width > 10 * tolerance:
+            yield Window("sliding_window", limit, width, int(wrong), low - tolerance, high + tolerance)
 
 
 def _edge(below: Floats, above: Floats) -> float:
@@ -69,41 +73,54 @@ def _edge(below: Floats, above: Floats) -> float:
     return 0.5 * (edge + float(beyond.min())) if len(beyond) and below.max() <= edge else edge
 
 
-def _fixed(record: Record) -> Iterator[Window]:
+def _fixed(record: Record, tolerance: float) -> Iterator[Window]:
     """Windows that follow each other: boundaries lie where a refusal is followed by an admission."""
     a, d = record.admitted, record.refused
-    tolerance = 4 * (float(np.median(record.refused_spread)) + float(np.median(record.admitted_spread))) + 1e-3
     openings = np.flatnonzero(np.diff(record.before, append=len(a)) > 0)
     openings = openings[record.before[openings] < len(a)]
-    if not len(openings):
+    if len(openings) < 3:
         return
     from_, to = d[openings], a[record.before[openings]]
-    tight = np.argsort(to - from_)[:6]
-    gaps = np.diff(to)
-    middle = 0.5 * (from_ + to)
-    measured = np.unique(np.round(np.quantile(gaps, (0.1, 0.25, 0.5, 0.75, 0.9)), 3)) if len(gaps) else np.empty(0)
+    middle, doubt = 0.5 * (from_ + to), to - from_
+    gaps = np.diff(middle)
+    measured = {float(np.quantile(gaps, q)) / k for q in (0.1, 0.25, 0.5, 0.75) for k in (1, 2, 3)}
     span = max(float(a[-1]), float(d[-1]))
-    for width in {*_USUAL_WIDTHS, *(float(w) for w in measured if w > 5 * tolerance)}:
-        if width > span:
-            continue
-        for anchor in middle[tight]:
-            yield _count(record, width, float(anchor), tolerance)
+    for guess in {*_USUAL_WIDTHS, *measured}:
+        if 10 * tolerance < guess < span / 2:
+            clear = doubt < 0.3 * guess
+            if np.count_nonzero(clear) >= 3:
+                width, anchor = _grid(middle[clear], doubt[clear], guess)
+                yield _count(record, width, anchor, tolerance)
+
+
+def _grid(middle: Floats, doubt: Floats, guess: float) -> tuple[float, float]:
+    """Width and a boundary of the evenly spaced boundaries that lie nearest to `middle`, starting from a `guess`."""
+    weight = 1 / (doubt + 1e-3)
+    width, anchor = guess, float(middle[np.argmin(doubt)])
+    for reach in (4.0, 16.0, 64.0, 1e9):
+        near = np.abs(middle - anchor) < reach * width
+        number = np.round((middle[near] - anchor) / width)
+        if len(np.unique(number)) > 1:
+            slope, offset = np.polyfit(number, middle[near], 1, w=weight[near])
+            if 0.8 * guess < slope < 1.25 * guess:
+                width, anchor = float(slope), float(offset)
+    return width, anchor
 
 
 def _count(record: Record, width: float, anchor: float, tolerance: float) -> Window:
     a, d = record.admitted, record.refused
     window = np.floor((a - anchor) / width)
-    first = np.searchsorted(window, window)
-    place = np.arange(len(a)) - first
+    place = np.arange(len(a)) - np.searchsorted(window, window)
     at = np.floor((d - anchor) / width)
-    there = record.before - np.searchsorted(window, at)
-    later = np.searchsorted(window, at, side="right") - np.searchsorted(window, at)
+    begin = np.searchsorted(window, at)
+    there = record.before - begin
+    in_window = np.searchsorted(window, at, side="right") - begin
     limit = max(1, int(np.median(there)))
+    # A call near a boundary may belong to either window, a refusal may have been decided just after an admission.
     near_a = np.abs((a - anchor + width / 2) % width - width / 2) < tolerance
     near_d = np.abs((d - anchor + width / 2) % width - width / 2) < tolerance
-    # A refusal may have been decided just after an admission that seems later.
     soon = np.searchsorted(a, d + tolerance) - record.before
-    short = np.minimum(there + soon, later) < limit
+    short = np.minimum(there + soon, in_window) < limit
     wrong = np.count_nonzero((place >= limit) & ~near_a) + np.count_nonzero(short & ~near_d)
     slack = tolerance / max(1.0, (float(a[-1]) - float(a[0])) / width)
     return Window("fixed_window", limit, width, int(wrong), width - slack, width + slack)
