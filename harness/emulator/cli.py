@@ -6,7 +6,8 @@ import sys
 from dataclasses import fields
 from typing import NoReturn
 
-from harness.emulator.settings import Settings, SettingsError, parse_settings
+from harness.emulator.settings import Settings, parse_settings
+from harness.emulator.values import SettingsError
 
 EXIT_USAGE = 2
 

@@ -8,84 +8,7 @@ from typing import Any
 
 from harness.emulator import documented
 from harness.emulator.documented import Limit
-
-
-class SettingsError(ValueError):
-    """A setting that does not exist or cannot have the value given; the text is one line that says the mend."""
-
-
-def number(text: str) -> float:
-    """A number of 0 or more; `inf` means no limit."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not value >= 0:
-        raise SettingsError("wants a number of 0 or more, or inf")
-    return value
-
-
-def whole(text: str) -> int:
-    """A whole number of 0 or more."""
-    if not (text.isascii() and text.isdigit()):
-        raise SettingsError("wants a whole number of 0 or more")
-    return int(text)
-
-
-_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def duration(text: str) -> float:
-    """Seconds, as `0.25`, `250ms`, `30s`, `5m`, `25h`, `7d`, or `never` (infinity)."""
-    if text == "never":
-        return math.inf
-    for unit in ("ms", "s", "m", "h", "d"):
-        if text.endswith(unit) and text[: -len(unit)]:
-            figure, factor = text[: -len(unit)], _UNITS[unit]
-            break
-    else:
-        figure, factor = text, 1.0
-    try:
-        return number(figure) * factor
-    except SettingsError:
-        raise SettingsError("wants a duration such as 250ms, 30s, 5m, 25h, or never") from None
-
-
-def probability(text: str) -> float:
-    """A number from 0 to 1."""
-    try:
-        value = number(text)
-    except SettingsError:
-        value = math.inf
-    if value > 1:
-        raise SettingsError("wants a probability from 0 to 1")
-    return value
-
-
-def flag(text: str) -> bool:
-    """`yes` or `no` (also on/off, true/false, 1/0)."""
-    if text.lower() in ("yes", "on", "true", "1"):
-        return True
-    if text.lower() in ("no", "off", "false", "0"):
-        return False
-    raise SettingsError("wants yes or no")
-
-
-def choice(*names: str) -> Callable[[str], str]:
-    """One of `names`."""
-
-    def parse(text: str) -> str:
-        if text not in names:
-            raise SettingsError(f"wants one of {', '.join(names)}")
-        return text
-
-    return parse
-
-
-def _identifier(text: str) -> str:
-    if not 0 < len(text) <= 100 or not text.isascii() or "/" in text or not text.isprintable() or " " in text:
-        raise SettingsError("wants an identifier of 1 to 100 printable ASCII characters without / or spaces")
-    return text
+from harness.emulator.values import SettingsError, choice, duration, flag, identifier, number, probability, whole
 
 
 def _setting(default: Any, parse: Callable[[str], Any], about: str, doubt: str = "") -> Any:
@@ -235,15 +158,15 @@ class Settings:
 
     # Who it is, and who may call.
     sigv4: bool = _setting(True, flag, "check signatures")
-    access_key_id: str = _setting("EMULATOR-ACCESS-KEY", _identifier, "access key that may call")
-    secret_access_key: str = _setting("emulator-secret-key-of-no-account", _identifier, "its secret key")
+    access_key_id: str = _setting("EMULATOR-ACCESS-KEY", identifier, "access key that may call")
+    secret_access_key: str = _setting("emulator-secret-key-of-no-account", identifier, "its secret key")
     clock_skew: float = _setting(300.0, duration, "how far a signature's date may be off (real time)")
-    region: str = _setting("us-east-1", _identifier, "AWS Region that it plays")
-    account_id: str = _setting("000000000000", _identifier, "account that it plays")
-    instance_id: str = _setting("11111111-aaaa-4aaa-8aaa-111111111111", _identifier, "the first instance")
+    region: str = _setting("us-east-1", identifier, "AWS Region that it plays")
+    account_id: str = _setting("000000000000", identifier, "account that it plays")
+    instance_id: str = _setting("11111111-aaaa-4aaa-8aaa-111111111111", identifier, "the first instance")
     instances: int = _setting(1, whole, "number of instances; the others' ids are in /_emulator/state")
     contact_flow_id: str = _setting(
-        "22222222-bbbb-4bbb-8bbb-222222222222", _identifier, "the flow that may be started; any: every id may"
+        "22222222-bbbb-4bbb-8bbb-222222222222", identifier, "the flow that may be started; any: every id may"
     )
     seed: int = _setting(0, whole, "seed of every id, jitter, fault and coin")
     keep_ended: int = _setting(10_000, whole, "ended chats that stay readable; older ones are forgotten")

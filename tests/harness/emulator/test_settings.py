@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from harness.emulator import documented
 from harness.emulator.cli import main, settings_table
-from harness.emulator.settings import Settings, SettingsError, parse_settings
+from harness.emulator.settings import Settings, parse_settings
+from harness.emulator.values import SettingsError
 
 DOCS = Path(__file__).parents[3] / "docs" / "emulator.md"
 

@@ -1,0 +1,82 @@
+"""How one setting's text becomes its value: numbers, durations, choices, each with its mistake told in one line."""
+
+import math
+from collections.abc import Callable
+
+
+class SettingsError(ValueError):
+    """A setting that does not exist or cannot have the value given; the text is one line that says the mend."""
+
+
+def number(text: str) -> float:
+    """A number of 0 or more; `inf` means no limit."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= 0:
+        raise SettingsError("wants a number of 0 or more, or inf")
+    return value
+
+
+def whole(text: str) -> int:
+    """A whole number of 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise SettingsError("wants a whole number of 0 or more")
+    return int(text)
+
+
+_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(text: str) -> float:
+    """Seconds, as `0.25`, `250ms`, `30s`, `5m`, `25h`, `7d`, or `never` (infinity)."""
+    if text == "never":
+        return math.inf
+    for unit in ("ms", "s", "m", "h", "d"):
+        if text.endswith(unit) and text[: -len(unit)]:
+            figure, factor = text[: -len(unit)], _UNITS[unit]
+            break
+    else:
+        figure, factor = text, 1.0
+    try:
+        return number(figure) * factor
+    except SettingsError:
+        raise SettingsError("wants a duration such as 250ms, 30s, 5m, 25h, or never") from None
+
+
+def probability(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = number(text)
+    except SettingsError:
+        value = math.inf
+    if value > 1:
+        raise SettingsError("wants a probability from 0 to 1")
+    return value
+
+
+def flag(text: str) -> bool:
+    """`yes` or `no` (also on/off, true/false, 1/0)."""
+    if text.lower() in ("yes", "on", "true", "1"):
+        return True
+    if text.lower() in ("no", "off", "false", "0"):
+        return False
+    raise SettingsError("wants yes or no")
+
+
+def choice(*names: str) -> Callable[[str], str]:
+    """One of `names`."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise SettingsError(f"wants one of {', '.join(names)}")
+        return text
+
+    return parse
+
+
+def identifier(text: str) -> str:
+    if not 0 < len(text) <= 100 or not text.isascii() or "/" in text or not text.isprintable() or " " in text:
+        raise SettingsError("wants an identifier of 1 to 100 printable ASCII characters without / or spaces")
+    return text
