@@ -216,8 +216,8 @@ def test_websocket_needs_its_address() -> None:
             one.close()
 
 
-def test_somebody_may_speak_for_the_agent() -> None:
-    """A message posted under /_emulator/ reaches the customer's websocket as the agent's."""
+def test_somebody_may_speak_for_the_agent_and_leave() -> None:
+    """What is posted under /_emulator/ reaches the customer's websocket as the agent's: a message, and the end."""
     with running(UNSIGNED) as emulator:
         started = start(emulator, ConnectionTypes=["WEBSOCKET"])
         customer = websocket.create_connection(started["Websocket"]["Url"], timeout=10)
@@ -225,7 +225,12 @@ def test_somebody_may_speak_for_the_agent() -> None:
         call(emulator, path, "POST", {"Content": "How can I help?"})
         customer.send(json.dumps({"topic": "aws/subscribe", "content": {"topics": ["aws/chat"]}}))
         frames = [json.loads(customer.recv()) for _ in range(2)]
+        call(emulator, path.replace("messages", "end"), "POST", {"DisconnectReason": "IDLE_DISCONNECT"})
+        ended = [json.loads(json.loads(customer.recv())["content"])["ContentType"] for _ in range(2)]
+        assert ended[1].endswith("chat.ended")
         customer.close()
+        contact = call(emulator, f"/contacts/{emulator.where['instance_id']}/{started['ContactId']}")["Contact"]
+        assert contact["DisconnectReason"] == "IDLE_DISCONNECT"
         item = json.loads(frames[1]["content"])
         assert (item["Content"], item["ParticipantRole"]) == ("How can I help?", "AGENT")
         for wrong, body in ((path, {"Content": 5}), (path, []), ("/_emulator/chats/nobody/messages", {})):
