@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,38 @@ class Binding:
         """Chats a second that the operation allows for certain; the estimate where that is all there is."""
         known = self.chats.estimate if self.chats.estimate is not None else self.chats.low
         return known if known is not None else 0.0
+
+
+class JourneyCost:
+    """How many calls of each operation one chat makes, learned from chats that went their way unhindered.
+
+    A throttled message is lost and a throttled connection is tried again, so the calls of a hindered chat say little of what
+    its customer wanted. Add every attempt of every chat, in the order of each chat; memory is that of the open chats.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, Counter[str]] = {}
+        self._hindered: set[str] = set()
+        self._calls: Counter[str] = Counter()
+        self._chats = 0
+
+    def add(self, contact_id: str, operation: str, outcome: str) -> None:
+        """One attempt of a customer."""
+        self._open.setdefault(contact_id, Counter())[operation] += 1
+        if outcome not in (OK, "started"):
+            self._hindered.add(contact_id)
+
+    def ended(self, contact_id: str, by_customer: bool) -> None:
+        """The chat has ended; only a chat that its customer left had all of its journey."""
+        calls = self._open.pop(contact_id, None)
+        if calls is not None and by_customer and contact_id not in self._hindered:
+            self._calls.update(calls)
+            self._chats += 1
+        self._hindered.discard(contact_id)
+
+    def calls_per_chat(self) -> dict[str, float]:
+        """Mean calls of each operation; empty until a chat went all of its way unhindered."""
+        return {name: count / self._chats for name, count in self._calls.items()} if self._chats else {}
 
 
 def infer_operation(

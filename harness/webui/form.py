@@ -75,6 +75,8 @@ class Form:
                 setattr(options, name, text)
 
     def _check_edit(self, options: argparse.Namespace, host: str | None) -> None:
+        if self._coordinator.ending:
+            raise UsageError("the run is stopping its chats; wait until the Quotas tab shows none left")
         present = self._environment.parsed_options
         changed = [name for name in NAMES if getattr(options, name) != getattr(present, name)]
         lab = self._coordinator.lab_endpoint

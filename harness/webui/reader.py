@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from harness.quotas import Attempts, infer_active_chats
 from harness.quotas.estimates import TpsEstimate
-from harness.quotas.operations import binding_order, infer_operation
+from harness.quotas.operations import JourneyCost, binding_order, infer_operation
 from harness.recording.rundir import SAMPLES
 from harness.webui.journals import Follower
 
@@ -25,6 +25,8 @@ START, STOP, DISCONNECT = "StartChatContact", "StopContact", "DisconnectParticip
 THROTTLED = "tps_throttled"
 NO_CALLS = frozenset({"MessageReceipt", "WebSocketOpen", "WebSocketSubscribe"})
 """Operations in the samples that are not calls of an API with a TPS quota."""
+HARNESS_CALLS = frozenset({STOP, "DescribeContact"})
+"""Calls that the harness makes at its own pace, which are no part of a customer's journey."""
 
 EXCERPT = 600
 """Decisions of an operation that its live estimate is made from: the latest, inferred in about half a second."""
@@ -48,6 +50,7 @@ class Live:
         self._ends: deque[float] = deque(maxlen=KEPT_STARTS)
         self._started = 0
         self._open: set[str] = set()
+        self._cost = JourneyCost()
         self._seconds: dict[int, Counter[str]] = {}
         self._changes: Counter[int] = Counter()
         self.most_open = 0
@@ -75,6 +78,8 @@ class Live:
                 self._recent.setdefault(operation, deque(maxlen=EXCERPT)).append(row)
                 self._second(sent)[f"{operation} {outcome}"] += 1
                 self._second(due)[f"{operation} offered"] += 1
+                if contact and operation not in HARNESS_CALLS:
+                    self._cost.add(contact, operation, outcome)
             if operation == START:
                 self._starts.append(row)
                 self._started += 1
@@ -84,6 +89,7 @@ class Live:
                 operation == DISCONNECT and outcome == "ok"
             ):
                 self._change(received, contact, -1)
+                self._cost.ended(contact, by_customer=operation == DISCONNECT)
 
     def _second(self, at: float) -> Counter[str]:
         return self._seconds.setdefault(int(at), Counter())
@@ -136,16 +142,10 @@ class Live:
             }
 
     def _binding(self) -> list[dict[str, Any]]:
-        started = self.counts.get(START, Counter())["started"]
-        if not started:
-            return []
-        cost = {name: counts.total() / started for name, counts in self.counts.items() if name not in NO_CALLS}
-        cost[START] = 1.0
-        # What ends chats or asks about them is paced by the harness itself, and is no part of a customer's journey.
-        journey = {name: found for name, found in dict(self.estimates).items() if name not in (STOP, "DescribeContact")}
+        cost = self._cost.calls_per_chat() or {START: 1.0}
         return [
             {"operation": found.operation, "calls_per_chat": found.calls_per_chat, "chats_per_s": found.chats.to_json()}
-            for found in binding_order(journey, cost)
+            for found in binding_order(dict(self.estimates), cost)
         ]
 
     def _series(self) -> dict[str, Any]:

@@ -32,7 +32,9 @@ def rows(live: dict[str, Any]) -> list[Row]:
         return []
     counts: dict[str, dict[str, int]] = live.get("counts", {})
     table = [_active_chats(live, counts.get(START, {})), _to_stop(live)]
-    names = [START, *sorted(set(counts) - {START})]
+    # Those with a limit of their own first; what is measured beside them last.
+    limited = set(live.get("estimates", {}))
+    names = [START, *sorted(set(counts) - {START}, key=lambda name: (name not in limited, name))]
     table += [_calls(live, name, counts.get(name, {})) for name in names]
     return [{"name": f"{number:02d}", **row} for number, row in enumerate(table)]
 
@@ -67,15 +69,16 @@ def _calls(live: dict[str, Any], name: str, counts: dict[str, int]) -> Row:
     admitted = sum(counts.get(outcome, 0) for outcome in _ADMITTED)
     throttled, full = counts.get(_THROTTLED, 0), counts.get(_FULL, 0)
     found = live.get("estimates", {}).get(name)
+    timed = f"{name} offered" in live.get("series", {}).get("values", {}) or found is not None or name == START
     return {
-        "limit": f"{name}, calls a second",
+        "limit": f"{name} calls/s" if timed else name,
         "offered": total,
         # A start that met the active-chat limit had passed this one.
         "admitted": admitted + full,
         "throttled": throttled,
         "full": NONE,
         "other": total - admitted - throttled - full,
-        "now": _now(live, name),
+        "now": _now(live, name) if timed else NONE,
         "estimate": rate_estimate(found) if found else NONE,
         "chats": _allowed(live, name),
     }
