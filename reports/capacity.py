@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reports.evidence import Inference
+from reports.evidence import Inference, missing_rows
 from reports.fold import Aggregates
 from reports.histogram import ERROR, Histograms
-from reports.rundir import Run, is_number, read_ledger, validity
+from reports.rundir import Run, read_ledger, validity
 from reports.timeline import Timeline
 from reports.vocabulary import OK, QUOTA, START, START_OUTCOMES, STARTED, TPS, UNKNOWN
 
@@ -32,8 +32,8 @@ def capacity(run: Run, total: Aggregates, inference: Inference, view: Timeline) 
     calls = sum(outcomes.values())
     valid, reasons = validity(run)
     generator = run.section("generator")
-    if total.rows and is_number(generator.get("samples_recorded")) and generator["samples_recorded"] != total.rows:
-        reasons.append(f"samples/ holds {total.rows:,} rows where {generator['samples_recorded']:,} were recorded")
+    if missing := missing_rows(run, total):
+        reasons.append(f"{missing[0].lower()}{missing[1:]}")
         valid = False
     problems = [*run.problems, *total.damage]
     if total.unplaced:

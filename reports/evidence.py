@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.quotas import ActiveChatsEstimate, Attempts, TpsEstimate, infer_active_chats, infer_tps
+from harness.quotas import ActiveChatsEstimate, Attempts, Interval, TpsEstimate, infer_active_chats, infer_tps
 from reports.fold import Aggregates
 from reports.rundir import Run
 from reports.samples import Batch, read_batches
@@ -44,17 +44,32 @@ class Inference:
 
 
 def infer(run: Run, total: Aggregates) -> Inference:
-    """Infer both limits from the run's samples."""
+    """Infer both limits from the run's samples; no number is given for a record that lacks some of them."""
     tps_excerpt = read_excerpt(run, total, window_around(total, TPS))
     chats_window = window_around(total, QUOTA)
     chats_excerpt = tps_excerpt if chats_window == tps_excerpt.window else read_excerpt(run, total, chats_window)
     chats = with_open_chats(chats_excerpt)
+    if why := missing_rows(run, total):
+        evidence = {"sentence": f"{why}, and a limit cannot be told from a part of the decisions."}
+        unknown = Interval()
+        tps = TpsEstimate(unknown, unknown, "unknown", "not_explained", evidence)
+        return Inference(tps, ActiveChatsEstimate(unknown, "not_explained", evidence), tps_excerpt, chats_excerpt)
     return Inference(
         infer_tps(tps_excerpt.attempts),
         infer_active_chats(chats, chats_excerpt.ends, already_ended=chats_excerpt.already_ended),
         tps_excerpt,
         chats_excerpt,
     )
+
+
+def missing_rows(run: Run, total: Aggregates) -> str | None:
+    """Why the record cannot be whole, or None. The cut-off end of a killed run's journal is no hole in it."""
+    if total.holes:
+        return "Files of samples/ are damaged"
+    recorded, lost = (run.section("generator").get(name) for name in ("samples_recorded", "samples_lost"))
+    if recorded is not None and recorded != total.rows:
+        return f"samples/ holds {total.rows:,} rows where {recorded:,} were recorded"
+    return f"{lost:,} samples were lost" if lost else None
 
 
 def window_around(total: Aggregates, refusal: str) -> tuple[float, float]:

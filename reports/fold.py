@@ -113,6 +113,7 @@ class Aggregates:
     started_by_type: Histograms = field(default_factory=lambda: Histograms(_MOST_WORDS))
     started_by_band: Histograms = field(default_factory=lambda: Histograms(len(SIZE_BANDS)))
     damage: list[str] = field(default_factory=list)
+    holes: bool = False
 
     def count(self, operation: str, outcome: str) -> int:
         """How many rows have this operation and outcome."""
@@ -139,6 +140,7 @@ def fold(parts: Iterable[Batch | Damage], progress: Callable[[int], None] = lamb
     for part in parts:
         if isinstance(part, Damage):
             total.damage.append(part.text)
+            total.holes |= part.hole
         elif len(part):
             _add(total, part)
             progress(len(part))

@@ -49,9 +49,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Damage:
-    """A part of the record that could not be read, in one sentence."""
+    """A part of the record that could not be read, in one sentence; a `hole` has rows before and after it."""
 
     text: str
+    hole: bool = True
 
 
 def count_rows(files: tuple[Path, ...]) -> int:
@@ -167,7 +168,7 @@ def _read_journal(file: Path, columns: tuple[str, ...]) -> Iterator[Batch | Dama
             yield _columns(record, columns)
     if torn:
         rows = sum(record.num_rows for record in whole)
-        yield Damage(f"samples/{file.name} is a journal that was cut off: its first {rows:,} rows are read")
+        yield Damage(f"samples/{file.name} is a journal that was cut off: its first {rows:,} rows are read", hole=False)
 
 
 def _overlaps(metadata: Any, group: int, window: tuple[float, float] | None) -> bool:

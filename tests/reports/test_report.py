@@ -169,6 +169,7 @@ def test_lost_samples_make_a_run_invalid(make_run: MakeRun) -> None:
     answer = report(make_run(generator=generator))
     assert answer["generator"]["valid"] is False
     assert "209 rows where 999 were recorded" in answer["generator"]["reasons"][0]
+    assert answer["active_chats"]["estimate"] is None
 
 
 @pytest.mark.parametrize(
@@ -245,6 +246,8 @@ def test_a_truncated_parquet_file_is_named(make_run: MakeRun) -> None:
     assert answer["run"]["samples"] < 209
     assert any("samples/local-1.parquet is torn" in problem for problem in answer["problems"])
     assert answer["generator"]["valid"] is False
+    assert (answer["tps"]["verdict"], answer["active_chats"]["verdict"]) == ("not_explained", "not_explained")
+    assert "cannot be told from a part of the decisions" in (path / "report.md").read_text()
     assert "samples/local-1.parquet is torn" in (path / "report.html").read_text()
 
 
