@@ -21,7 +21,7 @@ from harness.load.search import SearchFailed, find_chats
 from harness.recording.journal import recover
 from harness.recording.ledger import ALREADY_ENDED, Chats, LedgerRecord, merge_ledgers, read_ledgers
 from harness.recording.lock import Locked, RunLock
-from harness.recording.recovery import recovered_manifest
+from harness.recording.recovery import amend_counts, recovered_manifest
 from harness.recording.rundir import MANIFEST, SAMPLES, read_manifest, write_manifest
 from harness.recording.tally import alive_workers
 from harness.usage import Parser, UsageError
@@ -235,12 +235,8 @@ class _Cleanup:
         else:
             manifest["chats"] = chats.counts()
             generator = manifest.get("generator")
-            if brought and isinstance(generator, dict):
-                generator["samples_recorded"] = generator.get("samples_recorded", 0) + brought
-                generator["samples_lost"] = max(generator.get("samples_lost", 0) - brought, 0)
-                generator.setdefault("reasons", []).append(
-                    f"{brought:,} samples were brought in after the end of the run"
-                )
+            if isinstance(generator, dict):
+                amend_counts(self.directory, generator, brought)
         write_manifest(self.directory, {name: value for name, value in manifest.items() if name != "schema"})
 
     def _run_id(self) -> str:

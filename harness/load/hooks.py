@@ -22,11 +22,16 @@ from harness.webui.install import install_web_ui
 
 logger = logging.getLogger(__name__)
 
+# At DEBUG these log requests with their signatures and answers with their tokens.
+_TALKATIVE = ("boto3", "botocore", "urllib3", "websocket", "websockets", "httptools")
+
 
 def install(events: Any) -> None:
     """Add the harness's options and listeners to Locust's `events`."""
     # Locust passes arguments by name, so the listeners' parameters must be called as they are.
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.INFO)
     events.init.add_listener(_on_init)
 
 

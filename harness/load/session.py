@@ -41,6 +41,8 @@ from harness.recording.redact import redact
 from harness.recording.schema import Sample
 
 REFUSALS_TO_GIVE_UP = 5
+_ABANDONED_PATIENCE = 2.0
+"""Seconds for the calls on the wire when somebody wants the process to end now: what they answer is worth that much."""
 _PROOF_OF_SERVICE = frozenset({STARTED, TPS_THROTTLED, ACTIVE_CHAT_LIMIT, UNCLASSIFIED_429})
 _HOPELESS = frozenset({ACCESS_DENIED, NOT_FOUND, INVALID_REQUEST, CONNECTION_ERROR})
 
@@ -229,6 +231,8 @@ class Session:
         give_up = time.monotonic() + self.settings.call_timeout * 2 + 1
         while not self._abandoned and time.monotonic() < give_up and not self.schedule.wait_idle(0.2):
             pass
+        if self._abandoned:
+            self.schedule.wait_idle(_ABANDONED_PATIENCE)
 
     def drain(self, progress: Callable[[int, int], None]) -> None:
         """Stop every open chat (or, with --keep-chats, note each as kept). `progress(done, of)` is told as it goes on."""
@@ -286,6 +290,8 @@ class Session:
         """Write what is left and close the files; safe to call again."""
         self.stopper.close()
         self.end_reasons.close()
+        patience = _ABANDONED_PATIENCE if self._abandoned else self.settings.call_timeout * 2
+        self.stopper.wait_idle(patience)
         self.recorder.close()
 
     def tell_if_spent(self) -> None:

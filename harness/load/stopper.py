@@ -71,6 +71,12 @@ class Stopper:
         """Chats that are open and have not been given up."""
         return len(self.open) - len(self.given_up)
 
+    def wait_idle(self, timeout: float) -> None:
+        """Wait until no call is on the wire, `timeout` seconds at most."""
+        give_up = now() + timeout
+        while self._in_flight and now() < give_up:
+            gevent.sleep(0.02)
+
     def close(self) -> None:
         """Stop stopping."""
         self._alarm.close()

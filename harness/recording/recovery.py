@@ -109,6 +109,18 @@ def recovered_manifest(directory: Path, manifest: dict[str, Any], chats: Chats) 
     }
 
 
+def amend_counts(directory: Path, generator: dict[str, Any], brought: int) -> None:
+    """Bring the `generator` of a finished run up to date after samples were added; `brought` are those of a lost worker."""
+    parts = [summarise(directory, worker)[0] for worker in workers_of(directory)]
+    generator["samples_recorded"] = sum(part["samples"] for part in parts)
+    generator["sent"] = sum(part["sent"] for part in parts)
+    least = generator["sent"] + int(generator.get("dropped", 0)) + int(generator.get("withheld", 0))
+    generator["offered"] = max(int(generator.get("offered", 0)), least)
+    if brought:
+        generator["samples_lost"] = max(int(generator.get("samples_lost", 0)) - brought, 0)
+        generator.setdefault("reasons", []).append(f"{brought:,} samples were brought in after the end of the run")
+
+
 def _belongs(record: LedgerRecord, worker: str) -> bool:
     return bool(record.header.get("worker", record.path.name.split(".", 1)[-1].removesuffix(".jsonl")) == worker)
 

@@ -44,21 +44,26 @@ class Tally:
             os.close(self._fd)
             raise
         self._cells = memoryview(self._map).cast("Q")
+        self._closed = False
 
     def begun(self) -> None:
         """One more attempt goes on the wire."""
-        self._cells[_BEGUN] += 1
+        if not self._closed:
+            self._cells[_BEGUN] += 1
 
     def recorded(self) -> None:
         """One more attempt was taken as a sample."""
-        self._cells[_RECORDED] += 1
+        if not self._closed:  # an answer that came after the end
+            self._cells[_RECORDED] += 1
 
     def places(self, taken: int) -> None:
         """So many places of the budget are taken now."""
-        self._cells[_PLACES] = taken
+        if not self._closed:
+            self._cells[_PLACES] = taken
 
     def close(self, *, remove: bool) -> None:
         """Let go of the file. It is removed when everything that it counted is written; else it tells what is missing."""
+        self._closed = True
         self._cells.release()
         self._map.close()
         if remove:
