@@ -115,6 +115,8 @@ class ProbePlan:
         self._waiting: tuple[float, Callable[[], bool]] | None = None
         self._trip = 0.1
         self._withheld = False
+        self._quota = 0
+        self._costless = False
         self._full_streak = 0
 
     # -- what the driver calls ------------------------------------------------------------------------------------
@@ -158,6 +160,7 @@ class ProbePlan:
         elif outcome == "active_chat_limit":
             self.known.full_refusals += 1
             self._full_streak += 1
+            self._quota = self._quota or self._open
 
     def ended(self, at: float) -> None:
         """One of the probe's chats was ended at `at`."""
@@ -206,29 +209,46 @@ class ProbePlan:
 
     def _find_tps(self) -> Iterator[Action]:
         yield from self._drain(32)
+        if not self.known.throttled and self._costless:
+            yield from self._make_room(self._quota)
+            yield from self._drain(32)
         if not self.known.throttled:
             return
         yield from self._coarse()
         settled = 0
         for cycle in range(40):
-            last = cycle > 0
             yield from self._press(3.0 if cycle % 2 == 0 else 1.25, self._press_time())
             yield from self._rest()
             size = self._burst_guess()
+            yield from self._make_room(size + 3 + self._rate * self._press_time())
             yield from self._drain(int(min(size + 4, 32)))
             yield from self._press(1.25 if cycle % 2 == 0 else 3.0, 0.5 * self._press_time(), least=4)
-            if last or self._rate < 60:
-                yield from self._quiet()
-                yield from self._reckon()
-                tps = self.known.tps
-                if tps is None or tps.verdict != "explained" or tps.limiter != "token_bucket":
-                    settled += 1
-                    if settled >= 2:
-                        return
-                elif self._sharp(tps) and cycle >= 1:
+            yield from self._quiet()
+            yield from self._reckon()
+            tps = self.known.tps
+            if tps is None or tps.verdict != "explained" or tps.limiter != "token_bucket":
+                settled += 1
+                if settled >= 2 and not (self._costless and cycle < 4):
                     return
+            elif self._sharp(tps) and cycle >= (0 if self.options.goal == "tps" else 1):
+                return
             if self._over() or not self._worth(cycle):
                 return
+
+    def _make_room(self, chats: float) -> Iterator[Action]:
+        """Where quota refusals cost no token, only chats that start tell anything: free that many places."""
+        free = self._quota - self._open
+        if self._costless and free < chats and self._open:
+            self.known.doing = "making room, since quota refusals cost no token"
+            yield from self._quiet()
+            yield from self._stop(int(min(self._open, chats - free + 1)))
+            yield from self._rest()
+
+    def _idle_at_quota(self) -> bool:
+        """True if the chat quota refuses more calls in a row than the bucket could admit: they cost no token."""
+        if self._full_streak > 40 + 2 * self._burst_guess() + 3 * self._rate:
+            self._costless = True
+        return self._costless and self._full_streak > 2
 
     def _sharp(self, tps: TpsEstimate) -> bool:
         low, high, rate = tps.rate.low, tps.rate.high, tps.rate.estimate
@@ -238,7 +258,7 @@ class ProbePlan:
 
     def _worth(self, cycle: int) -> bool:
         """Another cycle is affordable: free when the instance is full, else a bounded number of chats."""
-        if self.known.full_refusals:
+        if self.known.full_refusals and not self._costless:
             return cycle < 30
         if self.options.goal == "both":
             return True if self._open < 60 else cycle < 4
@@ -247,16 +267,15 @@ class ProbePlan:
     def _fill(self) -> Iterator[Action]:
         """Start chats just above the rate until the quota of active chats has refused some."""
         self.known.doing = "filling to the chat quota"
-        streak = 0
-        while not self._over():
-            before = self.known.full_refusals
+        tries = 0
+        while not self._over() and tries < 40:
             pace = max(1.0, min(self._rate * 1.1 if self._rate else 10.0, self.options.max_rate * 0.95))
             yield from self._pace(1.0 / pace)
             yield Send()
-            if self.known.full_refusals > before or self.known.full_refusals:
+            if self._full_streak:
+                tries += 1
                 yield from self._quiet()
-                streak += 1
-                if self._full_streak >= 2 or (streak > 3 and self.known.full_refusals >= 3):
+                if self._full_streak >= 2:
                     return
 
     def _confirm_chats(self) -> Iterator[Action]:
@@ -291,7 +310,7 @@ class ProbePlan:
         begin, calls = self._now, 0
         longest = 4.0 + 6.0 * self._burst_guess() / max(top - self._rate, 0.2 * top)
         while self.known.throttled == throttled and not self._over():
-            if self._now - begin > longest + 2 * self._trip:
+            if self._now - begin > longest + 2 * self._trip or self._idle_at_quota():
                 return
             if calls >= min(volley, 0.2 * top):
                 if self._now - stage > 0.05:
@@ -310,7 +329,7 @@ class ProbePlan:
         first = len(self._outcome)
         pace = min(30.0, 0.5 * self.options.max_rate)
         looked = first
-        while self._now - begin < 120.0 and not self._over():
+        while self._now - begin < 120.0 and not self._over() and not self._idle_at_quota():
             yield from self._pace(1.0 / pace, dither=True)
             yield Send()
             seen = self._outcome[looked:]
@@ -335,6 +354,8 @@ class ProbePlan:
         looked = first
         while not self._over():
             lasted = self._now - begin
+            if self._idle_at_quota():
+                return
             if lasted > seconds and (lasted * self._rate >= least or lasted > 4 * seconds + 20):
                 return
             yield from self._pace(1.0 / pace, dither=True)
@@ -356,11 +377,12 @@ class ProbePlan:
         yield from self._sleep(until - self._now)
 
     def _press_time(self) -> float:
-        """Seconds of pressure for 0.1 % of the rate, by the bound that timing sets."""
+        """Seconds of pressure for 0.1 % of the rate, by the bound that timing sets; 0.3 % where each admission is a chat."""
         spread = max(0.003, 0.1 * self._trip)
         rate = max(self._rate, 0.5)
-        seconds = (12 * spread**2 / (rate * 0.001**2)) ** (1 / 3)
-        return float(min(max(seconds, 9.0 / rate, 0.8), 12.0))
+        share = 0.003 if self.options.goal == "tps" or self._costless else 0.001
+        seconds = (12 * spread**2 / (rate * share**2)) ** (1 / 3)
+        return float(min(max(seconds, (6.0 if share > 0.001 else 9.0) / rate, 0.5), 12.0))
 
     def _burst_guess(self) -> float:
         if self.known.burst is not None:

@@ -268,7 +268,8 @@ def _trace(reading: _Reading) -> Trace:
 
 
 def _never_met(attempts: Attempts) -> TpsEstimate:
-    times = attempts.sent[np.isin(attempts.outcome, (STARTED, CHAT_LIMIT))]
+    # A refusal by the chat quota may have come before any limit on calls, so only starts are known to be admitted.
+    times = attempts.sent[attempts.outcome == STARTED]
     low = 0.0
     if len(times) > 1:
         span = float(times[-1] - times[0])
