@@ -23,9 +23,8 @@ _GENERATOR = (
 )
 
 
-def capacity(run: Run, total: Aggregates, inference: Inference, view: Timeline) -> dict[str, Any]:
-    """Put together the answer; its shape is `reports/schema/capacity.schema.json`."""
-    tps, chats = inference.tps.to_json(), inference.active_chats.to_json()
+def measure(run: Run, total: Aggregates, view: Timeline) -> dict[str, Any]:
+    """Everything of the answer that needs no inference."""
     outcomes = {name: total.count(START, name) for name in START_OUTCOMES}
     if unknown := total.count(START, UNKNOWN):
         outcomes[UNKNOWN] = unknown
@@ -47,9 +46,6 @@ def capacity(run: Run, total: Aggregates, inference: Inference, view: Timeline) 
             for name in (TPS, QUOTA)
             if (at := total.first_of(name)) is not None
         },
-        "tps": tps,
-        "active_chats": chats,
-        "crossover_s": crossover(tps, chats),
         "peak_active": {
             "chats": int(view.active.max()) if len(view.active) else 0,
             "after_s": int(view.active.to_numpy().argmax()) + 1 if len(view.active) else None,
@@ -68,14 +64,27 @@ def capacity(run: Run, total: Aggregates, inference: Inference, view: Timeline) 
         "chats": _chats(run),
         "declared": {key: value for key, value in run.section("declared").items() if isinstance(value, (dict, list))},
         "answers": run.manifest.get("answers") or [],
+        "locust": locust_statistics(total),
+        "problems": problems,
+    }
+
+
+def capacity(measured: Mapping[str, Any], inference: Inference) -> dict[str, Any]:
+    """The whole answer; its shape is `reports/schema/capacity.schema.json`."""
+    tps, chats = inference.tps.to_json(), inference.active_chats.to_json()
+    first = ("schema", "run", "first_limit", "first_seen")
+    return {
+        **{name: measured[name] for name in first},
+        "tps": tps,
+        "active_chats": chats,
+        "crossover_s": crossover(tps, chats),
+        **{name: value for name, value in measured.items() if name not in first},
         "inference": {
             "attempts": len(inference.tps_excerpt.attempts),
-            "of_attempts": calls,
+            "of_attempts": sum(measured["outcomes"].values()),
             "tps_window": list(inference.tps_excerpt.window),
             "active_chats_window": list(inference.chats_excerpt.window),
         },
-        "locust": locust_statistics(total),
-        "problems": problems,
     }
 
 

@@ -15,8 +15,9 @@ from harness.usage import UsageError
 from reports.build import replace
 from reports.comparison import Delta, Figure, compare, differences, figure
 from reports.gates import tell_github
+from reports.palette import OUTCOME_COLOURS, Picture, standalone_svg
 from reports.plan_command import load_answer
-from reports.style import OUTCOME_COLOURS, Picture, new_figure, picture, report_style, standalone_svg
+from reports.style import new_figure, picture, report_style
 from reports.vocabulary import QUOTA, STARTED, TPS
 from reports.words import moment, number
 

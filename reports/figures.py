@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from reports.fold import Aggregates
-from reports.style import DASHED, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture, legend, new_figure, picture
+from reports.palette import LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
+from reports.style import DASHED, legend, new_figure, picture
 from reports.timeline import Timeline
 from reports.vocabulary import LABELS, QUOTA, START, START_OUTCOMES, STARTED, TPS, UNKNOWN
 

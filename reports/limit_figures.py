@@ -3,16 +3,8 @@
 import numpy as np
 
 from harness.quotas import TpsEstimate
-from reports.style import (
-    DASHED,
-    LIMIT,
-    OFFERED,
-    OUTCOME_COLOURS,
-    Picture,
-    legend,
-    new_figure,
-    picture,
-)
+from reports.palette import LIMIT, OFFERED, OUTCOME_COLOURS, Picture
+from reports.style import DASHED, legend, new_figure, picture
 from reports.vocabulary import STARTED, TPS
 from reports.words import interval, number
 

@@ -10,7 +10,7 @@ import pandas as pd
 from harness import __version__
 from reports import words
 from reports.declared import declared_rows
-from reports.style import INK, MUTED, PAPER, Picture, inline_svg, page_colours
+from reports.palette import INK, MUTED, PAPER, Picture, inline_svg, page_colours
 from reports.vocabulary import OTHER_429, QUOTA
 
 _SIZE = "@@size@@"  # replaced once the page's size is known

@@ -11,10 +11,11 @@ from harness.usage import UsageError
 from reports.build import replace
 from reports.day import parse_arrivals
 from reports.lengths import parse_length
+from reports.palette import standalone_svg
 from reports.plan_text import day_figure, frontier_figure, markdown, sentences
 from reports.planning import Limits, course, plan
 from reports.rundir import is_number
-from reports.style import report_style, standalone_svg
+from reports.style import report_style
 
 DOCUMENTED = Limits(5.0, 8.0, 500, "AWS's documented defaults for new accounts (5/s, burst 8, 500 chats)")
 

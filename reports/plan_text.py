@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.ticker import NullFormatter
 
 from reports.day import Day
+from reports.palette import INK, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
 from reports.planning import Course, Limits, frontier
-from reports.style import DASHED, INK, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture, legend, new_figure, picture
+from reports.style import DASHED, legend, new_figure, picture
 from reports.vocabulary import QUOTA, STARTED, TPS
 from reports.words import number, seconds
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.style import GRID, INK, MUTED, OUTCOME_COLOURS, Picture, new_figure, picture
+from reports.palette import GRID, INK, MUTED, OUTCOME_COLOURS, Picture
+from reports.style import new_figure, picture
 from reports.vocabulary import LABELS, START_OUTCOMES, STARTED, UNKNOWN
 
 _SHOWN = (*START_OUTCOMES, UNKNOWN)

@@ -17,11 +17,14 @@ def headline(answer: Mapping[str, Any]) -> str:
     if not sum(answer["outcomes"].values()):
         return "No chat start was recorded: this run says nothing about the instance."
     parts = [part for part in (_tps_part(tps), _chats_part(chats)) if part]
-    if len(parts) == 2:
-        return f"This instance {parts[0]} and {parts[1]}."
-    if parts:
-        return f"This instance {parts[0]}."
-    return "No limit of this instance can be stated from this run."
+    if not parts:
+        return "No limit of this instance can be stated from this run."
+    lead = (
+        "This instance"
+        if answer["generator"]["valid"]
+        else "Not to be relied on, for the run is invalid: this instance"
+    )
+    return f"{lead} {' and '.join(parts)}."
 
 
 def _tps_part(tps: Mapping[str, Any]) -> str | None:
@@ -131,13 +134,12 @@ def interval(entry: Mapping[str, Any], unit: str = "") -> str:
     """An estimate with its bounds, or what there is of it."""
     if entry["estimate"] is None:
         return bound(entry, unit) if entry["low"] is not None else "unknown"
-    if entry["low"] is None and entry["high"] is None:
-        return f"{number(entry['estimate'])}{unit}"
+    if entry["high"] is None:
+        return bound(entry, unit)
     if entry["low"] == entry["high"]:
         return f"{number(entry['estimate'])}{unit} (exact)"
     low = "?" if entry["low"] is None else number(entry["low"])
-    high = "no upper bound" if entry["high"] is None else number(entry["high"])
-    return f"{number(entry['estimate'])}{unit} ({low} to {high})"
+    return f"{number(entry['estimate'])}{unit} ({low} to {number(entry['high'])})"
 
 
 def bound(entry: Mapping[str, Any], unit: str = "") -> str:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reports.build import table_of
 from reports.fold import Aggregates, fold
 from reports.histogram import ERROR
 from reports.rundir import read_run
 from reports.samples import read_batches
+from reports.tables import table_of
 from reports.timeline import timeline
 from reports.vocabulary import OUTCOMES
 from tests.reports.conftest import MakeRun
