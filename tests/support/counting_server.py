@@ -199,6 +199,10 @@ class Service:
 
     def _search(self, request: dict[str, Any]) -> "Reply":
         self.counts["searches"] += 1
+        if self.options.no_search:
+            return Reply(
+                403, {"message": "not authorized to perform: connect:SearchContacts"}, error="AccessDeniedException"
+            )
         criteria = request.get("SearchCriteria", {}).get("SearchableContactAttributes", {}).get("Criteria", [])
         span = request["TimeRange"]
         found = [
@@ -317,6 +321,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each answer takes")
     parser.add_argument("--deny", action="store_true", help="refuse every signature, echoing the request as AWS does")
+    parser.add_argument("--no-search", action="store_true", help="refuse SearchContacts")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lifeline", action="store_true", help="exit when standard input ends")
     return parser.parse_args()
