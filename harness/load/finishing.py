@@ -48,7 +48,7 @@ def end_chats(
     total, given_up, refusals, served = len(waiting), 0, 0, False
     while waiting and not abandoned():
         progress(total - len(waiting) - given_up, total)
-        time.sleep(max(pace.reserve(now()), 0.0))
+        time.sleep(pace.reserve(now(), len(waiting)))
         contact = waiting.popleft()
         reply = stop(contact)
         served |= reply.outcome in (OK, NOT_FOUND, TPS_THROTTLED)

@@ -8,6 +8,7 @@ DEFAULT_STOP_RATE = 9.0
 _BACK_OFF = 0.7
 _GROWTH = 1.5
 _GROW_EVERY = 1.0  # seconds
+_PATIENCE = 60.0  # seconds that a backlog may take before the rate grows: the default quota of 500 chats ends in that
 _SLOWEST = 0.2  # calls per second
 _CATCH_UP = 0.05  # seconds: places missed for less than this, by a timer's grain, are made up for
 
@@ -15,21 +16,22 @@ _CATCH_UP = 0.05  # seconds: places missed for less than this, by a timer's grai
 class Pace:
     """Spaces calls evenly at `rate` per second; slows down at each throttle.
 
-    With `may_grow` the rate rises by half a second's worth at a time until the first throttle, then stays under it: for
-    targets that nobody else uses. Times are seconds on any one clock.
+    With `may_grow`, for targets that nobody else uses, a backlog of over a minute lets the rate rise by half each second,
+    until the first throttle; then it stays under that. Times are seconds on any one clock.
     """
 
     def __init__(self, rate: float, may_grow: bool = False) -> None:
         self.rate = rate
         self._ceiling = float("inf") if may_grow else rate
         self._next = 0.0
-        self._grown_at: float | None = None
+        self._grown_at: float | None = None  # None until a backlog calls for growth
         self._slowed_at = -1.0
 
-    def reserve(self, now: float) -> float:
-        """Take the next place and return the seconds to wait for it."""
+    def reserve(self, now: float, waiting: int = 0) -> float:
+        """Take the next place and return the seconds to wait for it; `waiting` calls are due behind this one."""
         if self._grown_at is None:
-            self._grown_at = now
+            if waiting > _PATIENCE * self.rate:
+                self._grown_at = now
         elif self.rate < self._ceiling and now - self._grown_at >= _GROW_EVERY:
             self.rate = min(self.rate * _GROWTH, self._ceiling)
             self._grown_at = now

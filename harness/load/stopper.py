@@ -115,7 +115,7 @@ class Stopper:
             if self._due[0][0] > at:
                 return self._due[0][0]
             if self._place is None:
-                self._place = at + self._pace.reserve(at)
+                self._place = at + self._pace.reserve(at, self._waiting(at))
             if self._place > at:
                 return self._place
             self._place = None
@@ -124,6 +124,10 @@ class Stopper:
             self._in_flight += 1
             self._crew.hand(contact_id)
         return now()
+
+    def _waiting(self, at: float) -> int:
+        """About how many calls are due: all of a drain; before it, what the oldest one's lateness at this pace makes."""
+        return len(self._latest) if self._draining else int((at - self._due[0][0]) * self._pace.rate)
 
     def _call(self, contact_id: str) -> None:
         try:
