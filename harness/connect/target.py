@@ -163,7 +163,7 @@ def _credentials(session: boto3.Session, loopback: bool) -> Callable[[], Credent
             frozen = found.get_frozen_credentials()  # refreshes when they are about to expire
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
             raise CredentialsError(f"AWS credentials could not be refreshed: {error}") from error
-        if frozen is not last[0]:
+        if frozen != last[0]:  # static ones come as a new object each time
             last[0] = frozen
             last[1] = Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
         return last[1]  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
 """The SDK as the oracle: what boto3 would send, and what it makes of an answer."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import boto3
@@ -13,16 +13,26 @@ from botocore.loaders import Loader
 
 from harness.connect.target import NO_RETRIES
 
-
 _MODELS = Loader()  # a service's model is large: it is read once
 
 
 class _Raw:
+    """The body of an answer, as urllib3 hands it over."""
+
     def __init__(self, body: bytes) -> None:
         self._body = body
 
     def stream(self, *_: Any, **__: Any) -> Any:
         yield self._body
+
+
+class Sent(NamedTuple):
+    """A request as it would go on the wire."""
+
+    method: str
+    path: str
+    body: bytes
+    headers: dict[str, str]
 
 
 class _Given:
@@ -55,12 +65,14 @@ class Sdk:
         self._credentials.access_key, self._credentials.secret_key, self._credentials.token = key, secret, token
         return self
 
-    def sends(self, operation: str, parameters: dict[str, Any], at: datetime) -> AWSPreparedRequest:
+    def sends(self, operation: str, parameters: dict[str, Any], at: datetime) -> Sent:
         """The signed request of a call made at `at`."""
         self._answer = (200, {}, b"{}")
         with patch("botocore.auth.get_current_datetime", lambda *_, **__: at.astimezone(UTC).replace(tzinfo=None)):
             getattr(self._client, operation)(**parameters)
-        return self._sent.pop()
+        request: Any = self._sent.pop()
+        headers = {k: v.decode() if isinstance(v, bytes) else v for k, v in request.headers.items()}
+        return Sent(request.method, f"/{request.url.split('/', 3)[3]}", request.body or b"", headers)
 
     def makes_of(
         self, status: int, headers: dict[str, str], body: bytes
@@ -79,5 +91,5 @@ class Sdk:
     def _on_send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         self._sent.append(request)
         status, headers, body = self._answer
-        raw: Any = _Raw(body)
-        return AWSResponse(request.url, status, headers, raw)
+        as_sent: Any = headers
+        return AWSResponse(request.url, status, as_sent, _Raw(body))

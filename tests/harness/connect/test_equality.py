@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.connect.client import ConnectClient
 from harness.connect.signing import Credentials, Signer
-from harness.connect.wire import Answer, Endpoint
+from harness.connect.wire import Endpoint
 from harness.load.workload import Attributes, Drawer, Kind, Message, Workload
 from tests.support.botocore_says import Sdk
+from tests.support.wiretap import Wiretap
 
 ENDPOINTS = (
     "https://connect.us-east-1.amazonaws.com",
@@ -27,33 +27,9 @@ SIGNED = ("Content-Type", "X-Amz-Date", "X-Amz-Security-Token", "Authorization")
 KEY, SECRET = "AKIDEXAMPLE", "secret/with+signs="
 
 
-class Wiretap:
-    """Stands where a pool of connections stands, and keeps what would be sent."""
-
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = Endpoint.parse(endpoint)
-        self.sent: list[bytes] = []
-
-    def acquire(self) -> "Wiretap":
-        return self
-
-    def release(self, connection: object) -> None:
-        pass
-
-    def exchange(self, request: bytes) -> Answer:
-        self.sent.append(request)
-        return Answer(200, {}, b'{"ContactId": "c"}')
-
-
 @cache
 def sdk_of(endpoint: str, region: str) -> Sdk:
     return Sdk(endpoint, region)
-
-
-def make_client(endpoint: str, region: str, credentials: Credentials) -> tuple[ConnectClient, Wiretap]:
-    tap = Wiretap(endpoint)
-    pool: Any = tap
-    return ConnectClient(pool, region, lambda: credentials, "test"), tap
 
 
 def assert_same(raw: bytes, sdk: Sdk, operation: str, parameters: dict[str, Any], endpoint: str) -> None:
@@ -63,13 +39,9 @@ def assert_same(raw: bytes, sdk: Sdk, operation: str, parameters: dict[str, Any]
     headers = dict(item.split(": ", 1) for item in rest)
     at = datetime.strptime(headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     theirs = sdk.sends(operation, parameters, at)
-    path = str(theirs.url).split("/", 3)[3]
-    assert line == f"{theirs.method} /{path} HTTP/1.1"
-    assert body == (theirs.body or b"")
-    their_headers = {
-        name: value.decode() if isinstance(value, bytes) else value for name, value in theirs.headers.items()
-    }
-    assert {name: headers.get(name) for name in SIGNED} == {name: their_headers.get(name) for name in SIGNED}
+    assert line == f"{theirs.method} {theirs.path} HTTP/1.1"
+    assert body == theirs.body
+    assert {name: headers.get(name) for name in SIGNED} == {name: theirs.headers.get(name) for name in SIGNED}
     assert headers["Host"] == Endpoint.parse(endpoint).authority
     assert int(headers["Content-Length"]) == len(body)
 
@@ -126,7 +98,8 @@ def test_drawn_chats_are_sent_as_boto3_sends_them(endpoint: str, data: st.DataOb
     region = data.draw(st.sampled_from(["us-east-1", "eu-west-2", "us-gov-west-1"]))
     workload = Workload(tuple(data.draw(st.lists(kinds, min_size=1, max_size=4))), seed=data.draw(st.integers(0, 99)))
     drawer = Drawer(workload, data.draw(texts), data.draw(texts), "run-1", data.draw(st.integers(0, 9)))
-    client, tap = make_client(endpoint, region, credentials)
+    tap = Wiretap(endpoint)
+    client = tap.client(credentials, region)
     sdk = sdk_of(endpoint, region).use(credentials.access_key, credentials.secret_key, credentials.token)
     for _ in range(30):
         chat = drawer.draw()
@@ -139,7 +112,8 @@ def test_drawn_chats_are_sent_as_boto3_sends_them(endpoint: str, data: st.DataOb
 def test_other_calls_are_sent_as_boto3_sends_them(contact: str, instance: str, credentials: Credentials) -> None:
     """StopContact and DescribeContact equal boto3's too, whatever characters an id has."""
     endpoint = "http://127.0.0.1:4566"
-    client, tap = make_client(endpoint, "us-east-1", credentials)
+    tap = Wiretap(endpoint)
+    client = tap.client(credentials)
     sdk = sdk_of(endpoint, "us-east-1").use(credentials.access_key, credentials.secret_key, credentials.token)
     client.stop_contact(instance, contact)
     client.describe_contact(instance, contact)
@@ -179,7 +153,7 @@ def test_signing_key_changes_with_the_day() -> None:
     for at in (midnight - timedelta(seconds=1), midnight, midnight + timedelta(days=1), midnight):
         theirs = sdk.sends("stop_contact", parameters, at)
         ours = signer.headers("POST", "/contact/stop", json.dumps(parameters).encode(), credentials, at.timestamp())
-        authorization = theirs.headers["Authorization"].decode()
+        authorization = theirs.headers["Authorization"]
         assert f"Authorization: {authorization}\r\n".encode() in ours
         seen.add(authorization)
     assert len(seen) == 3

@@ -54,20 +54,27 @@ def then(*steps: bytes | str) -> Script:
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 BODY = b'{"ContactId": "c-1"}'
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+SIZED = HEAD + b"Content-Length: 20\r\n\r\n" + BODY
 WHOLE_ANSWERS = {
-    "with a length": HEAD + b"Content-Length: 20\r\n\r\n" + BODY,
-    "chunked": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n" + BODY[:5] + b"\r\nf;ext=1\r\n" + BODY[5:] + b"\r\n0\r\n\r\n",
-    "chunked with trailers": HEAD
-    + b"Transfer-Encoding: chunked\r\n\r\n14\r\n"
-    + BODY
-    + b"\r\n0\r\nX-Checksum: 1\r\n\r\n",
+    "with a length": SIZED,
+    "chunked": HEAD
+    + b"Transfer-Encoding: chunked\r\n\r\n5\r\n"
+    + BODY[:5]
+    + b"\r\nf;ext=1\r\n"
+    + BODY[5:]
+    + b"\r\n0\r\n\r\n",
+    "chunked with trailers": HEAD + CHUNKED + b"14\r\n" + BODY + b"\r\n0\r\nX-Checksum: 1\r\n\r\n",
     "closed after": HEAD + b"Connection: close\r\nContent-Length: 20\r\n\r\n" + BODY,
     "without a length": HEAD + b"\r\n" + BODY,
     "of HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\n" + BODY,
-    "after 100 Continue": b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"Content-Length: 20\r\n\r\n" + BODY,
-    "after 103 with headers": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + HEAD + b"Content-Length: 20\r\n\r\n" + BODY,
-    "then garbage": HEAD + b"Content-Length: 20\r\n\r\n" + BODY + b"\x00\x01 garbage",
-    "then another answer": HEAD + b"Content-Length: 20\r\n\r\n" + BODY + HEAD + b"Content-Length: 2\r\n\r\n{}",
+    "after 100 Continue": b"HTTP/1.1 100 Continue\r\n\r\n" + SIZED,
+    "after 103 with headers": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    + HEAD
+    + b"Content-Length: 20\r\n\r\n"
+    + BODY,
+    "then garbage": SIZED + b"\x00\x01 garbage",
+    "then another answer": SIZED + HEAD + b"Content-Length: 2\r\n\r\n{}",
 }
 
 
@@ -92,7 +99,10 @@ def test_the_next_call_is_sound_after_every_form(form: str) -> None:
     """After any whole answer a second call gets its own answer: on the same connection only where that is safe."""
     whole, ends = WHOLE_ANSWERS[form], form in ("closed after", "without a length", "of HTTP/1.0")
     first_connection = then(whole) if ends else answering(whole, answer(200, b'{"ContactId": "c-2"}'))
-    with serving(first_connection, answering(answer(200, b'{"ContactId": "c-3"}'))) as server, pool_for(server.url) as pool:
+    with (
+        serving(first_connection, answering(answer(200, b'{"ContactId": "c-3"}'))) as server,
+        pool_for(server.url) as pool,
+    ):
         client = client_of(pool)
         contacts = [client.start_chat(b"{}").contact_id for _ in range(2)]
     assert contacts == ["c-1", "c-3" if ends or form.startswith("then") else "c-2"]
@@ -114,7 +124,10 @@ NO_ANSWERS = {
     "only 100 Continue": (then(b"HTTP/1.1 100 Continue\r\n\r\n"), "connection_error"),
     "no HTTP": (then(b"220 smtp.example ESMTP\r\n"), "connection_error"),
     "TLS where none is wanted": (then(b"\x15\x03\x01\x00\x02\x02\x16"), "connection_error"),
-    "switching protocols": (then(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), "connection_error"),
+    "switching protocols": (
+        then(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
+        "connection_error",
+    ),
     "two lengths": (then(HEAD + b"Content-Length: 20\r\nContent-Length: 3\r\n\r\n" + BODY), "connection_error"),
     "length and chunks": (
         then(HEAD + b"Content-Length: 20\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
@@ -125,7 +138,7 @@ NO_ANSWERS = {
 
 @pytest.mark.parametrize("form", NO_ANSWERS)
 def test_what_is_no_answer_is_one_error_and_is_never_sent_again(form: str) -> None:
-    """Each way to fail after the send gives one outcome, says that the chat may exist, and leaves one request on the wire."""
+    """Each way to fail after the send gives one outcome, says that the chat may exist, and costs one request."""
     script, outcome = NO_ANSWERS[form]
     reply, requests = start_once(script)
     assert (reply.outcome, reply.status, reply.contact_id) == (outcome, 0, None)
@@ -376,7 +389,9 @@ def test_an_endpoint_is_read_from_its_url(url: str, host: str, port: int, tls: b
     assert Endpoint.parse(url) == Endpoint(host, port, tls, authority or host)
 
 
-@pytest.mark.parametrize("url", ["ftp://h", "h:80", "http://", "http://h/path", "http://h?q", "http://u@h", "http://h:99999"])
+@pytest.mark.parametrize(
+    "url", ["ftp://h", "h:80", "http://", "http://h/path", "http://h?q", "http://u@h", "http://h:99999"]
+)
 def test_what_is_no_endpoint_is_refused_with_the_mend(url: str) -> None:
     """A URL that has more or less than a host and a port is refused in a sentence that says what to give."""
     with pytest.raises(ValueError, match="give"):

@@ -1,0 +1,31 @@
+"""Stands where a pool of connections stands: keeps what would be sent, and answers what it is told to."""
+
+from typing import Any
+
+from harness.connect.client import ConnectClient
+from harness.connect.signing import Credentials
+from harness.connect.wire import Answer, Endpoint
+
+
+class Wiretap:
+    """A pool whose one connection never leaves the process."""
+
+    def __init__(self, endpoint: str = "http://127.0.0.1:4566") -> None:
+        self.endpoint = Endpoint.parse(endpoint)
+        self.sent: list[bytes] = []
+        self.answer = Answer(200, {}, b'{"ContactId": "c"}')
+
+    def client(self, credentials: Credentials, region: str = "us-east-1") -> ConnectClient:
+        """A client that sends into this tap."""
+        pool: Any = self
+        return ConnectClient(pool, region, lambda: credentials, "test")
+
+    def acquire(self) -> "Wiretap":
+        return self
+
+    def release(self, connection: object) -> None:
+        pass
+
+    def exchange(self, request: bytes) -> Answer:
+        self.sent.append(request)
+        return self.answer
