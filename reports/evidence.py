@@ -12,7 +12,7 @@ from reports.rundir import Run
 from reports.samples import Batch, read_batches
 from reports.vocabulary import DISCONNECT, OK, QUOTA, START, START_OUTCOMES, STARTED, STOP, TPS
 
-MOST_ATTEMPTS = 20_000
+MOST_ATTEMPTS = 8_000
 """The inference reads at most about this many attempts; a longer record is read around the first refusals."""
 
 _COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received")

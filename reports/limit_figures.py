@@ -8,7 +8,7 @@ from reports.style import DASHED, legend, new_figure, picture
 from reports.vocabulary import STARTED, TPS
 from reports.words import interval, number
 
-_MOST_MARKS = 2000
+_MOST_MARKS = 800
 
 
 def bucket_trace(tps: TpsEstimate, first: float) -> Picture:

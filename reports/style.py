@@ -71,7 +71,7 @@ def picture(name: str, title: str, sentence: str, alternative: str, figure: Figu
     figure.set_layout_engine("none")  # laid out once, for both
     pixels = io.BytesIO()
     figure.set_facecolor(PAPER)
-    figure.set_dpi(160)
+    figure.set_dpi(140)
     FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call]
         pixels, metadata={"Software": "chatquota", "Description": alternative}
     )
