@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
 from harness.recording.rundir import new_run_id
 from harness.usage import Parser, UsageError
 
@@ -13,6 +16,7 @@ EMULATOR = "rate=5,burst=8,active_chats=100"
 USERS = 8
 SECONDS = 40
 HOLD = "5m"
+_COLUMNS = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
 
 
 def main(argv: list[str]) -> int:
@@ -24,11 +28,24 @@ def main(argv: list[str]) -> int:
     locustfile = _locustfile()
     directory = Path(arguments.run_dir or Path("runs") / new_run_id("demo").rsplit("-", 1)[0])
     print(f"Offering {USERS} chat starts/s for {arguments.seconds} s to an emulated Amazon Connect ({EMULATOR}) ...")
-    load = subprocess.run(_command(locustfile, directory, arguments), check=False)
+    # Locust's own tables go to standard output; the report says it better.
+    with subprocess.Popen(_command(locustfile, directory, arguments), stdout=subprocess.DEVNULL) as load:
+        _show_progress(load, arguments.seconds)
     if not (directory / "run.json").exists():
         return load.returncode or 1
     report = subprocess.run([sys.executable, "-m", "harness", "report", str(directory)], check=False)
     return load.returncode or report.returncode
+
+
+def _show_progress(load: "subprocess.Popen[bytes]", seconds: int) -> None:
+    """Show how long load is still offered; the bar for stopping the chats is the run's own."""
+    with Progress(*_COLUMNS, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("offering load", total=seconds)
+        while not progress.finished and load.poll() is None:
+            try:
+                load.wait(0.2)
+            except subprocess.TimeoutExpired:
+                progress.update(task, completed=min(progress.tasks[task].elapsed or 0.0, seconds))
 
 
 def _command(locustfile: Path, directory: Path, arguments: argparse.Namespace) -> list[str]:
