@@ -161,7 +161,8 @@ def buckets_table(lines: list[Line]) -> str:
     """The accuracy table in Markdown; pairs are median / 95th percentile."""
     head = (
         "| rate | configurations | rate error | within 1 % | inside interval | burst exact | burst inside | chats exact | "
-        "extra chats | extra, `--probe tps` | calls | seconds | called bucket | ramp: error, chats | saturation: error, chats |"
+        "extra chats | extra, `--probe tps` | calls | seconds | called bucket | ramp: error, chats | "
+        "saturation: error, chats |"
     )
     rows = [head, "|" + " --- |" * (head.count("|") - 1)]
     for low, high in (*BANDS, (0.0, math.inf)):

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from benchmarks.limits_service import Answer, Clockwork, Service
-from harness.load.probe_plan import Done, Known, Pause, ProbeOptions, ProbePlan, Send, StopChats, Think
+from harness.load.probe_plan import Known, Pause, ProbeOptions, ProbePlan, Send, StopChats, Think
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def probe(service: Service, options: ProbeOptions, most_actions: int = 5_000_000
         elif isinstance(action, Think):
             for _ in action.steps:
                 pass
-        elif isinstance(action, Done):
+        else:
             why = action.why
             break
     seconds = clock.now

@@ -52,14 +52,14 @@ def infer_active_chats(
     if high < low:
         evidence["others_at_least"] = int(low - high)
         evidence["sentence"] = (
-            f"At least {int(low)} chats may be open at once; some starts were refused with only {int(high)} of ours open, so "
-            f"others hold chats too, or the quota moved."
+            f"At least {int(low)} chats may be open at once; some starts were refused with only {int(high)} of ours "
+            f"open, so others hold chats too, or the quota moved."
         )
         return ActiveChatsEstimate(Interval(None, low, None), "not_explained", evidence, at, open_chats)
     if already_ended:
         evidence["sentence"] = (
-            f"Starts were refused with at most {int(high)} chats open, {already_ended} of ours were ended by somebody else at a "
-            f"time that is not known, so the quota lies between {int(max(low - already_ended, 0))} and {int(high)}."
+            f"Starts were refused with at most {int(high)} chats open, but {already_ended} of ours were ended by somebody "
+            f"else, nobody knows when: the quota lies between {int(max(low - already_ended, 0))} and {int(high)}."
         )
         lower = max(low - already_ended, 0.0)
         return ActiveChatsEstimate(Interval(None, lower, high), "not_explained", evidence, at, open_chats)

@@ -104,6 +104,16 @@ class Record:
         late = np.minimum(self.refused - begin[index], end[index] - self.refused)
         return early, np.where(inside, -late, 0.0)
 
+    def without_a_brim(self, rate: float, burst: float) -> int:
+        """Judged refusals that contradict a bucket which started alike but never overflows, by far more than the jitter.
+
+        None of them: the record does not show how much the bucket holds, only what was in it at first.
+        """
+        token = (self.deficit + self.before - (burst - 1.0)) / rate
+        look = self.judged_refusals
+        late = (self.refused - token)[look]
+        return int(np.count_nonzero(late > 6 * self.refused_spread[look] + 0.5 / rate))
+
     def groups(self, rate: float) -> tuple[Ints, Ints]:
         """For each judged admission and refusal, the number of times the bucket had been full by then."""
         _, highest = self.lines(rate)

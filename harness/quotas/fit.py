@@ -68,7 +68,7 @@ class Fit:
 
 
 def disagreement(record: Record, rate: float) -> tuple[float, float]:
-    """How much decisions contradict the best bucket of this `rate`, from 0 to about 0.5, and that bucket's burst.
+    """How much decisions contradict the best bucket of this `rate`, from 0 to about 1, and that bucket's burst.
 
     It is the tokens by which deficits lie on the wrong side of burst - 1, as a share of all their distances from there. The
     burst is where as many admissions lie above it as refusals below: the minimum of those tokens, found in one pass.
@@ -84,7 +84,8 @@ def disagreement(record: Record, rate: float) -> tuple[float, float]:
         inside = lacked[lacked > edge]
         edge = 0.5 * (edge + float(inside.min())) if len(inside) and not len(above) and not len(below) else edge
     wrong = float(above.sum() + below.sum())
-    return wrong / max(float(np.abs(both - edge).sum()), 1e-9), edge + 1.0
+    refused_when_full = float(np.mean(lacked <= 1e-9)) if len(lacked) else 0.0  # which no bucket does
+    return wrong / max(float(np.abs(both - edge).sum()), 1e-9) + refused_when_full, edge + 1.0
 
 
 def _judged_deficits(record: Record, rate: float) -> tuple[Floats, Floats]:
@@ -133,7 +134,7 @@ def _densest(times: Floats) -> float:
 
 def fit_bucket(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) -> Fit:
     """Fit rate, burst, jitter and the shares of the way up; no posterior yet. Needs both kinds of decisions."""
-    part = calls.head(3000)
+    part = calls.part(3000)
     jitter = calls.typical_spread
     record = Record.of(part, (0.5, 0.5), jitter, deficit, _JUDGED)
     rate, _ = rough_rate(record, candidates(record) if rates is None else rates)
@@ -180,7 +181,7 @@ def _settle_by_replay(calls: Calls, fit: Fit, least: float, most: float) -> Fit:
     """Where tokens come closer than the jitter, each decision says little and the likelihood knows no order among
     admissions: there the jitter is the one with which replays show as much too-early admission as was observed.
     """
-    part = calls.head(5000)
+    part = calls.part(5000)
     rng = np.random.default_rng(len(calls.sent))
     jitter = fit.jitter
     for _ in range(2):

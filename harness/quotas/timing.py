@@ -52,11 +52,9 @@ class Calls:
         is_admitted = admitted[kept]
         return cls(sent, excess, is_admitted, _clouded(sent, excess, is_admitted, spread), spread)
 
-    def head(self, most: int) -> Calls:
-        """The first `most` calls."""
-        if len(self.sent) <= most:
-            return self
-        part = slice(most)
+    def part(self, most: int) -> Calls:
+        """At most `most` calls in a row: the first ones, unless others tell much more."""
+        part = telling(self.admitted, most)
         return Calls(self.sent[part], self.excess[part], self.admitted[part], self.clouded[part], self.typical_spread)
 
     def decided(self, share: float) -> Floats:
@@ -67,6 +65,17 @@ class Calls:
         """One sd of each decision's moment, (n,) seconds, if `jitter` is that of an ordinary call."""
         beyond = np.maximum(0.0, np.abs(self.excess) - 4 * self.typical_spread)
         return np.hypot(jitter, _SHARE_OF_EXCESS_UNKNOWN * beyond)
+
+
+def telling(admitted: Mask, most: int) -> slice:
+    """At most `most` calls in a row, the first ones unless others change more often between admitted and refused."""
+    if len(admitted) <= most:
+        return slice(0, len(admitted))
+    changes = np.concatenate(([0], np.cumsum(admitted[1:] != admitted[:-1])))
+    within = changes[most - 1 :] - changes[: len(changes) - most + 1]
+    best = int(np.argmax(within))
+    begin = 0 if within[0] >= 0.3 * within[best] else best
+    return slice(begin, begin + most)
 
 
 def _clouded(sent: Floats, excess: Floats, admitted: Mask, spread: float) -> Mask:

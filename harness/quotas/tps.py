@@ -23,7 +23,7 @@ from harness.quotas.record import (
     Attempts,
     Floats,
 )
-from harness.quotas.timing import Calls
+from harness.quotas.timing import Calls, telling
 from harness.quotas.windows import Window, best_window
 
 _MOST_CALLS = 20_000
@@ -70,9 +70,16 @@ def infer_tps_by_steps(attempts: Attempts, *, seed: int = 0) -> Iterator[TpsEsti
     if not admitted:
         yield _unknown(attempts, "every call was throttled from the first on, so the limit cannot be told")
         return
+    whole = len(attempts)
+    judged = np.isin(attempts.outcome, (STARTED, CHAT_LIMIT, THROTTLED))
+    if np.count_nonzero(judged) > _MOST_CALLS:
+        part = telling(attempts.outcome[judged] != THROTTLED, _MOST_CALLS)
+        begin, end = attempts.sent[judged][[part.start, part.stop - 1]]
+        attempts = attempts.where((attempts.sent >= begin) & (attempts.sent <= end))
     readings: list[_Reading] = []
     for costing in _costs(attempts):
-        for reading in _read(attempts, costing, 0.0, seed):
+        reading: _Reading | None = None
+        for reading in _read(attempts, costing, 0.0, seed):  # noqa: B007
             yield None
         assert reading is not None
         readings.append(reading)
@@ -85,7 +92,7 @@ def infer_tps_by_steps(attempts: Attempts, *, seed: int = 0) -> Iterator[TpsEsti
             if reading is not None and reading.goodness.fits:
                 best = reading
     window = best_window(best.fit.record, best.goodness.allowed)
-    yield _answer(attempts, best, window)
+    yield _answer(attempts, best, window, whole)
 
 
 def _costs(attempts: Attempts) -> Iterator[frozenset[int]]:
@@ -117,7 +124,7 @@ def _read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int
     for _ in range(2):
         yield None
         found: Posterior | None = None
-        for found in posterior(fit):
+        for found in posterior(fit):  # noqa: B007
             yield None
         assert found is not None
         rate, burst, whole = _peak(found)
@@ -125,6 +132,7 @@ def _read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int
         if 0.6 < again.jitter / fit.jitter < 1.7:
             break
         fit = again
+    assert found is not None
     good = goodness(calls, fit, rate, burst, seed)
     yield _Reading(costing, calls, fit, rate, burst, whole, found, good)
 
@@ -141,7 +149,7 @@ def _peak(found: Posterior) -> tuple[float, float, bool]:
 def _not_full(attempts: Attempts, best: _Reading, seed: int) -> Iterator[_Reading | None]:
     """The bucket may have lacked some tokens when the record began: try how many."""
     costs = []
-    part = best.calls.head(1500)
+    part = best.calls.part(1500)
     if part.admitted.all() or not part.admitted.any():
         return
     levels = np.linspace(0.0, best.burst + 4, 14)[1:]
@@ -169,17 +177,17 @@ def _interval(values: Floats, probability: Floats, peak: float) -> Interval:
     order = np.argsort(values)
     total = np.cumsum(probability[order])
     step = float(np.max(np.diff(values[order]))) if len(values) > 1 else 0.0
-    low = float(values[order][min(np.searchsorted(total, _OUTSIDE), len(values) - 1)]) - step / 2
-    high = float(values[order][min(np.searchsorted(total, 1 - _OUTSIDE), len(values) - 1)]) + step / 2
+    first, last = np.minimum(np.searchsorted(total, (_OUTSIDE, 1 - _OUTSIDE)), len(values) - 1)
+    low, high = float(values[order][first]) - step / 2, float(values[order][last]) + step / 2
     middle = float(np.sum(values * probability))
     estimate = middle if not low <= peak <= high else 0.5 * (middle + peak)
     return Interval(estimate, estimate - _WIDEN * (estimate - low), estimate + _WIDEN * (high - estimate))
 
 
 def _clocks(rate: Interval) -> Interval:
-    assert rate.estimate is not None and rate.low is not None and rate.high is not None
-    least = _CLOCKS * rate.estimate
-    return Interval(rate.estimate, min(rate.low, rate.estimate - least), max(rate.high, rate.estimate + least))
+    middle = rate.estimate or 0.0
+    least = _CLOCKS * middle
+    return Interval(middle, max(0.0, min(rate.low or 0.0, middle - least)), max(rate.high or 0.0, middle + least))
 
 
 def _intervals(reading: _Reading) -> tuple[Interval, Interval]:
@@ -201,9 +209,11 @@ def _intervals(reading: _Reading) -> tuple[Interval, Interval]:
     return _clocks(rate), burst
 
 
-def _answer(attempts: Attempts, reading: _Reading, window: Window | None) -> TpsEstimate:
+def _answer(attempts: Attempts, reading: _Reading, window: Window | None, whole: int) -> TpsEstimate:
     good = reading.goodness
     evidence: dict[str, Any] = {
+        "attempts": whole,
+        "attempts_read": len(attempts),
         "decisions": good.decisions,
         "contradictions": good.contradictions,
         "contradictions_allowed": good.allowed,
@@ -235,13 +245,29 @@ def _answer(attempts: Attempts, reading: _Reading, window: Window | None) -> Tps
         why = "too few calls were throttled to tell a token bucket from a window of time"
         return _unknown(attempts, why, evidence)
     rate, burst = _intervals(reading)
+    low, high = rate.low or 0.0, rate.high or 0.0
+    seen_full = reading.fit.record.without_a_brim(reading.rate, reading.burst) > good.allowed
+    evidence["bucket_seen_full"] = seen_full
+    if high > 1.5 * low:
+        why = (
+            f"too few calls were throttled; it lies between {low:.2g} and {high:.2g} a second, if it is a token bucket"
+        )
+        told = _unknown(attempts, why, evidence)
+        return replace(told, rate=Interval(None, low, high), burst=Interval(None, 1.0, None))
+    if not seen_full:
+        full_at_start = reading.fit.record.deficit == 0 and attempts.outcome[0] != THROTTLED
+        burst = Interval(burst.estimate if full_at_start else None, burst.low, None)
     evidence["sentence"] = _sentence(rate, burst)
-    region = _region(reading)
-    return TpsEstimate(rate, burst, "token_bucket", "explained", evidence, region, _trace(reading))
+    return TpsEstimate(rate, burst, "token_bucket", "explained", evidence, _region(reading), _trace(reading))
 
 
 def _sentence(rate: Interval, burst: Interval) -> str:
-    size = f"{burst.estimate:g}" if burst.exact else f"{burst.low:.3g} to {burst.high:.3g}"
+    if burst.high is None:
+        size = f"at least {burst.low:g}"
+        if burst.estimate is not None:
+            size += f" ({burst.estimate:g}, if nothing had called just before the run)"
+    else:
+        size = f"{burst.estimate:g}" if burst.exact else f"{burst.low:.4g} to {burst.high:.4g}"
     return (
         f"The service starts {rate.estimate:.4g} chats a second ({rate.low:.5g} to {rate.high:.5g}), "
         f"and {size} at once after a pause."
