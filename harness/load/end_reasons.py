@@ -58,8 +58,9 @@ class EndReasons:
         """Ask nothing more."""
         if self._greenlet is not None:
             self._greenlet.kill()
-        self.counts[NOT_ASKED] += len(self._waiting)
-        self._waiting.clear()
+        if self._waiting:
+            self.counts[NOT_ASKED] += len(self._waiting)
+            self._waiting.clear()
 
     def _run(self) -> None:
         while self._waiting:

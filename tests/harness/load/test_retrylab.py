@@ -1,0 +1,41 @@
+"""The retry lab: what the SDK's own retries do to a load, seen attempt by attempt."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.harness.emulator.support import running
+from tests.support.emulated import STOPS_AT_ONCE, ask, load, outcomes
+from tests.support.locust_runs import samples
+
+
+@pytest.mark.parametrize("mode", ["legacy", "standard"])
+def test_every_attempt_of_the_sdk_is_a_sample_and_the_run_stays_valid(mode: str, tmp_path: Path) -> None:
+    """Samples equal the attempts that the service counted; calls, attempts and goodput fit together."""
+    run = tmp_path / "run"
+    with running("rate=5,burst=5", STOPS_AT_ONCE) as emulator:
+        said = load(emulator, "StartChat", run, "-u", "10", "-r", "10", "-t", "4s", "--sdk-retries", mode)
+        theirs = ask(emulator, "state")["counts"]["StartChatContact"]
+    lab, ours = said["retry_lab"], outcomes(run)["StartChatContact"]
+    assert said["generator"]["valid"], said["generator"]["reasons"]
+    assert ours.total() == sum(theirs.values()) == lab["attempts"]
+    assert lab["calls"] == said["generator"]["sent"] < lab["attempts"]
+    assert ours["started"] == theirs["ok"] == lab["started"] == said["chats"]["started"]
+    assert lab["calls"] == lab["started"] + sum(lab["gave_up"].values())
+    most = {"legacy": 5, "standard": 3}[mode]
+    assert 1 < max(int(attempts) for attempts in lab["attempts_by_call"]) <= most
+    assert lab["added_latency_ms"]["p99"] > 0
+    assert said["chats"]["left_open"] == 0
+
+
+def test_adaptive_waiting_is_added_latency_and_no_lateness_of_the_generator(tmp_path: Path) -> None:
+    """The SDK's client-side waiting shows as added latency; the generator's own lateness stays small."""
+    run = tmp_path / "run"
+    with running("rate=5,burst=2", STOPS_AT_ONCE) as emulator:
+        said = load(emulator, "StartChat", run, "-u", "12", "-r", "12", "-t", "3s", "--sdk-retries", "adaptive")
+    lab = said["retry_lab"]
+    assert lab["added_latency_ms"]["p95"] > 500
+    assert said["generator"]["lateness_ms_p99"] < lab["added_latency_ms"]["p95"]
+    late = Counter(row["sent"] - row["scheduled"] > 0.5 for row in samples(run))
+    assert not late[True]
