@@ -34,6 +34,10 @@ class CountingServer:
         contacts: list[str] = self._get("_open")
         return contacts
 
+    def end_all(self) -> None:
+        """End every open chat, as agents or customers do."""
+        self._get("_end_all")
+
     def secrets(self) -> list[str]:
         """Every secret that it gave away, or that a request was signed with."""
         secrets: list[str] = self._get("_secrets")

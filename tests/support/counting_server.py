@@ -97,6 +97,8 @@ class Service:
             reply = self._denied(headers, body) or self._stop(json.loads(body), entry)
         elif (method, path) == ("POST", "/search-contacts"):
             reply = self._search(json.loads(body))
+        elif method == "GET" and path.startswith("/contacts/"):
+            reply = self._describe(path.rsplit("/", 1)[-1], entry)
         elif (method, path) == ("POST", "/participant/connection"):
             reply = self._connection(headers)
         elif method == "POST" and path.startswith("/participant/"):
@@ -115,6 +117,10 @@ class Service:
             return Reply(200, self.count())
         if path == "/_record":
             return Reply(200, raw=json.dumps(self.record).encode())
+        if path == "/_end_all":  # an agent ends them
+            self.ended.update(self.open)
+            self.open.clear()
+            return Reply(200, {})
         if path == "/_open":
             return Reply(200, raw=json.dumps(sorted(self.open)).encode())
         return Reply(200, raw=json.dumps(sorted(self.secrets)).encode())
@@ -191,6 +197,10 @@ class Service:
         self.counts["stopped"] += 1
         entry["did"] = "stopped"
         return Reply(200, {})
+
+    def _describe(self, contact: str, entry: dict[str, Any]) -> "Reply":
+        entry.update(did="described", contact_id=contact)
+        return Reply(200, {"Contact": {"Id": contact, "Channel": "CHAT", "DisconnectReason": "AGENT_DISCONNECT"}})
 
     def _connection(self, headers: dict[str, str]) -> "Reply":
         secret = "connection-token-" + "".join(self.rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=60))

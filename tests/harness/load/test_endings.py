@@ -222,7 +222,9 @@ def test_a_killed_worker_elsewhere_is_brought_in_from_its_own_directory(tmp_path
 def test_a_sweep_finds_the_chats_of_a_run_of_which_nothing_is_left(tmp_path: Path) -> None:
     """Without a ledger the run's attribute is enough to find and stop its chats."""
     with counting_server() as server:
-        keep = locust(server, "-u", "30", "-r", "30", "--max-chats", "20", "--hold", "60s", "--keep-chats", "--run-dir", "run")
+        keep = locust(
+            server, "-u", "30", "-r", "30", "--max-chats", "20", "--hold", "60s", "--keep-chats", "--run-dir", "run"
+        )
         with started(keep, tmp_path, server) as run:
             assert run.wait().code == 4
         assert server.count()["open"] == 20
