@@ -1,0 +1,1 @@
+"""What else could offer the load: locustfiles for Locust, each written as its users would write it."""
