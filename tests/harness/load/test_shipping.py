@@ -1,6 +1,7 @@
 """What a worker ships arrives once, in order, whatever the connection loses."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from harness.recording.schema import Sample, to_batch
 from tests.support.locust_runs import samples
 
 
+def _at_once(work: Callable[[], object]) -> None:
+    work()
+
+
 def _batch(number: int) -> list[Sample]:
     return [Sample("StartChatContact", 1.0, 1.0, 1.0, "started", 200, request_id=f"{number}.{row}") for row in range(2)]
 
@@ -23,7 +28,7 @@ def test_everything_arrives_once_in_order(tmp_path_factory: pytest.TempPathFacto
     """Messages and acknowledgements may be lost: samples and ledger lines still arrive exactly once, in order."""
     directory = tmp_path_factory.mktemp("run")
     rng, now = random.Random(seed), 0.0
-    outbox, inbox = Outbox(), Inbox(directory, "w", lambda work: work())
+    outbox, inbox = Outbox(), Inbox(directory, "w", _at_once)
     waiting = list(range(12))
     while waiting or not outbox.empty:
         if waiting and rng.random() < 0.5:
