@@ -46,7 +46,7 @@ class Signer:
         self._second = -1
         self._credentials: Credentials | None = None
         self._day_key: tuple[str, str] = ("", "")
-        self._key = b""
+        self._keyed = hmac.new(b"", digestmod="sha256")  # with the day's signing key, before the first byte
         # What a second's signatures with the same credentials have in common.
         self._to_sign = ""
         self._with_body = self._without_body = _Frame("", b"")
@@ -60,7 +60,9 @@ class Signer:
         # The canonical path is the path encoded once more, for every service but S3.
         canonical = f"{method}\n{path.replace('%', '%25')}{frame.canonical}{sha256(body).hexdigest()}"
         to_sign = f"{self._to_sign}{sha256(canonical.encode()).hexdigest()}"
-        return b"%b%b\r\n" % (frame.headers, hmac.digest(self._key, to_sign.encode(), "sha256").hex().encode())
+        signature = self._keyed.copy()
+        signature.update(to_sign.encode())
+        return b"%b%b\r\n" % (frame.headers, signature.hexdigest().encode())
 
     def _prepare(self, second: int, credentials: Credentials) -> None:
         amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
@@ -72,16 +74,15 @@ class Signer:
         authorization = f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}"
         self._without_body = _frame(signed, authorization)
         self._with_body = _frame({"content-type": "application/json", **signed}, authorization)
-        self._key = self._signing_key(credentials.secret_key, amz_date[:8])
+        self._take_key(credentials.secret_key, amz_date[:8])
         self._second, self._credentials = second, credentials
 
-    def _signing_key(self, secret: str, day: str) -> bytes:
+    def _take_key(self, secret: str, day: str) -> None:
         if self._day_key != (secret, day):
             key = hmac.digest(f"AWS4{secret}".encode(), day.encode(), "sha256")
             for part in (self._region, self._service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._key, self._day_key = key, (secret, day)
-        return self._key
+            self._keyed, self._day_key = hmac.new(key, digestmod="sha256"), (secret, day)
 
 
 class _Frame(NamedTuple):
