@@ -1,6 +1,9 @@
 """Figures of what the inference found: the fitted bucket over time, and which rates and bursts are possible."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.quotas import TpsEstimate
 from reports.palette import LIMIT, OFFERED, OUTCOME_COLOURS, Picture
@@ -56,6 +59,9 @@ def feasible_region(tps: TpsEstimate) -> Picture:
         axes.plot(*best, "+", color=LIMIT, markersize=12, markeredgewidth=1.6, label="best")
     axes.set_xlabel("rate (calls a second)")
     axes.set_ylabel("burst (tokens)")
+    inside_bursts, inside_rates = np.nonzero(share > 0.001)
+    axes.set_xlim(*_span(region.rate, inside_rates))
+    axes.set_ylim(*_span(region.burst, inside_bursts))
     legend(axes)
     inside = int(np.count_nonzero(share > 0.01))
     sentence = (
@@ -64,3 +70,9 @@ def feasible_region(tps: TpsEstimate) -> Picture:
         "probability."
     )
     return picture("feasible-region", "Rates and bursts that fit the record", sentence, sentence, figure)
+
+
+def _span(centres: NDArray[np.float64], inside: NDArray[Any]) -> tuple[float, float]:
+    """From the centre before the first that is `inside` to the one after the last; never an empty span."""
+    low, high = centres[max(int(inside.min()) - 1, 0)], centres[min(int(inside.max()) + 1, len(centres) - 1)]
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(high) + 0.5)
