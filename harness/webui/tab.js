@@ -1,4 +1,5 @@
-// Shows the live figure below Locust's Quotas tab. It stands outside of Locust's own tree, which React keeps for itself.
+// Shows the live figure below Locust's Quotas tab, and why an edit was refused, which Locust's dialog closes without saying.
+// Both stand outside of Locust's own tree, which React keeps for itself.
 (() => {
   const section = document.createElement("section");
   section.id = "chatquota-figure";
@@ -17,6 +18,31 @@
       frame.style.height = `${event.data.chatquotaHeight}px`;
     }
   });
+
+  const toast = document.createElement("div");
+  toast.id = "chatquota-refused";
+  toast.setAttribute("role", "alert");
+  toast.style.cssText = "position: fixed; left: 50%; bottom: 32px; transform: translateX(-50%); max-width: 720px; z-index: 9999; "
+    + "padding: 14px 20px; border-radius: 6px; background: #b3261e; color: #fff; font: 15px/1.4 system-ui, sans-serif; "
+    + "box-shadow: 0 4px 16px #0006;";
+  let hiding = 0;
+  const refused = (message) => {
+    const running = [...document.querySelectorAll("#root button")].some((button) => button.textContent === "Edit");
+    if (!running) return; // the start form says it itself
+    toast.textContent = message;
+    document.body.append(toast);
+    clearTimeout(hiding);
+    hiding = setTimeout(() => toast.remove(), 12000);
+  };
+  const send = window.fetch;
+  window.fetch = async (...request) => {
+    const answer = await send(...request);
+    const url = request[0] instanceof Request ? request[0].url : String(request[0]);
+    if (new URL(url, location.href).pathname.endsWith("/swarm") && answer.ok) {
+      answer.clone().json().then((said) => said.success || refused(said.message), () => {});
+    }
+    return answer;
+  };
 
   const follow = () => {
     const shown = new URLSearchParams(location.search).get("tab") === "quotas"

@@ -1,0 +1,124 @@
+"""Locust's web UI with the harness in it, used in a real browser as a newcomer would."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.harness.webui.support import PATIENCE, WebUi, browser_page, web_ui
+
+SOON = PATIENCE * 1000
+PICTURES = os.environ.get("CHATQUOTA_PICTURES")
+"""A directory for the screenshots of README and docs, made anew when it is set (see docs/webui.md)."""
+
+LIMITS = "rate=5,burst=8,active_chats=30,StopContact.rate=20,StopContact.burst=30"
+
+
+def test_run_is_started_watched_stopped_reported_and_started_again(tmp_path: Path) -> None:
+    """A wrong form is refused before anything is sent; the tab fills; the report downloads; two runs are two directories."""
+    with web_ui(tmp_path) as ui, browser_page() as page:
+        page.goto(ui.url)
+        page.get_by_text("Custom parameters").click()
+        _refused(page, ui)
+
+        _fill(page, hold="10m", emulator=LIMITS, userCount="12", spawnRate="12")
+        picture(page, "webui-form", clip={"x": 190, "y": 0, "width": 900, "height": 1130})
+        page.get_by_role("button", name="Start").click()
+        page.get_by_role("tab", name="Quotas").click()
+        expect(_cell(page, "StartChatContact calls/s", 7)).to_contain_text("burst 8", timeout=SOON)
+        expect(_cell(page, "Active chats", 7)).to_have_text("30", timeout=SOON)
+        figure = page.frame_locator("#chatquota-figure iframe")
+        expect(figure.locator("#open path").first).to_be_visible()
+        expect(figure.locator("#phase")).to_have_text("running")
+        picture(page, "webui-quotas", full_page=True)
+
+        _edit_is_refused(page)
+        page.get_by_role("button", name="Stop").click()
+        expect(figure.locator("#phase")).to_have_text("stopping chats")
+        # Stopped is what the page says once the chats are.
+        expect(page.get_by_role("button", name="New")).to_be_visible(timeout=SOON)
+        expect(_cell(page, "Chats left to stop", 6)).to_have_text("0 of 30")
+        first = ui.manifests()[0]
+        assert (first["status"], first["ended_by"], first["chats"]["left_open"]) == ("finished", "user", 0)
+
+        capacity = json.loads(_downloaded(page, "Download capacity.json"))
+        assert capacity["active_chats"]["estimate"] == 30
+        assert "<html" in _downloaded(page, "Download capacity report")
+        _figure_page(page, ui)
+
+        page.goto(f"{ui.url}/?tab=quotas")
+        page.get_by_role("button", name="New").click()
+        dialog = page.get_by_role("presentation")
+        _fill(dialog, userCount="3", spawnRate="3")
+        dialog.get_by_role("button", name="Start").click()
+        expect(_cell(page, "StartChatContact calls/s", 2)).not_to_have_text("0", timeout=SOON)
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Stop").click()
+        expect(page.get_by_role("button", name="New")).to_be_visible(timeout=SOON)
+        assert len(ui.runs) == 2
+        assert [said["status"] for said in ui.manifests()] == ["finished", "finished"]
+
+
+def _refused(page: Page, ui: WebUi) -> None:
+    """Each wrong value is answered with the option and the mend, and nothing has been started."""
+    wrong = {
+        "hold": ("banana", "--hold 'banana' is no distribution"),
+        "startsPerUser": ("fast", "--starts-per-user 'fast': a number is needed"),
+        "emulator": ("rate=abc", "rate=abc: wants a number"),
+        "loadShape": ("banana", "--load-shape 'banana' is no load shape"),
+        "host": ("http://203.0.113.9", "give --live if you mean it"),
+    }
+    for field, (value, said) in wrong.items():
+        before = page.locator(f"[name={field}]").input_value()
+        _fill(page, **{field: value})
+        page.get_by_role("button", name="Start").click()
+        expect(page.get_by_role("alert")).to_contain_text(said)
+        _fill(page, **{field: before})
+    for user_class in ("ChatConversation", "QuotaProbe"):
+        box = page.get_by_role("row", name=user_class).get_by_role("checkbox")
+        box.click()
+        page.get_by_role("button", name="Start").click()
+        expect(page.get_by_role("alert")).to_contain_text("choose exactly one user class")
+        box.click()
+    assert not ui.runs
+
+
+def _edit_is_refused(page: Page) -> None:
+    page.get_by_role("button", name="Edit").click()
+    dialog = page.get_by_role("presentation")
+    dialog.get_by_text("Custom parameters").click()
+    _fill(dialog, hold="1s")
+    dialog.get_by_role("button", name="Update").click()
+    expect(page.get_by_role("alert")).to_contain_text("--hold cannot change while a run is on")
+
+
+def _figure_page(page: Page, ui: WebUi) -> None:
+    page.goto(f"{ui.url}/quotas")
+    expect(page.locator("#phase")).to_have_text("finished")
+    expect(page.locator("#rows tr")).not_to_have_count(0)
+    picture(page, "webui-figure", full_page=True)
+
+
+def _downloaded(page: Page, link: str) -> str:
+    page.get_by_role("tab", name="Download Data").click()
+    with page.expect_download(timeout=SOON) as download:
+        page.get_by_role("link", name=link).click()
+    return Path(download.value.path()).read_text("utf-8")
+
+
+def _fill(where: Any, **values: str) -> None:
+    for name, value in values.items():
+        where.locator(f"[name={name}]").fill(value)
+
+
+def _cell(page: Page, row: str, column: int) -> Any:
+    return page.locator("tr", has=page.get_by_role("cell", name=row, exact=True)).locator("td").nth(column)
+
+
+def picture(page: Page, name: str, **how: Any) -> None:
+    """Take a screenshot for the documentation, where it is asked for."""
+    if PICTURES:
+        page.wait_for_timeout(1500)  # for animations of the page
+        page.screenshot(path=f"{PICTURES}/{name}.png", **how)
