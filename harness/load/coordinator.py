@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import time
 from typing import Any
 
 import gevent
@@ -11,6 +12,7 @@ from gevent.event import Event
 from harness.connect.client import Reply
 from harness.connect.target import Target
 from harness.connect.wire import Endpoint, WireError
+from harness.declared import connect_clients, fetch_declared
 from harness.load import guard
 from harness.load.lab import Lab, lab_target, start_lab
 from harness.load.options import Settings, read_settings, recorded_options
@@ -19,6 +21,8 @@ from harness.recording.rundir import create_run_directory, new_run_id
 from harness.usage import UsageError
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_LOOK = 30.0  # seconds for what AWS declares, at the end of a live run
 
 
 class Unreachable(Exception):
@@ -182,6 +186,8 @@ class Coordinator:
                 self._stop_lab()
                 _cancel(self._hours_over)
                 self._hours_over = None
+            if record.target.live:
+                record.declared = _declared(record)
             self.exit_code = wanted or EXIT_INVALID
             self.exit_code = record.finish(why, EXIT_INVALID if self.abandoned and wanted is None else wanted)
             self._close(record)
@@ -251,6 +257,22 @@ class Coordinator:
         if self._lab is not None:
             self._lab.stop()
             self._lab = None
+
+
+def _declared(record: RunRecord) -> dict[str, Any]:
+    """What AWS declares of the instance, for the report to hold against what was found; {} when nobody answers in time."""
+    target = record.target
+    try:
+        with gevent.Timeout(_LONGEST_LOOK):
+            return fetch_declared(
+                connect_clients(target.region),
+                region=target.region,
+                instance_id=target.instance_id,
+                started_at=record.started_at,
+                ended_at=time.time(),
+            )
+    except gevent.Timeout:
+        return {}
 
 
 def _cancel(greenlet: gevent.Greenlet | None) -> None:

@@ -44,14 +44,14 @@ class RunRecord:
         self.troubles: list[str] = []
         self.declared: dict[str, Any] = {}
         self._lock = RunLock(directory)
-        self._started_at = time.time()
+        self.started_at = time.time()
         self._manifest: dict[str, Any] = {
             "run_id": run_id,
             "user_class": user_class,
             "status": "running",
             "ended_by": None,
             "exit_code": None,
-            "started_at": self._started_at,
+            "started_at": self.started_at,
             "ended_at": None,
             "versions": {
                 "chatquota": __version__,
@@ -109,7 +109,7 @@ class RunRecord:
                 part["samples_lost"] += max(int(part["samples"]) - received, 0)
                 part["samples"] = received
         generator = account(
-            self.parts.values(), self.workers_lost, self.troubles, seconds=time.time() - self._started_at
+            self.parts.values(), self.workers_lost, self.troubles, seconds=time.time() - self.started_at
         )
         if exit_code is None:
             exit_code = EXIT_DONE if generator["valid"] else EXIT_INVALID

@@ -67,7 +67,8 @@ def test_a_live_run_says_what_it_will_do_before_its_first_call(tmp_path: Path) -
         options += ["--region", "us-east-1", "--live", "--approval", "CASE-7", "--max-chats", "5", "--any-hour"]
         options += ["-u", "20", "-r", "20", "--hold", "60s", "--run-dir", "run", "--price-per-message", "0.02"]
         command = [*LOCUST, "--headless", "StartChat", "--host", host, "--only-summary", *options]
-        with started(command, tmp_path, server, AWS_ENDPOINT_URL_STS=server.endpoint) as run:
+        elsewhere = {f"AWS_ENDPOINT_URL_{name}": server.endpoint for name in ("STS", "SERVICE_QUOTAS", "CLOUDWATCH")}
+        with started(command, tmp_path, server, **elsewhere) as run:
             done = run.wait()
         assert done.code == 4, done.said
         assert server.count()["started"] == 5
@@ -86,6 +87,7 @@ def test_a_live_run_says_what_it_will_do_before_its_first_call(tmp_path: Path) -
     written = manifest(tmp_path / "run")
     assert written["target"]["live"] is True
     assert written["target"]["approval"] == "CASE-7"
+    assert "error" in written["declared"]["tps"]  # it was asked for; this server does not know it
 
 
 def test_a_target_that_refuses_every_signature_ends_the_run_without_leaking_the_session_token(tmp_path: Path) -> None:
