@@ -25,7 +25,7 @@ def install_web_ui(environment: Any, web_ui: Any, coordinator: Coordinator) -> N
     if web_ui.web_login:
         install_login(web_ui, base)
     _tidy_page(environment, web_ui, coordinator, live)
-    _keep_shape(web_ui)
+    _keep_choices(web_ui)
     _check_forms(environment, web_ui, coordinator, live)
     _extend_answers(web_ui, live)
     install_pages(web_ui, base, live, lambda: coordinator.last_directory)
@@ -50,15 +50,19 @@ def _tidy_page(environment: Any, web_ui: Any, coordinator: Coordinator, live: Li
     web_ui.update_template_args = tidied
 
 
-def _keep_shape(web_ui: Any) -> None:
-    """Let the shape of `--load-shape`, which the checked form has attached, be what Locust's form calls Default."""
-    update = web_ui._update_shape_class
+def _keep_choices(web_ui: Any) -> None:
+    """Let the user class and the shape that the checked form has chosen stay.
+
+    Locust would take every class where a form names none, and drop the shape for what its own form calls Default.
+    """
+    update_shape = web_ui._update_shape_class
 
     def kept(name: str | None) -> None:
         if name:
-            update(name)
+            update_shape(name)
 
     web_ui._update_shape_class = kept
+    web_ui._update_user_classes = lambda user_classes: None
 
 
 def _check_forms(environment: Any, web_ui: Any, coordinator: Coordinator, live: LiveRun) -> None:

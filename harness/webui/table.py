@@ -117,7 +117,7 @@ def rate_estimate(found: dict[str, Any]) -> str:
             text += f", burst {_span(burst)}"
         return text
     if found["verdict"] == "lower_bound":
-        return f"not met; {number(rate['low'])}/s admitted" if rate["low"] is not None else "not met"
+        return f"not met; {number(rate['low'])}/s admitted" if rate["low"] else "not met"
     return "not explained yet"
 
 
@@ -125,7 +125,7 @@ def _chats_estimate(found: dict[str, Any]) -> str:
     if found["verdict"] == "explained":
         return _span(found)
     if found["verdict"] == "lower_bound":
-        return f"not met; {found['low']:,} admitted at once"
+        return f"not met; {found['low']:,} admitted at once" if found["low"] else "not met"
     return "not explained yet"
 
 

@@ -54,7 +54,7 @@ def test_master_with_workers_under_a_base_path_and_behind_a_login(tmp_path: Path
         assert ana.json("/quotas/live.json") == {"phase": "idle", "rows": [], "run": None}
         assert "extended_tabs" in ana.get("/")[1]
         wait_for(lambda: ana.json("/worker-count")["worker_count"] == 2, "workers")
-        form = {"user_count": "6", "spawn_rate": "6", "host": "", "user_classes": "StartChat", "hold": "10m"}
+        form = {"user_count": "6", "spawn_rate": "6", "host": "", "hold": "10m"}
         refused = json.loads(ana.post("/swarm", **{**form, "hold": "banana"}))
         assert not refused["success"]
         assert refused["message"].startswith("--hold 'banana'")
@@ -74,7 +74,8 @@ def test_master_with_workers_under_a_base_path_and_behind_a_login(tmp_path: Path
         rows = next(part for part in ana.json("/stats/requests")["extended_stats"] if part["key"] == "quotas")["data"]
         assert rows == live["rows"]
         assert json.loads(ana.get("/quotas/capacity.json")[1])["outcomes"]["started"] == live["chats"]["started"]
-        assert [said["chats"]["left_open"] for said in ui.manifests()] == [0]
+        # A form that names no class means StartChat, never all of them.
+        assert [(said["user_class"], said["chats"]["left_open"]) for said in ui.manifests()] == [("StartChat", 0)]
 
 
 def test_login_without_a_user_says_what_to_set(tmp_path: Path) -> None:
