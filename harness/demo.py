@@ -38,7 +38,8 @@ def main(argv: list[str]) -> int:
 
 def _show_progress(load: "subprocess.Popen[bytes]", seconds: int) -> None:
     """Show how long load is still offered; the bar for stopping the chats is the run's own."""
-    with Progress(*_COLUMNS, console=Console(stderr=True), transient=True) as progress:
+    quiet = not sys.stderr.isatty()
+    with Progress(*_COLUMNS, console=Console(stderr=True), transient=True, disable=quiet) as progress:
         task = progress.add_task("offering load", total=seconds)
         while not progress.finished and load.poll() is None:
             try:
