@@ -112,7 +112,7 @@ def _delta(metric: _Metric, base: Mapping[str, Any], new: Mapping[str, Any], tol
         elif second.low > first.high:
             direction = "better" if sign > 0 else "worse"
         return Delta(
-            metric.name, first, second, None, direction, "a limit that was not reached is a bound", metric.level
+            metric.name, first, second, None, direction, "a limit that was not seen whole is a bound", metric.level
         )
     change = second.estimate - first.estimate
     low = change - math.hypot(second.estimate - second.low, first.high - first.estimate)
@@ -139,11 +139,11 @@ def figure(metric: str, answer: Mapping[str, Any]) -> Figure | None:
 
 def _limit(limit: Mapping[str, Any], entry: Mapping[str, Any]) -> Figure | None:
     estimate, low, high = entry["estimate"], entry["low"], entry["high"]
-    if limit["verdict"] == "explained" and estimate is not None:
-        return Figure(estimate, estimate if low is None else low, estimate if high is None else high)
-    if limit["verdict"] == "lower_bound" and low is not None:
+    if limit["verdict"] == "not_explained" or low is None:
+        return None
+    if estimate is None or high is None:
         return Figure(None, low, math.inf)
-    return None
+    return Figure(estimate, low, high)
 
 
 def _share(count: int, calls: int) -> Figure | None:

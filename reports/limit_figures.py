@@ -34,7 +34,7 @@ def bucket_trace(tps: TpsEstimate, first: float) -> Picture:
     wrong = int(np.count_nonzero((trace.level >= 1.0) != trace.admitted))
     largest = float(np.max(np.abs(trace.residual))) * 1000 if len(trace.residual) else 0.0
     sentence = (
-        f"A bucket of {interval(tps.burst.to_json())} tokens refilled at {interval(tps.rate.to_json(), '/s')} agrees "
+        f"A bucket of {number(tps.burst.estimate or 0)} tokens refilled at {interval(tps.rate.to_json(), '/s')} agrees "
         f"with {len(trace.at) - wrong:,} of {len(trace.at):,} decisions shown; "
         + (f"the largest disagreement is {largest:.3g} ms." if largest else "none disagrees.")
     )

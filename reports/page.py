@@ -133,7 +133,7 @@ def _keys(answer: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _value(entry: Mapping[str, Any], verdict: str) -> str:
-    if verdict == "explained" and entry["estimate"] is not None:
+    if verdict == "explained" and entry["high"] is not None:
         return words.known(entry)
     if verdict != "not_explained" and entry["low"] is not None:
         return f"≥ {words.number(entry['low'])}"
@@ -145,7 +145,9 @@ def _note(entry: Mapping[str, Any], verdict: str) -> str:
         return "not reached"
     if verdict == "not_explained":
         return "not explained by one limiter"
-    if entry["low"] is not None and entry["low"] == entry["high"]:
+    if entry["high"] is None:
+        return "" if entry["estimate"] is None else f"{words.number(entry['estimate'])}, if it was full at the start"
+    if entry["low"] == entry["high"]:
         return "exact"
     return f"between {words.span(entry)} ({words.LEVEL})"
 

@@ -32,7 +32,7 @@ def _tps_part(tps: Mapping[str, Any]) -> str | None:
     if tps["verdict"] == "explained" and rate["estimate"] is not None:
         text = f"starts {known(rate)} chats a second"
         if burst["estimate"] is not None:
-            text += f" with a burst of {known(burst)}"
+            text += f" with a burst of {'at least ' if burst['high'] is None else ''}{known(burst)}"
         return text
     if tps["verdict"] == "lower_bound" and rate["low"]:
         return f"admits at least {number(rate['low'])} chat starts a second"
@@ -149,7 +149,9 @@ def bound(entry: Mapping[str, Any], unit: str = "") -> str:
 
 def lies(entry: Mapping[str, Any], unit: str = "") -> str:
     """Where a number lies, as the end of a sentence."""
-    if entry["low"] is not None and entry["low"] == entry["high"]:
+    if entry["high"] is None:
+        return f"is {bound(entry, unit)}"
+    if entry["low"] == entry["high"]:
         return f"is exactly {number(entry['low'])}{unit}"
     return f"lies between {span(entry, unit)}"
 

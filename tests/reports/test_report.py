@@ -87,7 +87,7 @@ def test_the_simulated_limits_are_found(make_run: MakeRun) -> None:
     rate, burst, chats = answer["tps"]["rate"], answer["tps"]["burst"], answer["active_chats"]
     assert (answer["tps"]["verdict"], chats["verdict"]) == ("explained", "explained")
     assert rate["low"] <= 5.0 <= rate["high"]
-    assert burst["low"] <= 8 <= burst["high"]
+    assert burst["low"] <= 8 <= (burst["high"] or 8)
     assert chats["low"] <= 30 <= chats["high"]
     assert answer["crossover_s"]["low"] <= 6.0 <= answer["crossover_s"]["high"]
 
@@ -119,7 +119,8 @@ def test_the_answer_comes_first(make_run: MakeRun) -> None:
     heading = re.search(r"<h1>(.*?)</h1>", html)
     assert heading
     assert re.fullmatch(
-        r"This instance starts \S+ chats a second with a burst of 8 and holds 30 chats at once\.", heading[1]
+        r"This instance starts \S+ chats a second with a burst of (at least )?8 and holds 30 chats at once\.",
+        heading[1],
     )
     assert heading[1] in markdown.splitlines()[0]
     assert html.index("<h1>") < html.index("Valid run") < html.index("<figure>")
