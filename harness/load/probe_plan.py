@@ -115,6 +115,7 @@ class ProbePlan:
         self._waiting: tuple[float, Callable[[], bool]] | None = None
         self._trip = 0.1
         self._withheld = False
+        self._held = False
         self._quota = 0
         self._costless = False
         self._full_streak = 0
@@ -132,16 +133,31 @@ class ProbePlan:
                 if now < until and not over():
                     return Pause(until)
                 self._waiting = None
+                if self._held:
+                    self._held = False
+                    if self._room_in_budget():
+                        return self._sending(now)
             try:
                 action = next(self._script)
             except StopIteration:
                 return Done(self._over() or "done")
             if isinstance(action, Send):
-                self._in_flight += 1
-                self._recent.append(now)
+                if self._room_in_budget():
+                    return self._sending(now)
+                if not self._over():  # calls on the wire hold the last places: some will be refused and give them back
+                    self._held = True
+                    self._waiting = (now + 60.0, lambda: bool(self._room_in_budget() or self._over()))
+            elif not isinstance(action, Pause):
                 return action
-            if not isinstance(action, Pause):
-                return action
+
+    def _sending(self, now: float) -> Send:
+        self._in_flight += 1
+        self._recent.append(now)
+        return Send()
+
+    def _room_in_budget(self) -> bool:
+        most = self.options.max_chats
+        return not self._withheld and (most is None or self.known.started + self._in_flight < most)
 
     def answered(self, sent: float, received: float, outcome: str) -> None:
         """A call's answer: its outcome as in `harness.quotas.OUTCOMES`."""
@@ -432,7 +448,7 @@ class ProbePlan:
         options = self.options
         if self._withheld:
             return "max_chats"
-        if options.max_chats is not None and self.known.started + self._in_flight >= options.max_chats:
+        if options.max_chats is not None and self.known.started >= options.max_chats:
             return "max_chats"
         if self._begin is not None and self._now - self._begin > options.max_seconds:
             return "max_seconds"
@@ -467,6 +483,7 @@ class ProbePlan:
 
     def _stop(self, count: int) -> Iterator[Action]:
         self._stopping += count
+        self._full_streak = 0
         yield StopChats(count)
         self._waiting = (self._now + 30.0, lambda: not self._stopping)
         yield Pause(self._now + 30.0)

@@ -14,11 +14,15 @@ from harness.quotas.replay import as_decided, replay
 from harness.quotas.timing import Calls
 
 _SHARES = (0.0, 0.5, 1.0)
+_STAGES = (100, 300, 1000, 3000)
+"""Numbers of calls on which the rate is looked for, one after the other."""
+_FEW = 300
+"""Decisions below which the shares of the way up are not looked for either."""
 _JUDGED = 4000
 """Most decisions that the likelihood looks at; all of them count in the bucket's level."""
 _DENSE = 0.02
 """Tokens within a jitter from which on the decisions are too dense to be read one by one."""
-_SPARSE = 0.05
+_SPARSE = 0.15
 """Tokens within a round trip's spread up to which the shares of the way up cannot be told, and need not be: half of the
 excess each way is wrong by half of the spread at most."""
 _STEEP = 12.0
@@ -134,17 +138,34 @@ def _densest(times: Floats) -> float:
 
 def fit_bucket(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) -> Fit:
     """Fit rate, burst, jitter and the shares of the way up; no posterior yet. Needs both kinds of decisions."""
-    part = calls.part(3000)
+    part = calls.part(_STAGES[-1])
     jitter = calls.typical_spread
-    record = Record.of(part, (0.5, 0.5), jitter, deficit, _JUDGED)
-    rate, _ = rough_rate(record, candidates(record) if rates is None else rates)
+    rate = min(_rates_found(calls, deficit, rates), default=(np.inf, 1.0))[1]
     near = rate * np.array([0.99, 0.997, 1.0, 1.003, 1.01])
-    shares = (0.5, 0.5) if rate * jitter < _SPARSE else _best_shares(part, near, jitter, deficit)
+    shares = (
+        (0.5, 0.5) if rate * jitter < _SPARSE or len(part.sent) < _FEW else _best_shares(part, near, jitter, deficit)
+    )
     record = Record.of(calls, shares, jitter, deficit, _JUDGED)
     around = near if len(calls.sent) == len(part.sent) else rate * np.geomspace(0.9, 1.1, 41)
     rate, _ = rough_rate(record, around)
     burst = disagreement(record, rate)[1]
     return settle(calls, Fit(rate, burst, jitter, shares, record))
+
+
+def _rates_found(calls: Calls, deficit: float, rates: Floats | None) -> Iterator[tuple[float, float]]:
+    """(disagreement, rate) for rates found on ever longer parts: the longer, the sharper is the minimum to be hit."""
+    records = []
+    for stage in _STAGES:
+        part = calls.part(stage)
+        if part.admitted.any() and not part.admitted.all():
+            records.append(Record.of(part, (0.5, 0.5), calls.typical_spread, deficit, _JUDGED))
+        if stage >= len(calls.sent):
+            break
+    for number, record in enumerate(records):
+        rate, cost = rough_rate(record, candidates(record) if rates is None else rates)
+        for longer in records[number + 1 :]:
+            rate, cost = rough_rate(longer, rate * np.geomspace(0.97, 1.03, 41))
+        yield cost, rate
 
 
 def _best_shares(calls: Calls, rates: Floats, jitter: float, deficit: float) -> tuple[float, float]:
@@ -162,7 +183,7 @@ def settle(calls: Calls, fit: Fit) -> Fit:
     """The same rate with the jitter that the decisions show, within what the round trips allow, and the burst for it."""
     # Of a round trip's excess, half is each way's at a guess; whatever the truth, independent ways leave half of the spread.
     most = 0.7 * calls.typical_spread + 4e-4
-    sparse = fit.rate * calls.typical_spread < _SPARSE
+    sparse = fit.rate * calls.typical_spread < _SPARSE or len(calls.sent) < _FEW
     least = min(max((0.6 if sparse else 0.2) * calls.typical_spread, 1.5e-4), most)
     if fit.rate * least > _DENSE:
         return _settle_by_replay(calls, fit, least, most)

@@ -9,8 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from harness.quotas.bucket import Record
 from harness.quotas.estimates import Interval, Region, TpsEstimate, Trace
-from harness.quotas.fit import Fit, Posterior, fit_bucket, normalised, posterior, settle
+from harness.quotas.fit import (
+    Fit,
+    Posterior,
+    candidates,
+    disagreement,
+    fit_bucket,
+    normalised,
+    posterior,
+    rough_rate,
+    settle,
+)
 from harness.quotas.goodness import Goodness, contradictions, goodness
 from harness.quotas.record import (
     CHAT_LIMIT,
@@ -31,6 +42,8 @@ _OUTSIDE = 0.0025
 """Probability left outside on each side of an interval, before it is widened."""
 _CLOCKS = 5e-4
 """No rate is claimed closer than this share: it is how much two disciplined clocks may differ in speed (NTP slews so)."""
+_NEARLY = 0.02
+"""Disagreement up to which a rate is not ruled out where there are few decisions."""
 _WIDEN = 1.3
 """The decisions of a record are less independent than the likelihood takes them to be: intervals are widened by this."""
 
@@ -40,6 +53,7 @@ class _Reading:
     """One way to read the record: which outcomes beside `started` cost a token, and the bucket that fits then."""
 
     costing: frozenset[int]
+    attempts: Attempts
     calls: Calls
     fit: Fit
     rate: float
@@ -92,7 +106,7 @@ def infer_tps_by_steps(attempts: Attempts, *, seed: int = 0) -> Iterator[TpsEsti
             if reading is not None and reading.goodness.fits:
                 best = reading
     window = best_window(best.fit.record, best.goodness.allowed)
-    yield _answer(attempts, best, window, whole)
+    yield _answer(best, window, whole)
 
 
 def _costs(attempts: Attempts) -> Iterator[frozenset[int]]:
@@ -134,7 +148,7 @@ def _read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int
         fit = again
     assert found is not None
     good = goodness(calls, fit, rate, burst, seed)
-    yield _Reading(costing, calls, fit, rate, burst, whole, found, good)
+    yield _Reading(costing, attempts, calls, fit, rate, burst, whole, found, good)
 
 
 def _peak(found: Posterior) -> tuple[float, float, bool]:
@@ -147,30 +161,50 @@ def _peak(found: Posterior) -> tuple[float, float, bool]:
 
 
 def _not_full(attempts: Attempts, best: _Reading, seed: int) -> Iterator[_Reading | None]:
-    """The bucket may have lacked some tokens when the record began: try how many."""
-    costs = []
-    part = best.calls.part(1500)
+    """The bucket may have lacked tokens when the record began: begin after a pause, or try how many it lacked."""
+    later = _after_a_pause(attempts)
+    if later is not None:
+        for reading in _read(later, best.costing, 0.0, seed):
+            yield reading
+            if reading is not None and reading.goodness.fits:
+                return
+    part = best.calls.part(1000)
     if part.admitted.all() or not part.admitted.any():
         return
+    costs: list[tuple[int, float]] = []
+    near = best.rate * np.geomspace(0.6, 1.6, 41)
     levels = np.linspace(0.0, best.burst + 4, 14)[1:]
-    step = levels[1]
-    near = best.rate * np.geomspace(0.6, 1.6, 25)
     for deficit in levels:
         costs.append(_cost_of(part, float(deficit), near))
         yield None
-    centre = min(costs)[1]
-    for deficit in np.linspace(centre - step, centre + step, 9)[1:-1]:
-        if deficit > 0:
-            costs.append(_cost_of(part, float(deficit), near))
-            yield None
+    centre, step = min(costs)[1], levels[1] - levels[0]
+    for deficit in np.linspace(max(centre - step, 0.01), centre + step, 9)[1:-1]:
+        costs.append(_cost_of(part, float(deficit), near))
+        yield None
     count, deficit = min(costs)
     if count < 0.5 * best.goodness.contradictions:
         yield from _read(attempts, best.costing, deficit, seed)
 
 
+def _after_a_pause(attempts: Attempts) -> Attempts | None:
+    """The attempts after the first long pause, if most come after it and both kinds of decisions are among them."""
+    gaps = np.diff(attempts.sent)
+    if len(gaps) < 20 or gaps.max() < 10 * np.median(gaps) + 0.05:
+        return None
+    first = int(np.flatnonzero(gaps > 0.4 * gaps.max())[0])
+    later = attempts.where(np.arange(len(attempts)) > first)
+    enough = (
+        len(later) > 0.4 * len(attempts)
+        and later.count(THROTTLED) >= 5
+        and later.count(STARTED) + later.count(CHAT_LIMIT) >= 5
+    )
+    return later if enough else None
+
+
 def _cost_of(calls: Calls, deficit: float, rates: Floats) -> tuple[int, float]:
-    fit = fit_bucket(calls, deficit, rates)
-    return contradictions(fit.record, fit.rate, fit.burst)[0], deficit
+    record = Record.of(calls, (0.5, 0.5), calls.typical_spread, deficit)
+    rate, _ = rough_rate(record, rates)
+    return contradictions(record, rate, disagreement(record, rate)[1])[0], deficit
 
 
 def _interval(values: Floats, probability: Floats, peak: float) -> Interval:
@@ -182,6 +216,17 @@ def _interval(values: Floats, probability: Floats, peak: float) -> Interval:
     middle = float(np.sum(values * probability))
     estimate = middle if not low <= peak <= high else 0.5 * (middle + peak)
     return Interval(estimate, estimate - _WIDEN * (estimate - low), estimate + _WIDEN * (high - estimate))
+
+
+def _likely(reading: _Reading) -> tuple[float, float]:
+    """The least and the greatest rate that some burst makes likely; what lies between may have gaps."""
+    found, record = reading.posterior, reading.fit.record
+    step = float(found.rate[1] - found.rate[0])
+    alive = found.rate[[p.max() > found.peak - 6 for p in found.log_p]]
+    tried = candidates(record)
+    fitting = tried[[disagreement(record, float(rate))[0] < _NEARLY for rate in tried]]
+    rates = np.concatenate((alive - step, alive + step, fitting / 1.05, fitting * 1.05))
+    return max(0.0, float(rates.min())), float(rates.max())
 
 
 def _clocks(rate: Interval) -> Interval:
@@ -209,8 +254,8 @@ def _intervals(reading: _Reading) -> tuple[Interval, Interval]:
     return _clocks(rate), burst
 
 
-def _answer(attempts: Attempts, reading: _Reading, window: Window | None, whole: int) -> TpsEstimate:
-    good = reading.goodness
+def _answer(reading: _Reading, window: Window | None, whole: int) -> TpsEstimate:
+    good, attempts = reading.goodness, reading.attempts
     evidence: dict[str, Any] = {
         "attempts": whole,
         "attempts_read": len(attempts),
@@ -249,6 +294,7 @@ def _answer(attempts: Attempts, reading: _Reading, window: Window | None, whole:
     seen_full = reading.fit.record.without_a_brim(reading.rate, reading.burst) > good.allowed
     evidence["bucket_seen_full"] = seen_full
     if high > 1.5 * low:
+        low, high = _likely(reading)
         why = (
             f"too few calls were throttled; it lies between {low:.2g} and {high:.2g} a second, if it is a token bucket"
         )

@@ -1,0 +1,74 @@
+"""What is inferred of the limit on chats open at once."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.quotas import Attempts, infer_active_chats
+
+Row = tuple[float, float, str]
+
+
+def attempts(rows: list[Row]) -> Attempts:
+    """Rows of (sent, received, outcome)."""
+    return Attempts.of([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
+
+
+def filled(quota: int, refusals: int = 2) -> list[Row]:
+    """One start a second up to the quota, then refusals."""
+    rows = [(float(k), k + 0.1, "started") for k in range(quota)]
+    return rows + [(float(quota + k), quota + k + 0.1, "active_chat_limit") for k in range(refusals)]
+
+
+@settings(max_examples=30)
+@given(quota=st.integers(1, 300))
+def test_a_fill_gives_the_quota_exactly(quota: int) -> None:
+    """The first refusal after a fill tells the quota to the last chat."""
+    found = infer_active_chats(attempts(filled(quota)), [])
+    assert (found.verdict, found.chats.estimate, found.chats.exact) == ("explained", quota, True)
+
+
+def test_a_slot_that_comes_back_is_used_again() -> None:
+    """A start after one of our chats was stopped does not raise the quota."""
+    again: list[Row] = [(30.0, 30.1, "started"), (32.0, 32.1, "active_chat_limit")]
+    found = infer_active_chats(attempts(filled(20) + again), [25.0])
+    assert (found.verdict, found.chats.estimate) == ("explained", 20)
+    assert found.open_chats.max() == 20
+
+
+def test_without_a_refusal_there_is_a_lower_bound_only() -> None:
+    """Chats that were all admitted are known to be possible, and no more."""
+    found = infer_active_chats(attempts(filled(20, refusals=0)), [])
+    assert (found.verdict, found.chats.low, found.chats.high) == ("lower_bound", 20, None)
+
+
+def test_slots_that_others_free_are_told() -> None:
+    """A start that is admitted after a refusal while ours are all open means that somebody else's chat ended."""
+    found = infer_active_chats(attempts([*filled(20), (40.0, 40.1, "started")]), [])
+    assert (found.verdict, found.chats.estimate, found.chats.low) == ("not_explained", None, 21)
+    assert found.evidence["others_at_least"] == 1
+
+
+def test_calls_that_overlap_widen_the_bounds() -> None:
+    """A refusal that was on the wire together with a start may have come before it or after it."""
+    rows = [*filled(9, refusals=0), (9.0, 9.3, "started"), (9.1, 9.2, "active_chat_limit")]
+    found = infer_active_chats(attempts(rows), [])
+    assert (found.chats.low, found.chats.high) == (10, 10)
+
+
+def test_a_call_without_an_answer_may_hold_a_slot() -> None:
+    """A start that timed out before the refusal leaves the quota open by one."""
+    found = infer_active_chats(attempts([(-5.0, -1.0, "timeout"), *filled(20)]), [])
+    assert (found.verdict, found.chats.low, found.chats.high) == ("explained", 20, 21)
+
+
+def test_chats_that_ended_unseen_leave_no_number() -> None:
+    """Chats of ours that somebody else ended make the count at the refusal an upper bound."""
+    found = infer_active_chats(attempts(filled(20)), [], already_ended=3)
+    assert (found.verdict, found.chats.estimate, found.chats.low, found.chats.high) == ("not_explained", None, 17, 20)
+
+
+def test_an_empty_record_says_so() -> None:
+    """No attempt, no number."""
+    found = infer_active_chats(attempts([]), [])
+    assert (found.verdict, found.chats.low) == ("lower_bound", 0)
+    assert "not met" in found.sentence()
