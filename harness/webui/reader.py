@@ -151,8 +151,8 @@ class Live:
     def _series(self) -> dict[str, Any]:
         if not self._seconds:
             return {"from": 0, "values": {}, "open": []}
-        # The last two seconds may not be complete: workers write every half second.
-        last = max(self._seconds) - 1
+        # Of a run that goes on, the last second may not be complete: workers write every half second.
+        last = max(*self._seconds, *self._changes) - (not self._settled)
         first = max(min(self._seconds), last - SECONDS + 1)
         seconds = range(first, last + 1)
         names = sorted({name for second in seconds for name in self._seconds.get(second, ())})

@@ -20,11 +20,11 @@ def test_run_is_started_watched_stopped_reported_and_started_again(tmp_path: Pat
     """A wrong form is refused before anything is sent; the tab fills; the report downloads; two runs are two directories."""
     with web_ui(tmp_path) as ui, browser_page() as page:
         page.goto(ui.url)
+        picture(page, "webui-form", full_page=True)
         page.get_by_text("Custom parameters").click()
         _refused(page, ui)
 
         _fill(page, hold="10m", emulator=LIMITS, userCount="12", spawnRate="12")
-        picture(page, "webui-form", clip={"x": 190, "y": 0, "width": 900, "height": 1130})
         page.get_by_role("button", name="Start").click()
         page.get_by_role("tab", name="Quotas").click()
         expect(_cell(page, "StartChatContact calls/s", 7)).to_contain_text("burst 8", timeout=SOON)
@@ -32,6 +32,8 @@ def test_run_is_started_watched_stopped_reported_and_started_again(tmp_path: Pat
         figure = page.frame_locator("#chatquota-figure iframe")
         expect(figure.locator("#open path").first).to_be_visible()
         expect(figure.locator("#phase")).to_have_text("running")
+        if PICTURES:
+            page.wait_for_timeout(20_000)  # a longer run makes the better picture
         picture(page, "webui-quotas", full_page=True)
 
         _edit_is_refused(page)
