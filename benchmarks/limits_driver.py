@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -50,12 +49,10 @@ def probe(service: Service, options: ProbeOptions, most_actions: int = 5_000_000
             why = action.why
             break
     seconds = clock.now
-    while not clock.quiet:
-        clock.run_until(math.inf)
+    clock.run_out()
     for chat in open_chats:
         clock.stop(chat, lambda _chat: None)
-    while not clock.quiet:
-        clock.run_until(math.inf)
+    clock.run_out()
     return Probed(
         plan.known, plan.known.started, clock.sends, seconds, why, clock.record, clock.ends, len(service.chats)
     )
@@ -91,6 +88,5 @@ def saturate(service: Service, load: float, seconds: float = 30.0) -> tuple[floa
     clock = Clockwork(service)
     for number in range(int(load * seconds)):
         clock.at(number / load, lambda: clock.send(lambda _answer: None))
-    while not clock.quiet:
-        clock.run_until(math.inf)
+    clock.run_out()
     return service.counted / seconds, service.counted

@@ -173,7 +173,7 @@ class Shared:
 
 @dataclass
 class Latency:
-    """A round trip of `mean` seconds, `jitter` of it (one sd) at random; `up` is the share on the way to the decision."""
+    """A round trip of `mean` seconds, `jitter` of it (one sd) at random, a share `up` of it before the decision."""
 
     mean: float
     jitter: float
@@ -301,7 +301,7 @@ class Clockwork:
         self.now = max(self.now, when) if when < math.inf else self.now
         return False
 
-    @property
-    def quiet(self) -> bool:
-        """True if nothing is on its way."""
-        return not self._events
+    def run_out(self) -> None:
+        """Let everything that is on its way happen."""
+        while self._events:
+            self.run_until(math.inf)

@@ -30,7 +30,7 @@ def check(done: Probed, rate: float, burst: int, quota: int) -> None:
     assert done.why == "done"
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(
     rate=st.floats(2, 40),
     size=st.floats(0.5, 3),

@@ -1,6 +1,5 @@
 """Records for the inference's tests: open arrivals against a hidden service in virtual time."""
 
-import math
 import random
 
 from benchmarks.limits_service import Clockwork, Latency, Limiter, Service, TokenBucket
@@ -27,8 +26,7 @@ def arrivals(
     while at < 1.0 + seconds:
         clock.at(at, lambda: clock.send(lambda _answer: None))
         at += 1 / load if even else rng.expovariate(load)
-    while not clock.quiet:
-        clock.run_until(math.inf)
+    clock.run_out()
     return attempts_of(clock)
 
 

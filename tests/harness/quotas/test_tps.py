@@ -32,7 +32,7 @@ def is_bucket(found: TpsEstimate, rate: float, burst: int) -> bool:
     return numbers and (found.limiter, found.verdict) == ("token_bucket", "explained")
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     rate=st.floats(2, 40),
     size=st.floats(0.5, 3),
