@@ -142,3 +142,47 @@ def test_no_server_is_left_after_a_run(tmp_path: Path) -> None:
     endpoint = json.loads((tmp_path / "run" / "run.json").read_text())["target"]["endpoint"]
     again = locust("StartChat", "--host", endpoint)
     assert again.returncode == 3
+
+
+GATES = """
+[[gate]]
+metric = "outcomes.tps_throttled"
+max = 0
+abort = {abort}
+after = 10
+"""
+
+
+@pytest.mark.parametrize(("abort", "ended_by"), [("true", "gate"), ("false", "run_time")])
+def test_breached_gate_makes_the_exit_code_1(tmp_path: Path, abort: str, ended_by: str) -> None:
+    """A gate is judged at the end of the run, or ends it early where it says so; either way the exit code is 1."""
+    gates = tmp_path / "gates.toml"
+    gates.write_text(GATES.format(abort=abort))
+    seconds = "60s" if abort == "true" else "4s"
+    done = locust(
+        *(
+            "StartChat",
+            "-u",
+            "30",
+            "-r",
+            "30",
+            "-t",
+            seconds,
+            "--gates",
+            str(gates),
+            "--run-dir",
+            str(tmp_path / "run"),
+        ),
+    )
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (done.returncode, manifest["exit_code"], manifest["ended_by"]) == (1, 1, ended_by), done.stderr
+    assert (tmp_path / "run" / "capacity.json").exists()
+
+
+def test_misspelt_gate_is_refused_before_the_run(tmp_path: Path) -> None:
+    """A gate on a metric that is not there is refused before anything starts, with the metrics there are."""
+    gates = tmp_path / "gates.toml"
+    gates.write_text('[[gate]]\nmetric = "outcomes.tps_throtled"\nmax = 1\n')
+    done = locust("StartChat", "--gates", str(gates))
+    assert done.returncode == 2
+    assert "did you mean 'outcomes.tps_throttled'" in done.stderr

@@ -14,6 +14,7 @@ from harness.connect.target import Target
 from harness.connect.wire import Endpoint, WireError
 from harness.declared import connect_clients, fetch_declared
 from harness.load import guard
+from harness.load.gate_watch import aborting_gates, watch_gates
 from harness.load.lab import Lab, lab_target, start_lab
 from harness.load.options import Settings, read_settings, recorded_options
 from harness.load.record import EXIT_DONE, EXIT_GATE, EXIT_GUARD, EXIT_INVALID, EXIT_TARGET, RunRecord
@@ -46,6 +47,7 @@ class Coordinator:
         self._wanted_end: tuple[str, int | None] | None = None
         self._ending: Event | None = None
         self._hours_over: gevent.Greenlet | None = None
+        self._gate_watch: gevent.Greenlet | None = None
         self.abandoned = False
 
     # --- beginning -----------------------------------------------------------------------------------------------------
@@ -53,8 +55,7 @@ class Coordinator:
     def check(self) -> Settings:
         """Check the options before anything runs. Raises UsageError or Unreachable."""
         settings = self._settings()
-        if settings.gates:
-            self._check_gates(settings.gates)
+        aborting_gates(settings.gates)
         if settings.embedded:
             self._start_lab(settings)  # it knows whether its spec is right; the run that follows takes it over
         else:
@@ -91,6 +92,7 @@ class Coordinator:
             logger.info("run %s: recording in %s", run_id, directory)
             try:
                 self._begin_load(self.record, settings, target)
+                self._gate_watch = watch_gates(aborting_gates(settings.gates), self.parts, self.on_gate_breached)
             except BaseException:
                 self.record.release()
                 self.record = None
@@ -122,13 +124,6 @@ class Coordinator:
             host = None
         return read_settings(self.environment.parsed_options, host)
 
-    @staticmethod
-    def _check_gates(path: str) -> None:
-        done = _chatquota("report", "--check-gates", path)
-        if done.returncode:
-            said = done.stderr.strip().splitlines()
-            raise UsageError(said[-1].split(": ", 1)[-1] if said else f"--gates {path}: not readable")
-
     def _begin_load(self, record: RunRecord, settings: Settings, target: Target) -> None:
         raise NotImplementedError
 
@@ -159,6 +154,11 @@ class Coordinator:
         logger.info("--max-chats is reached; ending the run")
         self.end_run("budget", EXIT_GUARD)
 
+    def on_gate_breached(self, sentence: str) -> None:
+        """A gate that may end the run is breached: end it with exit code 1."""
+        logger.error("%s; ending the run", sentence)
+        self.end_run("gate", EXIT_GATE)
+
     def on_trouble(self, sentence: str) -> None:
         """The run cannot be recorded any more: say it in one line and end the run with exit code 5."""
         logger.error("%s; ending the run", sentence)
@@ -185,7 +185,8 @@ class Coordinator:
             finally:
                 self._stop_lab()
                 _cancel(self._hours_over)
-                self._hours_over = None
+                _cancel(self._gate_watch)
+                self._hours_over = self._gate_watch = None
             if record.target.live:
                 record.declared = _declared(record)
             self.exit_code = wanted or EXIT_INVALID
@@ -218,7 +219,7 @@ class Coordinator:
                 record.directory,
             )
         gates = self.environment.parsed_options.gates
-        if gates and self.exit_code == EXIT_DONE:
+        if gates and self.exit_code in (EXIT_DONE, EXIT_GATE):
             done = _chatquota("report", str(record.directory), "--gates", gates)
             sys.stderr.write(done.stdout + done.stderr)
             if done.returncode == EXIT_GATE:

@@ -1,0 +1,44 @@
+"""Ends a run early on a gate that says so (`abort = true`): a run that has failed already need not spend more chats."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+from harness.connect.outcome import START_CHAT
+from harness.gates import Gate, early_breach, read_gates
+
+_EVERY = 1.0  # seconds
+
+
+def aborting_gates(path: str) -> tuple[Gate, ...]:
+    """The gates of the file at `path` that may end a run early; none for "". Raises UsageError for a file of no use."""
+    return tuple(gate for gate in read_gates(Path(path)) if gate.abort) if path else ()
+
+
+def watch_gates(
+    gates: tuple[Gate, ...], parts: Callable[[], list[dict[str, Any]]], breached: Callable[[str], None]
+) -> gevent.Greenlet | None:
+    """Judge `gates` once a second on what the run has done so far; call `breached` with the sentence, once.
+
+    `parts` gives the summaries of the run's processes (`Session.summary`). Returns the greenlet, None without gates.
+    """
+    return gevent.spawn(_watch, gates, parts, breached) if gates else None
+
+
+def _watch(gates: tuple[Gate, ...], parts: Callable[[], list[dict[str, Any]]], breached: Callable[[str], None]) -> None:
+    while True:
+        gevent.sleep(_EVERY)
+        outcomes: Counter[str] = Counter()
+        generator: Counter[str] = Counter()
+        for part in parts():
+            generator.update({name: part[name] for name in ("offered", "sent", "dropped")})
+            for operation, outcome, count in part["outcomes"]:
+                if operation == START_CHAT:
+                    outcomes[outcome] += count
+        sentence = early_breach(gates, outcomes, generator)
+        if sentence is not None:
+            breached(sentence)
+            return
