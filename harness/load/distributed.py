@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 RUN, REPORT, ACK = "chatquota_run", "chatquota", "chatquota_ack"
 DRAIN, DRAINED, ABANDON = "chatquota_drain", "chatquota_drained", "chatquota_abandon"
 ASK, GRANT = "chatquota_ask", "chatquota_grant"
-HOPELESS, TROUBLE = "chatquota_hopeless", "chatquota_trouble"
+HOPELESS, TROUBLE, END = "chatquota_hopeless", "chatquota_trouble", "chatquota_end"
 SILENCE_BEFORE_LOST = 10.0
 """Seconds without a heartbeat of a draining worker after which the master gives it up as lost."""
 _WATCH_EVERY = 1.0
@@ -63,6 +63,7 @@ class MasterCoordinator(Coordinator):
         runner.register_message(DRAINED, self._on_drained, concurrent=True)
         runner.register_message(ASK, self._on_ask)
         runner.register_message(HOPELESS, self._on_hopeless, concurrent=True)
+        runner.register_message(END, self._on_end)
         runner.register_message(TROUBLE, self._on_worker_trouble, concurrent=True)
 
     def _begin_load(self, record: RunRecord, settings: Settings, target: Target) -> None:
@@ -210,6 +211,10 @@ class MasterCoordinator(Coordinator):
     def _on_hopeless(self, environment: Any, msg: Any, **_: Any) -> None:
         if self._wanted_end is None:
             self.on_hopeless(Reply(sent=0.0, received=0.0, **msg.data))
+
+    def _on_end(self, environment: Any, msg: Any, **_: Any) -> None:
+        if self.record is not None and msg.data["run_id"] == self.record.run_id:
+            self.end_run(msg.data["why"], msg.data["exit_code"])
 
     def _on_worker_trouble(self, environment: Any, msg: Any, **_: Any) -> None:
         if self.record is not None and self._wanted_end is None:

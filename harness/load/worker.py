@@ -11,7 +11,7 @@ from gevent.event import Event
 
 from harness.connect.client import Reply
 from harness.load.budget import Budget, LeasedBudget
-from harness.load.distributed import ABANDON, ACK, ASK, DRAIN, DRAINED, GRANT, HOPELESS, REPORT, RUN, TROUBLE
+from harness.load.distributed import ABANDON, ACK, ASK, DRAIN, DRAINED, END, GRANT, HOPELESS, REPORT, RUN, TROUBLE
 from harness.load.lab import lab_target
 from harness.load.local import end_session
 from harness.load.options import read_settings
@@ -230,6 +230,13 @@ class WorkerCoordinator:
         budget = self.session.budget if self.session is not None else None
         if isinstance(budget, LeasedBudget):
             self._ask(budget.granted, budget.returned)  # nothing more, but the master learns how much is spent
+
+    def end_run(self, why: str, exit_code: int | None = None) -> None:
+        """Ask the master to end the run; `why` and `exit_code` go into the manifest."""
+        session = self.session
+        if session is not None:
+            said = {"run_id": session.part.run_id, "why": why, "exit_code": exit_code}
+            self._runner.send_message(END, said)
 
     def _tell_hopeless(self, reply: Reply) -> None:
         said = {
