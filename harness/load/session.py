@@ -341,7 +341,7 @@ class Session:
         *earlier, last = self.retry_lab.call(chat.body)
         for reply in earlier:
             self._record_start(due, reply, chat)
-        # All attempts of a call share its ClientToken: an unanswered one may have started a chat that the last does not know.
+        # All attempts of a call share its ClientToken: an unanswered one may have started a chat unknown to the last.
         last.doubtful = any(reply.may_have_started for reply in earlier)
         return last
 
