@@ -106,6 +106,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def processes(workers: int) -> list[str]:
+    """The options for that many worker processes, on a port that no other test's master has."""
+    port = str(free_port())
+    return ["--processes", str(workers), "--master-bind-port", port, "--master-port", port]
+
+
 def manifest(directory: Path) -> dict[str, Any]:
     """The run's manifest."""
     read: dict[str, Any] = json.loads((directory / "run.json").read_bytes())

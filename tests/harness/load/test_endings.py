@@ -15,6 +15,7 @@ from tests.support.locust_runs import (
     free_port,
     locust,
     manifest,
+    processes,
     samples,
     started,
     wait_until_started,
@@ -26,7 +27,7 @@ BUSY = ("-u", "80", "-r", "80", "--hold", "60s", "--stop-rate", "400")
 def test_interrupting_the_whole_process_group_loses_nothing(tmp_path: Path) -> None:
     """Ctrl-C, which reaches master and workers at once, ends the run in order: all samples in, no chat open, exit code 0."""
     with counting_server("--latency", "0.02") as server:
-        command = locust(server, *BUSY, "--run-dir", "run", "--processes", "2")
+        command = locust(server, *BUSY, "--run-dir", "run", *processes(2))
         with started(command, tmp_path, server) as run:
             wait_until_started(server, 60)
             run.signal_group(signal.SIGINT)
@@ -99,7 +100,7 @@ def test_a_run_killed_with_chats_open_is_finished_by_cleanup(tmp_path: Path, sea
 def test_a_killed_worker_is_counted_and_its_chats_are_stopped_by_the_master(tmp_path: Path) -> None:
     """A worker killed on the master's machine: its journal is brought in, its chats end, its loss is exact, exit code 5."""
     with counting_server("--latency", "0.02") as server:
-        command = locust(server, *BUSY, "--run-dir", "run", "--processes", "2")
+        command = locust(server, *BUSY, "--run-dir", "run", *processes(2))
         with started(command, tmp_path, server) as run:
             wait_until_started(server, 60)
             os.kill(children_of(run.process.pid)[0], signal.SIGKILL)
@@ -121,7 +122,7 @@ def test_a_killed_worker_is_counted_and_its_chats_are_stopped_by_the_master(tmp_
 def test_workers_whose_master_is_killed_end_by_themselves(tmp_path: Path) -> None:
     """Workers stop offering load and stop their chats; cleanup waits for them and then has every sample."""
     with counting_server("--latency", "0.02") as server:
-        command = locust(server, *BUSY, "--run-dir", "run", "--processes", "2")
+        command = locust(server, *BUSY, "--run-dir", "run", *processes(2))
         with started(command, tmp_path, server) as run:
             wait_until_started(server, 60)
             os.kill(run.process.pid, signal.SIGKILL)

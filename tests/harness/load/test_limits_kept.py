@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.counting import counting_server
-from tests.support.locust_runs import LOCUST, chatquota, compare, locust, manifest, started
+from tests.support.locust_runs import LOCUST, chatquota, compare, locust, manifest, processes, started
 
 LIVE = "http://0.0.0.0:"
 """This machine by a name that the harness takes for another one's, so that it is live."""
@@ -24,7 +24,7 @@ def test_the_budget_is_spent_to_the_last_chat_and_never_overshot(
     """`--max-chats 137` starts exactly 137 with one, two and three workers, even where one of three has all the load, and
     where calls fail on the way; the run ends with exit code 4."""
     with counting_server("--latency", "0.02", "--faults", "0.2") as server:
-        several = ("--processes", str(workers)) if workers > 1 else ()
+        several = processes(workers) if workers > 1 else ()
         options = (*users, "--max-chats", "137", "--hold", "60s", "--stop-rate", "400", "--run-dir", "run", *several)
         with started(locust(server, *options), tmp_path, server) as run:
             done = run.wait()
