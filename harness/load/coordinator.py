@@ -177,6 +177,7 @@ class Coordinator:
 
     def _finish(self, record: RunRecord, why: str, wanted: int | None) -> None:
         assert self._ending is not None
+        self.exit_code = EXIT_INVALID  # until the end of the run has gone well
         try:
             try:
                 self._end_load()
