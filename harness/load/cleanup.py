@@ -12,6 +12,7 @@ from typing import Any
 from harness import __version__
 from harness.connect.client import ConnectClient, now
 from harness.connect.target import Target, is_loopback, resolve_target
+from harness.connect.wire import Endpoint, WireError
 from harness.load.bring_in import bring_in
 from harness.load.finishing import Finisher, Hopeless, end_chats
 from harness.load.pace import DEFAULT_STOP_RATE, Pace
@@ -185,6 +186,12 @@ class _Cleanup:
         quick = is_loopback(target.endpoint) and not self.options.stop_rate
         finisher = Finisher(self.directory, CLEANUP, {"run_id": self._run_id(), **where}, client, rate, may_grow=quick)
         try:
+            if self._manifest.get("target", {}).get("emulator") and not _answers(target):
+                for contact in chats.open:
+                    finisher.ledger.ended(contact, now(), ALREADY_ENDED, _EMULATOR_ENDED)
+                finisher.ledger.resolved(now(), 0)
+                print(f"the emulator that held {len(chats.open)} chats ended with the run, and they with it")
+                return EXIT_DONE
             if search:
                 self._search(target, chats, finisher)
             before = len(chats.open)
@@ -192,11 +199,6 @@ class _Cleanup:
                 left = finisher.end(sorted(chats.open, key=chats.open.__getitem__), progress)
             print(f"{before} chats were open: {before - left} ended now, {left} still open")
         except Hopeless as error:
-            if self._manifest.get("target", {}).get("emulator") and error.reply.status == 0:
-                for contact in chats.open:
-                    finisher.ledger.ended(contact, now(), ALREADY_ENDED, _EMULATOR_ENDED)
-                print(f"the emulator that held {len(chats.open)} chats ended with the run, and they with it")
-                return EXIT_DONE
             return _fail(f"{len(chats.open)} chats are open: {_refusal(error)}")
         finally:
             finisher.close()
@@ -262,6 +264,15 @@ def _target(options: Any, known: dict[str, Any]) -> Target:
 
 def _client(target: Target, options: Any) -> ConnectClient:
     return target.client(f"chatquota/{__version__}", options.call_timeout)
+
+
+def _answers(target: Target) -> bool:
+    """Whether anybody listens at the target's endpoint."""
+    try:
+        target.pool(Endpoint.parse(target.endpoint), 5.0).acquire().close()
+    except WireError:
+        return False
+    return True
 
 
 def _begun(run_id: str) -> float | None:

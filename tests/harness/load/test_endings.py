@@ -243,3 +243,21 @@ def test_a_sweep_finds_the_chats_of_a_run_of_which_nothing_is_left(tmp_path: Pat
         assert swept.code == 0, swept.said
         assert "20 stopped, 0 still open" in swept.said
         assert server.count()["open"] == 0
+
+
+def test_the_chats_of_an_embedded_emulator_end_with_it(tmp_path: Path) -> None:
+    """A killed run of the lab leaves no chat behind: cleanup says so, completes the record, and has nothing to do again."""
+    with counting_server() as server:  # for its credentials only; the run brings its own emulator
+        command = [*LOCUST, "--headless", "StartChat", *BUSY, "--run-dir", "run", "--emulator", "rate=100,burst=100"]
+        with started(command, tmp_path, server) as run:
+            ledger = tmp_path / "run" / "contacts.local.jsonl"
+            while not ledger.exists() or ledger.read_bytes().count(b"started") < 20:
+                assert run.process.poll() is None, run.log.read_text()
+            run.signal_group(signal.SIGKILL)
+        with started(chatquota("cleanup", "run"), tmp_path, server) as cleanup:
+            cleaned = cleanup.wait()
+        assert cleaned.code == 0, cleaned.said
+        assert "chats ended with the run, and they with it" in cleaned.said
+        assert manifest(tmp_path / "run")["chats"]["left_open"] == 0
+        with started(chatquota("cleanup", "run"), tmp_path, server) as again:
+            assert "no chat of this run is open" in again.wait().said
