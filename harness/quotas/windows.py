@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -35,7 +35,13 @@ def best_window(record: Record, allowed: int) -> Window | None:
         return None
     tolerance = 3 * float(np.median(record.refused_spread) + np.median(record.admitted_spread)) + 1e-3
     found = [w for w in (*_sliding(record, tolerance), *_fixed(record, tolerance)) if w.wrong <= allowed]
-    return min(found, key=lambda window: window.wrong, default=None)
+    best = min(found, key=lambda window: window.wrong, default=None)
+    if best is None:
+        return None
+    alike = [w for w in found if (w.kind, w.limit) == (best.kind, best.limit) and abs(w.width / best.width - 1) < 0.01]
+    usual = [w for w in alike if w.width in _USUAL_WIDTHS]
+    low, high = min(w.width_low for w in alike), max(w.width_high for w in alike)
+    return replace((usual or [best])[0], width_low=low, width_high=high)
 
 
 def _limits(record: Record) -> list[int]:
@@ -52,7 +58,7 @@ def _sliding(record: Record, tolerance: float) -> Iterator[Window]:
     later = np.searchsorted(a, d + tolerance)
     for limit in _limits(record):
         taken = a[limit:] - a[:-limit]
-        index = np.maximum(record.before, np.minimum(later, limit)) - limit
+        index = later - limit  # a refusal may have been decided just after an admission that seems later
         known = index >= 0
         waited = d[known] - a[index[known]]
         if not len(taken) or not len(waited):
@@ -77,7 +83,9 @@ def _fixed(record: Record, tolerance: float) -> Iterator[Window]:
     """Windows that follow each other: boundaries lie where a refusal is followed by an admission."""
     a, d = record.admitted, record.refused
     openings = np.flatnonzero(np.diff(record.before, append=len(a)) > 0)
-    openings = openings[record.before[openings] < len(a)]
+    # Several refusals in a row before it: a single one may only seem to come before the last admission of its window.
+    run = openings - np.searchsorted(record.before, record.before[openings]) + 1
+    openings = openings[(record.before[openings] < len(a)) & (run >= 3)]
     if len(openings) < 3:
         return
     from_, to = d[openings], a[record.before[openings]]
@@ -89,22 +97,35 @@ def _fixed(record: Record, tolerance: float) -> Iterator[Window]:
         if 10 * tolerance < guess < span / 2:
             clear = doubt < 0.3 * guess
             if np.count_nonzero(clear) >= 3:
-                width, anchor = _grid(middle[clear], doubt[clear], guess)
-                yield _count(record, width, anchor, tolerance)
+                width = _width(middle[clear], doubt[clear], guess)
+                for tried in {guess, *(width * np.linspace(0.996, 1.004, 9))}:
+                    yield _count(record, float(tried), _anchor(from_[clear], to[clear], float(tried)), tolerance)
 
 
-def _grid(middle: Floats, doubt: Floats, guess: float) -> tuple[float, float]:
-    """Width and a boundary of the evenly spaced boundaries that lie nearest to `middle`, starting from a `guess`."""
+def _width(middle: Floats, doubt: Floats, guess: float) -> float:
+    """Width of the evenly spaced boundaries that lie nearest to `middle`, starting from a `guess`."""
     weight = 1 / (doubt + 1e-3)
     width, anchor = guess, float(middle[np.argmin(doubt)])
-    for reach in (4.0, 16.0, 64.0, 1e9):
+    reach = 4.0
+    while reach < 1e6:
         near = np.abs(middle - anchor) < reach * width
         number = np.round((middle[near] - anchor) / width)
-        if len(np.unique(number)) > 1:
+        if len(np.unique(number)) > 2:
             slope, offset = np.polyfit(number, middle[near], 1, w=weight[near])
             if 0.8 * guess < slope < 1.25 * guess:
                 width, anchor = float(slope), float(offset)
-    return width, anchor
+        if near.all():
+            break
+        reach *= 1.7
+    return width
+
+
+def _anchor(from_: Floats, to: Floats, width: float) -> float:
+    """The boundary that lies between most refusals, `from_`, and the admissions that followed, `to`, modulo `width`."""
+    tightest = np.argmin(to - from_)
+    middle = 0.5 * (from_[tightest] + to[tightest])
+    number = np.round((0.5 * (from_ + to) - middle) / width)
+    return float(0.5 * (np.quantile(from_ - number * width, 0.9) + np.quantile(to - number * width, 0.1)))
 
 
 def _count(record: Record, width: float, anchor: float, tolerance: float) -> Window:
