@@ -68,8 +68,8 @@ def test_run_follows_its_shape_and_ends_with_it(tmp_path: Path) -> None:
     """Steps offer more from step to step, and the run ends by itself with exit code 0."""
     run = tmp_path / "run"
     with running("rate=100,burst=100", STOPS_AT_ONCE) as emulator:
-        said = load(emulator, "StartChat", run, "-u", "30", "--load-shape", "steps:3,2s", "--arrivals", "uniform")
+        said = load(emulator, "StartChat", run, "-u", "30", "--load-shape", "steps:2,2s", "--arrivals", "uniform")
     starts = sorted(row["scheduled"] for row in samples(run) if row["operation"] == "StartChatContact")
     first, last = (sum(begin <= at < begin + 1 for at in starts) for begin in (starts[0], starts[-1] - 1))
-    assert 2 * first <= last
+    assert 1.4 * first <= last
     assert said["generator"]["valid"], said["generator"]["reasons"]
