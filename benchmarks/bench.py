@@ -100,20 +100,19 @@ def nginx(tls: bool = False) -> Iterator[Nginx]:
             process.wait(10)
 
 
-def start(command: Sequence[str], core: int, **options: Any) -> "subprocess.Popen[bytes]":
-    """Start a process on one core and, where we may, before whatever else this machine has to do.
+def take_core(core: int) -> None:
+    """Run on one core and, where we may, in real time: before whatever else this machine has to do.
 
-    Otherwise it would be measured waiting for its core. Linux shares a core between sessions first (autogroups), so the
-    process gets a session of its own and that session the priority.
+    Otherwise a process would be measured waiting for its core.
     """
+    os.sched_setaffinity(0, {core})
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
-    def prepare() -> None:
-        os.sched_setaffinity(0, {core})
-        with contextlib.suppress(OSError):
-            os.nice(-10)
-            Path("/proc/self/autogroup").write_text("-10")
 
-    return subprocess.Popen(command, preexec_fn=prepare, start_new_session=True, **options)
+def start(command: Sequence[str], core: int, **options: Any) -> "subprocess.Popen[bytes]":
+    """Start a process as `take_core` does it for this one."""
+    return subprocess.Popen(command, preexec_fn=lambda: take_core(core), start_new_session=True, **options)
 
 
 def locust(arguments: Sequence[str], locustfile: Path = ROOT / "locustfile.py") -> list[str]:

@@ -20,7 +20,7 @@ WANTED = 12.0
 """How many times cheaper than the naive user a call must be."""
 WANTED_TLS = 2.0
 """How much dearer TLS with keep-alive may be than plain HTTP."""
-_ROUNDS, _SECONDS, _WARM_UP = 3, 5.0, 2.0
+_ROUNDS, _SECONDS = 3, 5.0
 _NAIVE, _HARNESS = "Locust user + boto3 client (naive)", "chatquota StartChat"
 
 
@@ -32,6 +32,7 @@ class Contender:
     command: Callable[[bench.Nginx, str], list[str]]
     tls: bool = False
     per_user: str = "0"
+    warm_up: float = 2.0
 
 
 def _harness(users: int, per_user: float) -> Callable[[bench.Nginx, str], list[str]]:
@@ -50,7 +51,7 @@ def _bare(target: bench.Nginx, scratch: str) -> list[str]:
 
 
 AS_FAST_AS_IT_GOES = (
-    Contender(_HARNESS, _harness(60, 100)),
+    Contender(_HARNESS, _harness(80, 100)),
     Contender(_NAIVE, _rival("boto3_user", 50)),
     Contender("botocore's serialiser and signer, geventhttpclient", _rival("botocore_direct", 50)),
     Contender("FastHttpUser, constant and unsigned", _rival("fast_http_user", 50)),
@@ -58,10 +59,10 @@ AS_FAST_AS_IT_GOES = (
 )
 AT_ONE_RATE = (
     Contender(f"{_HARNESS}, 500/s", _harness(500, 1)),
-    Contender(f"{_NAIVE}, 500/s", _rival("boto3_user", 500), per_user="1"),
+    Contender(f"{_NAIVE}, 500/s", _rival("boto3_user", 500), per_user="1", warm_up=14.0),
 )
 OVER_TLS = (
-    Contender(f"{_HARNESS}, TLS", _harness(60, 100), tls=True),
+    Contender(f"{_HARNESS}, TLS", _harness(80, 100), tls=True),
     Contender(f"{_NAIVE}, TLS", _rival("boto3_user", 50), tls=True),
 )
 
@@ -88,7 +89,7 @@ def _window(contender: Contender, target: bench.Nginx, seconds: float) -> bench.
         env["AWS_CA_BUNDLE"] = target.certificate
     with tempfile.TemporaryDirectory(prefix="bench-run-") as scratch:
         command = contender.command(target, str(Path(scratch) / "run"))
-        return bench.measure(command, target, _WARM_UP, seconds, env)
+        return bench.measure(command, target, contender.warm_up, seconds, env)
 
 
 def _report(windows: dict[str, list[bench.Window]]) -> int:
