@@ -34,6 +34,7 @@ from harness.quotas.record import (
     Attempts,
     Floats,
 )
+from harness.quotas.stalls import placed
 from harness.quotas.timing import Calls, telling
 from harness.quotas.windows import Window, best_window
 
@@ -133,7 +134,8 @@ def _throttled_while_full(attempts: Attempts) -> int:
 def _read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int) -> Iterator[_Reading | None]:
     admitted = np.isin(attempts.outcome, [STARTED, *costing])
     refused = attempts.outcome == THROTTLED
-    calls = Calls.of(attempts, admitted, refused)
+    calls = placed(Calls.of(attempts, admitted, refused), deficit)
+    yield None
     fit = fit_bucket(calls, deficit)
     for _ in range(2):
         yield None
@@ -165,8 +167,10 @@ def _not_full(attempts: Attempts, best: _Reading, seed: int) -> Iterator[_Readin
     later = _after_a_pause(attempts)
     if later is not None:
         for reading in _read(later, best.costing, 0.0, seed):
-            yield reading
-            if reading is not None and reading.goodness.fits:
+            if reading is None:
+                yield None
+            elif reading.goodness.fits and _began_lower(best.calls, reading):
+                yield reading
                 return
     part = best.calls.part(1000)
     if part.admitted.all() or not part.admitted.any():
@@ -184,6 +188,14 @@ def _not_full(attempts: Attempts, best: _Reading, seed: int) -> Iterator[_Readin
     count, deficit = min(costs)
     if count < 0.5 * best.goodness.contradictions:
         yield from _read(attempts, best.costing, deficit, seed)
+
+
+def _began_lower(calls: Calls, reading: _Reading) -> bool:
+    """True if the whole record is that of the bucket found in its later part, once some tokens were missing at first."""
+    missing = np.linspace(0.0, reading.burst, 81)
+    records = (Record.of(calls, reading.fit.shares, reading.fit.jitter, float(tokens)) for tokens in missing)
+    worst = min(contradictions(record, reading.rate, reading.burst)[0] for record in records)
+    return worst <= reading.goodness.allowed + 1
 
 
 def _after_a_pause(attempts: Attempts) -> Attempts | None:
@@ -341,17 +353,21 @@ def _trace(reading: _Reading) -> Trace:
 
 def _never_met(attempts: Attempts) -> TpsEstimate:
     # A refusal by the chat quota may have come before any limit on calls, so only starts are known to be admitted.
+    # n of them in T seconds say only that rate x T + burst >= n: whatever the pace was, a burst that is not known may have
+    # carried it. So the estimate is the pace that was seen, and there is no low bound, however long the run was.
     times = attempts.sent[attempts.outcome == STARTED]
-    low = 0.0
-    if len(times) > 1:
-        span = float(times[-1] - times[0])
-        width = min(60.0, max(span / 2, 1.0))
-        counts = np.searchsorted(times, times + width) - np.arange(len(times))
-        inside = times + width <= times[-1] + 1e-9
-        low = float(counts[inside].max(initial=0)) / width if inside.any() else len(times) / max(span, 1.0)
-    sentence = f"No call was throttled; {low:.3g} chat starts a second are known to be admitted."
-    evidence = {"decisions": len(times), "sentence": sentence}
-    return TpsEstimate(Interval(low, low, None), Interval(None, 1.0, None), "unknown", "lower_bound", evidence)
+    admitted, span = len(times), float(times[-1] - times[0]) if len(times) > 1 else 0.0
+    pace = (admitted - 1) / span if span > 0 else None
+    evidence: dict[str, Any] = {"decisions": admitted, "admitted": admitted, "admitted_in_s": round(span, 3)}
+    if pace is None:
+        evidence["sentence"] = f"No call was throttled; {admitted} {'was' if admitted == 1 else 'were'} admitted."
+    else:
+        evidence["sentence"] = (
+            f"No call was throttled: {admitted:,} were admitted in {span:.3g} s ({pace:.3g} a second). That is no bound on "
+            f"the sustained rate, since a burst may have carried them; all that is ruled out is rate x {span:.3g} s + burst "
+            f"below {admitted:,}."
+        )
+    return TpsEstimate(Interval(pace, None, None), Interval(None, 1.0, None), "unknown", "lower_bound", evidence)
 
 
 def _unknown(attempts: Attempts, why: str, evidence: dict[str, Any] | None = None) -> TpsEstimate:
