@@ -270,7 +270,7 @@ class ProbePlan:
         low, high, rate = tps.rate.low, tps.rate.high, tps.rate.estimate
         if low is None or high is None or rate is None:
             return False
-        return tps.burst.exact and (high - low) < (0.012 if self.options.goal == "tps" else 0.006) * rate
+        return tps.burst.exact and (high - low) < 0.012 * rate
 
     def _worth(self, cycle: int) -> bool:
         """Another cycle is affordable: free when the instance is full, else a bounded number of chats."""

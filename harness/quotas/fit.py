@@ -140,7 +140,7 @@ def fit_bucket(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) 
     """Fit rate, burst, jitter and the shares of the way up; no posterior yet. Needs both kinds of decisions."""
     part = calls.part(_STAGES[-1])
     jitter = calls.typical_spread
-    rate = min(_rates_found(calls, deficit, rates), default=(np.inf, 1.0))[1]
+    rate = likely_rate(calls, deficit, rates)[1]
     near = rate * np.array([0.99, 0.997, 1.0, 1.003, 1.01])
     shares = (
         (0.5, 0.5) if rate * jitter < _SPARSE or len(part.sent) < _FEW else _best_shares(part, near, jitter, deficit)
@@ -150,6 +150,11 @@ def fit_bucket(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) 
     rate, _ = rough_rate(record, around)
     burst = disagreement(record, rate)[1]
     return settle(calls, Fit(rate, burst, jitter, shares, record))
+
+
+def likely_rate(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) -> tuple[float, float]:
+    """The least disagreement found, and its rate."""
+    return min(_rates_found(calls, deficit, rates), default=(np.inf, 1.0))
 
 
 def _rates_found(calls: Calls, deficit: float, rates: Floats | None) -> Iterator[tuple[float, float]]:

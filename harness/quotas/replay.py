@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -45,9 +47,9 @@ def as_decided(calls: Calls, admitted: Mask, shares: Shares) -> tuple[Calls, Sha
     A replayed call keeps the moment that its own outcome was given.
     """
     if shares[0] == shares[1]:
-        return Calls(calls.sent, calls.excess, admitted, calls.clouded, calls.typical_spread), shares
+        return replace(calls, admitted=admitted), shares
     moments = _moments(calls, shares)
-    return Calls(moments, calls.excess, admitted, calls.clouded, calls.typical_spread), (0.0, 0.0)
+    return replace(calls, sent=moments, admitted=admitted, stalled_before=np.zeros(len(moments))), (0.0, 0.0)
 
 
 def _moments(calls: Calls, shares: Shares) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,9 @@ class Calls:
     """The calls that one hypothesis lets count: who was admitted, and what the round trips tell about the moment.
 
     The way up of a typical call is a constant that shifts all decisions alike, so it is left at 0: only differences
-    matter to a limiter. `excess` is the round trip beyond the typical one of calls with the same outcome, (n,) seconds;
-    `typical_spread` its robust standard deviation, a bound on the jitter of one way.
+    matter to a limiter. `excess` is the round trip beyond the typical one of calls with the same outcome, (n,) seconds, as
+    far as it is ordinary; `stall` what goes beyond that, and `stalled_before` the share of the stall that came before
+    the decision. `typical_spread` is the robust standard deviation of the excess, a bound on the jitter of one way.
     """
 
     sent: Floats
@@ -30,6 +31,8 @@ class Calls:
     clouded: Mask
     """Calls near an admitted one that took so long that nobody can say which came first: they are not judged."""
     typical_spread: float
+    stall: Floats
+    stalled_before: Floats
 
     @classmethod
     def of(cls, attempts: Attempts, admitted: Mask, refused: Mask) -> Calls:
@@ -50,21 +53,31 @@ class Calls:
         spread = max(spread, 1e-4)
         sent = attempts.sent[kept]
         is_admitted = admitted[kept]
-        return cls(sent, excess, is_admitted, _clouded(sent, excess, is_admitted, spread), spread)
+        clouded = _clouded(sent, excess, is_admitted, spread)
+        most = 4 * spread + 0.002
+        stall = np.maximum(excess - most, 0.0)
+        return cls(sent, np.minimum(excess, most), is_admitted, clouded, spread, stall, np.full(len(sent), 0.5))
 
     def part(self, most: int) -> Calls:
         """At most `most` calls in a row: the first ones, unless others tell much more."""
         part = telling(self.admitted, most)
-        return Calls(self.sent[part], self.excess[part], self.admitted[part], self.clouded[part], self.typical_spread)
+        return replace(
+            self,
+            sent=self.sent[part],
+            excess=self.excess[part],
+            admitted=self.admitted[part],
+            clouded=self.clouded[part],
+            stall=self.stall[part],
+            stalled_before=self.stalled_before[part],
+        )
 
     def decided(self, share: float) -> Floats:
         """The moment of each decision, (n,), if `share` of a round trip's excess belongs to the way up."""
-        return self.sent + share * self.excess
+        return self.sent + share * self.excess + self.stalled_before * self.stall
 
     def spread(self, jitter: float) -> Floats:
         """One sd of each decision's moment, (n,) seconds, if `jitter` is that of an ordinary call."""
-        beyond = np.maximum(0.0, np.abs(self.excess) - 4 * self.typical_spread)
-        return np.hypot(jitter, _SHARE_OF_EXCESS_UNKNOWN * beyond)
+        return np.hypot(jitter, _SHARE_OF_EXCESS_UNKNOWN * self.stall)
 
 
 def telling(admitted: Mask, most: int) -> slice:

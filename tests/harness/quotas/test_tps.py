@@ -137,6 +137,28 @@ def test_faults_are_neither_admissions_nor_refusals() -> None:
     assert is_bucket(infer_tps(arrivals(default_bucket(), 6.0, 120, faults=0.05)), 5.0, 8)
 
 
+@pytest.mark.parametrize("seconds", [0.3, 1.0])
+def test_answers_that_were_read_late_do_not_hide_a_bucket(seconds: float) -> None:
+    """A client that stood still for a moment saw late answers, not late decisions."""
+    whole = arrivals(default_bucket(), 40.0, 40)
+    held = (whole.received > 20.0) & (whole.sent < 20.0 + seconds)
+    found = infer_tps(replace(whole, received=np.where(held, 20.0 + seconds + 0.03, whole.received)))
+    assert found.verdict == "explained"
+    assert found.burst.estimate == 8
+    assert found.rate.estimate == pytest.approx(5.0, rel=0.005)
+
+
+def test_a_rate_that_moved_before_a_pause_is_not_forgotten() -> None:
+    """A record whose second half is one bucket's alone is still contradicted by its first half."""
+    first, second = arrivals(TokenBucket(5.0, 8.0), 12.0, 30), arrivals(TokenBucket(6.0, 8.0), 12.0, 60, seed=2)
+    record = Attempts.of(
+        np.concatenate((first.sent, second.sent + 45.0)),
+        np.concatenate((first.received, second.received + 45.0)),
+        np.concatenate((first.outcome, second.outcome)),
+    )
+    assert infer_tps(record).verdict == "not_explained"
+
+
 def test_a_step_of_the_clock_is_not_explained_away() -> None:
     """A record whose second half is 30 s late is no bucket's."""
     whole = arrivals(default_bucket(), 10.0, 60, even=True)
