@@ -18,7 +18,7 @@ from gevent.monkey import get_original
 _POLL = get_original("select", "poll")  # the patched poll costs a trip through the hub
 _SOCKET = get_original("socket", "socket")
 _READ, _WRITE = 1, 2
-READ_SIZE = 65536
+BUFFER_BYTES = 65536
 
 
 class Deadlines:
@@ -61,11 +61,13 @@ class Channel:
     """A connected stream of bytes, used by one greenlet at a time.
 
     `receive` waits for bytes and `send` for room; both end with the TimeoutError that `expire` throws into them. Raises
-    OSError, of which TimeoutError is one, and ssl.SSLError.
+    OSError, of which TimeoutError is one, and ssl.SSLError. `buffer` is where bytes are received: channels of one thread may
+    share it, since what was received is to be used before anything is waited for.
     """
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, buffer: memoryview) -> None:
         self._sock = sock
+        self._buffer = buffer
         self._hub = get_hub()
         self._waiter: Any = None
         self._readable = self._hub.loop.io(sock.fileno(), _READ)
@@ -83,12 +85,12 @@ class Channel:
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:])
 
-    def receive(self) -> bytes:
-        """Wait for bytes and return them; b"" when the server has closed the connection."""
+    def receive(self) -> memoryview:
+        """Wait for bytes and return them, good until the next wait; none when the server has closed the connection."""
         while True:
             self._wait()
             try:
-                return self._sock.recv(READ_SIZE)  # type: ignore[no-any-return]
+                return self._buffer[: self._sock.recv_into(self._buffer)]
             except BlockingIOError:
                 continue
 
@@ -149,8 +151,8 @@ class Channel:
 class TlsChannel(Channel):
     """The same stream through TLS. `handshake` comes first."""
 
-    def __init__(self, sock: Any, context: ssl.SSLContext, server_name: str) -> None:
-        super().__init__(sock)
+    def __init__(self, sock: Any, buffer: memoryview, context: ssl.SSLContext, server_name: str) -> None:
+        super().__init__(sock, buffer)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
 
@@ -174,8 +176,8 @@ class TlsChannel(Channel):
         self._tls.write(data)
         self._flush()
 
-    def receive(self) -> bytes:
-        """Wait for bytes and return them; b"" when the server has closed the connection."""
+    def receive(self) -> memoryview:
+        """Wait for bytes and return them, good until the next wait; none when the server has closed the connection."""
         while True:
             data = self._decrypted()
             if data is not None:
@@ -190,10 +192,10 @@ class TlsChannel(Channel):
                     return False
                 if not self._poll.poll(0):
                     return True
-                data = self._sock.recv(READ_SIZE)
-                if not data:
+                received = self._sock.recv_into(self._buffer)
+                if not received:
                     return False
-                self._incoming.write(data)
+                self._incoming.write(self._buffer[:received])
         except OSError:  # ssl.SSLError is one
             pass
         return False
@@ -202,13 +204,14 @@ class TlsChannel(Channel):
         if not self.is_silent():
             self.close()
 
-    def _decrypted(self) -> bytes | None:
+    def _decrypted(self) -> memoryview | None:
         try:
-            return self._tls.read(READ_SIZE)
+            size: Any = self._tls.read(len(self._buffer), self._buffer)
         except ssl.SSLWantReadError:
             return None
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            return b""
+            size = 0
+        return self._buffer[:size]
 
     def _take(self) -> None:
         data = super().receive()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from harness.connect.transport import Channel, Deadlines, TlsChannel, connect
+from harness.connect.transport import BUFFER_BYTES, Channel, Deadlines, TlsChannel, connect
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -70,14 +70,19 @@ class Endpoint:
 class Connection:
     """One kept-alive connection. Not shared: whoever holds it sends one request and reads one answer."""
 
-    def __init__(self, endpoint: Endpoint, deadlines: Deadlines, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, deadlines: Deadlines, context: ssl.SSLContext | None, buffer: memoryview
+    ) -> None:
         try:
             sock = connect(endpoint.host, endpoint.port, deadlines.seconds)
         except TimeoutError as error:
             raise WireTimeout(f"no connection within {deadlines.seconds:g} s", after_send=False) from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name with a label that no resolver takes
             raise WireError(f"cannot connect: {_reason(error)}", after_send=False) from error
-        self._channel = Channel(sock) if context is None else _tls(sock, context, endpoint.host, deadlines)
+        if context is None:
+            self._channel = Channel(sock, buffer)
+        else:
+            self._channel = _handshake(TlsChannel(sock, buffer, context, endpoint.host), deadlines)
         self._deadlines = deadlines
         self._expire = self._channel.expire
         self._parser = httptools.HttpResponseParser(self)
@@ -176,6 +181,7 @@ class Pool:
     def __init__(self, endpoint: Endpoint, timeout: float = 30.0, context: ssl.SSLContext | None = None) -> None:
         self.endpoint = endpoint
         self._deadlines = Deadlines(timeout)
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._context = context if endpoint.tls else None
         if endpoint.tls and context is None:
             self._context = ssl.create_default_context()
@@ -190,7 +196,7 @@ class Pool:
                 return connection
             connection.close()
         self.opened += 1
-        return Connection(self.endpoint, self._deadlines, self._context)
+        return Connection(self.endpoint, self._deadlines, self._context, self._buffer)
 
     def release(self, connection: Connection) -> None:
         """Take `connection` back: kept when its last answer left it usable, closed otherwise."""
@@ -205,8 +211,7 @@ class Pool:
             self._idle.pop().close()
 
 
-def _tls(sock: object, context: ssl.SSLContext, host: str, deadlines: Deadlines) -> TlsChannel:
-    channel = TlsChannel(sock, context, host)
+def _handshake(channel: TlsChannel, deadlines: Deadlines) -> TlsChannel:
     deadlines.begin(channel.expire)
     try:
         channel.handshake()
