@@ -49,9 +49,10 @@ METRICS = (
     *(f"outcome_share.{outcome}" for outcome in _OUTCOMES),
     *(f"latency_ms.{outcome}.{part}" for outcome in _OUTCOMES for part in _LATENCY),
     *(f"latency_ms.{outcome}.from_sent.{part}" for outcome in _OUTCOMES for part in _LATENCY),
-    *(f"generator.{part}" for part in ("valid", "offered", "sent", "dropped", "retries_seen", "samples_lost")),
+    *(f"generator.{part}" for part in ("valid", "offered", "sent", "dropped", "withheld", "retries_seen")),
+    "generator.samples_lost",
     *(f"generator.{part}" for part in ("offered_per_s", "lateness_ms_p50", "lateness_ms_p99", "cpu_percent_max")),
-    *(f"chats.{part}" for part in ("started", "stopped", "already_ended", "left_open", "unanswered")),
+    *(f"chats.{part}" for part in ("started", "stopped", "already_ended", "kept", "left_open", "unanswered")),
 )
 """Every number of capacity.json that a gate may name; beside them, `locust.<request name>.<statistic>`."""
 

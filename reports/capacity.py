@@ -6,6 +6,7 @@ from typing import Any
 from reports.evidence import Inference, missing_rows
 from reports.fold import Aggregates
 from reports.histogram import ERROR, Histograms
+from reports.operations import add_limits
 from reports.rundir import Run, read_ledger, validity
 from reports.timeline import Timeline
 from reports.vocabulary import OK, QUOTA, START, START_OUTCOMES, STARTED, TPS, UNKNOWN
@@ -15,6 +16,7 @@ _QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 _GENERATOR = (
     "sent",
     "dropped",
+    "withheld",
     "retries_seen",
     "samples_recorded",
     "samples_lost",
@@ -52,20 +54,32 @@ def measure(run: Run, total: Aggregates, view: Timeline) -> dict[str, Any]:
         },
         "outcomes": outcomes,
         "outcome_share": {name: count / calls if calls else None for name, count in outcomes.items()},
-        "operations": {
-            operation: {
-                name: count for name in (*START_OUTCOMES, OK, UNKNOWN) if (count := total.count(operation, name))
-            }
-            for operation in total.operations.numbers
-        },
+        "operations": {name: _operation(total, name) for name in total.operations.numbers},
         "latency_ms": {name: latency(total, (START, name)) for name in outcomes if (START, name) in total.pairs},
         "quantile_error": ERROR,
         "generator": _generator(generator, total, calls, valid, reasons),
         "chats": _chats(run),
         "declared": {key: value for key, value in run.section("declared").items() if isinstance(value, (dict, list))},
         "answers": run.manifest.get("answers") or [],
+        "chat_ends": run.section("chat_ends"),
+        "retry_lab": run.section("retry_lab") or None,
         "locust": locust_statistics(total),
         "problems": problems,
+    }
+
+
+def _operation(total: Aggregates, operation: str) -> dict[str, Any]:
+    """Attempts of an operation by outcome, and the latency of those that were admitted."""
+    names = (*START_OUTCOMES, OK, UNKNOWN)
+    outcomes = {name: count for name in names if (count := total.count(operation, name))}
+    admitted = STARTED if operation == START else OK
+    pair = (operation, admitted)
+    return {
+        "attempts": sum(outcomes.values()),
+        "admitted": outcomes.get(admitted, 0),
+        "throttled": outcomes.get(TPS, 0),
+        "outcomes": outcomes,
+        "latency_ms": latency(total, pair) if pair in total.pairs else None,
     }
 
 
@@ -73,12 +87,15 @@ def capacity(measured: Mapping[str, Any], inference: Inference) -> dict[str, Any
     """The whole answer; its shape is `reports/schema/capacity.schema.json`."""
     tps, chats = inference.tps.to_json(), inference.active_chats.to_json()
     first = ("schema", "run", "first_limit", "first_seen")
+    operations, binds_first = add_limits(measured["operations"], inference.journey)
     return {
         **{name: measured[name] for name in first},
         "tps": tps,
         "active_chats": chats,
         "crossover_s": crossover(tps, chats),
         **{name: value for name, value in measured.items() if name not in first},
+        "operations": operations,
+        "binds_first": binds_first,
         "inference": {
             "attempts": len(inference.tps_excerpt.attempts),
             "of_attempts": sum(measured["outcomes"].values()),
@@ -208,7 +225,7 @@ def _generator(
 def _chats(run: Run) -> dict[str, Any]:
     """The run's own account of its chats, or the ledger's if the run left none."""
     account = run.section("chats")
-    names = ("started", "stopped", "already_ended", "left_open", "unanswered")
+    names = ("started", "stopped", "already_ended", "kept", "left_open", "unanswered")
     if all(name in account for name in ("started", "stopped", "left_open")):
         return {**{name: account.get(name) for name in names}, "source": "run.json"}
     ledger = read_ledger(run)
@@ -218,6 +235,7 @@ def _chats(run: Run) -> dict[str, Any]:
         "started": ledger.started,
         "stopped": ledger.ended.get("stopped", 0),
         "already_ended": ledger.ended.get("already_ended", 0),
+        "kept": ledger.ended.get("kept", 0),
         "left_open": ledger.open_ids,
         "unanswered": ledger.unanswered,
         "source": "ledger",

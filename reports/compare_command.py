@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,8 @@ def run_compare(paths: Sequence[Path], *, tolerance: float, allow: Sequence[str]
     answers = [load_answer(path) for path in paths]
     _refuse(paths, answers, frozenset(allow))
     base, console = answers[0], Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:  # a log of a CI job has no width to keep to
+        console = Console(width=150)
     deltas = {str(path): compare(base, new, tolerance) for path, new in zip(paths[1:], answers[1:], strict=True)}
     for path, rows in deltas.items():
         console.print(_table(f"{path} against {paths[0]}", rows))
@@ -62,9 +65,10 @@ def _refuse(paths: Sequence[Path], answers: Sequence[Mapping[str, Any]], allowed
 
 def _table(title: str, rows: Sequence[Delta]) -> Table:
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("metric", "base", "new", "change (interval)"):
+    for name in ("metric", "base", "new"):
         table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("change (interval)", justify="right", min_width=16)
+    table.add_column("verdict", min_width=14)
     for row in rows:
         verdict = Text(
             row.direction if not row.why else f"{row.direction}: {row.why}", style=_STYLES.get(row.direction, "")

@@ -50,6 +50,9 @@ _METRICS = (
     *(_Metric(f"latency_ms.started.{q}", False, "95 %") for q in ("p50", "p95", "p99")),
     _Metric("outcome_share.started", True, "95 %"),
     *(_Metric(f"outcome_share.{outcome}", False, "95 %") for outcome in _FAULTS),
+    _Metric("retry_lab.goodput_per_s", True, "95 %"),
+    _Metric("retry_lab.attempts_per_started_chat", False, ""),
+    *(_Metric(f"retry_lab.added_latency_ms.{q}", False, "") for q in ("p50", "p95", "p99")),
 )
 
 
@@ -68,13 +71,18 @@ def conditions(answer: Mapping[str, Any]) -> dict[str, Any]:
     return found | {f"options.{name}": value for name, value in options.items() if name not in _NOT_CONDITIONS}
 
 
+def allows(allowed: frozenset[str], condition: str) -> bool:
+    """Whether `--allow` names the condition; an option may be named with or without "options."."""
+    return condition in allowed or condition.removeprefix("options.") in allowed
+
+
 def differences(base: Mapping[str, Any], new: Mapping[str, Any], allowed: frozenset[str]) -> list[str]:
     """The conditions that differ between two runs and are not `allowed` to, one text each."""
     first, second = conditions(base), conditions(new)
     texts = []
     for name in sorted(first.keys() | second.keys()):
         one, other = first.get(name), second.get(name)
-        if one != other and name not in allowed:
+        if one != other and not allows(allowed, name):
             texts.append(f"{name} ({_brief(one)} against {_brief(other)})")
     return texts
 
@@ -87,13 +95,15 @@ def _brief(value: Any) -> str:
 def compare(base: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> list[Delta]:
     """Compare every metric; a change counts from `tolerance` on: a share of the base, or of all calls for shares.
 
-    Faults that occurred in neither run are left out.
+    Faults that occurred in neither run are left out, and so is the retry lab where neither run had it on.
     """
     deltas = [_delta(metric, base, new, tolerance) for metric in _METRICS]
     return [delta for delta in deltas if not _never_occurred(delta)]
 
 
 def _never_occurred(delta: Delta) -> bool:
+    if delta.metric.startswith("retry_lab.") and delta.base is None and delta.new is None:
+        return True
     is_fault = delta.metric.removeprefix("outcome_share.") in _FAULTS
     return is_fault and all(one is not None and one.estimate == 0 for one in (delta.base, delta.new))
 
@@ -103,6 +113,9 @@ def _delta(metric: _Metric, base: Mapping[str, Any], new: Mapping[str, Any], tol
     if first is None or second is None:
         where = "either run" if first is None and second is None else "the base" if first is None else "the new run"
         why = f"no number with an interval in {where}"
+        return Delta(metric.name, first, second, None, "not comparable", why, metric.level)
+    if metric.name.startswith("retry_lab.") and not metric.level:
+        why = "one run gives it no interval"
         return Delta(metric.name, first, second, None, "not comparable", why, metric.level)
     sign = 1 if metric.more_is_better else -1
     if first.estimate is None or second.estimate is None:
@@ -133,6 +146,8 @@ def figure(metric: str, answer: Mapping[str, Any]) -> Figure | None:
         entry = answer["latency_ms"].get(outcome) or {}
         value, bounds = entry.get(quantile), (entry.get("intervals") or {}).get(quantile)
         return Figure(value, bounds[0], bounds[1]) if is_number(value) and bounds else None
+    if table == "retry_lab":
+        return _retries(rest, answer.get("retry_lab") or {})
     limit = answer[table]
     return _limit(limit, limit[rest] if rest else limit)
 
@@ -144,6 +159,19 @@ def _limit(limit: Mapping[str, Any], entry: Mapping[str, Any]) -> Figure | None:
     if estimate is None or high is None:
         return Figure(None, low, math.inf)
     return Figure(estimate, low, high)
+
+
+def _retries(rest: str, lab: Mapping[str, Any]) -> Figure | None:
+    """A number of the retry lab; goodput with the 95 % interval of a Poisson count, which a limit can only narrow."""
+    name, _, quantile = rest.partition(".")
+    value = lab.get(name)
+    if quantile:
+        value = (value or {}).get(quantile)
+    if value is None or not is_number(value):
+        return None
+    value, started = round(value, 3), lab.get("started")
+    half = 1.96 * value / math.sqrt(started) if name == "goodput_per_s" and started else 0.0
+    return Figure(value, max(0.0, value - half), value + half)
 
 
 def _share(count: int, calls: int) -> Figure | None:

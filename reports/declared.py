@@ -53,6 +53,8 @@ def _quota_row(name: str, entry: Mapping[str, Any], found: Mapping[str, Any] | N
 
 
 def _compare(value: float, found: Mapping[str, Any] | None, verdict: str | None) -> tuple[str, bool | None]:
+    if verdict == "lower_bound" and found is not None and found["low"] is None:
+        return "the run did not reach the limit", None
     if found is None or verdict == "not_explained" or found["low"] is None:
         return "not comparable", None
     if value < found["low"]:

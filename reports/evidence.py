@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from harness.quotas import ActiveChatsEstimate, Attempts, Interval, TpsEstimate, infer_active_chats, infer_tps
 from reports.fold import Aggregates
+from reports.operations import Journey, infer_journey
 from reports.rundir import Run
 from reports.samples import Batch, read_batches
 from reports.vocabulary import DISCONNECT, OK, QUOTA, START, START_OUTCOMES, STARTED, STOP, TPS
+from reports.window import stretch
 
 MOST_ATTEMPTS = 8_000
 """The inference reads at most about this many attempts; a longer record is read around the first refusals."""
@@ -41,10 +43,11 @@ class Inference:
     active_chats: ActiveChatsEstimate
     tps_excerpt: Excerpt
     chats_excerpt: Excerpt
+    journey: Journey
 
 
 def infer(run: Run, total: Aggregates) -> Inference:
-    """Infer both limits from the run's samples; no number is given for a record that lacks some of them."""
+    """Infer the limits from the run's samples; no number is given for a record that lacks some of them."""
     tps_excerpt = read_excerpt(run, total, window_around(total, TPS))
     chats_window = window_around(total, QUOTA)
     chats_excerpt = tps_excerpt if chats_window == tps_excerpt.window else read_excerpt(run, total, chats_window)
@@ -53,12 +56,15 @@ def infer(run: Run, total: Aggregates) -> Inference:
         evidence = {"sentence": f"{why}, and a limit cannot be told from a part of the decisions."}
         unknown = Interval()
         tps = TpsEstimate(unknown, unknown, "unknown", "not_explained", evidence)
-        return Inference(tps, ActiveChatsEstimate(unknown, "not_explained", evidence), tps_excerpt, chats_excerpt)
+        none = ActiveChatsEstimate(unknown, "not_explained", evidence)
+        return Inference(tps, none, tps_excerpt, chats_excerpt, Journey())
+    tps = infer_tps(tps_excerpt.attempts)
     return Inference(
-        infer_tps(tps_excerpt.attempts),
+        tps,
         infer_active_chats(chats, chats_excerpt.ends, already_ended=chats_excerpt.already_ended),
         tps_excerpt,
         chats_excerpt,
+        infer_journey(run, total, tps, len(tps_excerpt.attempts)),
     )
 
 
@@ -73,28 +79,14 @@ def missing_rows(run: Run, total: Aggregates) -> str | None:
 
 
 def window_around(total: Aggregates, refusal: str) -> tuple[float, float]:
-    """The seconds to read for the limit behind `refusal`: the whole run if it is short enough.
-
-    Otherwise about `MOST_ATTEMPTS` attempts, at least three quarters of them after the first refusal. They begin with
-    the run, or in the emptiest second of the stretch before the refusal, where a bucket is the fullest.
-    """
+    """The seconds to read for the limit behind `refusal`: the whole run if it has no more than `MOST_ATTEMPTS` attempts."""
     if np.isnan(total.first):
         return (0.0, 0.0)
     first, last = int(np.floor(total.first)), int(np.floor(total.last))
     by_second = total.by_sent.trimmed(first, last)[:, : len(START_OUTCOMES)].sum(axis=1)
-    if by_second.sum() <= MOST_ATTEMPTS:
-        return (float(first), float(last + 1))
     refused = total.first_of(refusal)
-    pivot = int(np.floor(refused)) - first if refused is not None else 0
-    before = np.cumsum(by_second[:pivot][::-1])[::-1]
-    reachable = np.flatnonzero(before <= MOST_ATTEMPTS // 4)
-    begin = pivot
-    if len(reachable):
-        quietest = reachable[0] + np.argmin(by_second[reachable[0] : pivot])
-        begin = int(reachable[0]) if reachable[0] == 0 else int(quietest)
-    following = np.cumsum(by_second[begin:])
-    length = max(1, int(np.searchsorted(following, MOST_ATTEMPTS, side="right")))
-    return (float(first + begin), float(first + begin + length))
+    begin, end = stretch(by_second, None if refused is None else int(np.floor(refused)) - first, MOST_ATTEMPTS)
+    return (float(first + begin), float(first + end))
 
 
 def read_excerpt(run: Run, total: Aggregates, window: tuple[float, float]) -> Excerpt:

@@ -30,19 +30,22 @@ def outcomes_over_time(view: Timeline, answer: Mapping[str, Any]) -> Picture:
     axes.stairs(view.rates["offered"].to_numpy(), edges, color=OFFERED, linewidth=1.3, label="offered", baseline=None)
     _mark_first(axes, answer)
     rate = answer["tps"]["rate"]["estimate"]
-    if rate is not None:
+    if rate is not None and answer["tps"]["verdict"] == "explained":
         axes.axhline(rate, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=f"TPS rate {rate:.3g}/s")
     _time_axis(axes, view)
     axes.set_ylabel("calls per second")
     legend(axes, 3)
     counts = {name: answer["outcomes"].get(name, 0) for name in present}
-    offered = answer["generator"]["offered"]
+    offered, calls = answer["generator"]["offered"], sum(counts.values())
+    lead = f"{offered:,} chat starts were offered" if offered else f"{calls:,} chat starts were sent"
+    if answer["retry_lab"]:
+        lead += f", {calls:,} attempts with the SDK's retries"
     told = ", ".join(f"{count:,} {LABELS[name]}" for name, count in counts.items() if count)
     first = _first_sentence(answer)
     return picture(
         "outcomes",
         "Offered, started and refused",
-        f"{offered:,} chat starts were offered: {told}. {first}",
+        f"{lead}: {told}. {first}",
         f"Outcomes per second, stacked, {view.width} s a step, under the offered rate. {told}. {first}",
         figure,
     )
@@ -69,7 +72,8 @@ def active_chats(view: Timeline, answer: Mapping[str, Any], declared: float | No
     axes.set_ylabel("active chats")
     legend(axes, 3)
     peak, at = answer["peak_active"]["chats"], answer["peak_active"]["after_s"]
-    sentence = f"The run held at most {peak:,} chats open at once, first {at:,} s into it"
+    chats = "chat" if peak == 1 else "chats"
+    sentence = f"The run held at most {peak:,} {chats} open at the end of a second, first {at:,} s into it"
     sentence += _limit_words(limit)
     return picture(
         "active-chats",

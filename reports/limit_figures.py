@@ -59,6 +59,8 @@ def feasible_region(tps: TpsEstimate) -> Picture:
         axes.plot(*best, "+", color=LIMIT, markersize=12, markeredgewidth=1.6, label="best")
     axes.set_xlabel("rate (calls a second)")
     axes.set_ylabel("burst (tokens)")
+    axes.ticklabel_format(useOffset=False)
+    axes.locator_params(nbins=5)
     inside_bursts, inside_rates = np.nonzero(share > 0.001)
     axes.set_xlim(*_span(region.rate, inside_rates))
     axes.set_ylim(*_span(region.burst, inside_bursts))

@@ -8,7 +8,7 @@ import jinja2
 import pandas as pd
 
 from harness import __version__
-from reports import words
+from reports import sections, words
 from reports.declared import declared_rows
 from reports.palette import INK, MUTED, PAPER, Picture, inline_svg, page_colours
 from reports.vocabulary import OTHER_429, QUOTA
@@ -65,6 +65,9 @@ def _view(answer: Mapping[str, Any], kinds: pd.DataFrame) -> dict[str, Any]:
         "keys": _keys(answer),
         "outcomes": _outcome_rows(answer),
         "kinds": _kind_rows(kinds),
+        "operations": sections.operations(answer),
+        "retry_lab": sections.retry_lab(answer),
+        "chat_ends": sections.chat_ends(answer),
         "declared": declared_rows(answer),
         "answers": answers,
         "unclassified": [row for row in answers if row["raw"] == OTHER_429],
@@ -105,7 +108,7 @@ def _keys(answer: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "name": "Chat starts a second",
             "value": _value(tps["rate"], tps["verdict"]),
-            "note": _note(tps["rate"], tps["verdict"]),
+            "note": _pace(tps) or _note(tps["rate"], tps["verdict"]),
         },
         {
             "name": "Burst",
@@ -124,6 +127,10 @@ def _keys(answer: Mapping[str, Any]) -> list[dict[str, str]]:
             f"longer chats meet the active-chat limit first ({words.number(at['low'])} to {words.number(at['high'])} s)"
         )
         keys.append({"name": "The limits meet at a mean length of", "value": f"{words.known(at)} s", "note": note})
+    if answer["binds_first"] is not None:
+        row = answer["operations"][answer["binds_first"]]
+        value, note = words.known(row["binds_at_chats_per_s"]), f"chats a second: {answer['binds_first']} binds first"
+        keys.append({"name": "Whole journeys", "value": value, "note": note})
     left = answer["chats"]["left_open"]
     note = f"of {words.number(answer['chats']['started'])} started" if answer["chats"]["started"] is not None else ""
     if answer["chats"]["unanswered"]:
@@ -135,14 +142,29 @@ def _keys(answer: Mapping[str, Any]) -> list[dict[str, str]]:
 def _value(entry: Mapping[str, Any], verdict: str) -> str:
     if verdict == "explained" and entry["high"] is not None:
         return words.known(entry)
+    if verdict == "lower_bound" and not _is_bound(entry):
+        return "not met"
     if verdict != "not_explained" and entry["low"] is not None:
         return f"≥ {words.number(entry['low'])}"
     return "unknown"
 
 
+def _is_bound(entry: Mapping[str, Any]) -> bool:
+    """Whether a bound says more than that something was admitted at all."""
+    return entry["low"] is not None and entry["low"] > 1
+
+
+def _pace(tps: Mapping[str, Any]) -> str | None:
+    """What was admitted by an instance that throttled nothing; None of any other."""
+    admitted, span = tps["evidence"].get("admitted"), tps["evidence"].get("admitted_in_s")
+    if tps["verdict"] != "lower_bound" or not admitted or not span:
+        return None
+    return f"{words.number(admitted)} admitted in {words.seconds(span)}; a burst may have carried them"
+
+
 def _note(entry: Mapping[str, Any], verdict: str) -> str:
     if verdict == "lower_bound":
-        return "not reached"
+        return "not reached" if _is_bound(entry) else ""
     if verdict == "not_explained":
         return "not explained by one limiter"
     if entry["high"] is None:
@@ -207,7 +229,7 @@ def _answer_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _conditions(answer: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    run, generator = answer["run"], answer["generator"]
+    run = answer["run"]
     target = (
         "the embedded emulator" if run["emulator"] is not None else ("live" if run["live"] else "not AWS (loopback)")
     )
@@ -219,14 +241,21 @@ def _conditions(answer: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("User class", run["user_class"] or "unknown"),
         ("Ended", f"{run['status'] or 'unknown'}, by {run['ended_by'] or 'unknown'}, {words.moment(run['ended_at'])}"),
         ("First call to last answer", f"{length}, {run['samples']:,} samples"),
-        (
-            "Offered",
-            f"{generator['offered']:,} chat starts, of which {generator['dropped'] or 0:,} were dropped unsent",
-        ),
+        ("Offered", _offered(answer)),
         ("Workload", _workload(run["workload"])),
         ("Versions", ", ".join(f"{name} {version}" for name, version in run["versions"].items())),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _offered(answer: Mapping[str, Any]) -> str:
+    generator = answer["generator"]
+    if not generator["offered"]:
+        return f"{sum(answer['outcomes'].values()):,} chat starts, each decided by the probe; nothing was scheduled"
+    text = f"{generator['offered']:,} chat starts, of which {generator['dropped'] or 0:,} were dropped unsent"
+    if generator["withheld"]:
+        text += f" and {generator['withheld']:,} withheld by the budget of chats"
+    return text
 
 
 def _workload(workload: Mapping[str, Any]) -> str:

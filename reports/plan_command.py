@@ -79,6 +79,8 @@ def run_limits(path: Path) -> Limits:
                 f"{path} does not explain its {name} limit; give it with --tps and --burst, or --active-chats"
             )
     rate, quota = _figure(tps["rate"], tps), _figure(chats, chats)
+    if not rate and tps["verdict"] == "lower_bound":
+        raise UsageError(f"{path} met no TPS limit, and a burst may have carried what it admitted; give --tps")
     if not rate or not quota:
         raise UsageError(f"{path} says nothing about a limit; give --tps, --burst and --active-chats")
     burst = _figure(tps["burst"], tps) or max(1.0, 1.6 * rate)

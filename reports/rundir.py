@@ -153,6 +153,14 @@ def _is_counts_by_second(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_second(key) and _is_count(count) for key, count in value.items())
 
 
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_count(count) for count in value.values())
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(entry is None or is_number(entry) for entry in value.values())
+
+
 def _is_second(key: str) -> bool:
     with contextlib.suppress(ValueError):
         return is_number(float(key))
@@ -168,7 +176,10 @@ _TOP: dict[str, Callable[[Any], bool]] = {
     "ended_at": is_number,
     "exit_code": is_number,
     "answers": _is_list,
-} | dict.fromkeys(("versions", "options", "target", "workload", "declared", "generator", "chats"), _is_table)
+    "chat_ends": _is_counts,
+} | dict.fromkeys(
+    ("versions", "options", "target", "workload", "declared", "generator", "chats", "retry_lab"), _is_table
+)
 
 _TABLES: dict[str, dict[str, Callable[[Any], bool]]] = {
     "generator": {
@@ -177,9 +188,14 @@ _TABLES: dict[str, dict[str, Callable[[Any], bool]]] = {
         "reasons": _is_reasons,
         "processes": _is_list,
     }
-    | dict.fromkeys(("offered", "sent", "dropped", "retries_seen", "samples_recorded", "samples_lost"), _is_count)
+    | dict.fromkeys(("offered", "sent", "dropped", "withheld", "retries_seen"), _is_count)
+    | dict.fromkeys(("samples_recorded", "samples_lost"), _is_count)
     | dict.fromkeys(("offered_per_s", "lateness_ms_p50", "lateness_ms_p99", "cpu_percent_max"), is_number),
-    "chats": dict.fromkeys(("started", "stopped", "already_ended", "left_open", "unanswered"), _is_count),
+    "chats": dict.fromkeys(("started", "stopped", "already_ended", "kept", "left_open", "unanswered"), _is_count),
+    "retry_lab": {"mode": _is_text, "gave_up": _is_counts, "attempts_by_call": _is_counts}
+    | dict.fromkeys(("calls", "attempts", "started", "retry_quota_reached"), _is_count)
+    | dict.fromkeys(("goodput_per_s", "attempts_per_started_chat"), is_number)
+    | dict.fromkeys(("latency_ms", "added_latency_ms"), _is_numbers),
     "workload": {"kinds": _is_list, "source": _is_text},
     "target": dict.fromkeys(("endpoint", "region", "instance_id", "contact_flow_id", "emulator"), _is_text),
 }

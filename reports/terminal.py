@@ -22,7 +22,8 @@ def print_summary(answer: Mapping[str, Any], page: Path, console: Console) -> No
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("offered", f"{answer['generator']['offered']:,}")
+    if answer["generator"]["offered"]:  # a probe offers no load: it decides each call
+        table.add_row("offered", f"{answer['generator']['offered']:,}")
     for name, count in answer["outcomes"].items():
         seen = answer["first_seen"].get(name)
         if count or name == "started":
@@ -33,6 +34,9 @@ def print_summary(answer: Mapping[str, Any], page: Path, console: Console) -> No
     )
     table.add_row("TPS limit", _limit(answer["tps"]["rate"], answer["tps"]["verdict"], "/s"), _burst(answer["tps"]))
     table.add_row("active-chat limit", _limit(answer["active_chats"], answer["active_chats"]["verdict"]))
+    if answer["binds_first"] is not None:
+        row = answer["operations"][answer["binds_first"]]
+        table.add_row("binds first", f"{words.known(row['binds_at_chats_per_s'])} chats/s", answer["binds_first"])
     left = answer["chats"]["left_open"]
     table.add_row("chats left open", "unknown" if left is None else f"{left:,}")
     console.print(table)

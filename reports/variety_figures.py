@@ -75,7 +75,8 @@ def variety_latency(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
 
 
 def _short(name: object) -> str:
-    text = str(name).replace("application/vnd.amazonaws.connect.message.", "").replace(",", ", ")
+    text = "none set" if name == "(not set)" else str(name)
+    text = text.replace("application/vnd.amazonaws.connect.message.", "").replace(",", ", ")
     return text if len(text) <= 42 else text[:41] + "…"
 
 
@@ -88,6 +89,8 @@ def _spread_words(table: pd.DataFrame, what: str) -> str:
     started = (table[STARTED] if STARTED in table.columns else table.sum(axis=1) * 0) / table.sum(axis=1) * 100
     if len(table) < 2:
         return f"All calls had one {what}."
+    if started.min() == 100:
+        return f"By {what}, every call started a chat."
     return f"By {what}, between {started.min():.1f} % and {started.max():.1f} % of the calls started a chat."
 
 

@@ -4,6 +4,12 @@ from harness import quotas
 
 START, STOP, DISCONNECT = "StartChatContact", "StopContact", "DisconnectParticipant"
 
+HARNESS_CALLS = frozenset({STOP, "DescribeContact"})
+"""Calls that the harness makes at its own pace, which are no part of a customer's journey."""
+
+NO_CALLS = frozenset({"MessageReceipt", "WebSocketOpen", "WebSocketSubscribe"})
+"""Operations in the samples that are no calls of an API with a TPS quota."""
+
 STARTED, TPS, QUOTA, OTHER_429 = "started", "tps_throttled", "active_chat_limit", "unclassified_429"
 OK = "ok"
 

@@ -17,14 +17,20 @@ def headline(answer: Mapping[str, Any]) -> str:
     if not sum(answer["outcomes"].values()):
         return "No chat start was recorded: this run says nothing about the instance."
     parts = [part for part in (_tps_part(tps), _chats_part(chats)) if part]
+    unmet = (
+        "No chat start was throttled, so this run does not know the TPS limit"
+        if tps["verdict"] == "lower_bound"
+        else ""
+    )
     if not parts:
-        return "No limit of this instance can be stated from this run."
+        return f"{unmet or 'No limit of this instance can be stated from this run'}."
     lead = (
         "This instance"
         if answer["generator"]["valid"]
         else "Not to be relied on, for the run is invalid: this instance"
     )
-    return f"{lead} {' and '.join(parts)}."
+    tail = f". {unmet}" if unmet else ""
+    return f"{lead} {' and '.join(parts)}{tail}."
 
 
 def _tps_part(tps: Mapping[str, Any]) -> str | None:
@@ -34,8 +40,6 @@ def _tps_part(tps: Mapping[str, Any]) -> str | None:
         if burst["estimate"] is not None:
             text += f" with a burst of {'at least ' if burst['high'] is None else ''}{known(burst)}"
         return text
-    if tps["verdict"] == "lower_bound" and rate["low"]:
-        return f"admits at least {number(rate['low'])} chat starts a second"
     return None
 
 
@@ -91,7 +95,7 @@ def _tps_certainty(tps: Mapping[str, Any]) -> str:
             f"the burst {lies(tps['burst'])} ({LEVEL})."
         )
     if tps["verdict"] == "lower_bound":
-        return f"TPS: the limit was not reached, so {bound(tps['rate'], '/s')} is only what is known to be admitted."
+        return f"TPS: {_why(tps, 'the limit was not reached')}"
     return f"TPS: {_why(tps, 'no single limiter explains the refusals')} No rate is given."
 
 
@@ -104,6 +108,8 @@ def _chats_certainty(chats: Mapping[str, Any]) -> str:
             f"Active chats: every start and refusal fits one limit, which {limit}, counted in this run's own chats. "
             "If others held chats at the time, the instance's quota is higher by theirs."
         )
+    if chats["verdict"] == "lower_bound" and not chats["low"]:
+        return "Active chats: the limit was not reached."
     if chats["verdict"] == "lower_bound":
         return f"Active chats: the limit was not reached, so {bound(chats)} is only what is known to be admitted."
     return f"Active chats: {_why(chats, 'no fixed limit on the chats of this run explains the refusals')}"
@@ -118,7 +124,8 @@ def validity(answer: Mapping[str, Any]) -> tuple[str, str]:
     """Whether the run can be relied on: a title of two words, and why in one sentence."""
     generator = answer["generator"]
     if generator["valid"]:
-        return "Valid run", "the generator kept to its schedule, so the refusals are the service's."
+        refused = ", so the refusals are the service's" if answer["first_seen"] else ""
+        return "Valid run", f"the generator kept to its schedule{refused}."
     reasons = "; ".join(generator["reasons"])
     return "Invalid run", f"{reasons}. The generator, not the service, may have set these numbers."
 
@@ -134,6 +141,8 @@ def interval(entry: Mapping[str, Any], unit: str = "") -> str:
     """An estimate with its bounds, or what there is of it."""
     if entry["estimate"] is None:
         return bound(entry, unit) if entry["low"] is not None else "unknown"
+    if entry["low"] is None and entry["high"] is None:
+        return f"{number(entry['estimate'])}{unit} seen"
     if entry["high"] is None:
         return bound(entry, unit)
     if entry["low"] == entry["high"]:
