@@ -2,212 +2,30 @@
 
 from __future__ import annotations
 
-import random
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator
 
 import numpy as np
 
-from harness.quotas import ActiveChatsEstimate, Attempts, TpsEstimate, infer_active_chats
+from harness.load.probe_actions import (
+    Action,
+    Done,
+    Goal,
+    Known,
+    Pause,
+    ProbeOptions,
+    Send,
+    StopChats,
+    Think,
+)
+from harness.load.probe_moves import ProbeMoves
+from harness.quotas import TpsEstimate, infer_active_chats
 from harness.quotas.tps import infer_tps_by_steps
 
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send one StartChatContact now."""
+__all__ = ["Action", "Done", "Goal", "Known", "Pause", "ProbeOptions", "ProbePlan", "Send", "StopChats", "Think"]
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Do nothing until `until`, or until the next answer."""
-
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class StopChats:
-    """Stop `count` of the open chats; report each with `ended`."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Think:
-    """Nothing is on the wire: run `steps` to their end, letting others work in between."""
-
-    steps: Iterator[object]
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The probe is over; `why` is a short reason."""
-
-    why: str
-
-
-Action = Send | Pause | StopChats | Think | Done
-Goal = Literal["tps", "active-chats", "both"]
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeOptions:
-    """What to look for, and how much it may cost.
-
-    `max_rate`: most calls in any one second; `max_chats`: most chats to start, None for no bound; `max_seconds`: longest
-    time to spend.
-    """
-
-    goal: Goal = "both"
-    max_rate: float = 500.0
-    max_chats: int | None = None
-    max_seconds: float = 1500.0
-    seed: int = 0
-
-
-@dataclass
-class Known:
-    """What the probe knows so far, for the progress line and for its own decisions."""
-
-    doing: str = "starting"
-    rate: tuple[float, float] | None = None
-    burst: tuple[float, float] | None = None
-    started: int = 0
-    throttled: int = 0
-    full_refusals: int = 0
-    tps: TpsEstimate | None = None
-    active_chats: ActiveChatsEstimate | None = None
-
-    def line(self, open_chats: int) -> str:
-        """One line: rate, burst and chats as far as they are known."""
-        rate = "?" if self.rate is None else _span(*self.rate)
-        burst = "?" if self.burst is None else _span(*self.burst)
-        met = " (quota met)" if self.full_refusals else ""
-        return f"rate {rate}, burst {burst}, chats {open_chats}{met}, throttled {self.throttled}: {self.doing}"
-
-
-def _span(low: float, high: float) -> str:
-    return f"{low:.4g}" if low == high else f"{low:.4g}..{high:.4g}"
-
-
-@dataclass
-class ProbePlan:
+class ProbePlan(ProbeMoves):
     """Decides call by call. The driver asks `act`, does what it says, and reports `answered` and `ended`."""
-
-    options: ProbeOptions
-    known: Known = field(default_factory=Known)
-
-    def __post_init__(self) -> None:
-        self._rng = random.Random(self.options.seed)
-        self._sent: list[float] = []
-        self._received: list[float] = []
-        self._outcome: list[str] = []
-        self._ends: list[float] = []
-        self._recent: deque[float] = deque()
-        self._in_flight = 0
-        self._stopping = 0
-        self._now = 0.0
-        self._begin: float | None = None
-        self._open = 0
-        self._rate = 0.0
-        self._script = self._run()
-        self._waiting: tuple[float, Callable[[], bool]] | None = None
-        self._trip = 0.1
-        self._withheld = False
-        self._held = False
-        self._quota = 0
-        self._costless = False
-        self._full_streak = 0
-
-    # -- what the driver calls ------------------------------------------------------------------------------------
-
-    def act(self, now: float) -> Action:
-        """The next thing to do at `now`. A `Send` has to be followed by `answered` some time later."""
-        self._now = now
-        if self._begin is None:
-            self._begin = now
-        while True:
-            if self._waiting is not None:
-                until, over = self._waiting
-                if now < until and not over():
-                    return Pause(until)
-                self._waiting = None
-                if self._held:
-                    self._held = False
-                    if self._room_in_budget():
-                        return self._sending(now)
-            try:
-                action = next(self._script)
-            except StopIteration:
-                return Done(self._over() or "done")
-            if isinstance(action, Send):
-                if self._room_in_budget():
-                    return self._sending(now)
-                if not self._over():  # calls on the wire hold the last places: some will be refused and give them back
-                    self._held = True
-                    self._waiting = (now + 60.0, lambda: bool(self._room_in_budget() or self._over()))
-            elif not isinstance(action, Pause):
-                return action
-
-    def _sending(self, now: float) -> Send:
-        self._in_flight += 1
-        self._recent.append(now)
-        return Send()
-
-    def _room_in_budget(self) -> bool:
-        most = self.options.max_chats
-        return not self._withheld and (most is None or self.known.started + self._in_flight < most)
-
-    def answered(self, sent: float, received: float, outcome: str) -> None:
-        """A call's answer: its outcome as in `harness.quotas.OUTCOMES`."""
-        self._in_flight -= 1
-        self._sent.append(sent)
-        self._received.append(received)
-        self._outcome.append(outcome)
-        self._trip += 0.1 * (received - sent - self._trip)
-        if outcome == "started":
-            self.known.started += 1
-            self._open += 1
-            self._full_streak = 0
-        elif outcome == "tps_throttled":
-            self.known.throttled += 1
-            self._full_streak = 0
-        elif outcome == "active_chat_limit":
-            self.known.full_refusals += 1
-            self._full_streak += 1
-            self._quota = self._quota or self._open
-
-    def ended(self, at: float) -> None:
-        """One of the probe's chats was ended at `at`."""
-        self._ends.append(at)
-        self._open -= 1
-        self._stopping -= 1
-
-    def withheld(self) -> None:
-        """A `Send` was not carried out: the budget of chats is spent."""
-        self._in_flight -= 1
-        self._withheld = True
-
-    def findings(self) -> list[str]:
-        """What was found, in sentences."""
-        told: list[str] = []
-        if self.known.tps is not None and self.options.goal != "active-chats":
-            told.append(self.known.tps.sentence())
-        if self.known.active_chats is not None and self.options.goal != "tps":
-            told.append(self.known.active_chats.sentence())
-        return told
-
-    @property
-    def open_chats(self) -> int:
-        """Chats that the probe holds open."""
-        return self._open
-
-    def attempts(self) -> Attempts:
-        """All answered calls so far."""
-        return Attempts.of(self._sent, self._received, self._outcome)
-
-    # -- the script -----------------------------------------------------------------------------------------------
 
     def _run(self) -> Iterator[Action]:
         goal = self.options.goal
@@ -314,8 +132,6 @@ class ProbePlan:
             yield from self._pace(1.1 / max(self._rate, 0.2) if self._rate else 0.5)
             yield Send()
             yield from self._quiet()
-
-    # -- moves ----------------------------------------------------------------------------------------------------
 
     def _drain(self, volley: int) -> Iterator[Action]:
         """A volley, then a pace that doubles every 50 ms, until the first refusal."""
@@ -440,53 +256,6 @@ class ProbePlan:
             if tps.burst.low is not None and tps.burst.high is not None:
                 self.known.burst = (tps.burst.low, tps.burst.high)
         self.known.active_chats = infer_active_chats(attempts, self._ends)
-
-    # -- small things ---------------------------------------------------------------------------------------------
-
-    def _over(self) -> str | None:
-        """Why the probe may send no more, or None."""
-        options = self.options
-        if self._withheld:
-            return "max_chats"
-        if options.max_chats is not None and self.known.started >= options.max_chats:
-            return "max_chats"
-        if self._begin is not None and self._now - self._begin > options.max_seconds:
-            return "max_seconds"
-        return None
-
-    def _pace(self, interval: float, dither: bool = False) -> Iterator[Action]:
-        """Wait for the next call's moment, and for the ceiling of calls a second."""
-        last = self._recent[-1] if self._recent else self._now - interval
-        due = last + interval * (self._rng.uniform(0.5, 1.5) if dither else 1.0)
-        yield from self._sleep(due - self._now)
-
-    def _sleep(self, seconds: float) -> Iterator[Action]:
-        due = self._now + seconds
-        if seconds > 0:
-            self._waiting = (due, lambda: False)
-            yield Pause(due)
-        while self._recent and self._recent[0] <= self._now - 1.0:
-            self._recent.popleft()
-        if len(self._recent) >= self.options.max_rate:
-            due = self._recent[0] + 1.0
-            self._waiting = (due, lambda: False)
-            yield Pause(due)
-        if self._in_flight > 900:
-            self._waiting = (self._now + 5.0, lambda: self._in_flight < 600)
-            yield Pause(self._now + 5.0)
-
-    def _quiet(self, longest: float = 30.0) -> Iterator[Action]:
-        """Wait until every call is answered."""
-        if self._in_flight:
-            self._waiting = (self._now + longest, lambda: not self._in_flight)
-            yield Pause(self._now + longest)
-
-    def _stop(self, count: int) -> Iterator[Action]:
-        self._stopping += count
-        self._full_streak = 0
-        yield StopChats(count)
-        self._waiting = (self._now + 30.0, lambda: not self._stopping)
-        yield Pause(self._now + 30.0)
 
 
 def _between_throttles(sent: list[float], outcome: list[str]) -> float | None:
