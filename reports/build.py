@@ -37,24 +37,25 @@ def build_report(
     gates: tuple[Gate, ...] = (),
     junit_path: Path | None = None,
     wanted: Wanted | None = None,
+    figures: bool = True,
     quiet: bool = False,
 ) -> int:
     """Make the report of the run directory at `path`; return 1 if one of `gates` was breached, else 0.
 
-    With `wanted`, the text of a quota-increase request is written beside it. Raises UsageError if there is no such run or
-    it cannot be written to.
+    With `wanted`, the text of a quota-increase request is written beside it; without `figures` nothing is drawn.
+    Raises UsageError if there is no such run or it cannot be written to.
     """
     run = read_run(path)
     console = Console(quiet=quiet)
     rows = count_rows(run.sample_files)
-    with Artist(own_process=rows >= MANY_ROWS) as artist:
+    with Artist(own_process=figures and rows >= MANY_ROWS) as artist:
         total = _fold(run, rows, console)
         view = timeline(total, _dropped(run))
         measured = measure(run, total, view)
-        samples = artist.draw("draw_samples", measured, total, view)
+        samples = artist.draw("draw_samples", measured, total, view) if figures else list
         inference = infer(run, total)
         answer = capacity(measured, inference)
-        limits = artist.draw("draw_limits", answer, view, inference.tps)
+        limits = artist.draw("draw_limits", answer, view, inference.tps) if figures else list
         pictures = [*limits(), *samples()]
     judgements = judge(gates, answer)
     shown = gates_view(judgements) if gates else None

@@ -22,6 +22,7 @@ def report(argv: list[str]) -> int:
     parser.add_argument("--want-tps", metavar="RATE", type=float, help="chat starts a second to ask for")
     parser.add_argument("--want-active-chats", metavar="N", type=int, help="chats at once to ask for")
     parser.add_argument("--by", metavar="DATE", help="when the new quotas are needed, such as 2027-01-15")
+    parser.add_argument("--no-figures", action="store_true", help="draw nothing: the numbers and texts alone, faster")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     arguments = parser.parse_args(argv)
     if arguments.check_gates is not None:
@@ -36,7 +37,14 @@ def report(argv: list[str]) -> int:
         raise UsageError("--want-tps, --want-active-chats and --by belong to --request; add it")
     from reports.build import build_report
 
-    return build_report(arguments.run, gates=gates, junit_path=arguments.junit, wanted=wanted, quiet=arguments.quiet)
+    return build_report(
+        arguments.run,
+        gates=gates,
+        junit_path=arguments.junit,
+        wanted=wanted,
+        figures=not arguments.no_figures,
+        quiet=arguments.quiet,
+    )
 
 
 def plan(argv: list[str]) -> int:

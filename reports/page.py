@@ -129,7 +129,7 @@ def _keys(answer: Mapping[str, Any]) -> list[dict[str, str]]:
         keys.append({"name": "The limits meet at a mean length of", "value": f"{words.known(at)} s", "note": note})
     if answer["binds_first"] is not None:
         row = answer["operations"][answer["binds_first"]]
-        value, note = words.known(row["binds_at_chats_per_s"]), f"chats a second: {answer['binds_first']} binds first"
+        value, note = words.known(row["binds_at_chats_per_s"]), f"a second: {answer['binds_first']} binds first"
         keys.append({"name": "Whole journeys", "value": value, "note": note})
     left = answer["chats"]["left_open"]
     note = f"of {words.number(answer['chats']['started'])} started" if answer["chats"]["started"] is not None else ""

@@ -56,7 +56,7 @@ def _limit(limit: Mapping[str, Any] | None) -> str:
     if limit["verdict"] == "explained" and rate["estimate"] is not None:
         size = "unknown" if burst["estimate"] is None else words.known(burst)
         size = f"{'at least ' if burst['high'] is None else ''}{size}"
-        return f"{words.interval(rate, '/s')}, burst {size}"
+        return f"{words.known(rate)}/s ({rate['low']:.5g} to {rate['high']:.5g}), burst {size}"
     if limit["verdict"] == "lower_bound":
         return "not met" if rate["estimate"] is None else f"not met; {words.number(rate['estimate'])}/s seen"
     if rate["low"] is not None and rate["high"] is not None:

@@ -70,7 +70,7 @@ def simulate(scenario: Scenario) -> list[dict[str, Any]]:
 
     def stop(at: float, contact: str) -> None:
         open_chats.discard(contact)
-        row = _row("StopContact", at, at + 0.0002, at + 0.006 + draw.random() * 0.002, "ok", 200, None, contact)
+        row = attempt("StopContact", at, at + 0.0002, at + 0.006 + draw.random() * 0.002, "ok", 200, None, contact)
         rows.append(row)
 
     while True:
@@ -96,7 +96,7 @@ def simulate(scenario: Scenario) -> list[dict[str, Any]]:
             heapq.heappush(ends, (now + scenario.hold, contact))
         sent = now - draw.random() * 0.001
         status, code, _ = _ANSWERS[outcome]
-        row = _row(
+        row = attempt(
             "StartChatContact",
             sent - scenario.lateness * draw.random() * 2,
             sent,
@@ -129,7 +129,7 @@ def _variety(draw: random.Random, number: int) -> dict[str, Any]:
     }
 
 
-def _row(
+def attempt(
     operation: str,
     scheduled: float,
     sent: float,
@@ -139,6 +139,7 @@ def _row(
     error_code: str | None,
     contact_id: str | None,
 ) -> dict[str, Any]:
+    """One attempt as a row of schema 1; times in unix seconds."""
     return {
         "operation": operation,
         "scheduled": scheduled,

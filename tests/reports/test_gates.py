@@ -36,7 +36,7 @@ def test_a_breach_is_exit_code_1_and_a_failed_test_case(
 ) -> None:
     """One breached gate among passing ones: exit code 1, one failure in junit.xml, the sentence in the Markdown."""
     path = make_run()
-    assert main(["report", str(path), "--gates", gates(tmp_path, PASSING, BREACHED, LOCUST)]) == 1
+    assert main(["report", str(path), "--gates", gates(tmp_path, PASSING, BREACHED, LOCUST), "--no-figures"]) == 1
     suite = ET.parse(path / "junit.xml").getroot().find("testsuite")
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
@@ -50,7 +50,14 @@ def test_a_breach_is_exit_code_1_and_a_failed_test_case(
 def test_gates_that_pass_are_exit_code_0(make_run: MakeRun, tmp_path: Path) -> None:
     """All gates pass: exit code 0 and a JUnit file without failures, where --junit says."""
     junit_path = tmp_path / "results.xml"
-    arguments = ["--gates", gates(tmp_path, PASSING, LOCUST), "--junit", str(junit_path), "--quiet"]
+    arguments = [
+        "--gates",
+        gates(tmp_path, PASSING, LOCUST),
+        "--junit",
+        str(junit_path),
+        "--no-figures",
+        "--no-figures",
+    ]
     assert main(["report", str(make_run()), *arguments]) == 0
     assert ET.parse(junit_path).getroot().get("failures") == "0"
 
@@ -58,7 +65,7 @@ def test_gates_that_pass_are_exit_code_0(make_run: MakeRun, tmp_path: Path) -> N
 def test_an_unknown_number_is_a_breach(make_run: MakeRun, tmp_path: Path) -> None:
     """A gate on something that the run does not tell was not shown to be kept."""
     path = make_run()
-    assert main(["report", str(path), "--gates", gates(tmp_path, UNKNOWN), "--quiet"]) == 1
+    assert main(["report", str(path), "--gates", gates(tmp_path, UNKNOWN), "--quiet", "--no-figures"]) == 1
     assert "cannot be judged" in (path / "junit.xml").read_text()
 
 
@@ -78,12 +85,12 @@ def test_github_hears_of_it_only_in_a_workflow(
 ) -> None:
     """In a workflow a breach is an error annotation and the report is appended to the step summary; elsewhere neither."""
     path, file, summary = make_run(), gates(tmp_path, BREACHED), tmp_path / "summary.md"
-    main(["report", str(path), "--gates", file])
+    main(["report", str(path), "--gates", file, "--no-figures"])
     assert "::error" not in capsys.readouterr().out
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     summary.write_text("before\n")
-    main(["report", str(path), "--gates", file])
+    main(["report", str(path), "--gates", file, "--no-figures"])
     expected = "::error title=Gate breached%3A holds 100%3A <chats>::active_chats.low is 30, wanted >= 100"
     assert expected in capsys.readouterr().out.splitlines()
     assert summary.read_text() == f"before\n{(path / 'report.md').read_text()}\n"
@@ -103,7 +110,7 @@ def test_annotations_and_junit_hold_any_text() -> None:
 def test_every_gate_names_a_place_in_capacity_json(make_run: MakeRun) -> None:
     """Each metric that a gate may name exists in the report of a run in which everything occurred, or is null there."""
     path = make_run()
-    main(["report", str(path), "--quiet"])
+    main(["report", str(path), "--quiet", "--no-figures"])
     answer = json.loads((path / "capacity.json").read_text())
     outcome_less = [metric for metric in METRICS if not metric.startswith("latency_ms.")]
     known = {metric for metric in outcome_less if lookup(metric, answer) is not None}

@@ -19,7 +19,7 @@ LIVE = {
 
 def request(path: Path, *arguments: str) -> str:
     """The request written for the run at `path`."""
-    assert main(["report", str(path), "--quiet", "--request", *arguments]) == 0
+    assert main(["report", str(path), "--quiet", "--no-figures", "--request", *arguments]) == 0
     return (path / "quota-request.md").read_text()
 
 
