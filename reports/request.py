@@ -58,10 +58,13 @@ def _current(answer: Mapping[str, Any], key: str, unit: str) -> str:
     entry = answer["declared"].get(key)
     value = entry.get("value") if isinstance(entry, Mapping) else None
     found = answer["tps"]["rate"] if key == "tps" else answer["active_chats"]
-    observed = words.interval(found, unit)
+    observed = f"{words.interval(found, unit)} observed"
+    if found["high"] is None and not found["low"]:
+        limit = answer["tps"] if key == "tps" else found
+        observed = "not met by this run" if limit["verdict"] == "lower_bound" else "not found"
     if isinstance(entry, Mapping) and value is not None and is_number(value):
-        return f"{words.number(value)}{unit} declared ({entry.get('source', 'unknown source')}); {observed} observed"
-    return f"{observed} observed; not declared"
+        return f"{words.number(value)}{unit} declared ({entry.get('source', 'unknown source')}); {observed}"
+    return f"{observed}; not declared"
 
 
 def _evidence(answer: Mapping[str, Any]) -> list[str]:

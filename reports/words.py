@@ -142,7 +142,7 @@ def interval(entry: Mapping[str, Any], unit: str = "") -> str:
     if entry["estimate"] is None:
         return bound(entry, unit) if entry["low"] is not None else "unknown"
     if entry["low"] is None and entry["high"] is None:
-        return f"{number(entry['estimate'])}{unit} seen"
+        return "not met"
     if entry["high"] is None:
         return bound(entry, unit)
     if entry["low"] == entry["high"]:
