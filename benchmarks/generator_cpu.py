@@ -20,7 +20,7 @@ WANTED = 12.0
 """How many times cheaper than the naive user a call must be."""
 WANTED_TLS = 2.0
 """How much dearer TLS with keep-alive may be than plain HTTP."""
-_ROUNDS, _SECONDS = 3, 5.0
+_ROUNDS, _SECONDS = 3, 4.0
 _NAIVE, _HARNESS = "Locust user + boto3 client (naive)", "chatquota StartChat"
 
 
@@ -96,7 +96,7 @@ def _report(windows: dict[str, list[bench.Window]]) -> int:
     print(f"{bench.machine()}; median [least, most] of {len(next(iter(windows.values())))} alternated rounds")
     if len(os.sched_getaffinity(0)) == 1:
         print("(one core only: generator and nginx share it)")
-    base = windows.get(_NAIVE)
+    base, as_fast = windows.get(_NAIVE), {contender.name for contender in AS_FAST_AS_IT_GOES}
     rows = []
     for name, rounds in windows.items():
         rows.append(
@@ -105,7 +105,7 @@ def _report(windows: dict[str, list[bench.Window]]) -> int:
                 bench.spread([window.us_per_call for window in rounds]),
                 bench.spread([window.per_second for window in rounds], ",.0f"),
                 f"{100 * statistics.median(window.busy for window in rounds):.0f} %",
-                f"1/{_ratio(base, rounds):.1f}" if base else "",
+                f"1/{_ratio(base, rounds):.1f}" if base and name in as_fast else "",
             ]
         )
     print(bench.table(["", "CPU us a call", "calls per second", "of a core", "of naive"], rows))

@@ -27,7 +27,7 @@ WANTED_MS = 2.0
 WANTED_COUNT = 0.001
 """How far the number of calls may be from the offered one."""
 RATES = (200, 1000)
-_ROUNDS, _SECONDS, _SETTLE = 2, 10, 4.0
+_ROUNDS, _SECONDS, _SETTLE = 2, 8, 4.0
 
 Times = NDArray[np.float64]
 

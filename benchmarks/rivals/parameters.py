@@ -1,34 +1,27 @@
-"""The chats that the rivals start: parameters of boto3's start_chat_contact, about as large as the built-in workload's."""
+"""The chats that the rivals start: those of the harness's built-in workload, as parameters of boto3's start_chat_contact."""
 
+import json
 import random
 from typing import Any
 
-_WORDS = (
-    "order",
-    "parcel",
-    "refund",
-    "invoice",
-    "address",
-    "delivery",
-    "payment",
-    "account",
-    "voucher",
-    "return",
-    "size",
-)
+from harness.load.workload import Drawer
+from harness.load.workload_file import load_workload
+
+_DRAWN = 2000
+
+
+def _parameters() -> list[dict[str, Any]]:
+    drawer = Drawer(load_workload(None), "11111111-1111-4111-8111-111111111111", "flow", "benchmark")
+    chats = [json.loads(drawer.draw().body) for _ in range(_DRAWN)]
+    for chat in chats:
+        del chat["ClientToken"]  # the SDK makes one for each call
+    return chats
+
+
+# Drawn before the first call, so that a rival pays for no drawing.
+_CHATS = _parameters()
 
 
 def draw(rng: random.Random) -> dict[str, Any]:
-    """The parameters of one chat: 4 to 10 attributes, a message, content types, a duration."""
-    return {
-        "InstanceId": "11111111-1111-4111-8111-111111111111",
-        "ContactFlowId": "22222222-2222-4222-8222-222222222222",
-        "ParticipantDetails": {"DisplayName": rng.choice(["Ana Souza", "Ben Carter", "Grace Lim"])},
-        "Attributes": {f"key_{n}": " ".join(rng.choices(_WORDS, k=8)) for n in range(rng.randint(4, 10))},
-        "InitialMessage": {
-            "ContentType": "text/markdown",
-            "Content": "My order is **late**. It was *promised* for Friday.",
-        },
-        "SupportedMessagingContentTypes": ["text/plain", "text/markdown"],
-        "ChatDurationInMinutes": rng.choice([60, 240, 1500]),
-    }
+    """The parameters of one chat."""
+    return rng.choice(_CHATS)
