@@ -20,7 +20,7 @@ WANTED = 12.0
 """How many times cheaper than the naive user a call must be."""
 WANTED_TLS = 2.0
 """How much dearer TLS with keep-alive may be than plain HTTP."""
-_ROUNDS, _SECONDS = 3, 4.0
+_ROUNDS, _SECONDS = 3, 3.0
 _NAIVE, _HARNESS = "Locust user + boto3 client (naive)", "chatquota StartChat"
 
 
@@ -59,7 +59,7 @@ AS_FAST_AS_IT_GOES = (
 )
 AT_ONE_RATE = (
     Contender(f"{_HARNESS}, 500/s", _harness(500, 1)),
-    Contender(f"{_NAIVE}, 500/s", _rival("boto3_user", 500), per_user="1", warm_up=14.0),
+    Contender(f"{_NAIVE}, 500/s", _rival("boto3_user", 500), per_user="1", warm_up=11.0),
 )
 OVER_TLS = (
     Contender(f"{_HARNESS}, TLS", _harness(80, 100), tls=True),
