@@ -117,7 +117,7 @@ def rate_estimate(found: dict[str, Any]) -> str:
             text += f", burst {_span(burst)}"
         return text
     if found["verdict"] == "lower_bound":
-        return f"not met; {number(rate['low'])}/s admitted" if rate["low"] else "not met"
+        return f"not met; {number(rate['estimate'])}/s admitted so far" if rate["estimate"] else "not met"
     return "not explained yet"
 
 
