@@ -34,7 +34,7 @@ bench: $(STAMP) ## every benchmark table (minutes; see benchmarks/README.md)
 	$(BIN)/python -m benchmarks
 
 lock: ## resolve requirements.lock anew (needs uv)
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --group dev \
+	uv pip compile --universal --generate-hashes --no-header --group dev \
 	  --python-version 3.11 pyproject.toml --output-file requirements.lock
 
 clean:
