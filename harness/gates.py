@@ -8,20 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.connect.outcome import OK, OUTCOMES
 from harness.usage import UsageError
 
-_OUTCOMES = (
-    "started",
-    "tps_throttled",
-    "active_chat_limit",
-    "unclassified_429",
-    "invalid_request",
-    "not_found",
-    "access_denied",
-    "service_error",
-    "timeout",
-    "connection_error",
-)
+_OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome != OK)  # those of StartChatContact
 _INTERVAL = ("estimate", "low", "high")
 _LATENCY = ("p50", "p95", "p99", "max")
 

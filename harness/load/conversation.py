@@ -32,7 +32,6 @@ RECEIPT = "MessageReceipt"
 """The operation column of a sample that is no call: from sending a message until its frame came back on the websocket."""
 
 CONNECT_ATTEMPTS = 6
-RECONNECT_ATTEMPTS = 8
 _LONGEST_PAUSE = 20.0
 _ENDED_WITHIN = 5.0
 """Seconds that a customer who has left waits for the chat.ended event, as AWS's own client does."""

@@ -18,6 +18,7 @@ from harness.recording.schema import RUN_SCHEMA
 from harness.usage import UsageError
 
 STOPPED, ALREADY_ENDED, KEPT = "stopped", "already_ended", "kept"
+_RESOLVED = "resolved"  # the event of a search for the chats of unanswered starts
 
 
 class Ledger:
@@ -57,7 +58,7 @@ class Ledger:
 
     def resolved(self, at: float, found: int) -> None:
         """A search for the run's chats has found `found` that no ledger knew: no start is unaccounted for any more."""
-        self._append({"event": "resolved", "at": at, "found": found})
+        self._append({"event": _RESOLVED, "at": at, "found": found})
 
     def close(self) -> None:
         """Close the file; safe to call again."""
@@ -153,7 +154,7 @@ def _read(path: Path) -> LedgerRecord:
         elif event == "ended" and isinstance(contact, str):
             record.open.pop(contact, None)
             record.ended[contact] = str(entry.get("how", STOPPED))
-        elif event == "resolved":
+        elif event == _RESOLVED:
             record.resolved = True
         elif event == "unanswered":
             record.unanswered.append(str(entry.get("client_token", "")))
