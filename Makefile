@@ -35,7 +35,7 @@ bench: $(STAMP) ## every benchmark table (minutes; see benchmarks/README.md)
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --group dev \
-	  --python-version 3.11 pyproject.toml --output-file requirements.lock
+	  --extra otel --python-version 3.11 pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
