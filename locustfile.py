@@ -2,9 +2,9 @@
 
 from locust import events  # before anything that imports boto3: Locust must patch the sockets first
 
-from harness.load.hooks import install
-from harness.load.probe import QuotaProbe
-from harness.load.users import ChatConversation, StartChat
+from harness.load.probe.user import QuotaProbe
+from harness.load.users.users import ChatConversation, StartChat
+from harness.plugin import install
 
 __all__ = ["ChatConversation", "QuotaProbe", "StartChat"]
 

@@ -189,7 +189,7 @@ def _serve_rival(body: bytes) -> int:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from harness.emulator.server import listen, uvicorn_settings
+    from harness.emulator.http.server import listen, uvicorn_settings
 
     async def endpoint(request: Request) -> Response:
         return Response(body, media_type="application/json")

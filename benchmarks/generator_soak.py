@@ -19,12 +19,12 @@ import gevent
 
 from benchmarks import bench
 from harness.connect.client import now
-from harness.load.garbage import settle
-from harness.load.recorder import FLUSH_EVERY, on_a_thread
-from harness.load.schedule import Schedule
+from harness.load.arrivals.gc_tuning import settle
+from harness.load.arrivals.schedule import Schedule
+from harness.load.session.recorder import FLUSH_EVERY, on_a_thread
 from harness.recording.collector import Collector
+from harness.recording.format.schema import Sample
 from harness.recording.journal import SEGMENT_ROWS, Journal
-from harness.recording.schema import Sample
 
 SAMPLES = 5_000_000
 MILLION = 1_000_000

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.limits_driver import probe, ramp, saturate
-from benchmarks.limits_service import (
+from harness.load.probe.plan import ProbeOptions
+from tests.support.virtual.driver import probe, ramp, saturate
+from tests.support.virtual.services import (
     BatchedBucket,
     FixedWindow,
     Latency,
@@ -31,7 +32,6 @@ from benchmarks.limits_service import (
     SlidingLog,
     TokenBucket,
 )
-from harness.load.probe_plan import ProbeOptions
 
 BANDS = ((2.0, 5.0), (5.0, 20.0), (20.0, 100.0), (100.0, 500.0))
 NO_CHATS = 10**9

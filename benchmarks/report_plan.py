@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from reports.day import parse_arrivals
-from reports.lengths import parse_length
-from reports.planning import Limits, plan
+from reports.plan.day import parse_arrivals
+from reports.plan.lengths import parse_length
+from reports.plan.planning import Limits, plan
 
 _ROOT = Path(__file__).resolve().parent.parent
 

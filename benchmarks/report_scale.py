@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reports.samples import COLUMNS
+from reports.run.samples import COLUMNS
 
 _FILE_ROWS = 262_144  # as the harness writes them
 _GROUP_ROWS = 65_536

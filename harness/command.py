@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from harness import __version__
-from harness.usage import EXIT_USAGE, UsageError, refuse
+from harness.errors import EXIT_USAGE, UsageError, refuse
 
 # Names, not imports: each command loads only its own side of the house, so `chatquota report` starts without
 # Locust or boto3 and `chatquota emulator` without pandas.
@@ -13,7 +13,7 @@ COMMANDS = {
     "report": ("reports.commands:report", "make the capacity report of a run directory"),
     "compare": ("reports.commands:compare", "compare runs; exit code 1 on a regression"),
     "plan": ("reports.commands:plan", "which quota binds first for an expected day, and what to request"),
-    "cleanup": ("harness.load.cleanup:main", "stop the chats that a crashed run left open"),
+    "cleanup": ("harness.load.cleanup.command:main", "stop the chats that a crashed run left open"),
     "emulator": ("harness.emulator.cli:main", "serve a local Amazon Connect chat with known limits"),
     "demo": ("harness.demo:main", "a run against the emulator that meets both limits, and its report"),
 }

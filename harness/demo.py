@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from harness.recording.rundir import new_run_id
-from harness.usage import Parser, UsageError
+from harness.errors import Parser, UsageError
+from harness.recording.format.layout import new_run_id
 
 # AWS's documented defaults of the TPS throttle; a quota of active chats that fills within half a minute at that rate.
 EMULATOR = "rate=5,burst=8,active_chats=100"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.connect.outcome import OK, OUTCOMES
-from harness.usage import UsageError
+from harness.errors import UsageError
 
 _OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome != OK)  # those of StartChatContact
 _INTERVAL = ("estimate", "low", "high")

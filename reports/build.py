@@ -9,23 +9,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from harness.errors import UsageError
 from harness.gates import Gate
-from harness.usage import UsageError
-from reports.artist import Artist
-from reports.capacity import capacity, measure
-from reports.evidence import infer
-from reports.fold import Aggregates, fold
-from reports.gates import annotations, judge, junit, tell_github
-from reports.gates import view as gates_view
-from reports.page import render
-from reports.palette import Picture, standalone_svg
-from reports.request import request_text
-from reports.rundir import Run, read_run
-from reports.samples import count_rows, read_batches
-from reports.tables import table_of
-from reports.terminal import print_gates, print_summary
-from reports.timeline import timeline
-from reports.wanted import Wanted
+from reports.capacity.capacity import capacity, measure
+from reports.capacity.inference import infer
+from reports.ci.gates import annotations, judge, junit, tell_github
+from reports.ci.gates import view as gates_view
+from reports.figures.artist import Artist
+from reports.figures.picture import Picture, standalone_svg
+from reports.page.page import render
+from reports.page.request import request_text
+from reports.page.terminal import print_gates, print_summary
+from reports.page.wanted import Wanted
+from reports.run.fold import Aggregates, fold
+from reports.run.rundir import Run, read_run
+from reports.run.samples import count_rows, read_batches
+from reports.run.tables import table_of
+from reports.run.timeline import timeline
 
 MANY_ROWS = 2_000_000
 """From so many samples on, figures are drawn beside the reading: below it, a second process costs more than it saves."""

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from harness.errors import Parser, UsageError
 from harness.gates import read_gates
-from harness.usage import Parser, UsageError
-from reports.wanted import Wanted
+from reports.page.wanted import Wanted
 
 
 def report(argv: list[str]) -> int:
@@ -79,7 +79,7 @@ def plan(argv: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", type=Path, help="write plan.json, plan.md and the charts here")
     parser.add_argument("--seed", metavar="N", type=int, default=1, help="of the simulation (default: 1)")
     arguments = parser.parse_args(argv)
-    from reports.plan_command import run_plan
+    from reports.plan.command import run_plan
 
     return run_plan(arguments)
 
@@ -131,7 +131,7 @@ def compare(argv: list[str]) -> int:
         "--out", metavar="DIR", type=Path, help="write compare.md, compare.json and the trend figure here"
     )
     arguments = parser.parse_args(argv)
-    from reports.compare_command import run_compare
+    from reports.compare.command import run_compare
 
     paths = [arguments.base, *arguments.new]
     return run_compare(paths, tolerance=arguments.tolerance, allow=arguments.allow, out=arguments.out)

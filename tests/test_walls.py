@@ -26,7 +26,7 @@ def test_load_generator_loads_no_report_packages() -> None:
     loaded = modules_loaded_by(
         "import locustfile, tempfile, pathlib\n"
         "from harness.recording.journal import Journal\n"
-        "from harness.recording.schema import Sample, to_batch\n"
+        "from harness.recording.format.schema import Sample, to_batch\n"
         "journal = Journal(pathlib.Path(tempfile.mkdtemp()), 'local')\n"
         "journal.append(to_batch([Sample('StartChatContact', 0.0, 0.0, 0.0, 'started')]))\n"
         "journal.close()\n"

@@ -4,8 +4,8 @@ import json
 import random
 from typing import Any
 
-from harness.load.workload import Drawer
-from harness.load.workload_file import load_workload
+from harness.load.workload.model import Drawer
+from harness.load.workload.toml import load_workload
 
 _DRAWN = 2000
 

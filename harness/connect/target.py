@@ -19,7 +19,7 @@ from botocore.config import Config
 from harness.connect.client import ConnectClient
 from harness.connect.signing import Credentials, CredentialsError
 from harness.connect.wire import Endpoint, Pool
-from harness.usage import UsageError
+from harness.errors import UsageError
 
 LAB_REGION = "us-east-1"
 # The emulator's documented defaults, so that `--host` alone reaches one that was started by hand. No secrets: a loopback

@@ -6,8 +6,8 @@ import sys
 from dataclasses import fields
 from typing import NoReturn
 
-from harness.emulator.settings import Settings, parse_settings
-from harness.emulator.values import SettingsError
+from harness.emulator.settings.settings import Settings, parse_settings
+from harness.emulator.settings.values import SettingsError
 
 EXIT_USAGE = 2
 
@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
         print(settings_table())
         return 0
     # Imported late: --help and mistakes need no server.
-    from harness.emulator.server import is_loopback, listen, serve
+    from harness.emulator.http.server import is_loopback, listen, serve
 
     try:
         settings = parse_settings(",".join(options.emulator))

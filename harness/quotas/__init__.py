@@ -1,9 +1,9 @@
 """What limits explain a record of decisions? Pure: times and outcomes in, limits with intervals out."""
 
 from harness.quotas.active_chats import infer_active_chats
+from harness.quotas.attempts import OUTCOMES, Attempts
 from harness.quotas.estimates import ActiveChatsEstimate, Interval, Limiter, Region, TpsEstimate, Trace, Verdict
-from harness.quotas.record import OUTCOMES, Attempts
-from harness.quotas.tps import infer_tps
+from harness.quotas.tps.infer import infer_tps
 
 __all__ = [
     "OUTCOMES",

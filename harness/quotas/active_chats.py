@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.quotas.attempts import CHAT_LIMIT, DISCONNECTED, FAULT, STARTED, TIMEOUT, Attempts, Floats
 from harness.quotas.estimates import ActiveChatsEstimate, Interval
-from harness.quotas.record import CHAT_LIMIT, DISCONNECTED, FAULT, STARTED, TIMEOUT, Attempts, Floats
 
 _STOP_TAKES = 2.0
 """Seconds before its answer within which a stop may already have freed its slot."""

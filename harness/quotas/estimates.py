@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.quotas.record import Floats
+from harness.quotas.attempts import Floats
 
 Verdict = Literal["explained", "not_explained", "lower_bound"]
 Limiter = Literal["token_bucket", "fixed_window", "sliding_window", "unknown"]

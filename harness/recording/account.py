@@ -7,7 +7,7 @@ from typing import Any
 from harness.recording.validity import GeneratorRecord, LatenessHistogram, invalid_reasons
 
 Summary = dict[str, Any]
-"""What one process did, in plain values (`harness.load.session.Session.summary`, or `recovery.summarise` after a crash):
+"""What one process did, in plain values (`Session.summary`, or `recovery.summarise` after a crash):
 
 worker, offered, sent, dropped, dropped_by_second, withheld, offering_seconds, outcomes ([operation, outcome, count] lists),
 answers, lateness (counts by bin), cpu {busy, seconds, max}, samples (recorded), samples_lost, retries_seen, troubles, chats.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from harness.recording.format.schema import Sample, to_batch
 from harness.recording.redact import redact
-from harness.recording.schema import Sample, to_batch
 from harness.recording.validity import LatenessHistogram
 
 MAX_DISTINCT_ANSWERS = 200

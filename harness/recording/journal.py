@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.recording.schema import JOURNAL_SCHEMA, SAMPLE_SCHEMA
+from harness.recording.format.schema import JOURNAL_SCHEMA, SAMPLE_SCHEMA
 
 SEGMENT_ROWS = 262_144
 ROW_GROUP_ROWS = 65_536

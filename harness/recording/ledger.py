@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from harness.recording.schema import RUN_SCHEMA
-from harness.usage import UsageError
+from harness.errors import UsageError
+from harness.recording.format.schema import RUN_SCHEMA
 
 STOPPED, ALREADY_ENDED, KEPT = "stopped", "already_ended", "kept"
 _RESOLVED = "resolved"  # the event of a search for the chats of unanswered starts

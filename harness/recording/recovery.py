@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from harness.recording.account import Summary, account
 from harness.recording.collector import merge_answers
+from harness.recording.format.layout import SAMPLES
 from harness.recording.ledger import Chats, LedgerRecord, merge_ledgers, read_ledgers
-from harness.recording.rundir import SAMPLES
 from harness.recording.tally import SUFFIX, read_counts
 from harness.recording.validity import LatenessHistogram
 

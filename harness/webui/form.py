@@ -7,11 +7,11 @@ from typing import Any
 
 from locust.util.timespan import parse_timespan
 
-from harness.load.coordinator import Coordinator, Unreachable
-from harness.load.options import NAMES, read_settings
-from harness.load.selection import select_users
-from harness.load.shapes import attach_shape
-from harness.usage import UsageError
+from harness.errors import UsageError
+from harness.load.options.options import NAMES, read_settings
+from harness.load.run.coordinator import Coordinator, Unreachable
+from harness.load.users.load_shape import attach_shape
+from harness.load.users.selection import select_users
 
 _READY, _STOPPED = "ready", "stopped"
 

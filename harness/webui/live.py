@@ -10,9 +10,9 @@ from typing import Any
 
 from gevent.lock import RLock
 
-from harness.load.coordinator import Coordinator
-from harness.recording.rundir import read_manifest
-from harness.usage import UsageError
+from harness.errors import UsageError
+from harness.load.run.coordinator import Coordinator
+from harness.recording.format.layout import read_manifest
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import Any
 from flask import Response, jsonify, make_response, request, send_file
 from gevent.lock import Semaphore
 
-from harness.recording.rundir import read_manifest
-from harness.usage import UsageError
+from harness.errors import UsageError
+from harness.recording.format.layout import read_manifest
 from harness.webui.live import LiveRun
 from harness.webui.table import KEY, rows
 
@@ -104,4 +104,4 @@ def with_script(page: str) -> str:
 
 
 def _asset(name: str) -> bytes:
-    return files("harness.webui").joinpath(name).read_bytes()
+    return files("harness.webui").joinpath("static", name).read_bytes()

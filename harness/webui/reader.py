@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from harness.quotas import Attempts, infer_active_chats
 from harness.quotas.estimates import TpsEstimate
-from harness.quotas.operations import JourneyCost, binding_order, infer_operation
-from harness.recording.rundir import SAMPLES
+from harness.quotas.journey import JourneyCost, binding_order, infer_operation
+from harness.recording.format.layout import SAMPLES
 from harness.webui.journals import Follower
 
 START, STOP, DISCONNECT = "StartChatContact", "StopContact", "DisconnectParticipant"

@@ -13,14 +13,14 @@ from pathlib import Path
 import orjson
 
 from harness.connect.outcome import OUTCOMES, classify, read_error
-from harness.load.workload import Drawer
-from harness.load.workload_file import parse_workload
+from harness.errors import UsageError
+from harness.load.workload.model import Drawer
+from harness.load.workload.toml import parse_workload
+from harness.recording.format.layout import read_manifest
 from harness.recording.journal import read_journal, recover
 from harness.recording.ledger import merge_ledgers, read_ledgers
 from harness.recording.redact import redact
-from harness.recording.rundir import read_manifest
-from harness.usage import UsageError
-from reports.rundir import read_ledger, read_run
+from reports.run.rundir import read_ledger, read_run
 
 
 def outcome(data: bytes) -> None:
@@ -95,7 +95,13 @@ def main() -> None:
     import atheris
 
     target = TARGETS[sys.argv.pop(1)]
-    for name in ("connect.outcome", "load.workload_file", "recording.ledger", "recording.rundir", "recording.redact"):
+    for name in (
+        "connect.outcome",
+        "load.workload.toml",
+        "recording.ledger",
+        "recording.format.layout",
+        "recording.redact",
+    ):
         for function in list(vars(sys.modules[f"harness.{name}"]).values()):
             if inspect.isfunction(function) and function.__module__ == f"harness.{name}":
                 atheris.instrument_func(function)

@@ -91,7 +91,7 @@ SEEDS = {
         b'\x01\x00\xe5\n{"__type":"com.amazonaws.connect#LimitExceededException","message":"m"}',
     ],
     "workload": [
-        (ROOT / "harness" / "load" / "builtin_workload.toml").read_bytes(),
+        (ROOT / "harness" / "load" / "workload" / "builtin.toml").read_bytes(),
         b'[[kind]]\nname="a"\ninvalid=true\n[kind.attributes]\ncount=[1,2]\n[kind.message]\ntexts="hi"\n',
     ],
     "run_directory": [

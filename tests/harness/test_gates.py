@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import UsageError
 from harness.gates import METRICS, Gate, early_breach, parse_gates, read_gates
 from harness.quotas import OUTCOMES
-from harness.usage import UsageError
 
 
 def one(**entry: Any) -> dict[str, Any]:

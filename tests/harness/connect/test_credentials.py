@@ -13,7 +13,7 @@ from harness.connect.client import ConnectClient
 from harness.connect.signing import Credentials, CredentialsError
 from harness.connect.target import LAB_CREDENTIALS, resolve_target
 from harness.connect.wire import Endpoint
-from harness.usage import UsageError
+from harness.errors import UsageError
 from tests.support.scripted_server import Peer, answer, serving
 from tests.support.wiretap import Wiretap
 

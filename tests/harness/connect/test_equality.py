@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.connect.signing import Credentials, Signer
 from harness.connect.wire import Endpoint
-from harness.load.workload import Attributes, Drawer, Kind, Message, Workload
+from harness.load.workload.model import Attributes, Drawer, Kind, Message, Workload
 from tests.support.botocore_says import Sdk
 from tests.support.wiretap import Wiretap
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.emulator.answers import Answer
-from harness.emulator.api import Api
-from harness.emulator.settings import Settings, parse_settings
-from harness.emulator.state import State
+from harness.emulator.api.api import Api
+from harness.emulator.api.responses import Answer
+from harness.emulator.service.state import State
+from harness.emulator.settings.settings import Settings, parse_settings
 
 EPOCH = 1_700_000_000.0
 

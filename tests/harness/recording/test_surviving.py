@@ -12,15 +12,15 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
+from harness.errors import UsageError
 from harness.recording.collector import Collector
+from harness.recording.format.layout import SAMPLES, read_manifest, write_manifest
+from harness.recording.format.schema import Sample, to_batch
 from harness.recording.journal import Journal, recover
 from harness.recording.ledger import KEPT, STOPPED, Ledger, ledger_path, merge_ledgers, read_ledgers
 from harness.recording.lock import Locked, RunLock
 from harness.recording.recovery import recovered_manifest, summarise, workers_of
-from harness.recording.rundir import SAMPLES, read_manifest, write_manifest
-from harness.recording.schema import Sample, to_batch
 from harness.recording.tally import Tally, alive_workers, is_alive, read_counts
-from harness.usage import UsageError
 from tests.support.locust_runs import ROOT, samples
 
 HEADER = {"run_id": "r", "endpoint": "http://127.0.0.1:1", "region": "us-east-1", "instance_id": "i"}

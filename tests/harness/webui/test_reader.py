@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.quotas.estimates import Interval, TpsEstimate
-from harness.quotas.operations import JourneyCost, binding_order
+from harness.quotas.journey import JourneyCost, binding_order
+from harness.recording.format.layout import SAMPLES
+from harness.recording.format.schema import Sample, to_batch
 from harness.recording.journal import Journal
-from harness.recording.rundir import SAMPLES
-from harness.recording.schema import Sample, to_batch
 from harness.webui.journals import Follower
 from harness.webui.reader import Live
 from harness.webui.table import number, rows

@@ -1,0 +1,1 @@
+"""The emulated APIs: requests in, answers out."""

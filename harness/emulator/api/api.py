@@ -1,0 +1,221 @@
+"""One call, from its raw bytes to its answer: route, signature, throttle, validation, effect. No sockets in here."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import unquote_to_bytes
+
+from harness.emulator.api.connect_api import ConnectApi, Throttled
+from harness.emulator.api.participant_api import ParticipantApi, as_validation
+from harness.emulator.api.responses import Answer, Refused, error, throttle_answer
+from harness.emulator.api.sigv4 import Signatures
+from harness.emulator.api.validation import Invalid, Request, load_model, read_request
+from harness.emulator.service.state import State
+
+_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_JSON_TYPES = (b"application/json", b"application/x-amz-json-1.0", b"application/x-amz-json-1.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: its name and service, how its request is read, how its throttle looks, what it does."""
+
+    name: str
+    service: Literal["connect", "participant"]
+    request: Request
+    throttled: Answer
+    handler: Callable[..., Answer]
+
+
+class Api:
+    """The emulator without its sockets. `unix_now` is real time, which signatures are dated in."""
+
+    def __init__(self, state: State, unix_now: Callable[[], float] = time.time) -> None:
+        self.state = state
+        settings = state.settings
+        self._unix_now = unix_now
+        self._connect = ConnectApi(state)
+        self._participant = ParticipantApi(state)
+        self._signatures: Signatures | None = None
+        if settings.sigv4:
+            secrets = {settings.access_key_id: settings.secret_access_key}
+            self._signatures = Signatures(secrets, settings.region, "connect", settings.clock_skew)
+        self._throttle_first = settings.order == "throttle-validation-quota"
+        self._throttle_last = settings.order == "validation-quota-throttle"
+        self.counts: dict[str, dict[str, int]] = {}
+        self._exact: dict[tuple[str, bytes], Operation] = {}
+        self._templates: list[tuple[str, list[bytes], Operation]] = []
+        self._route()
+
+    def operations(self) -> list[Operation]:
+        """Every operation that is served."""
+        return [*self._exact.values(), *(operation for _, _, operation in self._templates)]
+
+    def operation(self, method: str, path: bytes) -> tuple[Operation | None, dict[str, bytes]]:
+        """The operation at `method` and raw `path`, and the labels in its path."""
+        operation = self._exact.get((method, path))
+        if operation is not None:
+            return operation, _NO_LABELS
+        parts = path.split(b"/")
+        for verb, template, candidate in self._templates:
+            if verb == method and len(parts) == len(template):
+                labels = {}
+                for part, wanted in zip(parts, template, strict=True):
+                    if wanted.startswith(b"{"):
+                        labels[wanted[1:-1].decode()] = part
+                    elif part != wanted:
+                        break
+                else:
+                    return candidate, labels
+        return None, _NO_LABELS
+
+    def answer(
+        self, method: str, path: bytes, query: bytes, headers: Mapping[bytes, bytes], body: bytes
+    ) -> tuple[str, Answer]:
+        """Answer one call; `headers` in lower case. Returns the operation's name (`-` for none) and the answer."""
+        operation, labels = self.operation(method, path)
+        name = "-" if operation is None else operation.name
+        try:
+            if operation is None:
+                answer = self._unknown(method, path, headers)
+            elif operation.service == "connect":
+                answer = self._call_connect(operation, method, path, query, headers, body, labels)
+            else:
+                answer = self._call_participant(operation, headers, body)
+        except Refused as refused:
+            answer = error(refused.code, refused.message)
+        self.count(name, answer.outcome)
+        return name, answer
+
+    def count(self, operation: str, outcome: str) -> None:
+        """Count one answer, by operation and by outcome (`ok` or the error's code)."""
+        counts = self.counts.setdefault(operation, {})
+        counts[outcome] = counts.get(outcome, 0) + 1
+
+    def _call_connect(
+        self,
+        operation: Operation,
+        method: str,
+        path: bytes,
+        query: bytes,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        labels: dict[str, bytes],
+    ) -> Answer:
+        if self._signatures is not None:
+            denied = self._signatures.check(method.encode(), path, query, headers, body, self._unix_now())
+            if denied is not None:
+                return error(denied.code, denied.message)
+        now = self.state.clock.now()
+        self.state.chats.advance(now)
+        limiter = None
+        if self._throttle_first:
+            limiter = self.state.throttles.limiter(operation.name, "")
+            if not limiter.admit(now):
+                return operation.throttled
+        try:
+            _check_content_type(headers, body)
+            uri = _decode(labels) if labels else {}
+            parameters = operation.request.read(body, uri)
+            if operation.name == "StartChatContact":
+                self._connect.check_start_chat(parameters)
+        except (Invalid, Refused) as problem:
+            if limiter is not None and not self.state.settings.invalid_costs_token:
+                limiter.refund()
+            raise (as_invalid(problem) if isinstance(problem, Invalid) else problem) from None
+        if limiter is None:
+            limiter = self.state.throttles.limiter(operation.name, "")
+            paid = not (self._throttle_last and operation.name == "StartChatContact")
+            if paid and not limiter.admit(now):
+                return operation.throttled
+        else:
+            paid = True
+        try:
+            return operation.handler(now, parameters, limiter, paid)
+        except Throttled:
+            return operation.throttled
+
+    def _call_participant(self, operation: Operation, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
+        now = self.state.clock.now()
+        self.state.chats.advance(now)
+        token = headers.get(b"x-amz-bearer", b"").decode("latin-1")
+        chat = self._participant.bearer(now, operation.name, token)
+        if not self.state.throttles.limiter(operation.name, chat.instance).admit(now):
+            return operation.throttled
+        try:
+            _check_content_type(headers, body)
+            parameters = operation.request.read(body, {})
+            return operation.handler(now, parameters, chat)
+        except Invalid as invalid:
+            raise as_validation(invalid) from None
+
+    def _unknown(self, method: str, path: bytes, headers: Mapping[bytes, bytes]) -> Answer:
+        if self.state.settings.unknown_route == "unknown_operation":
+            return error("UnknownOperationException", "The operation is not known.")
+        return error("MissingAuthenticationTokenException", "Missing Authentication Token")
+
+    def _route(self) -> None:
+        connect, participant = self._connect, self._participant
+        handlers: dict[str, dict[str, Callable[..., Answer]]] = {
+            "connect": {
+                "StartChatContact": connect.start_chat,
+                "StopContact": connect.stop_contact,
+                "DescribeContact": connect.describe_contact,
+                "SearchContacts": connect.search_contacts,
+                "GetCurrentMetricData": connect.get_current_metric_data,
+            },
+            "connectparticipant": {
+                "CreateParticipantConnection": participant.create_participant_connection,
+                "SendMessage": participant.send_message,
+                "SendEvent": participant.send_event,
+                "GetTranscript": participant.get_transcript,
+                "DisconnectParticipant": participant.disconnect_participant,
+            },
+        }
+        for service, operations in handlers.items():
+            model = load_model(service)
+            for name, handler in operations.items():
+                shape = model.operation_model(name)
+                declares = any(item.name == "ThrottlingException" for item in shape.error_shapes)
+                operation = Operation(
+                    name,
+                    "connect" if service == "connect" else "participant",
+                    read_request(service, name),
+                    throttle_answer(self.state.settings, declares),
+                    handler,
+                )
+                method, path = shape.http["method"], shape.http["requestUri"].encode()
+                if b"{" in path:
+                    self._templates.append((method, path.split(b"/"), operation))
+                else:
+                    self._exact[method, path] = operation
+
+
+_NO_LABELS: dict[str, bytes] = {}
+
+
+def as_invalid(invalid: Invalid) -> Refused:
+    """What Amazon Connect calls a request that breaks its shape or its rules."""
+    return Refused("InvalidRequestException" if invalid.malformed else "InvalidParameterException", invalid.message)
+
+
+def _check_content_type(headers: Mapping[bytes, bytes], body: bytes) -> None:
+    kind = headers.get(b"content-type")
+    if kind is None or not body or kind in _JSON_TYPES:
+        return
+    if kind.partition(b";")[0].strip().lower() not in _JSON_TYPES:
+        raise Refused("UnsupportedMediaTypeException", "Unsupported Media Type")
+
+
+def _decode(labels: dict[str, bytes]) -> dict[str, Any]:
+    decoded = {}
+    for name, raw in labels.items():
+        try:
+            if _PERCENT.search(raw):
+                raise ValueError
+            decoded[name] = unquote_to_bytes(raw).decode()
+        except ValueError:
+            raise Invalid(f"The path's {name} is not valid percent-encoded UTF-8.", malformed=True) from None
+    return decoded

@@ -1,0 +1,172 @@
+"""The operations of Amazon Connect itself: start, stop and describe chats, search them, count them."""
+
+from typing import Any
+
+from harness.emulator.api.responses import Answer, Refused, quota_answer, success
+from harness.emulator.api.rules import check_start_chat
+from harness.emulator.api.search import search
+from harness.emulator.service.chats import STOPPED, Chat, Replay
+from harness.emulator.service.limiters import Limiter
+from harness.emulator.service.state import State
+
+NOT_FOUND = "Resource not found of Type: {}"
+
+
+class Throttled(Exception):
+    """The call finds no token."""
+
+
+class ConnectApi:
+    """Handlers: `(now, parameters, limiter, paid) -> Answer`; `paid` says whether the call has paid its token."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._quota_answer = quota_answer(state.settings)
+        self._any_flow = state.settings.contact_flow_id == "any"
+
+    def check_instance(self, parameters: dict[str, Any]) -> str:
+        """The instance that a call names by id or ARN; ResourceNotFoundException if there is none."""
+        instance = self.state.instances.get(parameters["InstanceId"])
+        if instance is None:
+            raise Refused("ResourceNotFoundException", NOT_FOUND.format("INSTANCE"))
+        return instance
+
+    def check_start_chat(self, parameters: dict[str, Any]) -> None:
+        """Everything that makes a StartChatContact request valid, beyond its shape."""
+        check_start_chat(parameters, self.state.settings)
+        instance = self.check_instance(parameters)
+        flow = parameters["ContactFlowId"]
+        if not self._any_flow and flow != self.state.settings.contact_flow_id:
+            arn = f"{self.state.instance_arn(instance)}/contact-flow/{self.state.settings.contact_flow_id}"
+            if flow != arn:
+                raise Refused("ResourceNotFoundException", NOT_FOUND.format("CONTACT_FLOW"))
+        persistent = parameters.get("PersistentChat")
+        if persistent is not None:
+            source = self._find(instance, persistent["SourceContactId"])
+            if source is None:
+                raise Refused("ResourceNotFoundException", NOT_FOUND.format("CONTACT"))
+            if source.ended is None:
+                raise Refused("InvalidRequestException", "Only a chat that has ended can be continued.")
+
+    def start_chat(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+        """StartChatContact. Raises Throttled where the throttle is the last check."""
+        state, chats, settings = self.state, self.state.chats, self.state.settings
+        instance = state.instances[parameters["InstanceId"]]
+        token = parameters.get("ClientToken") or None
+        asked = _fingerprint(parameters) if token and settings.client_token_mismatch == "invalid" else 0
+        replay = chats.replay(now, instance, token) if token else None
+        if replay is not None:
+            if replay.request != asked:
+                raise Refused("InvalidParameterException", "ClientToken was used with other parameters.")
+            if paid and not settings.replay_costs_token:
+                limiter.refund()
+            elif not paid and settings.replay_costs_token and not limiter.admit(now):
+                raise Throttled
+            return success(self._replayed(now, replay, parameters))
+        if not chats.has_room(instance):
+            if paid and not settings.quota_costs_token:
+                limiter.refund()
+            return self._quota_answer
+        if not paid and not limiter.admit(now):
+            raise Throttled
+        chat = chats.start(now, instance, parameters, token, asked)
+        answer: dict[str, Any] = {
+            "ContactId": chat.contact_id,
+            "ParticipantId": chat.participant_id,
+            "ParticipantToken": chat.participant_token,
+        }
+        self._extend(now, answer, chat, parameters)
+        return success(answer)
+
+    def stop_contact(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+        """StopContact. A contact that is unknown or has ended is ContactNotFoundException."""
+        chat = self._find(self.check_instance(parameters), parameters["ContactId"])
+        if chat is None or not self.state.chats.end(now, chat, STOPPED):
+            raise Refused("ContactNotFoundException", "Contact not found, or it has ended.")
+        return success({})
+
+    def describe_contact(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+        """DescribeContact."""
+        chat = self._find(self.check_instance(parameters), parameters["ContactId"])
+        if chat is None:
+            raise Refused("ResourceNotFoundException", NOT_FOUND.format("CONTACT"))
+        unix, request = self.state.clock.unix, chat.request
+        contact: dict[str, Any] = {
+            "Arn": f"{self.state.instance_arn(chat.instance)}/contact/{chat.contact_id}",
+            "Id": chat.contact_id,
+            "InitialContactId": chat.contact_id,
+            "ContactAssociationId": chat.contact_id,
+            "InitiationMethod": "API",
+            "Channel": "CHAT",
+            "InitiationTimestamp": unix(chat.started),
+            "LastUpdateTimestamp": unix(chat.started if chat.ended is None else chat.ended),
+        }
+        if chat.connected is not None:
+            contact["ConnectedToSystemTimestamp"] = unix(chat.connected)
+        if chat.ended is not None:
+            contact["DisconnectTimestamp"] = unix(chat.ended)
+            contact["DisconnectReason"] = chat.reason
+        for name in ("CustomerId", "RelatedContactId", "SegmentAttributes"):
+            if request.get(name) is not None:
+                contact[name] = request[name]
+        return success({"Contact": contact})
+
+    def search_contacts(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+        """SearchContacts, by time, channel, initiation method and contact attributes."""
+        instance = self.check_instance(parameters)
+        chats = [chat for chat in self.state.chats.by_id.values() if chat.instance == instance]
+        return success(search(chats, parameters, self.state.clock.unix, self.state.instance_arn(instance)))
+
+    def get_current_metric_data(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+        """GetCurrentMetricData: the chats wait in one queue and no agent works, so all else is zero."""
+        instance = self.check_instance(parameters)
+        channels = parameters["Filters"].get("Channels")
+        counted = not channels or "CHAT" in channels
+        chats = [chat for chat in self.state.chats.by_id.values() if chat.instance == instance and chat.ended is None]
+        values = {
+            "CONTACTS_IN_QUEUE": len(chats),
+            "OLDEST_CONTACT_AGE": max((now - c.started for c in chats), default=0),
+        }
+        collections = [
+            {"Metric": metric, "Value": float(values.get(metric.get("Name"), 0) if counted else 0)}
+            for metric in parameters["CurrentMetrics"]
+        ]
+        dimensions = {"Channel": "CHAT"} if "CHANNEL" in (parameters.get("Groupings") or []) else {}
+        return success(
+            {
+                "MetricResults": [{"Dimensions": dimensions, "Collections": collections}],
+                "DataSnapshotTime": self.state.clock.unix(now),
+                "ApproximateTotalCount": 1,
+            }
+        )
+
+    def _find(self, instance: str, contact_id: str) -> Chat | None:
+        chat = self.state.chats.by_id.get(contact_id)
+        return chat if chat is not None and chat.instance == instance else None
+
+    def _replayed(self, now: float, replay: Replay, parameters: dict[str, Any]) -> dict[str, Any]:
+        chat = self.state.chats.by_id.get(replay.contact_id)
+        token = replay.participant_token
+        if chat is not None and self.state.settings.replay_participant_token == "new":
+            token = self.state.chats.add_participant_token(chat)
+        answer: dict[str, Any] = {
+            "ContactId": replay.contact_id,
+            "ParticipantId": replay.participant_id,
+            "ParticipantToken": token,
+        }
+        if chat is not None and chat.ended is None:
+            self._extend(now, answer, chat, parameters)
+        return answer
+
+    def _extend(self, now: float, answer: dict[str, Any], chat: Chat, parameters: dict[str, Any]) -> None:
+        """The later, optional members of the answer."""
+        if parameters.get("ConnectionTypes"):
+            answer.update(self.state.connection(now, chat, parameters["ConnectionTypes"]))
+        if parameters.get("PersistentChat") is not None:
+            answer["ContinuedFromContactId"] = parameters["PersistentChat"]["SourceContactId"]
+        if parameters.get("ChatStreamingConfiguration") is not None:
+            answer["StreamingId"] = self.state.chats.new_id()
+
+
+def _fingerprint(parameters: dict[str, Any]) -> int:
+    return hash(repr(sorted((name, repr(value)) for name, value in parameters.items() if name != "ClientToken")))

@@ -1,0 +1,95 @@
+"""The operations of the Participant Service: what the customer of a chat may do with a bearer token."""
+
+from typing import Any
+
+from harness.emulator.api.responses import Answer, Refused, success
+from harness.emulator.api.rules import check_message
+from harness.emulator.api.validation import Invalid
+from harness.emulator.service.chats import CUSTOMER_LEFT, Chat
+from harness.emulator.service.state import State
+from harness.emulator.service.transcript import DELIVERED, EVENTS, READ, page
+
+DENIED = Refused("AccessDeniedException", "Access denied")
+
+
+class ParticipantApi:
+    """Handlers: `(now, parameters, chat) -> Answer`."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def bearer(self, now: float, operation: str, token: str) -> Chat:
+        """The chat that `token` speaks for in a call of `operation`. Raises AccessDeniedException.
+
+        CreateParticipantConnection wants a participant token, every other operation a connection token.
+        """
+        chat = self.state.chats.by_token.get(token)
+        if chat is None:
+            raise DENIED
+        expires = chat.connection_tokens.get(token)
+        participants = expires is None or expires == float("inf")
+        if participants != (operation == "CreateParticipantConnection") or (expires is not None and expires < now):
+            raise DENIED
+        readable = operation == "GetTranscript" and self.state.settings.transcript_after_end
+        if chat.ended is not None and not readable:
+            raise DENIED
+        return chat
+
+    def create_participant_connection(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+        """CreateParticipantConnection."""
+        types = parameters.get("Type") or []
+        connected = parameters.get("ConnectParticipant")
+        if not types and not connected:
+            raise Refused("ValidationException", "Type must not be empty unless ConnectParticipant is true.")
+        if "WEBRTC_CONNECTION" in types:
+            raise Refused("ValidationException", "WEBRTC_CONNECTION is not available for a chat contact.")
+        if connected:
+            self.state.chats.connect(now, chat)
+        return success(self.state.connection(now, chat, types))
+
+    def send_message(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+        """SendMessage."""
+        check_message(parameters, chat.content_types)
+        return self._said(now, parameters, chat)
+
+    def send_event(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+        """SendEvent: typing, and receipts of messages."""
+        kind = parameters["ContentType"]
+        if kind not in EVENTS:
+            raise Refused("ValidationException", f"Content type {kind!r} is not supported for an event.")
+        if kind in (DELIVERED, READ) and "messageId" not in (parameters.get("Content") or ""):
+            raise Refused("ValidationException", "Content must name the messageId.")
+        return self._said(now, parameters, chat)
+
+    def get_transcript(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+        """GetTranscript."""
+        if parameters.get("ContactId") not in (None, chat.contact_id):
+            raise DENIED
+        try:
+            items, token = page(self.state.conversations.items(chat), parameters)
+        except ValueError as error:
+            raise Refused("ValidationException", str(error)) from None
+        answer: dict[str, Any] = {"InitialContactId": chat.contact_id, "Transcript": items}
+        if token is not None:
+            answer["NextToken"] = token
+        return success(answer)
+
+    def disconnect_participant(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+        """DisconnectParticipant: the only participant is the customer, so the chat ends."""
+        self.state.chats.end(now, chat, CUSTOMER_LEFT)
+        return success({})
+
+    def _said(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+        token = parameters.get("ClientToken")
+        said = chat.sent.get(token) if token else None
+        if said is None:
+            item = self.state.conversations.say(now, chat, parameters["ContentType"], parameters.get("Content"))
+            said = {"Id": item["Id"], "AbsoluteTime": item["AbsoluteTime"]}
+            if token:
+                chat.sent[token] = said
+        return success(said)
+
+
+def as_validation(invalid: Invalid) -> Refused:
+    """What the Participant Service calls a request that breaks its shape."""
+    return Refused("ValidationException", invalid.message)

@@ -1,0 +1,89 @@
+"""SearchContacts: which chats match, in pages."""
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.emulator.api.responses import Refused
+from harness.emulator.service.chats import Chat
+
+# Criteria that the emulator has no contacts for: it knows chats without agents, queues, analysis or tags.
+_UNSUPPORTED = (
+    "Name", "AgentIds", "AgentHierarchyGroups", "ContactAnalysis", "QueueIds", "RoutingCriteria", "AdditionalTimeRange",
+    "SearchableSegmentAttributes", "ActiveRegions", "ContactTags", "AiAgents",
+)  # fmt: skip
+
+
+def search(chats: list[Chat], request: dict[str, Any], unix: Callable[[float], float], arn: str) -> dict[str, Any]:
+    """The answer to a SearchContacts `request` over `chats`, oldest first unless sorted otherwise.
+
+    `unix` turns a chat's times into unix seconds; `arn` is the instance's. Raises Refused.
+    """
+    criteria = request.get("SearchCriteria") or {}
+    for name in _UNSUPPORTED:
+        if criteria.get(name):
+            raise Refused("InvalidParameterException", f"The emulator does not search by SearchCriteria.{name}.")
+    span = request["TimeRange"]
+    if span["EndTime"] < span["StartTime"]:
+        raise Refused("InvalidParameterException", "TimeRange.EndTime is before TimeRange.StartTime.")
+    found = [chat for chat in chats if _in_span(chat, span, unix) and _matches(chat, criteria)]
+    sort = request.get("Sort") or {"FieldName": "INITIATION_TIMESTAMP", "Order": "ASCENDING"}
+    if sort["FieldName"] == "DISCONNECT_TIMESTAMP":
+        found.sort(key=lambda chat: float("inf") if chat.ended is None else chat.ended)
+    else:
+        found.sort(key=lambda chat: chat.started)
+    if sort["Order"] == "DESCENDING":
+        found.reverse()
+    token = request.get("NextToken") or "0"
+    if not (token.isascii() and token.isdigit() and len(token) < 10):
+        raise Refused("InvalidParameterException", "NextToken is not valid.")
+    first, count = int(token), request.get("MaxResults") or 100
+    answer: dict[str, Any] = {
+        "Contacts": [_summary(chat, unix, arn) for chat in found[first : first + count]],
+        "TotalCount": len(found),
+    }
+    if first + count < len(found):
+        answer["NextToken"] = str(first + count)
+    return answer
+
+
+def _in_span(chat: Chat, span: dict[str, Any], unix: Callable[[float], float]) -> bool:
+    if span["Type"] == "INITIATION_TIMESTAMP":
+        at: float | None = chat.started
+    elif span["Type"] == "DISCONNECT_TIMESTAMP":
+        at = chat.ended
+    else:  # never scheduled, never with an agent, never in a queue of an agent's
+        at = None
+    return at is not None and span["StartTime"] <= unix(at) <= span["EndTime"]
+
+
+def _matches(chat: Chat, criteria: dict[str, Any]) -> bool:
+    if criteria.get("Channels") and "CHAT" not in criteria["Channels"]:
+        return False
+    if criteria.get("InitiationMethods") and "API" not in criteria["InitiationMethods"]:
+        return False
+    wanted = criteria.get("SearchableContactAttributes")
+    if not wanted:
+        return True
+    attributes = chat.request.get("Attributes") or {}
+    # The values of one key are alternatives; MatchType says how several keys combine.
+    hits = [attributes.get(one["Key"]) in one["Values"] for one in wanted["Criteria"]]
+    how = wanted.get("MatchType") or "MATCH_ALL"
+    if how == "MATCH_ANY":
+        return any(hits)
+    return not any(hits) if how == "MATCH_NONE" else all(hits)
+
+
+def _summary(chat: Chat, unix: Callable[[float], float], arn: str) -> dict[str, Any]:
+    summary: dict[str, Any] = {
+        "Arn": f"{arn}/contact/{chat.contact_id}",
+        "Id": chat.contact_id,
+        "InitialContactId": chat.contact_id,
+        "InitiationMethod": "API",
+        "Channel": "CHAT",
+        "InitiationTimestamp": unix(chat.started),
+    }
+    if chat.ended is not None:
+        summary["DisconnectTimestamp"] = unix(chat.ended)
+    if chat.request.get("SegmentAttributes"):
+        summary["SegmentAttributes"] = chat.request["SegmentAttributes"]
+    return summary

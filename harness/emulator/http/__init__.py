@@ -1,0 +1,1 @@
+"""The emulator on the wire: HTTP, websockets, faults."""

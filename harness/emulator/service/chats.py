@@ -1,0 +1,259 @@
+"""The chats of an instance as a state machine in injected time: slots, deadlines, tokens. No clock and no I/O."""
+
+import heapq
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.emulator.settings import documented
+from harness.emulator.settings.settings import Settings
+
+# Reasons of a disconnect, as the administrator guide names them for chats.
+STOPPED = "API"
+CUSTOMER_LEFT = "CUSTOMER_DISCONNECT"
+NEVER_CONNECTED = "CUSTOMER_CONNECTION_NOT_ESTABLISHED"
+EXPIRED = "EXPIRED"
+FLOW_ENDED = "CONTACT_FLOW_DISCONNECT"
+
+Listener = Callable[["Chat", dict[str, Any]], None]
+
+
+@dataclass(slots=True, eq=False)
+class Chat:
+    """One chat contact. Times are seconds since the emulator started; None is a thing that did not happen yet."""
+
+    contact_id: str
+    participant_id: str
+    participant_token: str
+    instance: str
+    started: float
+    expires: float
+    connect_by: float
+    request: Mapping[str, Any]
+    connected: float | None = None
+    ended: float | None = None
+    reason: str | None = None
+    holds_slot: bool = False
+    connection_tokens: dict[str, float] = field(default_factory=dict)
+    transcript: list[dict[str, Any]] | None = None
+    sent: dict[str, dict[str, Any]] = field(default_factory=dict)
+    listeners: list[Listener] = field(default_factory=list)
+
+    @property
+    def deadline(self) -> float:
+        """When the chat ends by itself, as things stand."""
+        return self.expires if self.connected is not None else min(self.expires, self.connect_by)
+
+    @property
+    def content_types(self) -> list[str]:
+        """Content types that messages of this chat may have."""
+        declared: list[str] | None = self.request.get("SupportedMessagingContentTypes")
+        return declared or ["text/plain"]
+
+    @property
+    def display_name(self) -> str:
+        name: str = self.request["ParticipantDetails"]["DisplayName"]
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a ClientToken is remembered by: the first answer, and what was asked for."""
+
+    contact_id: str
+    participant_id: str
+    participant_token: str
+    expires: float
+    request: int
+
+
+class Chats:
+    """Every chat of the emulator, open or lately ended, and the slots of the active-chat quota.
+
+    Call `advance(now)` before anything else at a new time: it ends what is due and frees the slots that are due.
+    `now` never goes back. `on_end` hears of each chat once, when it ends.
+    """
+
+    def __init__(self, settings: Settings, on_end: Callable[[Chat], None] = lambda chat: None) -> None:
+        self.settings = settings
+        self.on_end = on_end
+        self._ids = random.Random(f"{settings.seed} ids")
+        self._coins = random.Random(f"{settings.seed} overshoot")
+        self.by_id: dict[str, Chat] = {}
+        self.by_token: dict[str, Chat] = {}
+        self.open: dict[str, int] = {}  # slots in use, by instance
+        self.held: dict[str, int] = {}  # of which by other clients
+        self.replays: dict[tuple[str, str], Replay] = {}
+        self._deadlines: list[tuple[float, int, Chat]] = []
+        self._freed: deque[tuple[float, Chat]] = deque()
+        self._held_ends: list[tuple[float, str]] = []
+        self._ended: deque[Chat] = deque()
+        self._serial = 0
+        self._live = 0
+        for instance in instance_ids(settings):
+            self.open[instance] = self.held[instance] = settings.held
+            if not math.isinf(settings.held_mean):
+                for _ in range(settings.held):
+                    end = self._coins.expovariate(1 / settings.held_mean) if settings.held_mean else 0.0
+                    heapq.heappush(self._held_ends, (end, instance))
+
+    def new_id(self) -> str:
+        """A fresh identifier in the form of a UUID."""
+        text = f"{self._ids.getrandbits(128):032x}"
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+
+    def new_token(self) -> str:
+        """A fresh bearer token."""
+        return f"EMULATED{self._ids.getrandbits(512):0128x}"
+
+    def has_room(self, instance: str) -> bool:
+        """Whether the active-chat quota lets one more chat start in `instance`."""
+        beyond = self.open[instance] - self.settings.active_chats
+        if beyond < 0:
+            return True
+        return beyond < self.settings.overshoot and self._coins.random() < 0.5
+
+    def start(self, now: float, instance: str, request: Mapping[str, Any], token: str | None, asked: int = 0) -> Chat:
+        """Open a chat; the caller has checked that there is room. `asked` is a fingerprint of the request."""
+        settings = self.settings
+        minutes = request.get("ChatDurationInMinutes")
+        length = settings.chat_duration if minutes is None else minutes * 60.0
+        chat = Chat(
+            contact_id=self.new_id(),
+            participant_id=self.new_id(),
+            participant_token=self.new_token(),
+            instance=instance,
+            started=now,
+            expires=now + min(length, settings.flow_ends),
+            connect_by=now + settings.connect_timeout,
+            request=request,
+        )
+        self.by_id[chat.contact_id] = self.by_token[chat.participant_token] = chat
+        if settings.unconnected_counts:
+            self._take_slot(chat)
+        self._live += 1
+        self._watch(chat)
+        if token is not None:
+            key = (instance if settings.client_token_scope == "instance" else "", token)
+            self.replays[key] = Replay(
+                chat.contact_id,
+                chat.participant_id,
+                chat.participant_token,
+                now + settings.client_token_lifetime,
+                asked,
+            )
+            if len(self.replays) > settings.keep_tokens:
+                del self.replays[next(iter(self.replays))]
+        return chat
+
+    def replay(self, now: float, instance: str, token: str) -> Replay | None:
+        """The first answer to `token`, if it is still remembered."""
+        key = (instance if self.settings.client_token_scope == "instance" else "", token)
+        replay = self.replays.get(key)
+        if replay is not None and replay.expires <= now:
+            del self.replays[key]
+            return None
+        return replay
+
+    def connect(self, now: float, chat: Chat) -> None:
+        """The customer has connected: the connection deadline no longer applies."""
+        if chat.connected is None and chat.ended is None:
+            chat.connected = now
+            if not chat.holds_slot:
+                self._take_slot(chat)
+            self._watch(chat)
+
+    def add_connection(self, now: float, chat: Chat) -> tuple[str, float]:
+        """A new connection token of the chat's customer, and when it expires."""
+        token = self.new_token()
+        expires = now + documented.CONNECTION_TOKEN_LIFETIME
+        chat.connection_tokens[token] = expires
+        self.by_token[token] = chat
+        return token, expires
+
+    def add_participant_token(self, chat: Chat) -> str:
+        """One more participant token of the same customer."""
+        token = self.new_token()
+        chat.connection_tokens[token] = math.inf
+        self.by_token[token] = chat
+        return token
+
+    def end(self, now: float, chat: Chat, reason: str) -> bool:
+        """End an open chat; False if it had ended already."""
+        if chat.ended is not None:
+            return False
+        chat.ended, chat.reason = now, reason
+        self._live -= 1
+        if chat.holds_slot:
+            if self.settings.slot_lag:
+                self._freed.append((now + self.settings.slot_lag, chat))
+            else:
+                self._free_slot(chat)
+        self.on_end(chat)
+        self._ended.append(chat)
+        while len(self._ended) > self.settings.keep_ended:
+            self._forget(self._ended.popleft())
+        return True
+
+    def advance(self, now: float) -> None:
+        """Let time pass until `now`: end the chats and free the slots that are due."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now:
+            due, _, chat = heapq.heappop(deadlines)
+            if chat.ended is None and chat.deadline == due:
+                self.end(due, chat, self._reason_at(chat, due))
+        while self._freed and self._freed[0][0] <= now:
+            self._free_slot(self._freed.popleft()[1])
+        while self._held_ends and self._held_ends[0][0] <= now:
+            instance = heapq.heappop(self._held_ends)[1]
+            self.held[instance] -= 1
+            self.open[instance] -= 1
+
+    @property
+    def live(self) -> int:
+        """How many chats have not ended (a slot may stay taken for a while after the end)."""
+        return self._live
+
+    def _reason_at(self, chat: Chat, due: float) -> str:
+        if chat.connected is None and due == chat.connect_by:
+            return NEVER_CONNECTED
+        minutes = chat.request.get("ChatDurationInMinutes")
+        length = self.settings.chat_duration if minutes is None else minutes * 60.0
+        return FLOW_ENDED if self.settings.flow_ends < length else EXPIRED
+
+    def _take_slot(self, chat: Chat) -> None:
+        chat.holds_slot = True
+        self.open[chat.instance] += 1
+
+    def _free_slot(self, chat: Chat) -> None:
+        chat.holds_slot = False
+        self.open[chat.instance] -= 1
+
+    def _watch(self, chat: Chat) -> None:
+        if math.isinf(chat.deadline):
+            return
+        self._serial += 1
+        heapq.heappush(self._deadlines, (chat.deadline, self._serial, chat))
+        # Chats that were stopped stay in the heap until their deadline: throw them out before they are the most of it.
+        if len(self._deadlines) > 2 * self._live + 1000:
+            self._deadlines = [
+                item for item in self._deadlines if item[2].ended is None and item[2].deadline == item[0]
+            ]
+            heapq.heapify(self._deadlines)
+
+    def _forget(self, chat: Chat) -> None:
+        del self.by_id[chat.contact_id], self.by_token[chat.participant_token]
+        for token in chat.connection_tokens:
+            self.by_token.pop(token, None)
+
+
+def instance_ids(settings: Settings) -> list[str]:
+    """The ids of the emulator's instances; the first is the one that the settings name."""
+    rng = random.Random(f"{settings.seed} instances")
+    others = [
+        f"{rng.getrandbits(32):08x}-cccc-4ccc-8ccc-{rng.getrandbits(48):012x}" for _ in range(settings.instances - 1)
+    ]
+    return [settings.instance_id, *others]

@@ -1,0 +1,1 @@
+"""What can be set in the emulator, and what AWS documents."""

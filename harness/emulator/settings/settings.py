@@ -1,0 +1,261 @@
+"""The emulator's settings: every limit, and every thing that AWS's documentation leaves open, with its doubt."""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from harness.emulator.settings import documented
+from harness.emulator.settings.documented import Limit
+from harness.emulator.settings.values import (
+    SettingsError,
+    choice,
+    duration,
+    flag,
+    identifier,
+    number,
+    probability,
+    whole,
+)
+
+
+def _setting(default: Any, parse: Callable[[str], Any], about: str, doubt: str = "") -> Any:
+    return field(default=default, metadata={"parse": parse, "about": about, "doubt": doubt})
+
+
+THROTTLE_FORMS = (
+    "auto", "too_many_requests", "too_many_requests_url", "too_many_requests_type", "too_many_requests_namespace",
+    "too_many_requests_code", "throttling", "bare", "empty",
+)  # fmt: skip
+QUOTA_FORMS = ("limit_exceeded", "limit_exceeded_url", "limit_exceeded_type", "service_quota")
+ORDERS = ("throttle-validation-quota", "validation-throttle-quota", "validation-quota-throttle")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings. Durations are seconds of the emulator's own clock, save where a setting says real time."""
+
+    # What StartChatContact admits.
+    rate: float = _setting(5.0, number, "StartChatContact calls per second")
+    burst: float = _setting(8.0, number, "StartChatContact calls at once (token_bucket only)")
+    limiter: str = _setting(
+        "token_bucket",
+        choice("token_bucket", "fixed_window", "sliding_window"),
+        "algorithm of StartChatContact's limiter",
+        "AWS says rate and burst, the words of a token bucket; the algorithm itself is not documented",
+    )
+    window: float = _setting(1.0, duration, "length of a fixed or sliding window, which admits rate x window calls")
+    tick: float = _setting(
+        0.0, duration, "refill the bucket in steps of this length; 0 refills continuously", "not documented"
+    )
+    shards: int = _setting(
+        1, whole, "split the limit over N equal limiters and send each call to one at random", "not documented"
+    )
+    background: float = _setting(0.0, number, "calls per second by other clients of the account (Poisson)")
+    change_at: float = _setting(math.inf, duration, "change rate and burst this long after the first StartChatContact")
+    change_rate: float = _setting(5.0, number, "rate after change_at")
+    change_burst: float = _setting(8.0, number, "burst after change_at")
+
+    # Active chats.
+    active_chats: int = _setting(documented.ACTIVE_CHATS, whole, "quota of concurrent active chats, per instance")
+    held: int = _setting(0, whole, "slots that chats of other clients hold from the start, per instance")
+    held_mean: float = _setting(math.inf, duration, "mean length of those chats (exponential); none takes their place")
+    overshoot: int = _setting(
+        0,
+        whole,
+        "how far the quota may be passed: each start beyond it has even odds until quota + overshoot are open",
+        "AWS's metric example shows 2,525 active chats over a quota of 2,500; exact or eventual is not documented",
+    )
+    slot_lag: float = _setting(0.0, duration, "from the end of a chat until its slot is free", "not documented")
+    connect_timeout: float = _setting(
+        documented.CONNECT_TIMEOUT,
+        duration,
+        "a chat that its customer does not connect to ends after this",
+        "the five minutes are documented; the exact moment of the end is not",
+    )
+    connect_stops_on: str = _setting(
+        "subscribe",
+        choice("subscribe", "open", "api"),
+        "what stops that clock: the subscribe frame, the opened websocket, or the CreateParticipantConnection call",
+        "not documented; the default is the strictest",
+    )
+    unconnected_counts: bool = _setting(
+        True,
+        flag,
+        "a chat that nobody has connected to counts as active",
+        "documented only as 'includes chats that wait'",
+    )
+    chat_duration: float = _setting(documented.CHAT_DURATION, duration, "length of a chat that sets none")
+    custom_durations: bool = _setting(
+        True, flag, "the account supports ChatDurationInMinutes; no: a 400", "documented as possible for an account"
+    )
+    flow_ends: float = _setting(math.inf, duration, "the flow disconnects each chat after this")
+    greeting: str = _setting("", str, "text of a message that the flow sends at the start; none: no message")
+
+    # The order and the cost of refusals.
+    order: str = _setting(
+        "throttle-validation-quota",
+        choice(*ORDERS),
+        "order of the checks of a signed call",
+        "'from the API Gateway' implies throttle first, 'valid requests' validation before quota; not confirmed",
+    )
+    invalid_costs_token: bool = _setting(True, flag, "an invalid request consumes a token", "follows from the order")
+    quota_costs_token: bool = _setting(True, flag, "an active-chat refusal consumes a token", "likely; not documented")
+    replay_costs_token: bool = _setting(True, flag, "a replayed ClientToken consumes a token", "likely; not documented")
+    client_token_lifetime: float = _setting(
+        documented.CLIENT_TOKEN_LIFETIME,
+        duration,
+        "how long a ClientToken is remembered",
+        "7 days are documented for StartOutboundChatContact, not for StartChatContact",
+    )
+    client_token_scope: str = _setting(
+        "instance", choice("instance", "account"), "where a ClientToken is unique", "not documented"
+    )
+    client_token_mismatch: str = _setting(
+        "replay",
+        choice("replay", "invalid"),
+        "same ClientToken, other parameters: repeat the first answer, or InvalidParameterException",
+        "not documented",
+    )
+    replay_participant_token: str = _setting(
+        "same", choice("same", "new"), "the ParticipantToken in a replayed answer", "not documented"
+    )
+    transcript_after_end: bool = _setting(
+        False, flag, "GetTranscript still answers after the chat has ended", "not documented"
+    )
+
+    # The wire.
+    throttle_form: str = _setting(
+        "auto",
+        choice(*THROTTLE_FORMS),
+        "wire form of a throttle; auto: ThrottlingException where the model declares it, else too_many_requests",
+        "documented in words only ('a TooManyRequests exception'); no wire log is public",
+    )
+    throttle_message: str = _setting("", str, "message of a throttle; empty: the form's own", "not documented")
+    quota_form: str = _setting(
+        "limit_exceeded",
+        choice(*QUOTA_FORMS),
+        "wire form of an active-chat refusal",
+        "the name is documented, the exact header and body are not",
+    )
+    quota_message: str = _setting("", str, "message of an active-chat refusal; empty: the form's own", "not documented")
+    unknown_route: str = _setting(
+        "missing_token",
+        choice("missing_token", "unknown_operation"),
+        "answer to a path that is no operation: API Gateway's 403, or UnknownOperationException 404",
+        "not documented",
+    )
+    max_body: int = _setting(
+        10_485_760, whole, "bytes of a request body beyond which the answer is 413", "API Gateway's"
+    )
+    arrival_timeout: float = _setting(
+        20.0, duration, "a request that has not arrived whole after this is answered 408 (real time)", "not documented"
+    )
+    latency: float = _setting(0.0, duration, "round trip added to each answer, half each way (real time)")
+    jitter: float = _setting(0.0, duration, "each way adds |normal(0, jitter)| (real time)")
+    fault_500: float = _setting(0.0, probability, "share of calls answered 500")
+    fault_503: float = _setting(0.0, probability, "share of calls answered 503")
+    fault_reset: float = _setting(0.0, probability, "share of calls whose connection is reset")
+    fault_stall: float = _setting(0.0, probability, "share of calls that get no answer for `stall`, then a close")
+    fault_garbage: float = _setting(0.0, probability, "share of calls answered 200 with a body that is not JSON")
+    fault_when: str = _setting(
+        "before", choice("before", "after", "mixed"), "a fault comes before or after the call had its effect"
+    )
+    fault_operations: str = _setting("all", str, "operations that faults strike, joined by +; or all")
+    stall: float = _setting(60.0, duration, "how long a stalled call stays silent (real time)")
+
+    # Who it is, and who may call.
+    sigv4: bool = _setting(True, flag, "check signatures")
+    access_key_id: str = _setting("EMULATOR-ACCESS-KEY", identifier, "access key that may call")
+    secret_access_key: str = _setting("emulator-secret-key-of-no-account", identifier, "its secret key")
+    clock_skew: float = _setting(300.0, duration, "how far a signature's date may be off (real time)")
+    region: str = _setting("us-east-1", identifier, "AWS Region that it plays")
+    account_id: str = _setting("000000000000", identifier, "account that it plays")
+    instance_id: str = _setting("11111111-aaaa-4aaa-8aaa-111111111111", identifier, "the first instance")
+    instances: int = _setting(1, whole, "number of instances; the others' ids are in /_emulator/state")
+    contact_flow_id: str = _setting(
+        "22222222-bbbb-4bbb-8bbb-222222222222", identifier, "the flow that may be started; any: every id may"
+    )
+    seed: int = _setting(0, whole, "seed of every id, jitter, fault and coin")
+    keep_ended: int = _setting(10_000, whole, "ended chats that stay readable; older ones are forgotten")
+    keep_tokens: int = _setting(500_000, whole, "ClientTokens that are remembered at most")
+
+    # Throttling quotas of the operations, as `<Operation>.rate`, `.burst`, `.scope`.
+    limits: Mapping[str, Limit] = field(default_factory=lambda: dict(documented.LIMITS))
+
+    def limit(self, operation: str) -> Limit:
+        """The throttling quota of `operation`."""
+        if operation == "StartChatContact":
+            return Limit(self.rate, self.burst, self.limits[operation].scope)
+        return self.limits[operation]
+
+
+NAMES = tuple(item.name for item in fields(Settings) if item.metadata)
+
+
+def parse_settings(spec: str) -> Settings:
+    """Read `key=value,key=value`.
+
+    Raises SettingsError, one line, for a key that does not exist, a value that does not fit, or values that
+    contradict each other.
+    """
+    parsers = {item.name: item.metadata["parse"] for item in fields(Settings) if item.metadata}
+    values: dict[str, Any] = {}
+    limits = dict(documented.LIMITS)
+    for part in filter(None, (piece.strip() for piece in spec.split(","))):
+        key, equals, text = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            raise SettingsError(f"{part!r} is not key=value")
+        operation, dot, aspect = key.partition(".")
+        try:
+            if dot and operation in limits:
+                if operation == "StartChatContact" and aspect in ("rate", "burst"):
+                    values[aspect] = number(text)
+                else:
+                    limits[operation] = _limit(limits[operation], aspect, text)
+            elif key in parsers:
+                values[key] = parsers[key](text)
+            else:
+                near = difflib.get_close_matches(key, (*NAMES, *(f"{name}.rate" for name in limits)), 1)
+                hint = f"; did you mean {near[0]!r}?" if near else "; --list-settings lists them"
+                raise SettingsError(f"no setting {key!r}{hint}")
+        except SettingsError as error:
+            raise error if str(error).startswith("no setting") else SettingsError(f"{key}={text}: {error}") from None
+    return _checked(Settings(**values, limits=limits))
+
+
+def _limit(limit: Limit, aspect: str, text: str) -> Limit:
+    if aspect == "rate":
+        return Limit(number(text), limit.burst, limit.scope)
+    if aspect == "burst":
+        return Limit(limit.rate, number(text), limit.scope)
+    if aspect == "scope" and limit.scope == "account":
+        raise SettingsError("Amazon Connect's own operations are documented to share one bucket an account")
+    if aspect == "scope":
+        return Limit(
+            limit.rate, limit.burst, "account" if choice("account", "instance")(text) == "account" else "instance"
+        )
+    raise SettingsError("an operation has .rate, .burst and .scope")
+
+
+def _checked(settings: Settings) -> Settings:
+    if settings.limiter != "token_bucket" and settings.window * settings.rate / max(settings.shards, 1) < 1:
+        raise SettingsError(
+            f"rate={settings.rate:g} with window={settings.window:g} admits less than one call a window; raise window"
+        )
+    if settings.limiter == "token_bucket" and 0 < settings.burst < settings.shards:
+        raise SettingsError(
+            f"burst={settings.burst:g} over shards={settings.shards} leaves no whole token; lower shards"
+        )
+    for name in ("shards", "instances"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{name}=0: wants 1 or more")
+    faults = settings.fault_500 + settings.fault_503 + settings.fault_reset + settings.fault_stall
+    if faults + settings.fault_garbage > 1:
+        raise SettingsError("the fault_* probabilities add up to more than 1")
+    if settings.fault_operations != "all":
+        for name in settings.fault_operations.split("+"):
+            if name not in documented.LIMITS:
+                raise SettingsError(f"fault_operations={name}: wants {', '.join(documented.LIMITS)}, or all")
+    return settings

@@ -1,0 +1,1 @@
+"""When calls are due: open arrivals, kept on time."""

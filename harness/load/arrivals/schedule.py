@@ -1,0 +1,97 @@
+"""Sends the arrivals of one process when they are due, each in a greenlet of its own."""
+
+import random
+from collections.abc import Callable
+
+from gevent.event import Event
+
+from harness.connect.client import now
+from harness.load.arrivals.arrivals import Arrivals
+from harness.load.arrivals.greenlets import Alarm, Crew
+
+_AT_ONCE = 32  # arrivals that are overdue together; then the answers that have come in have their turn
+_LONGEST_SLEEP = 3600.0
+
+
+class Schedule:
+    """One open schedule for all Locust users of a process.
+
+    `start(due)` runs in a greenlet of its own for each arrival, so a slow answer never delays the next start. Arrivals that
+    come while `max_in_flight` calls are on the wire are dropped and counted, by the unix second that they were due in.
+    """
+
+    def __init__(
+        self, start: Callable[[float], None], spacing: str, rng: random.Random, max_in_flight: int, offset: float = 0.0
+    ) -> None:
+        self._start = start
+        self._arrivals = Arrivals(spacing, now(), rng, offset)
+        self._max_in_flight = max_in_flight
+        self._idle = Event()
+        self._idle.set()
+        self.in_flight = 0
+        self.offered = 0
+        self.dropped_by_second: dict[int, int] = {}
+        self._offering_since: float | None = None
+        self._offering_until: float | None = None
+        self._crew = Crew(self._one)
+        self._alarm = Alarm(self._send_due)
+
+    def set_rate(self, rate: float) -> None:
+        """Offer `rate` arrivals per second from now on."""
+        at = now()
+        self._arrivals.set_rate(max(rate, 0.0), at)
+        if rate > 0:
+            self._offering_since = self._offering_since or at
+            self._offering_until = None
+        elif self._offering_since and self._offering_until is None:
+            self._offering_until = at
+        self._set_alarm()
+
+    @property
+    def offering_seconds(self) -> float:
+        """Seconds from the first arrival's chance to the end of the schedule, or to now."""
+        if self._offering_since is None:
+            return 0.0
+        return (self._offering_until or now()) - self._offering_since
+
+    @property
+    def dropped(self) -> int:
+        """Arrivals that were not sent because too many calls were on the wire."""
+        return sum(self.dropped_by_second.values())
+
+    def stop(self) -> None:
+        """No more arrivals; calls in flight go on."""
+        self.set_rate(0.0)
+        self._alarm.close()
+        self._crew.dismiss()
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until no call is in flight; False when `timeout` seconds were not enough."""
+        return bool(self._idle.wait(timeout)) or self.in_flight == 0
+
+    def _set_alarm(self) -> None:
+        self._alarm.set(min(self._arrivals.next_due() - now(), _LONGEST_SLEEP))
+
+    def _send_due(self) -> None:
+        for _ in range(_AT_ONCE):
+            due = self._arrivals.next_due()
+            if due > now():
+                break
+            self._arrivals.advance()
+            self.offered += 1
+            if self.in_flight >= self._max_in_flight:
+                second = int(due)
+                self.dropped_by_second[second] = self.dropped_by_second.get(second, 0) + 1
+                continue
+            self.in_flight += 1
+            self._idle.clear()
+            self._crew.hand(due)
+        self._set_alarm()
+
+    def _one(self, due: float) -> None:
+        try:
+            self._start(due)
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._idle.set()

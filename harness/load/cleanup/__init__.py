@@ -1,0 +1,1 @@
+"""`chatquota cleanup`: stops what a crashed run left open."""

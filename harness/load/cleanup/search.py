@@ -1,0 +1,89 @@
+"""Finds a run's chats by the attribute that each carries, for starts without an answer and where no ledger survived.
+
+SearchContacts finds a chat by an attribute only where that attribute is searchable for the instance, and some minutes after
+its start (https://docs.aws.amazon.com/connect/latest/adminguide/search-custom-attributes.html).
+"""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from harness.connect.outcome import TPS_THROTTLED, UNCLASSIFIED_429, classify
+from harness.connect.target import Target
+from harness.load.workload.model import RUN_ATTRIBUTE
+
+LONGEST_SPAN = timedelta(weeks=8)
+"""SearchContacts looks at no longer time."""
+_MARGIN = timedelta(minutes=10)  # clocks differ
+_PAGE = 100
+_ATTEMPTS = 12
+_PAUSE = 2.1  # seconds after a throttle; SearchContacts allows a call every two seconds
+
+
+class SearchFailed(Exception):
+    """The search was refused. Its text says why, and what to do."""
+
+
+@dataclass
+class Found:
+    """Chats of a run: contact ids with the unix time of their start; those that have ended are in `ended`."""
+
+    open: dict[str, float] = field(default_factory=dict)
+    ended: dict[str, float] = field(default_factory=dict)
+
+
+def find_chats(target: Target, run_id: str, since: float | None, until: float | None = None) -> Found:
+    """Return the chats of a run that were started between two unix times (None: eight weeks ago, now).
+
+    Raises SearchFailed.
+    """
+    end = datetime.fromtimestamp(until, UTC) if until is not None else datetime.now(UTC)
+    start = (
+        datetime.fromtimestamp(since, UTC) - _MARGIN if since is not None else end - LONGEST_SPAN + timedelta(hours=1)
+    )
+    request: dict[str, Any] = {
+        "InstanceId": target.instance_id,
+        "TimeRange": {"Type": "INITIATION_TIMESTAMP", "StartTime": start, "EndTime": end + _MARGIN},
+        "SearchCriteria": {
+            "Channels": ["CHAT"],
+            "SearchableContactAttributes": {
+                "Criteria": [{"Key": RUN_ATTRIBUTE, "Values": [run_id]}],
+                "MatchType": "MATCH_ALL",
+            },
+        },
+        "MaxResults": _PAGE,
+    }
+    client = target.boto("connect", endpoint_url=target.endpoint)
+    found = Found()
+    while True:
+        answer = _ask(client, request)
+        for contact in answer.get("Contacts", []):
+            begun = contact.get("InitiationTimestamp")
+            at = begun.timestamp() if begun else 0.0
+            (found.ended if contact.get("DisconnectTimestamp") else found.open)[contact["Id"]] = at
+        if not answer.get("NextToken"):
+            return found
+        request["NextToken"] = answer["NextToken"]
+
+
+def _ask(client: Any, request: dict[str, Any]) -> dict[str, Any]:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            answer: dict[str, Any] = client.search_contacts(**request)
+            return answer
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            throttled = classify("SearchContacts", status, code) in (TPS_THROTTLED, UNCLASSIFIED_429)
+            if not throttled or attempt == _ATTEMPTS:
+                raise SearchFailed(
+                    f"SearchContacts is refused ({code or status}); allow connect:SearchContacts, make the attribute "
+                    f"{RUN_ATTRIBUTE} searchable for the instance, and run this again"
+                ) from error
+            time.sleep(_PAUSE)
+        except BotoCoreError as error:
+            raise SearchFailed(f"SearchContacts got no answer ({type(error).__name__})") from error
+    raise AssertionError("unreachable")

@@ -1,0 +1,1 @@
+"""What may be set for a run, checked before anything is sent."""

@@ -1,0 +1,128 @@
+"""The guard of live targets: what AWS asks of a load test, and what a run is about to do and may cost.
+
+AWS allows load tests of Amazon Connect from 6 PM to 6 AM in the Region's local time, after approval
+(https://docs.aws.amazon.com/connect/latest/adminguide/load-and-penetration-testing.html).
+"""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import gevent
+from botocore.exceptions import BotoCoreError, ClientError
+
+from harness.connect.target import Target
+from harness.errors import UsageError
+from harness.load.options.options import Settings
+
+FIRST_HOUR, LAST_HOUR = 18, 6
+"""A load test may run from 18:00 to 06:00."""
+
+_LONGEST_LOOK = 10.0  # seconds
+
+# Where AWS says that each Region is (https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html).
+ZONES = {
+    "af-south-1": "Africa/Johannesburg",
+    "ap-east-1": "Asia/Hong_Kong",
+    "ap-northeast-1": "Asia/Tokyo",
+    "ap-northeast-2": "Asia/Seoul",
+    "ap-northeast-3": "Asia/Tokyo",
+    "ap-south-1": "Asia/Kolkata",
+    "ap-south-2": "Asia/Kolkata",
+    "ap-southeast-1": "Asia/Singapore",
+    "ap-southeast-2": "Australia/Sydney",
+    "ap-southeast-3": "Asia/Jakarta",
+    "ap-southeast-4": "Australia/Melbourne",
+    "ap-southeast-5": "Asia/Kuala_Lumpur",
+    "ap-southeast-7": "Asia/Bangkok",
+    "ca-central-1": "America/Toronto",
+    "ca-west-1": "America/Edmonton",
+    "eu-central-1": "Europe/Berlin",
+    "eu-central-2": "Europe/Zurich",
+    "eu-north-1": "Europe/Stockholm",
+    "eu-south-1": "Europe/Rome",
+    "eu-south-2": "Europe/Madrid",
+    "eu-west-1": "Europe/Dublin",
+    "eu-west-2": "Europe/London",
+    "eu-west-3": "Europe/Paris",
+    "il-central-1": "Asia/Jerusalem",
+    "me-central-1": "Asia/Dubai",
+    "me-south-1": "Asia/Bahrain",
+    "mx-central-1": "America/Mexico_City",
+    "sa-east-1": "America/Sao_Paulo",
+    "us-east-1": "America/New_York",
+    "us-east-2": "America/New_York",
+    "us-gov-east-1": "America/New_York",
+    "us-gov-west-1": "America/Los_Angeles",
+    "us-west-1": "America/Los_Angeles",
+    "us-west-2": "America/Los_Angeles",
+}
+
+
+def check_hours(settings: Settings, target: Target, at: datetime | None = None) -> None:
+    """Raise UsageError when a live run would begin outside the hours that AWS allows (`at`: now, by default)."""
+    if not target.live or settings.any_hour:
+        return
+    local = _local_time(target.region, at)
+    if LAST_HOUR <= local.hour < FIRST_HOUR:
+        raise UsageError(
+            f"it is {local:%H:%M} in {target.region} ({local.tzinfo}): AWS allows load tests from 6 PM to 6 AM of "
+            "the Region's local time; wait, or give --any-hour if the approval says otherwise"
+        )
+
+
+def seconds_left(settings: Settings, target: Target, at: datetime | None = None) -> float | None:
+    """Seconds until 6 AM in the Region, when a live run must have ended; None when it need not."""
+    if not target.live or settings.any_hour:
+        return None
+    local = _local_time(target.region, at)
+    end = local.replace(hour=LAST_HOUR, minute=0, second=0, microsecond=0)
+    if local.hour >= LAST_HOUR:
+        end += timedelta(days=1)
+    return end.timestamp() - local.timestamp()  # of wall-clock times the clock changes in between would be wrong
+
+
+def _local_time(region: str, at: datetime | None) -> datetime:
+    zone = ZONES.get(region)
+    if zone is None:
+        raise UsageError(
+            f"the local time of Region {region!r} is not known here: check by hand that it is between 6 PM and 6 AM there, "
+            "and give --any-hour"
+        )
+    return (at or datetime.now(UTC)).astimezone(ZoneInfo(zone))
+
+
+def account_of(target: Target) -> str:
+    """The AWS account of the credentials, as sts:GetCallerIdentity tells it; "unknown (why)" when it does not."""
+    try:
+        with gevent.Timeout(_LONGEST_LOOK):
+            return str(target.boto("sts").get_caller_identity()["Account"])
+    except gevent.Timeout:
+        return "unknown (no answer)"
+    except ClientError as error:
+        return f"unknown ({error.response.get('Error', {}).get('Code', 'refused')})"
+    except BotoCoreError as error:
+        return f"unknown ({type(error).__name__})"
+
+
+def worst_cost(settings: Settings) -> tuple[float, str]:
+    """What a run may cost at most in USD, and how that was computed."""
+    chats = settings.max_chats or 0
+    each, price = settings.messages_per_chat, settings.price_per_message
+    return chats * each * price, f"{chats:,} chats x {each:g} messages x {price:g} USD a message"
+
+
+def announcement(settings: Settings, target: Target, users: int, account: str) -> list[str]:
+    """The lines that a live run prints before its first call."""
+    cost, how = worst_cost(settings)
+    rate = users * settings.starts_per_user
+    return [
+        "chatquota: a LIVE run is about to start real chats",
+        f"  account   {account}",
+        f"  Region    {target.region} ({target.endpoint})",
+        f"  instance  {target.instance_id}",
+        f"  flow      {target.contact_flow_id}",
+        f"  approval  {settings.approval}",
+        f"  offered   up to {rate:g} starts/s ({users} users x {settings.starts_per_user:g}), at most "
+        f"{settings.max_chats:,} chats in all",
+        f"  cost      at most about {cost:,.2f} USD = {how}; what the flow itself uses (Lex, Lambda, agents) comes on top",
+    ]

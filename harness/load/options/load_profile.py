@@ -1,0 +1,129 @@
+"""Load profiles as functions of time: ramp, steps, spike, soak, and a day's curve from a CSV file (`--load-shape`).
+
+A curve gives a share of the peak, so that one profile serves any `--users`; a day's curve gives chat starts per second.
+"""
+
+import csv
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.durations import parse_duration
+
+FORMS = "ramp:2m, steps:5,1m, spike:2m,30s,0.1, soak:8h or day:FILE.csv,60"
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """`at(seconds)` for 0 <= seconds < `seconds`: a share of the peak from 0 to 1, or with `absolute` starts per second."""
+
+    text: str
+    seconds: float
+    at: Callable[[float], float]
+    absolute: bool = False
+
+
+def parse_curve(text: str) -> Curve:
+    """Read a `--load-shape`. Raises ValueError, in one line with the forms there are.
+
+    `ramp:2m` rises from nothing to the peak; `steps:5,1m` takes five equal steps of a minute each; `spike:2m,30s,0.1` holds
+    a tenth of the peak for 2 min, the peak for 30 s, and a tenth again for 2 min; `soak:8h` holds the peak;
+    `day:FILE.csv,60` follows the file 60 times faster than the day (see `read_day`).
+    """
+    name, _, rest = text.partition(":")
+    arguments = [argument.strip() for argument in rest.split(",")] if rest else []
+    try:
+        if name == "ramp" and len(arguments) == 1:
+            rise = _seconds(arguments[0])
+            return Curve(text, rise, lambda at: at / rise)
+        if name == "steps" and len(arguments) == 2:
+            steps, each = _count(arguments[0]), _seconds(arguments[1])
+            return Curve(text, steps * each, lambda at: min(int(at / each) + 1, steps) / steps)
+        if name == "spike" and len(arguments) in (2, 3):
+            before, high = _seconds(arguments[0]), _seconds(arguments[1])
+            base = _share(arguments[2]) if len(arguments) == 3 else 0.1
+            return Curve(text, 2 * before + high, lambda at: 1.0 if before <= at < before + high else base)
+        if name == "soak" and len(arguments) == 1:
+            return Curve(text, _seconds(arguments[0]), lambda at: 1.0)
+        if name == "day" and len(arguments) in (1, 2):
+            return read_day(Path(arguments[0]), _speed(arguments[1]) if len(arguments) == 2 else 1.0, text)
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from error
+    raise ValueError(f"{text!r} is no load shape; write {FORMS}")
+
+
+def read_day(path: Path, speed: float, text: str) -> Curve:
+    """Read a CSV file of two columns, `time` (HH:MM or HH:MM:SS, rising) and `starts_per_s`, with a header.
+
+    Between two rows the rate is interpolated, after the last one it stays. The curve lasts from the first row to midnight,
+    or to the last row where that is later than a day. Raises ValueError that names the line.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read; name a CSV file with the columns time and starts_per_s") from error
+    times: list[float] = []
+    rates: list[float] = []
+    for number, row in enumerate(rows[1:], 2):
+        if not any(cell.strip() for cell in row):
+            continue
+        try:
+            time, rate = _clock(row[0]), float(row[1])
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"{path} line {number}: write HH:MM,starts_per_s") from error
+        if not math.isfinite(rate) or rate < 0 or (times and time <= times[-1]):
+            raise ValueError(f"{path} line {number}: times must rise and rates be 0 or more")
+        times.append(time)
+        rates.append(rate)
+    if not times:
+        raise ValueError(f"{path} has no rows; write a header and lines of HH:MM,starts_per_s")
+    first, last = times[0], max(_DAY, times[-1])
+
+    def at(seconds: float) -> float:
+        moment = first + seconds * speed
+        index = bisect_right(times, moment)
+        if index == len(times):
+            return rates[-1]
+        share = (moment - times[index - 1]) / (times[index] - times[index - 1])
+        return rates[index - 1] + share * (rates[index] - rates[index - 1])
+
+    return Curve(text, (last - first) / speed, at, absolute=True)
+
+
+def _clock(text: str) -> float:
+    parts = [int(part) for part in text.strip().split(":")]
+    if len(parts) not in (2, 3) or min(parts) < 0 or max(parts[1:]) > 59:
+        raise ValueError
+    hours, minutes, seconds = (*parts, 0)[:3]
+    return hours * 3600.0 + minutes * 60.0 + seconds
+
+
+def _seconds(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise ValueError("a duration over 0 is needed")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{text!r} is no number of steps")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise ValueError("the base is a share of the peak from 0 to 1")
+    return share
+
+
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0 < speed < math.inf:
+        raise ValueError("the speed is a number over 0")
+    return speed

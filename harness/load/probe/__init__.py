@@ -1,0 +1,1 @@
+"""QuotaProbe: finds both limits with as few chats as it can."""

@@ -1,0 +1,305 @@
+"""A run from start to end, in the process that writes its directory: the local one, or the master of workers."""
+
+import logging
+import subprocess
+import sys
+import time
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from harness.connect.client import Reply
+from harness.connect.target import Target
+from harness.connect.wire import Endpoint, WireError
+from harness.declared import connect_clients, fetch_declared
+from harness.errors import UsageError
+from harness.load.options import guard
+from harness.load.options.options import Settings, read_settings, recorded_options
+from harness.load.run.early_gates import aborting_gates, watch_gates
+from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
+from harness.load.run.manifest import EXIT_DONE, EXIT_GATE, EXIT_GUARD, EXIT_INVALID, EXIT_TARGET, RunRecord
+from harness.recording.format.layout import create_run_directory, new_run_id
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_LOOK = 30.0  # seconds for what AWS declares, at the end of a live run
+
+
+class Unreachable(Exception):
+    """The target cannot be called at all. Its text is one line with the mend; the exit code is 3."""
+
+
+class Coordinator:
+    """Begins and ends runs. What differs between one process and many is in `_begin_load` and `_end_load`.
+
+    Locust fires its events from several greenlets (run time, web UI, signal), so ending is asked for more than once: the
+    first asks, the others wait.
+    """
+
+    def __init__(self, environment: Any) -> None:
+        self.environment = environment
+        self.record: RunRecord | None = None
+        self.exit_code: int | None = None
+        self.last_directory: str | None = None
+        self._lab: Lab | None = None
+        self._lab_endpoint: str | None = None
+        self._wanted_end: tuple[str, int | None] | None = None
+        self._ending: Event | None = None
+        self._hours_over: gevent.Greenlet | None = None
+        self._gate_watch: gevent.Greenlet | None = None
+        self.abandoned = False
+
+    # --- beginning -----------------------------------------------------------------------------------------------------
+
+    def check(self) -> Settings:
+        """Check the options before anything runs. Raises UsageError or Unreachable."""
+        settings = self._settings()
+        aborting_gates(settings.gates)
+        if settings.embedded:
+            self._start_lab(settings)  # it knows whether its spec is right; the run that follows takes it over
+        else:
+            target = settings.resolve()
+            guard.check_hours(settings, target)
+            reach(target, settings.call_timeout)
+        return settings
+
+    def begin(self) -> None:
+        """Start a run: the lab if there is none to call, the run directory, and the load."""
+        self._wanted_end = None
+        self._ending = None
+        self.exit_code = None
+        self.abandoned = False
+        settings = self._settings()
+        if settings.embedded:
+            lab = self._start_lab(settings)
+            self._lab_endpoint = lab.announcement["endpoint"]
+            self.environment.host = self._lab_endpoint
+            target = lab_target(lab.announcement)
+        else:
+            target = settings.resolve()
+        try:
+            guard.check_hours(settings, target)
+            reach(target, settings.call_timeout)
+            if target.live:
+                self._announce(settings, target)
+            user_class = "+".join(cls.__name__ for cls in self.environment.user_classes)
+            run_id = new_run_id(user_class)
+            directory = create_run_directory(settings.run_dir, run_id)
+            options = recorded_options(self.environment.parsed_options)
+            self.record = RunRecord(run_id, directory, user_class, settings, target, options)
+            self.last_directory = str(directory)
+            logger.info("run %s: recording in %s", run_id, directory)
+            try:
+                self._begin_load(self.record, settings, target)
+                self._gate_watch = watch_gates(aborting_gates(settings.gates), self.parts, self.on_gate_breached)
+            except BaseException:
+                self.record.release()
+                self.record = None
+                raise
+        except OSError as error:
+            self._stop_lab()
+            said = (error.strerror or str(error)).lower()
+            raise UsageError(f"--run-dir {error.filename or settings.run_dir}: {said}; name a writable one") from error
+        except BaseException:
+            self._stop_lab()
+            raise
+
+    def _announce(self, settings: Settings, target: Target) -> None:
+        """Say what a live run is about to do, and end it when the hours in which AWS allows it are over."""
+        users = self.environment.runner.target_user_count or self.environment.parsed_options.num_users or 0
+        lines = guard.announcement(settings, target, users, guard.account_of(target))
+        print("\n".join(lines), file=sys.stderr, flush=True)
+        seconds = guard.seconds_left(settings, target)
+        if seconds is not None:
+            self._hours_over = gevent.spawn_later(seconds, self._on_hours_over)
+
+    def _on_hours_over(self) -> None:
+        logger.error("it is 6 AM in the Region: load tests are allowed from 6 PM to 6 AM; ending the run")
+        self.end_run("hours", EXIT_GUARD)
+
+    def _settings(self) -> Settings:
+        host = self.environment.host
+        if host and host == self._lab_endpoint:  # the last run's emulator, which is gone
+            host = None
+        return read_settings(self.environment.parsed_options, host)
+
+    def _begin_load(self, record: RunRecord, settings: Settings, target: Target) -> None:
+        raise NotImplementedError
+
+    # --- ending --------------------------------------------------------------------------------------------------------
+
+    def end_run(self, why: str, exit_code: int | None = None) -> None:
+        """Ask Locust to end the run, from any greenlet; `why` and `exit_code` go into the manifest."""
+        if self._wanted_end is None:
+            self._wanted_end = (why, exit_code)
+            gevent.spawn(self._leave)
+
+    def _leave(self) -> None:
+        runner = self.environment.runner
+        if self.environment.web_ui is None:
+            runner.quit()
+        else:
+            runner.stop()
+
+    def on_hopeless(self, reply: Reply) -> None:
+        """Every call is refused for a reason that is no quota: say it in one line and end the run with exit code 3."""
+        said = f": {reply.message}" if reply.message else ""
+        code = reply.error_code or (f"HTTP {reply.status}" if reply.status else reply.outcome)
+        logger.error("the target refuses every call, %s%s; %s", code, said, _MENDS.get(reply.outcome, _MENDS[""]))
+        self.end_run("target", EXIT_TARGET)
+
+    def on_budget_spent(self) -> None:
+        """--max-chats is reached: the guard ends the run with exit code 4."""
+        logger.info("--max-chats is reached; ending the run")
+        self.end_run("budget", EXIT_GUARD)
+
+    def on_gate_breached(self, sentence: str) -> None:
+        """A gate that may end the run is breached: end it with exit code 1."""
+        logger.error("%s; ending the run", sentence)
+        self.end_run("gate", EXIT_GATE)
+
+    def on_trouble(self, sentence: str) -> None:
+        """The run cannot be recorded any more: say it in one line and end the run with exit code 5."""
+        logger.error("%s; ending the run", sentence)
+        self.end_run("trouble", EXIT_INVALID)
+
+    def finish(self, why: str) -> None:
+        """End the load, stop the chats, write the manifest. Safe to ask again: later callers wait for the first."""
+        record = self.record
+        if record is None:
+            return
+        if self._ending is None:
+            self._ending = Event()
+            # In a greenlet of its own: whoever asks may be killed or interrupted, the end of the run may not.
+            gevent.spawn(self._finish, record, *(self._wanted_end or (why, None)))
+        self._ending.wait()
+
+    def _finish(self, record: RunRecord, why: str, wanted: int | None) -> None:
+        assert self._ending is not None
+        self.exit_code = EXIT_INVALID  # until the end of the run has gone well
+        try:
+            try:
+                self._end_load()
+            except OSError as error:
+                record.troubles.append(f"the run could not be recorded: {error.strerror or error}".lower())
+            finally:
+                self._stop_lab()
+                _cancel(self._hours_over)
+                _cancel(self._gate_watch)
+                self._hours_over = self._gate_watch = None
+            if record.target.live:
+                record.declared = _declared(record)
+            self.exit_code = wanted or EXIT_INVALID
+            self.exit_code = record.finish(why, EXIT_INVALID if self.abandoned and wanted is None else wanted)
+            self._close(record)
+        except OSError as error:
+            self.exit_code = EXIT_INVALID
+            logger.error("%s: %s", record.directory, (error.strerror or str(error)).lower())
+        finally:
+            record.release()
+            self.record = None
+            self._ending.set()
+
+    def abandon(self) -> None:
+        """Do not wait for the chats that are still open: the user wants to leave now. The ledger says which they are."""
+        self.abandoned = True
+
+    def _close(self, record: RunRecord) -> None:
+        left = record.chats["left_open"]
+        if left and not record.chats["kept"]:
+            logger.error("%d chats are still open; `chatquota cleanup %s` stops them", left, record.directory)
+        if record.workers_lost:
+            logger.warning(
+                "calls of lost workers may have started chats; `chatquota cleanup %s` looks for them", record.directory
+            )
+        if record.chats["unanswered"]:
+            logger.warning(
+                "%d starts got no answer, so their chats may exist; `chatquota cleanup %s` looks for them",
+                record.chats["unanswered"],
+                record.directory,
+            )
+        gates = self.environment.parsed_options.gates
+        if gates and self.exit_code in (EXIT_DONE, EXIT_GATE):
+            done = _chatquota("report", str(record.directory), "--gates", gates)
+            sys.stderr.write(done.stdout + done.stderr)
+            if done.returncode == EXIT_GATE:
+                self.exit_code = EXIT_GATE
+                record.set_exit_code(EXIT_GATE)
+        logger.info("run recorded; `chatquota report %s` explains it", record.directory)
+
+    def _end_load(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def lab_endpoint(self) -> str | None:
+        """The endpoint of the embedded emulator of this run or, once that is gone, of the last one."""
+        return self._lab_endpoint
+
+    @property
+    def ending(self) -> bool:
+        """Whether a run is being ended: no load is offered any more, its chats are being stopped."""
+        return self.record is not None and self._ending is not None
+
+    def parts(self) -> list[dict[str, Any]]:
+        """What each process of the run has done so far (`Session.summary`)."""
+        return list(self.record.parts.values()) if self.record is not None else []
+
+    def discard_lab(self) -> None:
+        """Stop an emulator that `check` started for a run that was not begun."""
+        if self.record is None:
+            self._stop_lab()
+
+    def _start_lab(self, settings: Settings) -> Lab:
+        if self._lab is None:
+            self._lab = start_lab(settings.emulator)
+        return self._lab
+
+    def _stop_lab(self) -> None:
+        if self._lab is not None:
+            self._lab.stop()
+            self._lab = None
+
+
+def _declared(record: RunRecord) -> dict[str, Any]:
+    """What AWS declares of the instance, for the report to hold against what was found; {} when nobody answers in time."""
+    target = record.target
+    try:
+        with gevent.Timeout(_LONGEST_LOOK):
+            return fetch_declared(
+                connect_clients(target.region),
+                region=target.region,
+                instance_id=target.instance_id,
+                started_at=record.started_at,
+                ended_at=time.time(),
+            )
+    except gevent.Timeout:
+        return {}
+
+
+def _cancel(greenlet: gevent.Greenlet | None) -> None:
+    if greenlet is not None and greenlet is not gevent.getcurrent():
+        greenlet.kill(block=False)
+
+
+_MENDS = {
+    "access_denied": "check the credentials, their policy and --region",
+    "not_found": "check --instance-id, --contact-flow-id and --region",
+    "invalid_request": "check --instance-id, --contact-flow-id and the workload",
+    "connection_error": "check --host",
+    "": "see the run's answers",
+}
+
+
+def reach(target: Target, timeout: float) -> None:
+    """Open one connection to the target. Raises Unreachable, with the mend, when that fails."""
+    pool = target.pool(Endpoint.parse(target.endpoint), timeout)
+    try:
+        pool.acquire().close()
+    except WireError as error:
+        raise Unreachable(f"cannot reach {target.endpoint}: {error}; check --host and the network") from error
+
+
+def _chatquota(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    # A process of its own: pandas and matplotlib have no place in a load generator.
+    return subprocess.run([sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, check=False)

@@ -1,0 +1,136 @@
+"""Brings samples and ledger lines from a worker whose disk is not the master's into the master's run directory.
+
+Each item has a number. The worker keeps an item until the master has acknowledged that it is written, and sends it again
+when that takes long; the master takes each number once, in order. So a connection that breaks loses and doubles nothing.
+"""
+
+import errno
+import os
+from collections import deque
+from pathlib import Path
+
+import pyarrow as pa
+
+from harness.recording.format.layout import SAMPLES
+from harness.recording.journal import Journal, Offload
+from harness.recording.ledger import ledger_path
+
+SAMPLES_ITEM, LEDGER_ITEM = 0, 1
+SEND_AGAIN_AFTER = 10.0
+"""Seconds without an acknowledgement after which everything unacknowledged is sent again."""
+_MOST_BYTES = 8 * 1024 * 1024  # in one message, so that no message keeps a heartbeat waiting
+
+Item = tuple[int, int, bytes]
+"""Number (from 1 on), kind, content."""
+
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
+
+
+class Outbox:
+    """The worker's side. Times are seconds on any one clock."""
+
+    def __init__(self) -> None:
+        self._items: deque[Item] = deque()
+        self._last = 0
+        self._sent = 0
+        self._progress_at = 0.0
+
+    def add_samples(self, batch: pa.RecordBatch) -> None:
+        """A batch of samples to bring over."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema, options=_COMPRESSED) as stream:
+            stream.write_batch(batch)
+        self._add(SAMPLES_ITEM, sink.getvalue().to_pybytes())
+
+    def add_ledger_line(self, line: bytes) -> None:
+        """A line of the ledger to bring over."""
+        self._add(LEDGER_ITEM, line)
+
+    def take(self, now: float) -> list[Item]:
+        """The items for the next message: those not sent yet, or all again when no acknowledgement has come for long."""
+        if self._items and now - self._progress_at > SEND_AGAIN_AFTER:
+            self._sent = self._items[0][0] - 1
+            self._progress_at = now
+        taken: list[Item] = []
+        size = 0
+        for item in self._items:
+            if item[0] > self._sent:
+                size += len(item[2])
+                if taken and size > _MOST_BYTES:
+                    break
+                taken.append(item)
+        if taken:
+            self._sent = taken[-1][0]
+        return taken
+
+    def acknowledged(self, number: int, now: float) -> None:
+        """The master has written every item up to `number`."""
+        while self._items and self._items[0][0] <= number:
+            self._items.popleft()
+        self._progress_at = now
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything that was added is written at the master's."""
+        return not self._items
+
+    @property
+    def unsent(self) -> bool:
+        """Whether the next `take` has something to give."""
+        return bool(self._items) and self._items[-1][0] > self._sent
+
+    def _add(self, kind: int, content: bytes) -> None:
+        if not self._items:
+            self._sent = self._last
+        self._last += 1
+        self._items.append((self._last, kind, content))
+
+
+class Inbox:
+    """The master's side for one worker: writes what comes into the run directory. Raises OSError when that fails; the
+    items that were not written stay unacknowledged."""
+
+    def __init__(self, directory: Path, worker: str, offload: Offload) -> None:
+        self._worker = worker
+        self._directory = directory
+        self._offload = offload
+        self._journal: Journal | None = None
+        self._ledger = -1
+        self.rows = 0
+        self.number = 0
+
+    def receive(self, items: list[Item]) -> int:
+        """Write the items that are new and follow on; return the number up to which everything is written."""
+        for number, kind, content in items:
+            if number != self.number + 1:
+                continue
+            if kind == SAMPLES_ITEM:
+                self._receive_samples(content)
+            else:
+                self._receive_line(content)
+            self.number = number
+        return self.number
+
+    def close(self) -> None:
+        """Finish the files."""
+        if self._journal is not None:
+            self._journal.close()
+        if self._ledger >= 0:
+            os.close(self._ledger)
+            self._ledger = -1
+
+    def _receive_samples(self, content: bytes) -> None:
+        if self._journal is None:
+            self._journal = Journal(self._directory / SAMPLES, self._worker, self._offload)
+        for batch in pa.ipc.open_stream(content):
+            self._journal.append(batch)
+            self.rows += batch.num_rows
+
+    def _receive_line(self, line: bytes) -> None:
+        if self._ledger < 0:
+            path = ledger_path(self._directory, self._worker)
+            self._ledger = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        written = os.write(self._ledger, line)
+        if written != len(line):
+            os.ftruncate(self._ledger, os.fstat(self._ledger).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,0 +1,262 @@
+"""A run over many processes, a worker's side: it offers load, records it, and ships what the master's disk does not have."""
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from harness.connect.client import Reply
+from harness.errors import UsageError
+from harness.load.options.options import read_settings
+from harness.load.run.embedded_emulator import lab_target
+from harness.load.run.local import end_session
+from harness.load.run.manifest import EXIT_INVALID
+from harness.load.run.master import ABANDON, ACK, ASK, DRAIN, DRAINED, END, GRANT, HOPELESS, REPORT, RUN, TROUBLE
+from harness.load.run.shipping import Outbox
+from harness.load.session.budget import Budget, LeasedBudget
+from harness.load.session.locust_statistics import reporter
+from harness.load.session.session import Part, Session
+from harness.load.workload.toml import parse_workload
+from harness.recording.format.layout import MANIFEST, read_manifest
+
+logger = logging.getLogger(__name__)
+
+MASTER_SILENCE = 6.0
+"""Seconds without a heartbeat of the master after which a worker ends its part: nobody would stop it otherwise."""
+_LONGEST_SHIPPING = 30.0
+_REPORT_EVERY = 1.0
+
+
+class WorkerCoordinator:
+    """A worker's part of a run."""
+
+    def __init__(self, environment: Any, runner: Any) -> None:
+        self.environment = environment
+        self.session: Session | None = None
+        self.exit_code: int | None = None
+        self.abandoned = False
+        self._runner = runner
+        self._own_directory: str = environment.parsed_options.run_dir  # the master's option takes its place later
+        self._outbox: Outbox | None = None
+        self._ending: Event | None = None
+        self._ended_run = ""
+        self._master_heard = time.monotonic()
+        runner.register_message(DRAIN, self._on_drain, concurrent=True)
+        runner.register_message(ABANDON, self._on_abandon)
+        runner.register_message(ACK, self._on_ack)
+        runner.register_message(GRANT, self._on_grant)
+        # First in line: the summary must be in the report before Locust sends it.
+        environment.events.report_to_master.add_listener(self._on_report)
+        environment.events.heartbeat_received.add_listener(self._on_heartbeat)
+
+    def begin(self) -> None:
+        """Start this worker's part of the run that the master announced; what prevents it the master is told."""
+        run: dict[str, Any] | None = self.environment.parsed_options.__dict__.pop(RUN, None)
+        if run is None:
+            logger.error("the master began no run; its own message says why")
+            return
+        self._end_before_begin()
+        try:
+            self._begin(run)
+        except UsageError as error:
+            self._tell_trouble(str(error))
+        except OSError as error:
+            said = f"{error.filename or 'the run directory'}: {(error.strerror or str(error)).lower()}"
+            self._tell_trouble(f"--run-dir {said}; give this worker one that it can write")
+
+    def _begin(self, run: dict[str, Any]) -> None:
+        me = self._runner.client_id
+        options = self.environment.parsed_options
+        options.workload = ""  # the file is the master's; its text came with the run
+        settings = read_settings(options, None if run["lab"] else self.environment.host)
+        settings = replace(settings, workload=parse_workload(*run["workload"]))
+        target = lab_target(run["lab"]) if run["lab"] else settings.resolve()
+        directory, shared = self._directory(run)
+        outbox = self._outbox = None if shared else Outbox()
+        # A worker that came late stands behind the others; no two may share an index, which is part of every ClientToken.
+        late = len(run["order"]) + max(self._runner.worker_index, 0)
+        name = run["names"].get(me, f"worker-{self._runner.worker_index}")
+        index = run["order"].index(me) if me in run["order"] else late
+        self._ending = None
+        self.abandoned = False
+        self._master_heard = time.monotonic()
+        self.session = Session(
+            settings,
+            target,
+            Part(run["run_id"], directory, name, index, max(len(run["order"]), 1)),
+            None,
+            reporter(self.environment.events.request.fire),
+            self._tell_hopeless,
+            self._tell_spent,
+            ship=outbox.add_samples if outbox else None,
+            mirror=outbox.add_ledger_line if outbox else None,
+            budget=LeasedBudget(self._ask) if settings.max_chats else Budget(None),
+            on_trouble=self._tell_trouble,
+        )
+        gevent.spawn(self._watch_master, self.session)
+
+    def finish(self, why: str) -> None:
+        """End this worker's part: stop its chats, send all that it has, acknowledge. Later callers wait for the first."""
+        if self.session is None:
+            return
+        if self._ending is None:
+            self._ending = Event()
+            gevent.spawn(self._finish, self.session, why)
+        self._ending.wait()
+
+    def abandon(self) -> None:
+        """Do not wait for the chats that are still open."""
+        self.abandoned = True
+        if self.session is not None:
+            self.session.abandon()
+
+    def _finish(self, session: Session, why: str) -> None:
+        assert self._ending is not None
+        reporting = gevent.spawn(self._report_while_ending)
+        complete = False
+        try:
+            logger.debug("ending the worker's part of run %s (%s)", session.part.run_id, why)
+            try:
+                end_session(session, quiet=self._master_lives)  # the master shows the progress of all
+            finally:
+                reporting.kill()
+                session.close()
+                self._ship_rest()
+            complete = True
+        finally:
+            self._ended_run = session.part.run_id if complete else ""
+            self._tell_drained(session.part.run_id)
+            self._say_what_is_left(session)
+            self.session = None
+            self._ending.set()
+
+    def _tell_drained(self, run_id: str) -> None:
+        self._runner.send_message(DRAINED, {"run_id": run_id, "complete": run_id == self._ended_run})
+
+    def _say_what_is_left(self, session: Session) -> None:
+        if session.left_open and not session.settings.keep_chats:
+            logger.error(
+                "%d chats are still open; `chatquota cleanup %s` stops them", session.left_open, session.part.directory
+            )
+        elif not self._master_lives:
+            logger.error("what this worker did is in %s; `chatquota cleanup` brings it in", session.part.directory)
+
+    def _report_while_ending(self) -> None:
+        while True:
+            gevent.sleep(_REPORT_EVERY)
+            self._runner._send_stats()
+
+    def _ship_rest(self) -> None:
+        """Send the last report, and again until the master has written everything, for half a minute at most."""
+        self._runner._send_stats()
+        give_up = time.monotonic() + _LONGEST_SHIPPING
+        while self._outbox and not self._outbox.empty and self._master_lives and time.monotonic() < give_up:
+            if self._outbox.unsent:
+                self._runner._send_stats()
+            gevent.sleep(0.05)
+
+    # --- the master ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _master_lives(self) -> bool:
+        return time.monotonic() - self._master_heard < MASTER_SILENCE
+
+    def _on_heartbeat(self, **_: Any) -> None:
+        self._master_heard = time.monotonic()
+
+    def _watch_master(self, session: Session) -> None:
+        while self.session is session:
+            gevent.sleep(0.5)
+            if not self._master_lives:
+                logger.error("the master has gone silent: this worker stops offering load and stops its chats")
+                self.finish("master gone")
+                if not self._master_lives:
+                    self.exit_code = EXIT_INVALID
+                    self.environment.process_exit_code = EXIT_INVALID
+                    self._runner.quit()
+                return
+
+    def _end_before_begin(self) -> None:
+        if self.session is not None:  # the master went away and another one starts
+            self.finish("new run")
+
+    def _directory(self, run: dict[str, Any]) -> tuple[Path, bool]:
+        """Where this worker records, and whether that is the master's own run directory."""
+        masters = Path(run["directory"])
+        own = Path(self._own_directory).resolve() if self._own_directory else None
+        if own in (None, masters) and _holds_run(masters, run["run_id"]):
+            return masters, True
+        return (own or Path("runs").resolve()) / run["run_id"], False
+
+    def _on_drain(self, environment: Any, msg: Any, **_: Any) -> None:
+        run_id = msg.data["run_id"]
+        if self.session is not None and run_id == self.session.part.run_id:
+            self.finish("drain")
+        else:  # it could not begin, or has ended its part already: the master must not wait
+            self._tell_drained(run_id)
+
+    def _on_abandon(self, environment: Any, msg: Any, **_: Any) -> None:
+        if self.session is not None and msg.data["run_id"] == self.session.part.run_id:
+            self.abandon()
+
+    def _on_ack(self, environment: Any, msg: Any, **_: Any) -> None:
+        if self._outbox is not None and self.session is not None and msg.data["run_id"] == self.session.part.run_id:
+            self._outbox.acknowledged(msg.data["number"], time.monotonic())
+
+    def _on_grant(self, environment: Any, msg: Any, **_: Any) -> None:
+        session = self.session
+        if session is None or msg.data["run_id"] != session.part.run_id or not isinstance(session.budget, LeasedBudget):
+            return
+        session.budget.grant(msg.data["granted"], msg.data["more"])
+        session.tell_if_spent()
+
+    def _on_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        session = self.session
+        if session is not None:
+            items = self._outbox.take(time.monotonic()) if self._outbox is not None else None
+            data[REPORT] = {"run_id": session.part.run_id, "summary": session.summary(), "items": items}
+
+    def _ask(self, wanted: int, returned: int) -> None:
+        session = self.session
+        if session is not None:
+            said = {"wanted": wanted, "returned": returned, "kept": session.budget.kept}
+            self._runner.send_message(ASK, {"run_id": session.part.run_id, **said})
+
+    def _tell_spent(self) -> None:
+        budget = self.session.budget if self.session is not None else None
+        if isinstance(budget, LeasedBudget):
+            self._ask(budget.granted, budget.returned)  # nothing more, but the master learns how much is spent
+
+    def end_run(self, why: str, exit_code: int | None = None) -> None:
+        """Ask the master to end the run; `why` and `exit_code` go into the manifest."""
+        session = self.session
+        if session is not None:
+            said = {"run_id": session.part.run_id, "why": why, "exit_code": exit_code}
+            self._runner.send_message(END, said)
+
+    def _tell_hopeless(self, reply: Reply) -> None:
+        said = {
+            "outcome": reply.outcome,
+            "status": reply.status,
+            "error_code": reply.error_code,
+            "message": reply.message,
+        }
+        self._runner.send_message(HOPELESS, said)
+
+    def _tell_trouble(self, sentence: str) -> None:
+        logger.error("%s", sentence)
+        self._runner.send_message(TROUBLE, {"said": sentence})
+
+
+def _holds_run(directory: Path, run_id: str) -> bool:
+    """Whether the master's run directory is on this machine's disk as well."""
+    if not (directory / MANIFEST).exists():
+        return False
+    try:
+        return bool(read_manifest(directory).get("run_id") == run_id)
+    except UsageError:
+        return False

@@ -1,0 +1,1 @@
+"""How the chats of a run are stopped, under StopContact's own quota."""

@@ -1,0 +1,1 @@
+"""The user classes that Locust runs, and their load shape."""

@@ -1,0 +1,46 @@
+"""Load profiles as Locust shapes: the users of a run follow a curve.
+
+A LoadTestShape in a locustfile would be used by every run, so this one is attached to the environment of a run that asks
+for it and never imported there.
+"""
+
+from typing import Any
+
+from locust import LoadTestShape
+
+from harness.load.options.load_profile import Curve, parse_curve
+
+
+class CurveShape(LoadTestShape):
+    """Follows `curve`: its peak is `--users`, its end the run's, or `--run-time` where that comes first."""
+
+    # Leaves Locust's own fields for users and run time in use, and its form enabled.
+    use_common_options = True
+
+    def __init__(self, curve: Curve, environment: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._curve = curve
+        self._environment = environment
+        self.runner = environment.runner
+        self._last: tuple[int, float] = (1, 1.0)
+
+    def tick(self) -> tuple[int, float] | None:
+        """How many users there are to be now, and how fast to get there; None at the end."""
+        options = self._environment.parsed_options
+        if self._environment.chatquota.ending:  # Locust ends the shape only once the run's chats are stopped
+            return self._last
+        elapsed: float = self.get_run_time()  # type: ignore[no-untyped-call]
+        if elapsed >= self._curve.seconds or (options.run_time and elapsed >= options.run_time):
+            return None
+        level = self._curve.at(elapsed)
+        per_level = 1 / options.starts_per_user if self._curve.absolute else options.num_users or 1
+        users = round(level * per_level)
+        # Reached within the second until the next tick; a test without any user is none for Locust.
+        self._last = (max(users, 1), float(max(users, 1)))
+        return self._last
+
+
+def attach_shape(environment: Any) -> None:
+    """Let the next run follow `--load-shape`, or no shape where that is not set. Raises ValueError for a wrong one."""
+    text = environment.parsed_options.load_shape
+    environment.shape_class = CurveShape(parse_curve(text), environment) if text else None

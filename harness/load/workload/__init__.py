@@ -1,0 +1,1 @@
+"""What is asked: the mix of chats, drawn from one seed."""

@@ -1,0 +1,204 @@
+"""Reads a workload from TOML and refuses one that breaks the API's limits, naming the key and the limit."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from harness.connect import contract
+from harness.errors import UsageError
+from harness.load.workload.model import RUN_ATTRIBUTE, Attributes, Kind, Message, Workload
+
+# The run's attribute is part of every chat; its value, the run id, is at most this long.
+RUN_ID_BYTES = 64
+
+_KIND_KEYS = (
+    "name",
+    "weight",
+    "display_names",
+    "content_types",
+    "attributes",
+    "message",
+    "duration_minutes",
+    "request",
+    "invalid",
+)
+_ATTRIBUTE_KEYS = ("count", "value_bytes", "unicode", "fixed", "total_bytes")
+_MESSAGE_KEYS = ("content_type", "texts", "share")
+
+
+def load_workload(path: str | None) -> Workload:
+    """Return the workload in the TOML file at `path`, or the built-in one for None or "".
+
+    Raises UsageError, in one line with the key and what is allowed there, for a file that cannot be read or used.
+    """
+    if not path:
+        text = files("harness.load.workload").joinpath("builtin.toml").read_text("utf-8")
+        return parse_workload(text, "built-in")
+    try:
+        text = Path(path).read_text("utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"--workload {path}: {(error.strerror or 'cannot be read').lower()}; name a TOML file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--workload {path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    return parse_workload(text, path)
+
+
+def parse_workload(text: str, source: str) -> Workload:
+    """Return the workload that the TOML `text` describes. Raises UsageError as `load_workload` does."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--workload {source}: no valid TOML: {error}") from error
+    try:
+        _known(document, ("seed", "kind"), "")
+        tables = document.get("kind")
+        if not isinstance(tables, list) or not tables:
+            raise ValueError("it has no kind; write at least one [[kind]] table")
+        kinds = tuple(_kind(table, number) for number, table in enumerate(tables, 1))
+        names = [kind.name for kind in kinds]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"kind {name!r} is there {names.count(name)} times; names must differ")
+        return Workload(kinds, source, _whole(document.get("seed", 1), "seed"), text)
+    except ValueError as error:
+        raise UsageError(f"--workload {source}: {error}") from error
+
+
+def _kind(table: Any, number: int) -> Kind:
+    if not isinstance(table, dict):
+        raise ValueError(f"kind {number}: write it as a [[kind]] table")
+    name = table.get("name", f"kind-{number}")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"kind {number}: name: a text")
+    try:
+        _known(table, _KIND_KEYS, "")
+        kind = Kind(
+            name=name,
+            weight=_positive(table.get("weight", 1.0), "weight"),
+            display_names=_texts(table.get("display_names", "Load Test"), "display_names"),
+            content_types=_texts(table["content_types"], "content_types") if "content_types" in table else None,
+            attributes=_attributes(table.get("attributes", {})),
+            message=_message(table["message"]) if "message" in table else None,
+            durations=_durations(table.get("duration_minutes", [])),
+            members=_table(table.get("request", {}), "request"),
+            invalid=_flag(table.get("invalid", False), "invalid"),
+        )
+        if not kind.invalid:
+            _check(kind)
+    except ValueError as error:
+        raise ValueError(f"kind {name!r}: {error}") from error
+    return kind
+
+
+def _check(kind: Kind) -> None:
+    """Raise ValueError where the largest chat that this kind can draw breaks a limit of the API."""
+    for name in kind.display_names:
+        contract.check_display_name(name)
+    if kind.content_types is not None:
+        contract.check_content_types(kind.content_types)
+    for minutes in kind.durations:
+        contract.check_duration(minutes)
+    if kind.message:
+        for text in kind.message.texts:
+            contract.check_message(kind.message.content_type, len(text.encode()), kind.content_types)
+    recipe = kind.attributes
+    contract.check_attributes(recipe.fixed)
+    own = len(RUN_ATTRIBUTE) + RUN_ID_BYTES + contract.attribute_bytes(recipe.fixed.items())
+    drawn = recipe.count[1] * (recipe.value_bytes[1] + _longest_key(recipe.count[1]))
+    contract.check_attribute_total(max(own + drawn, recipe.total_bytes or 0))
+    if recipe.total_bytes is not None and recipe.total_bytes < own + drawn + len("filler"):
+        raise ValueError(
+            f"attributes.total_bytes {recipe.total_bytes:,}: the other attributes may need {own + drawn:,}; raise it or "
+            "lower count or value_bytes"
+        )
+    if kind.members:
+        contract.check_members(kind.members)
+
+
+def _longest_key(count: int) -> int:
+    return 3 * 3 + 1 + len(str(count))  # three syllables of at most three letters, an underscore, a number
+
+
+def _attributes(table: Any) -> Attributes:
+    table = _table(table, "attributes")
+    _known(table, _ATTRIBUTE_KEYS, "attributes.")
+    fixed = _table(table.get("fixed", {}), "attributes.fixed")
+    for key, value in fixed.items():
+        if not isinstance(value, str):
+            raise ValueError(f"attributes.fixed.{key}: a text, as the API wants it")
+    total = table.get("total_bytes")
+    return Attributes(
+        count=_range(table.get("count", 0), "attributes.count"),
+        value_bytes=_range(table.get("value_bytes", [5, 40]), "attributes.value_bytes"),
+        unicode=_flag(table.get("unicode", False), "attributes.unicode"),
+        fixed=fixed,
+        total_bytes=None if total is None else _whole(total, "attributes.total_bytes"),
+    )
+
+
+def _message(table: Any) -> Message:
+    table = _table(table, "message")
+    _known(table, _MESSAGE_KEYS, "message.")
+    content_type = table.get("content_type", contract.TEXT_PLAIN)
+    if not isinstance(content_type, str):
+        raise ValueError("message.content_type: a text")
+    share = table.get("share", 1.0)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ValueError("message.share: a number from 0 to 1")
+    if "texts" not in table:
+        raise ValueError("message: it has no texts; give at least one")
+    return Message(content_type, _texts(table["texts"], "message.texts"), float(share))
+
+
+def _durations(value: Any) -> tuple[int, ...]:
+    values = value if isinstance(value, list) else [value]
+    return tuple(_whole(item, "duration_minutes") for item in values)
+
+
+def _known(table: Mapping[str, Any], allowed: tuple[str, ...], path: str) -> None:
+    for key in table:
+        if key not in allowed:
+            raise ValueError(f"unknown key {path}{key}; allowed are {', '.join(allowed)}")
+
+
+def _table(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: a table")
+    return value
+
+
+def _flag(value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{path}: true or false")
+    return value
+
+
+def _whole(value: Any, path: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{path}: a whole number")
+    return value
+
+
+def _positive(value: Any, path: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
+        raise ValueError(f"{path}: a number over 0")
+    return float(value)
+
+
+def _texts(value: Any, path: str) -> tuple[str, ...]:
+    values = value if isinstance(value, list) else [value]
+    if not values or not all(isinstance(item, str) for item in values):
+        raise ValueError(f"{path}: a text or a list of texts")
+    return tuple(values)
+
+
+def _range(value: Any, path: str) -> tuple[int, int]:
+    pair = value if isinstance(value, list) else [value, value]
+    check: Callable[[Any], bool] = lambda item: isinstance(item, int) and not isinstance(item, bool) and item >= 0  # noqa: E731
+    if len(pair) != 2 or not all(map(check, pair)) or pair[0] > pair[1]:
+        raise ValueError(f"{path}: a whole number, or [least, most]")
+    return pair[0], pair[1]

@@ -1,0 +1,140 @@
+"""Hooks the harness into Locust: its events on one side, the coordinator of the run on the other."""
+
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+import gevent
+from locust.runners import MasterRunner, WorkerRunner
+
+from harness.errors import UsageError
+from harness.load.options.options import add_options, read_settings
+from harness.load.run.coordinator import Coordinator, Unreachable
+from harness.load.run.local import LocalCoordinator
+from harness.load.run.manifest import EXIT_INVALID, EXIT_TARGET, EXIT_USAGE
+from harness.load.run.master import MasterCoordinator
+from harness.load.run.worker import WorkerCoordinator
+from harness.load.users.load_shape import attach_shape
+from harness.load.users.selection import select_users
+from harness.webui.install import install_web_ui
+
+logger = logging.getLogger(__name__)
+
+# At DEBUG these log requests with their signatures and answers with their tokens.
+_TALKATIVE = ("boto3", "botocore", "urllib3", "websocket", "websockets", "httptools")
+
+
+def install(events: Any) -> None:
+    """Add the harness's options and listeners to Locust's `events`."""
+    # Locust passes arguments by name, so the listeners' parameters must be called as they are.
+    events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.INFO)
+    events.init.add_listener(_on_init)
+
+
+def coordinator_of(environment: Any) -> Any:
+    """The coordinator that `install` attached to a Locust environment."""
+    return environment.chatquota
+
+
+def _on_init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
+    if isinstance(runner, WorkerRunner):
+        environment.user_classes[:] = list(environment.available_user_classes.values())
+        worker = WorkerCoordinator(environment, runner)
+        environment.chatquota = worker
+        _listen(environment, worker)
+        return
+    coordinator: Coordinator = (
+        MasterCoordinator(environment, runner) if isinstance(runner, MasterRunner) else LocalCoordinator(environment)
+    )
+    environment.chatquota = coordinator
+    _check_or_exit(coordinator)
+    if web_ui is not None:
+        install_web_ui(environment, web_ui, coordinator)
+    _listen(environment, coordinator)
+
+
+def _check_or_exit(coordinator: Coordinator) -> None:
+    environment = coordinator.environment
+    options = environment.parsed_options
+    try:
+        select_users(environment, list(options.user_classes or []))
+        if environment.web_ui is None or options.autostart:
+            coordinator.check()
+        else:
+            read_settings(options, environment.host)  # the rest when a run is asked for: its form may change everything
+        attach_shape(environment)
+    except UsageError as error:
+        print(f"locust: {error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    except Unreachable as error:
+        print(f"locust: {error}", file=sys.stderr)
+        sys.exit(EXIT_TARGET)
+
+
+def _listen(environment: Any, coordinator: Any) -> None:
+    def on_test_start(**_: Any) -> None:
+        try:
+            coordinator.begin()
+        except UsageError as error:
+            _fail(environment, error, EXIT_USAGE)
+        except Unreachable as error:
+            _fail(environment, error, EXIT_TARGET)
+
+    def on_test_stopping(**_: Any) -> None:
+        headless = environment.parsed_options.headless
+        coordinator.finish("run_time" if headless and environment.parsed_options.run_time else "user")
+
+    def on_quitting(**_: Any) -> None:
+        interrupt.leaving = True
+        coordinator.finish("signal")
+        interrupt.ended = True
+        if coordinator.exit_code is not None:
+            environment.process_exit_code = coordinator.exit_code
+
+    interrupt = _Interrupt(coordinator)
+    gevent.signal_handler(signal.SIGINT, interrupt)
+    environment.events.test_start.add_listener(on_test_start)
+    environment.events.test_stopping.add_listener(on_test_stopping)
+    environment.events.quitting.add_listener(on_quitting)
+
+
+class _Interrupt:
+    """What Ctrl-C does: the first ends the run in order, the second leaves chats to `chatquota cleanup`, the third exits.
+
+    Python's own handler would raise KeyboardInterrupt in whichever greenlet runs just then, such as one that has a chat's
+    id in its hand and has not written it down yet.
+    """
+
+    def __init__(self, coordinator: Any) -> None:
+        self._coordinator = coordinator
+        self.leaving = False
+        self.ended = False
+
+    def __call__(self) -> None:
+        if not self.leaving:
+            self.leaving = True
+            hub = gevent.get_hub()
+            hub.handle_system_error(KeyboardInterrupt, KeyboardInterrupt())  # raised in the main greenlet
+        elif self.ended:
+            pass  # Locust is on its way out
+        elif not self._coordinator.abandoned:
+            logger.warning("leaving the chats that are still open; the ledger knows them")
+            self._coordinator.abandon()
+        else:
+            logger.error("exiting at once; `chatquota cleanup` brings the run in order")
+            os._exit(EXIT_INVALID)
+
+
+def _fail(environment: Any, error: Exception, exit_code: int) -> None:
+    """A run could not begin: say why in one line; a headless Locust ends with `exit_code`."""
+    logger.error("%s", error)
+    environment.chatquota.exit_code = exit_code
+    if environment.web_ui is None:
+        environment.process_exit_code = exit_code
+        gevent.spawn(environment.runner.quit)
+    else:
+        gevent.spawn(environment.runner.stop)

@@ -1,0 +1,1 @@
+"""The exact inference of a TPS limit: which single limiter explains every decision?"""

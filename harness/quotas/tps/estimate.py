@@ -1,0 +1,186 @@
+"""From a reading of the record to the answer: intervals, the verdict, its sentence, and the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.quotas.attempts import CHAT_LIMIT, STARTED, THROTTLED, Attempts, Floats
+from harness.quotas.estimates import Interval, Region, TpsEstimate, Trace
+from harness.quotas.tps.fit import candidates, disagreement, normalised
+from harness.quotas.tps.readings import Reading
+from harness.quotas.tps.windows import Window
+
+_OUTSIDE = 0.0025
+"""Probability left outside on each side of an interval, before it is widened."""
+_CLOCKS = 5e-4
+"""No rate is claimed closer than this share: it is how much two disciplined clocks may differ in speed (NTP slews so)."""
+_NEARLY = 0.02
+"""Disagreement up to which a rate is not ruled out where there are few decisions."""
+_WIDEN = 1.3
+"""The decisions of a record are less independent than the likelihood takes them to be: intervals are widened by this."""
+
+
+def _interval(values: Floats, probability: Floats, peak: float) -> Interval:
+    order = np.argsort(values)
+    total = np.cumsum(probability[order])
+    step = float(np.max(np.diff(values[order]))) if len(values) > 1 else 0.0
+    first, last = np.minimum(np.searchsorted(total, (_OUTSIDE, 1 - _OUTSIDE)), len(values) - 1)
+    low, high = float(values[order][first]) - step / 2, float(values[order][last]) + step / 2
+    middle = float(np.sum(values * probability))
+    estimate = middle if not low <= peak <= high else 0.5 * (middle + peak)
+    return Interval(estimate, estimate - _WIDEN * (estimate - low), estimate + _WIDEN * (high - estimate))
+
+
+def _likely(reading: Reading) -> tuple[float, float]:
+    """The least and the greatest rate that some burst makes likely; what lies between may have gaps."""
+    found, record = reading.posterior, reading.fit.record
+    step = float(found.rate[1] - found.rate[0])
+    alive = found.rate[[p.max() > found.peak - 6 for p in found.log_p]]
+    tried = candidates(record)
+    fitting = tried[[disagreement(record, float(rate))[0] < _NEARLY for rate in tried]]
+    rates = np.concatenate((alive - step, alive + step, fitting / 1.05, fitting * 1.05))
+    return max(0.0, float(rates.min())), float(rates.max())
+
+
+def _clocks(rate: Interval) -> Interval:
+    middle = rate.estimate or 0.0
+    least = _CLOCKS * middle
+    return Interval(middle, max(0.0, min(rate.low or 0.0, middle - least)), max(rate.high or 0.0, middle + least))
+
+
+def _intervals(reading: Reading) -> tuple[Interval, Interval]:
+    found = reading.posterior
+    if reading.whole:
+        whole, log_p = found.at_whole_bursts()
+        p = normalised(log_p)
+        rate = _interval(found.rate, p.sum(axis=1), reading.rate)
+        likely = whole[p.sum(axis=0) > _OUTSIDE]
+        return _clocks(rate), Interval(reading.burst, float(likely.min()), float(likely.max()))
+    bursts = np.linspace(*found.burst_span, 201)
+    p = normalised(found.on(bursts))
+    rate = _interval(found.rate, p.sum(axis=1), reading.rate)
+    burst = _interval(bursts, p.sum(axis=0), reading.burst)
+    blur = 2 * reading.rate * reading.fit.jitter  # the moments at which the bucket was full are known to a jitter only
+    low, high = np.ceil((burst.low or 0.0) - blur), np.floor((burst.high or 0.0) + blur)
+    if low <= high:  # quotas are whole numbers
+        burst = Interval(float(np.clip(round(reading.burst), low, high)), float(low), float(high))
+    return _clocks(rate), burst
+
+
+def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
+    """The estimate from the best reading of a bucket and the window, if any, that would explain the record too.
+
+    `whole` is how many attempts the record had before it was cut.
+    """
+    good, attempts = reading.goodness, reading.attempts
+    evidence: dict[str, Any] = {
+        "attempts": whole,
+        "attempts_read": len(attempts),
+        "decisions": good.decisions,
+        "contradictions": good.contradictions,
+        "contradictions_allowed": good.allowed,
+        "worst_miss_ms": round(good.worst * 1e3, 2),
+        "replay_p_value": round(good.p_value, 3),
+        "replay_z": round(good.z, 2),
+        "jitter_ms": round(reading.fit.jitter * 1e3, 3),
+        "share_on_the_way_up": list(reading.fit.shares),
+        "deficit_at_start": round(reading.fit.record.deficit, 2),
+        "quota_refusal_costs_token": CHAT_LIMIT in reading.costing if attempts.count(CHAT_LIMIT) >= 3 else None,
+    }
+    if window is not None and not good.fits:
+        rate = Interval(window.limit / window.width, window.limit / window.width_high, window.limit / window.width_low)
+        evidence |= {"window_calls": window.limit, "window_seconds": round(window.width, 4)}
+        evidence["sentence"] = (
+            f"The service admits {window.limit} calls in any {window.width:.3g} s"
+            if window.kind == "sliding_window"
+            else f"The service admits {window.limit} calls in each window of {window.width:.3g} s"
+        ) + "; it is not a token bucket."
+        return TpsEstimate(rate, Interval.exactly(window.limit), window.kind, "explained", evidence)
+    if not good.fits:
+        return unknown(
+            attempts,
+            f"no single limiter explains the throttles ({good.contradictions} of {good.decisions} decisions contradict the "
+            f"best token bucket)",
+            evidence,
+        )
+    if window is not None and window.limit > 1:
+        why = "too few calls were throttled to tell a token bucket from a window of time"
+        return unknown(attempts, why, evidence)
+    rate, burst = _intervals(reading)
+    low, high = rate.low or 0.0, rate.high or 0.0
+    seen_full = reading.fit.record.without_a_brim(reading.rate, reading.burst) > good.allowed
+    evidence["bucket_seen_full"] = seen_full
+    if high > 1.5 * low:
+        low, high = _likely(reading)
+        why = (
+            f"too few calls were throttled; it lies between {low:.2g} and {high:.2g} a second, if it is a token bucket"
+        )
+        told = unknown(attempts, why, evidence)
+        return replace(told, rate=Interval(None, low, high), burst=Interval(None, 1.0, None))
+    if not seen_full:
+        full_at_start = reading.fit.record.deficit == 0 and attempts.outcome[0] != THROTTLED
+        burst = Interval(burst.estimate if full_at_start else None, burst.low, None)
+    evidence["sentence"] = _sentence(rate, burst)
+    return TpsEstimate(rate, burst, "token_bucket", "explained", evidence, _region(reading), _trace(reading))
+
+
+def _sentence(rate: Interval, burst: Interval) -> str:
+    if burst.high is None:
+        size = f"at least {burst.low:g}"
+        if burst.estimate is not None:
+            size += f" ({burst.estimate:g}, if nothing had called just before the run)"
+    else:
+        size = f"{burst.estimate:g}" if burst.exact else f"{burst.low:.4g} to {burst.high:.4g}"
+    return (
+        f"The service starts {rate.estimate:.4g} chats a second ({rate.low:.5g} to {rate.high:.5g}), "
+        f"and {size} at once after a pause."
+    )
+
+
+def _region(reading: Reading) -> Region:
+    found = reading.posterior
+    bursts = np.linspace(*found.burst_span, 61)
+    return Region(found.rate, bursts, normalised(found.on(bursts)))
+
+
+def _trace(reading: Reading) -> Trace:
+    record = reading.fit.record
+    taken, lacked = record.deficits(reading.rate)
+    early, late = record.residuals(reading.rate, reading.burst)
+    at = np.concatenate((record.admitted, record.refused))
+    level = reading.burst - np.concatenate((taken, lacked))
+    admitted = np.arange(len(at)) < len(record.admitted)
+    order = np.argsort(at, kind="stable")[:: max(1, len(at) // 4000)]
+    residual = np.concatenate((early, late))
+    begin = float(reading.calls.sent.min())
+    return Trace(begin + at[order], admitted[order], level[order], residual[order])
+
+
+def never_met(attempts: Attempts) -> TpsEstimate:
+    """The estimate from a record without a throttle: a lower bound."""
+    # A refusal by the chat quota may have come before any limit on calls, so only starts are known to be admitted.
+    # n of them in T seconds say only that rate x T + burst >= n: whatever the pace was, a burst that is not known may have
+    # carried it. So the estimate is the pace that was seen, and there is no low bound, however long the run was.
+    times = attempts.sent[attempts.outcome == STARTED]
+    admitted, span = len(times), float(times[-1] - times[0]) if len(times) > 1 else 0.0
+    pace = (admitted - 1) / span if span > 0 else None
+    evidence: dict[str, Any] = {"decisions": admitted, "admitted": admitted, "admitted_in_s": round(span, 3)}
+    if pace is None:
+        evidence["sentence"] = f"No call was throttled; {admitted} {'was' if admitted == 1 else 'were'} admitted."
+    else:
+        evidence["sentence"] = (
+            f"No call was throttled: {admitted:,} were admitted in {span:.3g} s ({pace:.3g} a second). That is no bound on "
+            f"the sustained rate, since a burst may have carried them; all that is ruled out is rate x {span:.3g} s + burst "
+            f"below {admitted:,}."
+        )
+    return TpsEstimate(Interval(pace, None, None), Interval(None, 1.0, None), "unknown", "lower_bound", evidence)
+
+
+def unknown(attempts: Attempts, why: str, evidence: dict[str, Any] | None = None) -> TpsEstimate:
+    """No estimate, and `why` as the rest of a sentence."""
+    told = dict(evidence or {"decisions": len(attempts)})
+    told["sentence"] = f"The limit on calls a second is not known: {why}."
+    return TpsEstimate(Interval(), Interval(), "unknown", "not_explained", told)

@@ -1,0 +1,106 @@
+"""When was each call decided? Between its sending and its answer; this module says where, and how surely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.quotas.attempts import Attempts, Floats
+
+Mask = npt.NDArray[np.bool_]
+
+_SHARE_OF_EXCESS_UNKNOWN = 0.35
+"""One sd of a decision's place in a round trip that took unusually long, as a share of what it took longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The calls that one hypothesis lets count: who was admitted, and what the round trips tell about the moment.
+
+    The way up of a typical call is a constant that shifts all decisions alike, so it is left at 0: only differences
+    matter to a limiter. `excess` is the round trip beyond the typical one of calls with the same outcome, (n,) seconds, as
+    far as it is ordinary; `stall` what goes beyond that, and `stalled_before` the share of the stall that came before
+    the decision. `typical_spread` is the robust standard deviation of the excess, a bound on the jitter of one way.
+    """
+
+    sent: Floats
+    excess: Floats
+    admitted: Mask
+    clouded: Mask
+    """Calls near an admitted one that took so long that nobody can say which came first: they are not judged."""
+    typical_spread: float
+    stall: Floats
+    stalled_before: Floats
+
+    @classmethod
+    def of(cls, attempts: Attempts, admitted: Mask, refused: Mask) -> Calls:
+        """The calls of `attempts` that were admitted or refused, under masks of shape (n,)."""
+        kept = admitted | refused
+        trips = (attempts.received - attempts.sent)[kept]
+        outcome = attempts.outcome[kept]
+        excess = trips - (np.median(trips) if len(trips) else 0.0)
+        spreads, weights = [], []
+        for code in np.unique(outcome):
+            of_code = outcome == code
+            if np.count_nonzero(of_code) >= 8:
+                excess[of_code] = trips[of_code] - np.median(trips[of_code])
+                low, high = np.quantile(excess[of_code], (0.25, 0.75))
+                spreads.append((high - low) / 1.349)
+                weights.append(np.count_nonzero(of_code))
+        spread = float(np.average(spreads, weights=weights)) if spreads else float(np.std(excess)) if len(excess) else 0
+        spread = max(spread, 1e-4)
+        sent = attempts.sent[kept]
+        is_admitted = admitted[kept]
+        clouded = _clouded(sent, excess, is_admitted, spread)
+        most = 4 * spread + 0.002
+        stall = np.maximum(excess - most, 0.0)
+        return cls(sent, np.minimum(excess, most), is_admitted, clouded, spread, stall, np.full(len(sent), 0.5))
+
+    def part(self, most: int) -> Calls:
+        """At most `most` calls in a row: the first ones, unless others tell much more."""
+        part = telling(self.admitted, most)
+        return replace(
+            self,
+            sent=self.sent[part],
+            excess=self.excess[part],
+            admitted=self.admitted[part],
+            clouded=self.clouded[part],
+            stall=self.stall[part],
+            stalled_before=self.stalled_before[part],
+        )
+
+    def decided(self, share: float) -> Floats:
+        """The moment of each decision, (n,), if `share` of a round trip's excess belongs to the way up."""
+        return self.sent + share * self.excess + self.stalled_before * self.stall
+
+    def spread(self, jitter: float) -> Floats:
+        """One sd of each decision's moment, (n,) seconds, if `jitter` is that of an ordinary call."""
+        return np.hypot(jitter, _SHARE_OF_EXCESS_UNKNOWN * self.stall)
+
+
+def telling(admitted: Mask, most: int) -> slice:
+    """At most `most` calls in a row, the first ones unless others change more often between admitted and refused."""
+    if len(admitted) <= most:
+        return slice(0, len(admitted))
+    changes = np.concatenate(([0], np.cumsum(admitted[1:] != admitted[:-1])))
+    within = changes[most - 1 :] - changes[: len(changes) - most + 1]
+    best = int(np.argmax(within))
+    begin = 0 if within[0] >= 0.3 * within[best] else best
+    return slice(begin, begin + most)
+
+
+def _clouded(sent: Floats, excess: Floats, admitted: Mask, spread: float) -> Mask:
+    late = admitted & (excess > max(8 * spread, 0.01))
+    clouded = np.zeros(len(sent), bool)
+    if not late.any() or np.count_nonzero(late) > 0.05 * len(sent):
+        return clouded
+    order = np.argsort(sent, kind="stable")
+    first = np.searchsorted(sent[order], sent[late] - 4 * spread)
+    last = np.searchsorted(sent[order], sent[late] + excess[late] + 4 * spread)
+    edges = np.zeros(len(sent) + 1)
+    np.add.at(edges, first, 1)
+    np.add.at(edges, last, -1)
+    clouded[order] = np.cumsum(edges[:-1]) > 0
+    return clouded

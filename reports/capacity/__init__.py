@@ -1,0 +1,1 @@
+"""The capacity of an instance, as a run showed it."""

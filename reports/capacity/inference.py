@@ -1,0 +1,159 @@
+"""Chooses the part of a record that the inference reads, so that any number of samples costs a bounded time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.quotas import ActiveChatsEstimate, Attempts, Interval, TpsEstimate, infer_active_chats, infer_tps
+from reports.capacity.excerpt import stretch
+from reports.capacity.journey import Journey, infer_journey
+from reports.run.fold import Aggregates
+from reports.run.rundir import Run
+from reports.run.samples import Batch, read_batches
+from reports.wording.vocabulary import DISCONNECT, OK, QUOTA, START, START_OUTCOMES, STARTED, STOP, TPS
+
+MOST_ATTEMPTS = 8_000
+"""The inference reads at most about this many attempts; a longer record is read around the first refusals."""
+
+_COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received")
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The attempts of a window (unix s) of the run, and the ends of chats in it.
+
+    `ends` are unix seconds, one for each chat; `already_ended` counts chats that our StopContact found gone;
+    `open_before` counts the chats that were open when the window began.
+    """
+
+    window: tuple[float, float]
+    attempts: Attempts
+    ends: NDArray[np.float64]
+    already_ended: int
+    open_before: int
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What the inference says of a run, and on how much of the record."""
+
+    tps: TpsEstimate
+    active_chats: ActiveChatsEstimate
+    tps_excerpt: Excerpt
+    chats_excerpt: Excerpt
+    journey: Journey
+
+
+def infer(run: Run, total: Aggregates) -> Inference:
+    """Infer the limits from the run's samples; no number is given for a record that lacks some of them."""
+    tps_excerpt = read_excerpt(run, total, window_around(total, TPS))
+    chats_window = window_around(total, QUOTA)
+    chats_excerpt = tps_excerpt if chats_window == tps_excerpt.window else read_excerpt(run, total, chats_window)
+    chats = with_open_chats(chats_excerpt)
+    if why := missing_rows(run, total):
+        evidence = {"sentence": f"{why}, and a limit cannot be told from a part of the decisions."}
+        unknown = Interval()
+        tps = TpsEstimate(unknown, unknown, "unknown", "not_explained", evidence)
+        none = ActiveChatsEstimate(unknown, "not_explained", evidence)
+        return Inference(tps, none, tps_excerpt, chats_excerpt, Journey())
+    tps = infer_tps(tps_excerpt.attempts)
+    return Inference(
+        tps,
+        infer_active_chats(chats, chats_excerpt.ends, already_ended=chats_excerpt.already_ended),
+        tps_excerpt,
+        chats_excerpt,
+        infer_journey(run, total, tps, len(tps_excerpt.attempts)),
+    )
+
+
+def missing_rows(run: Run, total: Aggregates) -> str | None:
+    """Why the record cannot be whole, or None. The cut-off end of a killed run's journal is no hole in it."""
+    if total.holes:
+        return "Files of samples/ are damaged"
+    recorded, lost = (run.section("generator").get(name) for name in ("samples_recorded", "samples_lost"))
+    if recorded is not None and recorded != total.rows:
+        return f"samples/ holds {total.rows:,} rows where {recorded:,} were recorded"
+    return f"{lost:,} samples were lost" if lost else None
+
+
+def window_around(total: Aggregates, refusal: str) -> tuple[float, float]:
+    """The seconds to read for the limit behind `refusal`: the whole run if it has no more than `MOST_ATTEMPTS` attempts."""
+    if np.isnan(total.first):
+        return (0.0, 0.0)
+    first, last = int(np.floor(total.first)), int(np.floor(total.last))
+    by_second = total.by_sent.trimmed(first, last)[:, : len(START_OUTCOMES)].sum(axis=1)
+    refused = total.first_of(refusal)
+    begin, end = stretch(by_second, None if refused is None else int(np.floor(refused)) - first, MOST_ATTEMPTS)
+    return (float(first + begin), float(first + end))
+
+
+def read_excerpt(run: Run, total: Aggregates, window: tuple[float, float]) -> Excerpt:
+    """Read the attempts that were sent, and the ends that were answered, within `window`."""
+    sent: list[NDArray[np.float64]] = []
+    received: list[NDArray[np.float64]] = []
+    codes: list[NDArray[np.int64]] = []
+    ends: dict[str, float] = {}
+    gone: set[str] = set()
+    parts = read_batches(run.sample_files, _COLUMNS, window) if window[1] > window[0] else iter(())
+    for part in parts:
+        if not isinstance(part, Batch):
+            continue
+        operation = np.array(part.words["operation"], dtype=object)[part.codes["operation"]]
+        chosen = (operation == START) & (part.times["sent"] >= window[0]) & (part.times["sent"] < window[1])
+        known = np.array(
+            [START_OUTCOMES.index(word) if word in START_OUTCOMES else -1 for word in part.words["outcome"]]
+        )
+        outcome = known[part.codes["outcome"]]
+        chosen &= outcome >= 0
+        sent.append(part.times["sent"][chosen])
+        received.append(part.times["received"][chosen])
+        codes.append(outcome[chosen])
+        _collect_ends(part, operation, window, ends, gone)
+    first = int(np.floor(total.first)) if not np.isnan(total.first) else 0
+    changes = total.changes.trimmed(first, max(first, int(window[0]) - 1)) if window[0] > first else np.zeros((0, 2))
+    return Excerpt(
+        window,
+        Attempts.of(_joined(sent), _joined(received), _joined(codes).astype(np.int8)),
+        np.sort(np.array(list(ends.values()), dtype=np.float64)),
+        len(gone - ends.keys()),
+        max(0, int(changes[:, 0].sum() - changes[:, 1].sum())),
+    )
+
+
+def _collect_ends(
+    part: Batch,
+    operation: NDArray[np.object_],
+    window: tuple[float, float],
+    ends: dict[str, float],
+    gone: set[str],
+) -> None:
+    received = part.times["received"]
+    inside = (received >= window[0]) & (received < window[1])
+    outcome = np.array(part.words["outcome"], dtype=object)[part.codes["outcome"]]
+    stopped = inside & ((operation == STOP) | (operation == DISCONNECT)) & (outcome == OK)
+    words, contact = part.words["contact_id"], part.codes["contact_id"]
+    for row in np.flatnonzero(stopped):
+        name = words[contact[row]] or f"row {len(ends)}"
+        ends[name] = min(ends.get(name, np.inf), float(received[row]))
+    for row in np.flatnonzero(inside & (operation == STOP) & (outcome == "not_found")):
+        gone.add(words[contact[row]] or f"row {len(gone)}")
+
+
+def with_open_chats(excerpt: Excerpt) -> Attempts:
+    """The excerpt's attempts, with the chats that were open before it as starts at its first moment."""
+    if not excerpt.open_before or not len(excerpt.attempts):
+        return excerpt.attempts
+    at = np.full(excerpt.open_before, excerpt.window[0])
+    code = np.full(excerpt.open_before, START_OUTCOMES.index(STARTED), dtype=np.int8)
+    attempts = excerpt.attempts
+    return Attempts(
+        np.concatenate((at, attempts.sent)),
+        np.concatenate((at, attempts.received)),
+        np.concatenate((code, attempts.outcome)),
+    )
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.empty(0)

@@ -1,0 +1,1 @@
+"""What CI systems read: gates, JUnit, annotations."""

@@ -1,0 +1,1 @@
+"""`chatquota compare`: regressions between runs."""

@@ -1,0 +1,185 @@
+"""Compares the answers of runs: deltas with intervals, a direction for each metric, and when not to compare at all."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reports.run.rundir import is_number
+
+_FAULTS = ("service_error", "timeout", "connection_error", "unclassified_429", "invalid_request", "access_denied")
+_NOT_CONDITIONS = frozenset({"run_dir", "gates", "host", "participant_host", "approval", "emulator"})
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its interval; `estimate` is None for a bare bound (`high` is then infinite)."""
+
+    estimate: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Delta:
+    """One metric in two runs. `change` is new - base with its interval; None where it cannot be made.
+
+    `direction` is "better", "worse", "no change shown" or "not comparable"; `level` is the interval's.
+    """
+
+    metric: str
+    base: Figure | None
+    new: Figure | None
+    change: tuple[float, float, float] | None
+    direction: str
+    why: str
+    level: str
+
+
+@dataclass(frozen=True)
+class _Metric:
+    name: str
+    more_is_better: bool
+    level: str
+
+
+_METRICS = (
+    _Metric("tps.rate", True, "99 %"),
+    _Metric("tps.burst", True, "99 %"),
+    _Metric("active_chats", True, "99 %"),
+    *(_Metric(f"latency_ms.started.{q}", False, "95 %") for q in ("p50", "p95", "p99")),
+    _Metric("outcome_share.started", True, "95 %"),
+    *(_Metric(f"outcome_share.{outcome}", False, "95 %") for outcome in _FAULTS),
+    _Metric("retry_lab.goodput_per_s", True, "95 %"),
+    _Metric("retry_lab.attempts_per_started_chat", False, ""),
+    *(_Metric(f"retry_lab.added_latency_ms.{q}", False, "") for q in ("p50", "p95", "p99")),
+)
+
+
+def conditions(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal for two runs to be compared, by name."""
+    run = answer["run"]
+    embedded = run.get("emulator") is not None
+    workload = run.get("workload") or {}
+    found = {
+        "user_class": run.get("user_class"),
+        "target": "embedded emulator" if embedded else (run.get("endpoint"), run.get("region"), run.get("instance_id")),
+        "emulator": run.get("emulator"),
+        "workload": (workload.get("source"), workload.get("seed"), str(workload.get("kinds"))),
+    }
+    options = run.get("options") or {}
+    return found | {f"options.{name}": value for name, value in options.items() if name not in _NOT_CONDITIONS}
+
+
+def allows(allowed: frozenset[str], condition: str) -> bool:
+    """Whether `--allow` names the condition; an option may be named with or without "options."."""
+    return condition in allowed or condition.removeprefix("options.") in allowed
+
+
+def differences(base: Mapping[str, Any], new: Mapping[str, Any], allowed: frozenset[str]) -> list[str]:
+    """The conditions that differ between two runs and are not `allowed` to, one text each."""
+    first, second = conditions(base), conditions(new)
+    texts = []
+    for name in sorted(first.keys() | second.keys()):
+        one, other = first.get(name), second.get(name)
+        if one != other and not allows(allowed, name):
+            texts.append(f"{name} ({_brief(one)} against {_brief(other)})")
+    return texts
+
+
+def _brief(value: Any) -> str:
+    text = " ".join(str(part) for part in value) if isinstance(value, tuple) else repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def compare(base: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> list[Delta]:
+    """Compare every metric; a change counts from `tolerance` on: a share of the base, or of all calls for shares.
+
+    Faults that occurred in neither run are left out, and so is the retry lab where neither run had it on.
+    """
+    deltas = [_delta(metric, base, new, tolerance) for metric in _METRICS]
+    return [delta for delta in deltas if not _never_occurred(delta)]
+
+
+def _never_occurred(delta: Delta) -> bool:
+    if delta.metric.startswith("retry_lab.") and delta.base is None and delta.new is None:
+        return True
+    is_fault = delta.metric.removeprefix("outcome_share.") in _FAULTS
+    return is_fault and all(one is not None and one.estimate == 0 for one in (delta.base, delta.new))
+
+
+def _delta(metric: _Metric, base: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> Delta:
+    first, second = figure(metric.name, base), figure(metric.name, new)
+    if first is None or second is None:
+        where = "either run" if first is None and second is None else "the base" if first is None else "the new run"
+        why = f"no number with an interval in {where}"
+        return Delta(metric.name, first, second, None, "not comparable", why, metric.level)
+    if metric.name.startswith("retry_lab.") and not metric.level:
+        why = "one run gives it no interval"
+        return Delta(metric.name, first, second, None, "not comparable", why, metric.level)
+    sign = 1 if metric.more_is_better else -1
+    if first.estimate is None or second.estimate is None:
+        direction = "not comparable"
+        if second.high < first.low:
+            direction = "worse" if sign > 0 else "better"
+        elif second.low > first.high:
+            direction = "better" if sign > 0 else "worse"
+        return Delta(
+            metric.name, first, second, None, direction, "a limit that was not seen whole is a bound", metric.level
+        )
+    change = second.estimate - first.estimate
+    low = change - math.hypot(second.estimate - second.low, first.high - first.estimate)
+    high = change + math.hypot(second.high - second.estimate, first.estimate - first.low)
+    enough = tolerance if metric.name.startswith("outcome_share") else tolerance * abs(first.estimate)
+    shown = (low > 0 or high < 0) and abs(change) > enough
+    direction = ("better" if change * sign > 0 else "worse") if shown else "no change shown"
+    return Delta(metric.name, first, second, (change, low, high), direction, "", metric.level)
+
+
+def figure(metric: str, answer: Mapping[str, Any]) -> Figure | None:
+    """A metric's number and interval in one answer, or None."""
+    table, _, rest = metric.partition(".")
+    if table == "outcome_share":
+        return _share(int(answer["outcomes"].get(rest, 0)), sum(answer["outcomes"].values()))
+    if table == "latency_ms":
+        outcome, _, quantile = rest.partition(".")
+        entry = answer["latency_ms"].get(outcome) or {}
+        value, bounds = entry.get(quantile), (entry.get("intervals") or {}).get(quantile)
+        return Figure(value, bounds[0], bounds[1]) if is_number(value) and bounds else None
+    if table == "retry_lab":
+        return _retries(rest, answer.get("retry_lab") or {})
+    limit = answer[table]
+    return _limit(limit, limit[rest] if rest else limit)
+
+
+def _limit(limit: Mapping[str, Any], entry: Mapping[str, Any]) -> Figure | None:
+    estimate, low, high = entry["estimate"], entry["low"], entry["high"]
+    if limit["verdict"] == "not_explained" or low is None:
+        return None
+    if estimate is None or high is None:
+        return Figure(None, low, math.inf)
+    return Figure(estimate, low, high)
+
+
+def _retries(rest: str, lab: Mapping[str, Any]) -> Figure | None:
+    """A number of the retry lab; goodput with the 95 % interval of a Poisson count, which a limit can only narrow."""
+    name, _, quantile = rest.partition(".")
+    value = lab.get(name)
+    if quantile:
+        value = (value or {}).get(quantile)
+    if value is None or not is_number(value):
+        return None
+    value, started = round(value, 3), lab.get("started")
+    half = 1.96 * value / math.sqrt(started) if name == "goodput_per_s" and started else 0.0
+    return Figure(value, max(0.0, value - half), value + half)
+
+
+def _share(count: int, calls: int) -> Figure | None:
+    """A share with Wilson's 95 % interval."""
+    if not calls:
+        return None
+    z = 1.96
+    p, scale = count / calls, 1 + z * z / calls
+    centre = (p + z * z / (2 * calls)) / scale
+    half = z * math.sqrt(p * (1 - p) / calls + z * z / (4 * calls * calls)) / scale
+    return Figure(p, min(p, centre - half), max(p, centre + half))

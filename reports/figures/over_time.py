@@ -1,0 +1,176 @@
+"""The figures of a report, each with the one sentence that it shows and a text that can stand in its place."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from reports.figures.picture import LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
+from reports.figures.style import DASHED, legend, new_figure, picture
+from reports.run.fold import Aggregates
+from reports.run.timeline import Timeline
+from reports.wording.vocabulary import LABELS, QUOTA, START, START_OUTCOMES, STARTED, TPS, UNKNOWN
+
+_SHOWN = (*START_OUTCOMES, UNKNOWN)
+
+
+def outcomes_over_time(view: Timeline, answer: Mapping[str, Any]) -> Picture:
+    """Offered rate as a line over the stacked rates of every outcome."""
+    figure, (axes,) = new_figure()
+    present = [name for name in _SHOWN if name in view.rates.columns]
+    edges = np.append(view.rates.index.to_numpy(float), view.rates.index[-1] + view.width)
+    floor = np.zeros(len(view.rates))
+    for name in present:
+        top = floor + view.rates[name].to_numpy()
+        colour = OUTCOME_COLOURS.get(name, MUTED)
+        axes.stairs(top, edges, baseline=floor, fill=True, color=colour, alpha=0.75, label=LABELS[name], linewidth=0)
+        floor = top
+    axes.stairs(view.rates["offered"].to_numpy(), edges, color=OFFERED, linewidth=1.3, label="offered", baseline=None)
+    _mark_first(axes, answer)
+    rate = answer["tps"]["rate"]["estimate"]
+    if rate is not None and answer["tps"]["verdict"] == "explained":
+        axes.axhline(rate, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=f"TPS rate {rate:.3g}/s")
+    _time_axis(axes, view)
+    axes.set_ylabel("calls per second")
+    legend(axes, 3)
+    counts = {name: answer["outcomes"].get(name, 0) for name in present}
+    offered, calls = answer["generator"]["offered"], sum(counts.values())
+    lead = f"{offered:,} chat starts were offered" if offered else f"{calls:,} chat starts were sent"
+    if answer["retry_lab"]:
+        lead += f", {calls:,} attempts with the SDK's retries"
+    told = ", ".join(f"{count:,} {LABELS[name]}" for name, count in counts.items() if count)
+    first = _first_sentence(answer)
+    return picture(
+        "outcomes",
+        "Offered, started and refused",
+        f"{lead}: {told}. {first}",
+        f"Outcomes per second, stacked, {view.width} s a step, under the offered rate. {told}. {first}",
+        figure,
+    )
+
+
+def active_chats(view: Timeline, answer: Mapping[str, Any], declared: float | None) -> Picture:
+    """Chats that the run held open, against the limit."""
+    figure, (axes,) = new_figure()
+    edges = np.append(0.0, view.active.index.to_numpy(float))
+    open_chats, colour = view.active.to_numpy(), OUTCOME_COLOURS[STARTED]
+    axes.stairs(open_chats, edges, baseline=0, fill=True, color=colour, alpha=0.25)
+    axes.stairs(open_chats, edges, baseline=None, color=colour, linewidth=1.4, label="open chats of this run")
+    limit = answer["active_chats"]
+    if limit["verdict"] == "explained" and limit["estimate"] is not None:
+        label = f"active-chat limit {limit['estimate']:,.0f}"
+        axes.axhline(limit["estimate"], color=LIMIT, linewidth=1.1, linestyle=DASHED, label=label)
+        if limit["high"] is not None and limit["high"] > limit["low"]:
+            axes.axhspan(limit["low"], limit["high"], color=LIMIT, alpha=0.12, linewidth=0)
+    if declared is not None and declared <= 4 * max(1, view.active.max()):
+        axes.axhline(declared, color=MUTED, linewidth=1.0, linestyle=":", label=f"declared quota {declared:,.0f}")
+    _mark_first(axes, answer, only=QUOTA)
+    axes.set_ylim(bottom=0)
+    _time_axis(axes, view)
+    axes.set_ylabel("active chats")
+    legend(axes, 3)
+    peak, at = answer["peak_active"]["chats"], answer["peak_active"]["after_s"]
+    chats = "chat" if peak == 1 else "chats"
+    sentence = f"The run held at most {peak:,} {chats} open at the end of a second, first {at:,} s into it"
+    sentence += _limit_words(limit)
+    return picture(
+        "active-chats",
+        "Active chats against the limit",
+        sentence,
+        f"Open chats at the end of each second, from 0 to {peak:,}. {sentence}",
+        figure,
+    )
+
+
+def latency(total: Aggregates, answer: Mapping[str, Any]) -> Picture:
+    """How latency is distributed, by outcome: from when calls were due (solid), from when they were sent (dotted)."""
+    figure, (axes,) = new_figure()
+    shown = [name for name in _SHOWN if (START, name) in total.pairs]
+    for name in shown:
+        group, colour = total.pairs[START, name], OUTCOME_COLOURS.get(name, MUTED)
+        clocks = ((total.from_scheduled, "-", LABELS[name]), (total.from_sent, ":", None))
+        for histograms, dashes, label in clocks:
+            seconds, share = histograms.cumulative(group)
+            ms = np.maximum(seconds, 1e-6) * 1000
+            axes.step(ms, share * 100, where="post", color=colour, linestyle=dashes, label=label, linewidth=1.3)
+    axes.set_xscale("log")
+    _plain_log(axes)
+    axes.set_xlabel("latency (ms): solid from when the call was due, dotted from when it was sent")
+    axes.set_ylabel("% of calls no slower")
+    axes.set_ylim(0, 101)
+    legend(axes, 3)
+    parts = [
+        f"{LABELS[name]} p50 {row['p50']:,.3g} ms, p99 {row['p99']:,.3g} ms"
+        for name in shown
+        if (row := answer["latency_ms"].get(name)) and row["p50"] is not None
+    ]
+    sentence = f"From when each call should have been sent: {'; '.join(parts)}."
+    return picture(
+        "latency",
+        "Latency by outcome",
+        sentence,
+        f"Cumulative distributions of latency, one line an outcome, logarithmic axis. {sentence}",
+        figure,
+    )
+
+
+def lateness(view: Timeline, answer: Mapping[str, Any]) -> Picture:
+    """The generator's own lateness: the largest of each bin, and the run's median and 99th percentile."""
+    figure, (axes,) = new_figure(height=2.5)
+    latest = view.lateness_ms.clip(lower=1e-3)
+    axes.plot(latest.index, latest, color=OFFERED, linewidth=1.2, label=f"largest in each {view.width} s")
+    measured = answer["generator"]["measured_lateness_ms"]
+    for key, dashes in (("p50", ":"), ("p99", DASHED)):
+        label = f"{key} {measured[key]:.3g} ms"
+        axes.axhline(max(measured[key], 1e-3), color=MUTED, linewidth=1.1, linestyle=dashes, label=label)
+    axes.set_yscale("log")
+    _plain_log(axes, vertical=True)
+    _time_axis(axes, view)
+    axes.set_ylabel("sent - due (ms)")
+    legend(axes, 3)
+    sentence = (
+        f"Half of the calls left within {measured['p50']:.3g} ms of when they were due, 99 % within "
+        f"{measured['p99']:.3g} ms, the last {measured['max']:.3g} ms late."
+    )
+    return picture("lateness", "The generator's own lateness", sentence, sentence, figure)
+
+
+def _mark_first(axes: Axes, answer: Mapping[str, Any], only: str | None = None) -> None:
+    for name in (TPS, QUOTA):
+        seen = answer["first_seen"].get(name)
+        if seen and only in (None, name):
+            axes.axvline(seen["after_s"], color=OUTCOME_COLOURS[name], linewidth=1.0, linestyle=(0, (1, 1.5)))
+
+
+def _first_sentence(answer: Mapping[str, Any]) -> str:
+    parts = [
+        f"the first {what} came after {answer['first_seen'][name]['after_s']:.2f} s"
+        for name, what in ((TPS, "TPS throttle"), (QUOTA, "active-chat refusal"))
+        if answer["first_seen"].get(name)
+    ]
+    text = " and ".join(parts)
+    return f"{text[0].upper()}{text[1:]} (dotted lines)." if text else "Neither limit refused a call."
+
+
+def _limit_words(limit: Mapping[str, Any]) -> str:
+    if limit["verdict"] == "explained":
+        return f"; the service refused further chats at {limit['estimate']:,.0f}."
+    if limit["verdict"] == "lower_bound":
+        return "; the active-chat limit was not reached."
+    return "; the refusals are not explained by one fixed limit on this run's chats."
+
+
+def _time_axis(axes: Axes, view: Timeline) -> None:
+    axes.set_xlabel("seconds since the run's first call was due")
+    if len(view.active):
+        axes.set_xlim(0, float(view.active.index[-1]))
+    axes.margins(x=0)
+
+
+def _plain_log(axes: Axes, vertical: bool = False) -> None:
+    axis = axes.yaxis if vertical else axes.xaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=10))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(lambda value, _: f"{value:,.6g}")

@@ -1,0 +1,1 @@
+"""`chatquota plan`: an expected day against both limits."""

@@ -1,0 +1,179 @@
+"""Plans quotas for expected chats: which limit binds first and when, who is refused, and what to request."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.plan.day import Day
+from reports.plan.lengths import Length
+from reports.plan.queueing import bucket_refusal, erlang_b, open_chats, rate_for, servers_for
+from reports.plan.simulation import simulate
+
+_STEPS = 8_000
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The quotas to plan against: starts a second, burst and chats at once, and where they come from."""
+
+    tps: float
+    burst: float
+    active_chats: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Course:
+    """A day in steps, each array (n,): `at` (s, the steps' ends), the arrival rate (1/s), the chats open if no limit
+    refused any, and the share refused by each limit."""
+
+    at: Array
+    rates: Array
+    open_chats: Array
+    tps_refused: Array
+    chats_refused: Array
+
+
+def course(day: Day, length: Length, limits: Limits) -> Course:
+    """Follow the day: the bucket by its steady state at each step's rate, the quota by M_t/G/infinity and Erlang B."""
+    if day.constant:
+        at, rates = np.array([day.length]), day.rates
+    else:
+        step = day.length / _STEPS
+        at = np.arange(1.0, _STEPS + 1) * step
+        rates = day.at(at - step / 2)
+    cache = {rate: bucket_refusal(float(rate), limits.tps, limits.burst) for rate in np.unique(rates)}
+    tps_refused = np.array([cache[rate] for rate in rates])
+    passed = rates * (1 - tps_refused)
+    if day.constant:
+        held, offered = passed * length.mean, rates * length.mean
+    else:
+        survival = length.survival(at - step / 2)
+        held, offered = open_chats(passed, step, survival), open_chats(rates, step, survival)
+    chats_refused = (1 - tps_refused) * np.array([erlang_b(float(load), limits.active_chats) for load in held])
+    return Course(at, rates, offered, tps_refused, chats_refused)
+
+
+def plan(day: Day, length: Length, limits: Limits, *, refused: float, margin: float, seed: int = 1) -> dict[str, Any]:
+    """The plan as plain numbers: shares are of all arrivals, times are seconds into the day.
+
+    `refused` is the share of customers that may be refused at the busiest moment; `margin` is added to what that needs.
+    """
+    run = course(day, length, limits)
+    weights = run.rates / run.rates.sum()
+    busiest = int(run.rates.argmax())
+    fullest = int(run.open_chats.argmax())
+    checked = simulate(day, length, (limits.tps, limits.burst, limits.active_chats), seed)
+    tps_share, chats_share = float(weights @ run.tps_refused), float(weights @ run.chats_refused)
+    return {
+        "schema": 1,
+        "arrivals": {
+            "peak_per_s": float(run.rates[busiest]),
+            "peak_at": day.label(float(run.at[busiest]) - 1e-9),
+            "a_day": None if day.constant else day.expected,
+        },
+        "length": {"distribution": length.text, "mean_s": length.mean},
+        "limits": {
+            "tps": limits.tps,
+            "burst": limits.burst,
+            "active_chats": limits.active_chats,
+            "source": limits.source,
+            "crossover_s": limits.active_chats / limits.tps,
+        },
+        "load": {
+            "tps_share": float(run.rates[busiest]) / limits.tps,
+            "peak_open_chats": float(run.open_chats[fullest]),
+            "peak_open_chats_at": day.label(float(run.at[fullest]) - 1e-9),
+            "active_chats_share": float(run.open_chats[fullest]) / limits.active_chats,
+        },
+        "binds_first": binds_first(run, day, refused),
+        "refused": {
+            "tps": tps_share,
+            "active_chats": chats_share,
+            "total": tps_share + chats_share,
+            "worst_moment": float((run.tps_refused + run.chats_refused).max()),
+        },
+        "simulated": _simulated(checked, tps_share, chats_share),
+        "request": request(run, limits, refused, margin),
+    }
+
+
+def binds_first(run: Course, day: Day, refused: float) -> dict[str, Any]:
+    """Which limit refuses more than a share `refused` of the arrivals first, and when; `limit` is None if neither does.
+
+    At a constant rate there is no first: the limit that refuses more is named, and `at` is None.
+    """
+    over = {"tps": run.tps_refused > refused, "active_chats": run.chats_refused > refused}
+    first = {name: float(run.at[int(mask.argmax())]) for name, mask in over.items() if mask.any()}
+    if not first:
+        return {"limit": None, "at": None, "at_s": None, "over": {}}
+    if day.constant:
+        shares = {"tps": float(run.tps_refused[0]), "active_chats": float(run.chats_refused[0])}
+        return {"limit": max(first, key=lambda name: shares[name]), "at": None, "at_s": None, "over": {}}
+    limit = min(first, key=lambda name: first[name])
+    when = {name: {"at": day.label(at - 1e-9), "at_s": at} for name, at in first.items()}
+    return {"limit": limit, "at": when[limit]["at"], "at_s": first[limit], "over": when}
+
+
+def request(run: Course, limits: Limits, refused: float, margin: float) -> dict[str, Any]:
+    """What to ask Service Quotas for: what keeps the busiest moment's refusals at `refused` or less, plus the margin.
+
+    The burst is taken to grow with the rate, as AWS's documented pairs do (2 and 5, 5 and 8, 10 and 15). Half of the
+    refusals are allowed to each limit. A quota that is large enough already is left as it is.
+    """
+    peak, held = float(run.rates.max()), float(run.open_chats.max())
+    rate = rate_for(peak, refused / 2, limits.burst / limits.tps)
+    chats = servers_for(held, refused / 2)
+    wanted_rate, wanted_chats = _round_up(rate * (1 + margin), 1), _round_up(chats * (1 + margin), 10)
+    return {
+        "refused_at_most": refused,
+        "margin": margin,
+        "needed": {"tps": rate, "active_chats": chats},
+        "tps": wanted_rate if wanted_rate > limits.tps else None,
+        "active_chats": wanted_chats if wanted_chats > limits.active_chats else None,
+    }
+
+
+def _round_up(value: float, step: int) -> int:
+    return math.ceil(value / step - 1e-9) * step
+
+
+def _simulated(checked: Any, tps: float, chats: float) -> dict[str, Any] | None:
+    """The check by simulation; it agrees within its own uncertainty, a tenth of a point, or 1 % of the share."""
+    if checked is None:
+        return None
+    gaps = [
+        abs(found[0] - formula) - max(found[1], 0.001, 0.01 * formula)
+        for found, formula in ((checked.tps, tps), (checked.active_chats, chats))
+    ]
+    return {
+        "tps": checked.tps[0],
+        "tps_half_width": checked.tps[1],
+        "active_chats": checked.active_chats[0],
+        "active_chats_half_width": checked.active_chats[1],
+        "arrivals": checked.arrivals,
+        "repetitions": checked.repetitions,
+        "agrees": max(gaps) <= 0,
+    }
+
+
+def frontier(limits: Limits, refused: float, lengths: Array) -> Array:
+    """For each mean length (s), the highest constant rate (1/s) at which at most a share `refused` is refused by either."""
+    return np.array([_highest_rate(limits, refused, float(mean)) for mean in lengths])
+
+
+def _highest_rate(limits: Limits, refused: float, mean: float) -> float:
+    low, high = 0.0, min(limits.tps, limits.active_chats / mean) * 1.5
+    for _ in range(36):
+        rate = (low + high) / 2
+        throttled = bucket_refusal(rate, limits.tps, limits.burst)
+        full = (1 - throttled) * erlang_b(rate * (1 - throttled) * mean, limits.active_chats)
+        if throttled + full > refused:
+            high = rate
+        else:
+            low = rate
+    return low

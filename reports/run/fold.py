@@ -1,0 +1,270 @@
+"""Folds a run's samples into aggregates whose size depends on the run's length in seconds, not on its samples."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.run.histogram import Histograms, bins_of
+from reports.run.samples import TIMES, Batch, Damage
+from reports.wording.vocabulary import DISCONNECT, OK, OUTCOMES, SIZE_BANDS, START, STARTED, STOP, UNKNOWN
+
+LONGEST_RUN = 8 * 86_400
+"""Rows further than this (s) from the record's first row cannot be placed on the time axis and are named as such."""
+
+_MOST_WORDS = 32  # distinct operations, content types and kinds that are told apart
+_OTHER = "(other)"
+_CODES = {outcome: code for code, outcome in enumerate((*OUTCOMES, UNKNOWN))}
+_OUTCOMES = len(_CODES)
+_NOT_A_START = _OUTCOMES
+_SERIES = _OUTCOMES + 1
+_MOST_PAIRS = 64
+_FAR = 2.0**40  # unix seconds: no run is from then
+_BAND_OF = np.searchsorted([edge for edge, _ in SIZE_BANDS], np.arange(SIZE_BANDS[-1][0] + 1), side="right") - 1
+
+
+class Words:
+    """Numbers texts in order of appearance; beyond 32 distinct ones, the rest share the last number, "(other)"."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def codes(self, words: list[str]) -> NDArray[np.int64]:
+        """The number of each word."""
+        return np.array([self._number(word) for word in words], dtype=np.int64)
+
+    def _number(self, word: str) -> int:
+        if word not in self.numbers:
+            if len(self.numbers) >= _MOST_WORDS - 1:
+                word = _OTHER
+            self.numbers.setdefault(word, len(self.numbers))
+        return self.numbers[word]
+
+
+class BySecond:
+    """Counts for each second of a run and each of `series` series. Row 0 is second `origin` (unix)."""
+
+    def __init__(self, series: int) -> None:
+        self.origin = 0
+        self.counts = np.zeros((0, series), dtype=np.int64)
+
+    def add(self, seconds: NDArray[np.int64], series: NDArray[np.int64]) -> None:
+        """Count one event in each of `seconds` (unix) for the series of the same index."""
+        if len(seconds) == 0:
+            return
+        first, last = int(seconds.min()), int(seconds.max())
+        self.cover(first, last)
+        width = self.counts.shape[1]
+        flat = np.bincount((seconds - first) * width + series, minlength=(last - first + 1) * width)
+        self.counts[first - self.origin : last - self.origin + 1] += flat.reshape(-1, width)
+
+    def cover(self, first: int, last: int) -> None:
+        """Make room for the unix seconds from `first` to `last`, both included."""
+        size, width = self.counts.shape
+        if size == 0:
+            self.origin, self.counts = first, np.zeros((last - first + 1, width), dtype=np.int64)
+            return
+        before, after = max(0, self.origin - first), max(0, last - (self.origin + size - 1))
+        if before or after:
+            grow_by = max(after, size // 2) if after else 0  # so that a long run is not copied each second
+            self.counts = np.pad(self.counts, ((before, grow_by), (0, 0)))
+            self.origin -= before
+
+    def trimmed(self, first: int, last: int) -> NDArray[np.int64]:
+        """The counts of the unix seconds from `first` to `last`, both included; zero where nothing was counted."""
+        self.cover(first, last)
+        return self.counts[first - self.origin : last - self.origin + 1]
+
+
+@dataclass
+class Aggregates:
+    """Everything that a report shows of the samples.
+
+    `outcomes[operation, outcome]` counts rows. Of StartChatContact: `by_sent` counts each outcome by the second in
+    which the call was sent, `offered` all calls by the second in which they were due; `first_sent` and `last_sent`
+    (unix s, infinite for none) bound each outcome's calls. `changes` counts chats that started (0) and ended (1) by the
+    second of the answer. Latencies in seconds: `from_sent` and `from_scheduled` by pair (operation, outcome),
+    `lateness` is sent - scheduled, `started_by_type` and `started_by_band` are from sent, of started chats. The last
+    column of `by_*`, `offered` and `changes`, and group 1 of `lateness`, hold the rows that are none of these.
+    """
+
+    operations: Words = field(default_factory=Words)
+    types: Words = field(default_factory=Words)
+    kinds: Words = field(default_factory=Words)
+    rows: int = 0
+    unplaced: int = 0
+    outcomes: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_MOST_WORDS, _OUTCOMES), dtype=np.int64))
+    by_sent: BySecond = field(default_factory=lambda: BySecond(_SERIES))
+    offered: BySecond = field(default_factory=lambda: BySecond(2))
+    changes: BySecond = field(default_factory=lambda: BySecond(3))
+    late_by_second: dict[int, float] = field(default_factory=dict)
+    first_sent: NDArray[np.float64] = field(default_factory=lambda: np.full(_SERIES, np.inf))
+    last_sent: NDArray[np.float64] = field(default_factory=lambda: np.full(_SERIES, -np.inf))
+    first: float = float("nan")
+    last: float = float("nan")
+    by_type: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_MOST_WORDS, _SERIES), dtype=np.int64))
+    by_kind: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_MOST_WORDS, _SERIES), dtype=np.int64))
+    by_band: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(SIZE_BANDS), _SERIES), dtype=np.int64))
+    pairs: dict[tuple[str, str], int] = field(default_factory=dict)
+    from_sent: Histograms = field(default_factory=lambda: Histograms(_MOST_PAIRS))
+    from_scheduled: Histograms = field(default_factory=lambda: Histograms(_MOST_PAIRS))
+    lateness: Histograms = field(default_factory=lambda: Histograms(2))
+    started_by_type: Histograms = field(default_factory=lambda: Histograms(_MOST_WORDS))
+    started_by_band: Histograms = field(default_factory=lambda: Histograms(len(SIZE_BANDS)))
+    damage: list[str] = field(default_factory=list)
+    holes: bool = False
+
+    def count(self, operation: str, outcome: str) -> int:
+        """How many rows have this operation and outcome."""
+        number = self.operations.numbers.get(operation)
+        return 0 if number is None else int(self.outcomes[number, _CODES[outcome]])
+
+    def starts(self) -> dict[str, int]:
+        """The count of each outcome of StartChatContact that occurred."""
+        return {outcome: count for outcome in _CODES if (count := self.count(START, outcome))}
+
+    def first_of(self, outcome: str) -> float | None:
+        """When (unix s) the first StartChatContact of this outcome was sent; None if there is none."""
+        value = float(self.first_sent[_CODES[outcome]])
+        return value if np.isfinite(value) else None
+
+    def series(self, outcome: str) -> int:
+        """The column of `by_sent` and the like that holds `outcome`."""
+        return _CODES[outcome]
+
+
+def fold(parts: Iterable[Batch | Damage], progress: Callable[[int], None] = lambda rows: None) -> Aggregates:
+    """Fold all batches; `progress` is told the number of rows after each of them."""
+    total = Aggregates()
+    for part in parts:
+        if isinstance(part, Damage):
+            total.damage.append(part.text)
+            total.holes |= part.hole
+        elif len(part):
+            _add(total, part)
+            progress(len(part))
+    return total
+
+
+def _add(total: Aggregates, batch: Batch) -> None:
+    total.rows += len(batch)
+    operation = _pick(total.operations.codes(batch.words["operation"]), batch.codes["operation"])
+    dense = operation * _OUTCOMES + _pick(_outcome_codes(batch.words["outcome"]), batch.codes["outcome"])
+    by_pair = np.bincount(dense, minlength=total.outcomes.size)
+    total.outcomes += by_pair.reshape(total.outcomes.shape)
+
+    placed = _placed(total, batch.times)
+    if placed is not None:
+        total.unplaced += int(len(batch) - placed.sum())
+        if not placed.any():
+            return
+        batch, dense = batch.rows(placed), dense[placed]
+    scheduled, sent, received = (batch.times[name] for name in TIMES)
+    total.first = float(np.fmin(total.first, min(scheduled.min(), sent.min())))
+    total.last = float(np.fmax(total.last, received.max()))
+
+    roles = _roles(total, by_pair)
+    pair, bins = _pick(roles.pair, dense), bins_of(received - sent)
+    total.from_sent.add(pair, bins)
+    total.from_scheduled.add(pair, bins_of(received - scheduled))
+    total.changes.add(_seconds(received), _pick(roles.change, dense))
+    _add_starts(total, batch, _pick(roles.outcome, dense), bins)
+
+
+def _placed(total: Aggregates, times: dict[str, NDArray[np.float64]]) -> NDArray[np.bool_] | None:
+    """Which rows have three usable times, near the record's other rows; None if all have."""
+    columns = [times[name] for name in TIMES]
+    lowest = float(np.min([column.min() for column in columns]))  # numpy's min and max keep not-a-number
+    highest = float(np.max([column.max() for column in columns]))
+    anchor = lowest if np.isnan(total.first) else total.first
+    if -_FAR < anchor < _FAR and anchor - LONGEST_RUN < lowest and highest < anchor + LONGEST_RUN:
+        return None
+    usable = np.isfinite(columns[0]) & np.isfinite(columns[1]) & np.isfinite(columns[2])
+    if np.isnan(total.first):
+        plausible = usable & (np.abs(columns[1]) < _FAR)
+        if not plausible.any():
+            return plausible
+        anchor = float(np.median(columns[1][plausible]))
+    for column in columns:
+        with np.errstate(invalid="ignore", over="ignore"):
+            usable &= np.abs(column - anchor) < LONGEST_RUN
+    return usable
+
+
+def _pick(table: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`table[codes]`, at half of its cost: the codes are known to lie inside."""
+    return table.take(codes, mode="clip")
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """What a row counts as, by its dense (operation, outcome) code.
+
+    `pair` is its latency histogram; `outcome` its outcome if it is a StartChatContact and `_NOT_A_START` otherwise;
+    `change` is 0 for a chat that started, 1 for one that ended (a StopContact that worked or found the chat gone, the
+    customer's own disconnect), 2 for neither.
+    """
+
+    pair: NDArray[np.int64]
+    outcome: NDArray[np.int64]
+    change: NDArray[np.int64]
+
+
+def _roles(total: Aggregates, by_pair: NDArray[np.int64]) -> _Roles:
+    names, outcomes = list(total.operations.numbers), list(_CODES)
+    roles = _Roles(*(np.full(len(by_pair), other, dtype=np.int64) for other in (0, _NOT_A_START, 2)))
+    for code in np.flatnonzero(by_pair):
+        operation, outcome = names[code // _OUTCOMES], outcomes[code % _OUTCOMES]
+        pair = (operation, outcome)
+        if pair not in total.pairs and len(total.pairs) >= _MOST_PAIRS - 1:
+            pair = (_OTHER, _OTHER)
+        roles.pair[code] = total.pairs.setdefault(pair, len(total.pairs))
+        if operation == START:
+            roles.outcome[code] = _CODES[outcome]
+            roles.change[code] = 0 if outcome == STARTED else 2
+        elif (operation == STOP and outcome in (OK, "not_found")) or (operation == DISCONNECT and outcome == OK):
+            roles.change[code] = 1
+    return roles
+
+
+def _outcome_codes(words: list[str]) -> NDArray[np.int64]:
+    return np.array([_CODES.get(word, _CODES[UNKNOWN]) for word in words], dtype=np.int64)
+
+
+def _add_starts(total: Aggregates, batch: Batch, outcome: NDArray[np.int64], bins: NDArray[np.int64]) -> None:
+    """Count the StartChatContact rows. The others stay in the arrays with `_NOT_A_START`, a column that nobody reads:
+    counting them costs less than taking them out of every array."""
+    scheduled, sent = batch.times["scheduled"], batch.times["sent"]
+    other = (outcome == _NOT_A_START).astype(np.int64)
+    seconds, late = _seconds(sent), sent - scheduled
+    total.offered.add(_seconds(scheduled), other)
+    total.by_sent.add(seconds, outcome)
+    total.lateness.add(other, bins_of(late))
+    _note_latest(total, seconds, np.where(other, -np.inf, late))
+    np.minimum.at(total.first_sent, outcome, sent)
+    np.maximum.at(total.last_sent, outcome, sent)
+
+    kind = _pick(total.kinds.codes(batch.words["kind"]), batch.codes["kind"])
+    types = _pick(total.types.codes(batch.words["content_types"]), batch.codes["content_types"])
+    band = _pick(_BAND_OF, batch.counts["attribute_bytes"])
+    for table, category in ((total.by_kind, kind), (total.by_type, types), (total.by_band, band)):
+        table += np.bincount(category * _SERIES + outcome, minlength=table.size).reshape(table.shape)
+    started = np.flatnonzero(outcome == _CODES[STARTED])
+    bins = bins[started]
+    total.started_by_type.add(types[started], bins)
+    total.started_by_band.add(band[started], bins)
+
+
+def _seconds(times: NDArray[np.float64]) -> NDArray[np.int64]:
+    return (times if times.min() >= 0 else np.floor(times)).astype(np.int64)
+
+
+def _note_latest(total: Aggregates, seconds: NDArray[np.int64], lateness: NDArray[np.float64]) -> None:
+    """Keep each second's largest lateness (s)."""
+    first = int(seconds.min())
+    latest = np.full(int(seconds.max()) - first + 1, -np.inf)
+    np.maximum.at(latest, seconds - first, lateness)
+    for offset in np.flatnonzero(np.isfinite(latest)):
+        second = first + int(offset)
+        total.late_by_second[second] = max(total.late_by_second.get(second, -np.inf), float(latest[offset]))

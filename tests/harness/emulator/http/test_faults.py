@@ -1,0 +1,62 @@
+"""Delays, jitter and faults: how often, when, and the same with the same seed."""
+
+from statistics import fmean
+
+from harness.emulator.http.faults import Sky, Weather
+from harness.emulator.settings.settings import parse_settings
+from tests.harness.emulator.support import Lab
+
+
+def draw(spec: str, count: int = 2000, operation: str = "StartChatContact") -> list[Weather]:
+    sky = Sky(parse_settings(spec))
+    return [sky.draw(operation) for _ in range(count)]
+
+
+def test_weather_repeats_with_the_seed() -> None:
+    """The same seed gives every call the same delays and fault; another seed others."""
+    spec = "fault_500=0.1,fault_reset=0.1,latency=20ms,jitter=5ms,fault_when=mixed"
+    assert draw(f"{spec},seed=1") == draw(f"{spec},seed=1")
+    assert draw(f"{spec},seed=1") != draw(f"{spec},seed=2")
+
+
+def test_ids_repeat_with_the_seed() -> None:
+    """The same seed gives the same contact ids."""
+    first, same, other = (Lab(f"seed={seed}").start().body["ContactId"] for seed in (7, 7, 8))
+    assert first == same != other
+
+
+def test_shares_of_faults() -> None:
+    """Each fault strikes its share of the calls, and no others do."""
+    fates = [one.fault for one in draw("fault_500=0.1,fault_garbage=0.3")]
+    assert set(fates) == {None, "500", "garbage"}
+    assert abs(fates.count("500") / len(fates) - 0.1) < 0.03
+    assert abs(fates.count("garbage") / len(fates) - 0.3) < 0.04
+
+
+def test_other_operations_stay_untouched() -> None:
+    """fault_operations names whom faults strike; delays meet everybody."""
+    spec = "fault_500=1,fault_operations=StopContact+SendMessage,latency=10ms"
+    assert {one.fault for one in draw(spec)} == {None}
+    assert {one.fault for one in draw(spec, operation="SendMessage")} == {"500"}
+    assert {one.delay_in for one in draw(spec)} == {0.005}
+
+
+def test_adding_a_fault_leaves_the_delays_as_they_were() -> None:
+    """What one setting draws does not shift what another draws."""
+    plain = draw("latency=20ms,jitter=5ms")
+    faulty = draw("latency=20ms,jitter=5ms,fault_500=0.5")
+    assert [(one.delay_in, one.delay_out) for one in plain] == [(one.delay_in, one.delay_out) for one in faulty]
+
+
+def test_jitter_is_half_normal_each_way() -> None:
+    """Each way takes half of the latency and |normal(0, jitter)| more."""
+    weather = draw("latency=20ms,jitter=5ms", 20_000)
+    assert min(one.delay_in for one in weather) >= 0.01
+    for way in ("delay_in", "delay_out"):
+        assert abs(fmean(getattr(one, way) for one in weather) - (0.010 + 0.005 * 0.798)) < 2e-4
+
+
+def test_clear_sky_without_settings() -> None:
+    """Without delays and faults there is nothing to draw."""
+    assert Sky(parse_settings("")).clear
+    assert not Sky(parse_settings("latency=1ms")).clear

@@ -1,0 +1,180 @@
+"""The schedule sends every arrival once, whatever the calls do; only what happens is tested, not how fast."""
+
+import random
+from collections.abc import Callable, Iterator
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from harness.connect.client import now
+from harness.load.arrivals.greenlets import Alarm, Crew
+from harness.load.arrivals.schedule import Schedule
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def scheduled() -> Iterator[Callable[..., Schedule]]:
+    """Makes schedules and stops them."""
+    made: list[Schedule] = []
+
+    def make(start: Callable[[float], None], max_in_flight: int = 1000, spacing: str = "uniform") -> Schedule:
+        made.append(Schedule(start, spacing, random.Random(1), max_in_flight))
+        return made[-1]
+
+    yield make
+    for schedule in made:
+        schedule.stop()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Let the loop run until something has happened."""
+    with gevent.Timeout(PATIENCE):
+        while not condition():
+            gevent.sleep(0.001)
+
+
+def test_each_arrival_is_sent_once_and_not_before_it_is_due(scheduled: Callable[..., Schedule]) -> None:
+    """Due times are those of the arrivals, in order, and no call leaves early."""
+    calls: list[tuple[float, float]] = []
+    schedule = scheduled(lambda due: calls.append((due, now())))
+    schedule.set_rate(500.0)
+    until(lambda: len(calls) >= 100)
+    schedule.stop()
+    dues = [due for due, _ in calls]
+    assert dues == pytest.approx([dues[0] + n / 500 for n in range(len(dues))])
+    assert all(sent >= due for due, sent in calls)
+    assert schedule.offered == len(calls)
+    assert schedule.dropped == 0
+
+
+def test_a_slow_answer_never_delays_the_next_start(scheduled: Callable[..., Schedule]) -> None:
+    """Calls that are never answered do not keep others from being sent."""
+    never = Event()
+    dues: list[float] = []
+
+    def hang(due: float) -> None:
+        dues.append(due)
+        never.wait()
+
+    schedule = scheduled(hang)
+    schedule.set_rate(1000.0)
+    until(lambda: len(dues) >= 50)
+    assert schedule.in_flight >= len(dues)
+    assert not schedule.wait_idle(0.0)
+    schedule.set_rate(0.0)
+    never.set()
+    assert schedule.wait_idle(PATIENCE)
+    assert schedule.in_flight == 0
+
+
+def test_arrivals_over_the_cap_are_dropped_and_counted(scheduled: Callable[..., Schedule]) -> None:
+    """With every place taken, an arrival is counted in the second that it was due in, and is not sent later."""
+    never, sent = Event(), []
+
+    def hang(due: float) -> None:
+        sent.append(due)
+        never.wait()
+
+    schedule = scheduled(hang, max_in_flight=3)
+    schedule.set_rate(1000.0)
+    until(lambda: schedule.dropped >= 20)
+    schedule.set_rate(0.0)
+    assert len(sent) == 3
+    assert schedule.offered == 3 + schedule.dropped
+    assert sum(schedule.dropped_by_second.values()) == schedule.dropped
+    assert all(abs(second - now()) < PATIENCE + 1 for second in schedule.dropped_by_second)
+    never.set()
+
+
+def test_what_is_overdue_is_caught_up_with_and_answers_still_have_their_turn(
+    scheduled: Callable[..., Schedule],
+) -> None:
+    """After the loop was held up every missed arrival is sent, while other greenlets go on running."""
+    calls: list[float] = []
+    turns = [0]
+    schedule = scheduled(calls.append)
+
+    def count_turns() -> None:
+        while True:
+            turns[0] += 1
+            gevent.sleep(0)
+
+    schedule.set_rate(100_000.0)  # more than any loop can send: always overdue
+    other = gevent.spawn(count_turns)
+    until(lambda: len(calls) >= 2000)
+    other.kill()
+    assert turns[0] > 10
+    assert schedule.offered == len(calls)
+
+
+def test_a_failing_call_is_told_and_harms_no_other(
+    scheduled: Callable[..., Schedule], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An exception of one call is printed, and its place is free again."""
+    calls = []
+
+    def fail_first(due: float) -> None:
+        calls.append(due)
+        if len(calls) == 1:
+            raise RuntimeError("only this one")
+
+    schedule = scheduled(fail_first, max_in_flight=1)
+    schedule.set_rate(200.0)
+    until(lambda: len(calls) >= 5)
+    assert "only this one" in capsys.readouterr().err
+    assert schedule.dropped == 0
+
+
+def test_nothing_is_sent_after_the_stop(scheduled: Callable[..., Schedule]) -> None:
+    """A stopped schedule stays silent, even if somebody still sets a rate."""
+    calls: list[float] = []
+    schedule = scheduled(calls.append)
+    schedule.set_rate(1000.0)
+    until(lambda: bool(calls))
+    schedule.stop()
+    number = len(calls)
+    schedule.set_rate(1000.0)
+    for _ in range(20):
+        gevent.sleep(0.001)
+    assert len(calls) == number
+    assert schedule.offering_seconds > 0
+
+
+def test_an_alarm_rings_at_the_time_set_last() -> None:
+    """Setting it again takes back what was set before; closing it silences it for good."""
+    rings = []
+    alarm = Alarm(lambda: rings.append(now()))
+    alarm.set(3600.0)
+    alarm.set(0.0)
+    until(lambda: bool(rings))
+    alarm.set(0.0)
+    alarm.close()
+    alarm.set(0.0)
+    gevent.sleep(0.005)
+    assert len(rings) == 1
+
+
+def test_a_crew_uses_its_greenlets_again() -> None:
+    """There are as many greenlets as jobs at once, however many jobs come one after another."""
+    used: list[gevent.Greenlet] = []
+    gate = Event()
+
+    def work(job: int) -> None:
+        used.append(gevent.getcurrent())
+        if job < 0:
+            gate.wait()
+
+    crew = Crew(work)
+    jobs = [-1, -2, *range(50)]
+    alarm = Alarm(lambda: crew.hand(jobs.pop(0)))
+    while jobs:
+        before = len(jobs)
+        alarm.set(0.0)
+        until(lambda before=before: len(jobs) < before)  # type: ignore[misc]
+    until(lambda: len(used) == 52)
+    assert len(set(used)) == 3
+    gate.set()
+    crew.dismiss()
+    until(lambda: all(greenlet.dead for greenlet in set(used)))

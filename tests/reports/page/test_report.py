@@ -1,0 +1,323 @@
+"""`chatquota report` as a user runs it: its files, its numbers, and runs that are not whole."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import reports
+from harness.command import main
+from reports.wording.vocabulary import LABELS, OUTCOMES
+from tests.reports.conftest import MakeRun
+from tests.reports.synthetic import SCHEMA, Scenario, simulate
+
+PUBLISHED = json.loads((Path(reports.__file__).parent / "capacity" / "schema" / "capacity.schema.json").read_text())
+
+
+def report(path: Path, *, figures: bool = False) -> dict[str, Any]:
+    """Report the run at `path` and return its capacity.json, valid by the published schema."""
+    assert main(["report", str(path), *([] if figures else ["--no-figures"])]) == 0
+    answer: dict[str, Any] = json.loads((path / "capacity.json").read_text())
+    jsonschema.validate(answer, PUBLISHED)
+    return answer
+
+
+class Page(HTMLParser):
+    """Collects what the tests look at: references to elsewhere, ids, figures and the text of the page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.ids: list[str] = []
+        self.alternatives: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.references += [str(values[name]) for name in ("src", "href", "xlink:href") if name in values]
+        self.ids += [str(values["id"])] if "id" in values else []
+        self.alternatives += [str(values["aria-label"])] if values.get("role") == "img" else []
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_every_number_comes_from_the_samples(make_run: MakeRun) -> None:
+    """Counts, shares, latencies, first refusals and the peak agree with pandas on samples/."""
+    path = make_run(Scenario(faults=0.08, oddities=2, hold=8.0, seconds=30))
+    answer = report(path)
+    frame = pd.concat([pd.read_parquet(file) for file in (path / "samples").glob("*.parquet")])
+    starts = frame[frame["operation"] == "StartChatContact"]
+    counts = starts["outcome"].value_counts()
+    assert {name: count for name, count in answer["outcomes"].items() if count} == counts[counts > 0].to_dict()
+    assert answer["run"]["samples"] == len(frame)
+    for outcome, row in answer["latency_ms"].items():
+        rows = starts[starts["outcome"] == outcome]
+        for quantile, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
+            for found, since in ((row, "scheduled"), (row["from_sent"], "sent")):
+                exact = np.quantile((rows["received"] - rows[since]) * 1000, q, method="inverted_cdf")
+                assert found[quantile] == pytest.approx(exact, rel=answer["quantile_error"] * 1.01)
+    began = min(frame["scheduled"].min(), frame["sent"].min())
+    for outcome, seen in answer["first_seen"].items():
+        first = starts[starts["outcome"] == outcome]["sent"].min()
+        assert seen["at"] == first
+        assert seen["after_s"] == pytest.approx(first - began, abs=1e-6)
+    first_limit = {"tps_throttled": "tps", "active_chat_limit": "active_chats"}
+    assert (
+        answer["first_limit"]
+        == first_limit[min(answer["first_seen"], key=lambda name: answer["first_seen"][name]["at"])]
+    )
+    lateness = np.quantile((starts["sent"] - starts["scheduled"]) * 1000, 0.99, method="inverted_cdf")
+    assert answer["generator"]["lateness_ms_p99"] == pytest.approx(lateness, rel=0.002)
+
+
+def test_the_simulated_limits_are_found(make_run: MakeRun) -> None:
+    """The limits that the simulated service had lie within the reported intervals, and Little's law links them."""
+    answer = report(make_run(Scenario(rate=5.0, burst=8, quota=30, seconds=30)))
+    rate, burst, chats = answer["tps"]["rate"], answer["tps"]["burst"], answer["active_chats"]
+    assert (answer["tps"]["verdict"], chats["verdict"]) == ("explained", "explained")
+    assert rate["low"] <= 5.0 <= rate["high"]
+    assert burst["low"] <= 8 <= (burst["high"] or 8)
+    assert chats["low"] <= 30 <= chats["high"]
+    assert answer["crossover_s"]["low"] <= 6.0 <= answer["crossover_s"]["high"]
+
+
+def test_the_page_stands_alone_and_speaks(make_run: MakeRun) -> None:
+    """One file: no reference leaves it, no id occurs twice, and every figure has a text in its place."""
+    path = make_run()
+    report(path, figures=True)
+    html = (path / "report.html").read_text()
+    page = Page(html)
+    assert all(reference.startswith("#") for reference in page.references)
+    assert {reference[1:] for reference in page.references} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert not re.search(r"url\((?!#)", html)
+    assert len(page.alternatives) == len(list((path / "figures").glob("*.png"))) >= 6
+    assert all(len(text) > 40 for text in page.alternatives)
+    assert {file.stem for file in (path / "figures").glob("*.svg")} == {
+        file.stem for file in (path / "figures").glob("*.png")
+    }
+    assert "prefers-color-scheme: dark" in html
+    assert "@media print" in html
+
+
+def test_the_answer_comes_first(make_run: MakeRun) -> None:
+    """The page's heading names both limits before anything else; the Markdown says the same."""
+    path = make_run()
+    report(path, figures=True)
+    html, markdown = (path / "report.html").read_text(), (path / "report.md").read_text()
+    heading = re.search(r"<h1>(.*?)</h1>", html)
+    assert heading
+    assert re.fullmatch(
+        r"This instance starts \S+ chats a second with a burst of (at least )?8 and holds 30 chats at once\.",
+        heading[1],
+    )
+    assert heading[1] in markdown.splitlines()[0]
+    assert html.index("<h1>") < html.index("Valid run") < html.index("<figure>")
+
+
+def test_a_429_of_neither_kind_is_shown_verbatim(make_run: MakeRun) -> None:
+    """What the service said stands on the page as it was, harmless as HTML; it is guessed into neither limit."""
+    path = make_run(Scenario(oddities=4))
+    answer = report(path)
+    page = Page((path / "report.html").read_text())
+    assert answer["outcomes"]["unclassified_429"] == 4
+    assert "Come back <later>" in page.text
+    assert "PeculiarException" in (path / "report.md").read_text()
+
+
+def test_a_usage_plan_is_named_where_it_may_be_meant(make_run: MakeRun) -> None:
+    """LimitExceededException with the bare words "Limit Exceeded" carries the warning; another message does not."""
+    said = {
+        "operation": "StartChatContact",
+        "outcome": "active_chat_limit",
+        "status": 429,
+        "count": 77,
+        "first_at": 1.0,
+    }
+    plan = make_run(answers=[said | {"error_code": "LimitExceededException", "message": "Limit Exceeded"}])
+    quota = make_run(answers=[said | {"error_code": "LimitExceededException", "message": "Active chats"}])
+    for path, warned in ((plan, True), (quota, False)):
+        report(path)
+        assert ("usage plan" in (path / "report.html").read_text()) is warned
+        assert ("usage plan" in (path / "report.md").read_text()) is warned
+
+
+def test_an_invalid_run_says_so_everywhere(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """The generator's reasons stand on the page, in the Markdown, on the terminal and in capacity.json."""
+    generator = {"offered": 179, "samples_recorded": 209, "valid": False, "reasons": ["3 % of arrivals were dropped"]}
+    path = make_run(generator=generator)
+    answer = report(path)
+    assert answer["generator"]["valid"] is False
+    for text in ((path / "report.html").read_text(), (path / "report.md").read_text(), capsys.readouterr().out):
+        assert "Invalid run" in text
+        assert "3 % of arrivals were dropped" in text
+
+
+def test_lost_samples_make_a_run_invalid(make_run: MakeRun) -> None:
+    """A record that holds fewer rows than the harness wrote is not valid, whatever the harness said."""
+    generator = {"offered": 179, "samples_recorded": 999, "valid": True, "reasons": []}
+    answer = report(make_run(generator=generator))
+    assert answer["generator"]["valid"] is False
+    assert "209 rows where 999 were recorded" in answer["generator"]["reasons"][0]
+    assert answer["active_chats"]["estimate"] is None
+
+
+@pytest.mark.parametrize(
+    ("scenario", "limits"),
+    [
+        (Scenario(offered=2.0, quota=1000), set()),
+        (Scenario(offered=9.0, quota=1000), {"tps_throttled"}),
+        (Scenario(offered=3.0, burst=50, quota=10), {"active_chat_limit"}),
+    ],
+)
+def test_runs_that_meet_fewer_limits_claim_fewer(make_run: MakeRun, scenario: Scenario, limits: set[str]) -> None:
+    """A limit that refused nobody has no estimate: only what was admitted is claimed, and no crossover."""
+    path = make_run(scenario)
+    answer = report(path)
+    assert set(answer["first_seen"]) == limits
+    if "tps_throttled" not in limits:
+        assert answer["tps"]["verdict"] != "explained"
+    if "active_chat_limit" not in limits:
+        assert answer["active_chats"]["verdict"] == "lower_bound"
+    assert answer["crossover_s"] is None
+    text = (path / "report.md").read_text()
+    if "tps_throttled" not in limits:
+        assert (answer["tps"]["rate"]["low"], answer["tps"]["rate"]["high"]) == (None, None)
+        assert "does not know the TPS limit" in text.splitlines()[0]
+        assert "a burst may have carried them" in text
+    assert "Neither limit refused" in text if not limits else "was not met" in text
+
+
+def test_an_empty_run_is_reported_as_empty(make_run: MakeRun) -> None:
+    """No samples: an honest page without figures, and no numbers out of nothing."""
+    path = make_run(rows=[])
+    answer = report(path)
+    assert answer["run"]["samples"] == 0
+    assert answer["first_limit"] is None
+    assert answer["crossover_s"] is None
+    html = (path / "report.html").read_text()
+    assert "No chat start was recorded" in html
+    assert "<figure>" not in html
+
+
+def test_a_killed_run_is_reported_with_what_is_missing(make_run: MakeRun) -> None:
+    """A run cut off midway is reported from what it left, says it did not end in order, and names its open chats."""
+    path = make_run(status="running", ended_at=None, generator=None, chats=None, answers=None, ended_by=None)
+    ledger = path / "contacts.local.jsonl"
+    started = [line for line in ledger.read_text().splitlines() if "started" in line]
+    ledger.write_text("\n".join(started[:10]) + '\n{"event":')
+    answer = report(path)
+    assert answer["outcomes"]["started"] == 30
+    assert answer["chats"]["left_open"] == 10
+    assert answer["generator"]["valid"] is False
+    assert "did not end in order" in (path / "report.html").read_text()
+
+
+def test_the_journal_of_a_killed_run_is_read(make_run: MakeRun) -> None:
+    """Samples that never became parquet are read from the Arrow stream that holds them, up to where it was torn."""
+    rows = simulate(Scenario())
+    path = make_run(rows=rows, files=1, status="running")
+    (path / "samples" / "local-0.parquet").unlink()
+    plain = pa.schema(
+        [(field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type) for field in SCHEMA]
+    )
+    journal = path / "samples" / "local-0.arrows"
+    with journal.open("wb") as file, pa.ipc.new_stream(file, plain) as stream:
+        for first in range(0, len(rows), 50):
+            stream.write_batch(pa.RecordBatch.from_pylist(rows[first : first + 50], schema=plain))
+    journal.write_bytes(journal.read_bytes()[:-2000])
+    answer = report(path)
+    assert answer["run"]["samples"] == len(rows) // 50 * 50
+    assert any("cut off" in problem for problem in answer["problems"])
+
+
+def test_a_truncated_parquet_file_is_named(make_run: MakeRun) -> None:
+    """One torn file costs its rows: the report is made from the others, names the file, and is not valid."""
+    path = make_run(files=3)
+    torn = path / "samples" / "local-1.parquet"
+    torn.write_bytes(torn.read_bytes()[:-40])
+    answer = report(path)
+    assert answer["run"]["samples"] < 209
+    assert any("samples/local-1.parquet is torn" in problem for problem in answer["problems"])
+    assert answer["generator"]["valid"] is False
+    assert (answer["tps"]["verdict"], answer["active_chats"]["verdict"]) == ("not_explained", "not_explained")
+    assert "cannot be told from a part of the decisions" in (path / "report.md").read_text()
+    assert "samples/local-1.parquet is torn" in (path / "report.html").read_text()
+
+
+def test_garbage_inside_a_parquet_file_is_named(make_run: MakeRun) -> None:
+    """Damage in the middle of a file costs its row groups, not the report."""
+    path = make_run(files=1)
+    file = path / "samples" / "local-0.parquet"
+    content = bytearray(file.read_bytes())
+    content[40:400] = b"\xff" * 360
+    file.write_bytes(bytes(content))
+    assert main(["report", str(path), "--quiet", "--no-figures"]) == 0
+    answer = json.loads((path / "capacity.json").read_text())
+    assert any("damaged" in problem for problem in answer["problems"])
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], [], ["--gates", "nowhere.toml", "."], ["--nonsense"]])
+def test_a_users_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each mistake ends in one line on standard error and exit code 2, never a traceback."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(["report", *arguments])
+    except SystemExit as leaving:
+        code = int(str(leaving.code))
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("chatquota report: ")
+
+
+def test_a_report_can_be_made_again(make_run: MakeRun) -> None:
+    """A second report replaces the first, and says the same."""
+    path = make_run()
+    assert report(path) == report(path)
+
+
+def test_the_terminal_ends_with_the_short_table(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """Offered, each outcome, the first limit, the chats left open and the page's path are printed."""
+    path = make_run()
+    report(path)
+    printed = capsys.readouterr().out
+    lines = {line.split("  ")[0]: line for line in printed.splitlines()}
+    for name in ("offered", "started", "TPS throttled", "active-chat limit", "first limit", "chats left open"):
+        assert name in lines
+    assert lines["chats left open"].split()[-1] == "0"
+    assert f"report: {path / 'report.html'}" in printed
+
+
+def test_help_loads_nothing_slow() -> None:
+    """The commands' help comes without pandas, matplotlib, pyarrow, Locust or boto3."""
+    code = (
+        "import sys\nfrom harness.command import main\n"
+        "for name in ('report', 'compare', 'plan'):\n"
+        "    try:\n        main([name, '--help'])\n    except SystemExit as leaving:\n        assert leaving.code == 0\n"
+        "slow = {'pandas', 'matplotlib', 'pyarrow', 'numpy', 'locust', 'boto3', 'gevent'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_outcome_has_a_name() -> None:
+    """Each outcome that the harness may write has a label and the code that the inference knows."""
+    from harness.connect import outcome
+
+    assert set(OUTCOMES) == set(outcome.OUTCOMES)
+    assert set(OUTCOMES) <= set(LABELS)
