@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.connect.outcome import OK, OUTCOMES
 from harness.errors import UsageError
+from harness.input_files import read_bounded
 
 _OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome != OK)  # those of StartChatContact
 _INTERVAL = ("estimate", "low", "high")
@@ -84,13 +85,13 @@ class Gate:
 def read_gates(path: Path) -> tuple[Gate, ...]:
     """Read and validate a file of gates. Raises UsageError that names the gate, the mistake and the mend."""
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"no gates file {path}; give the path of a TOML file of gates") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); give a TOML file of gates") from error
+        table = tomllib.loads(read_bounded(str(path), "a TOML file of gates").decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"gates file {error}") from error
     return parse_gates(table, str(path))
 
 

@@ -10,7 +10,7 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.errors import UsageError
-from harness.load.options.options import add_options, read_settings
+from harness.load.options.options import add_options, read_settings, unknown_variables
 from harness.load.run.coordinator import Coordinator, Unreachable
 from harness.load.run.local import LocalCoordinator
 from harness.load.run.manifest import EXIT_INVALID, EXIT_TARGET, EXIT_USAGE
@@ -60,6 +60,8 @@ def _on_init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
 def _check_or_exit(coordinator: Coordinator) -> None:
     environment = coordinator.environment
     options = environment.parsed_options
+    for sentence in unknown_variables():
+        logger.warning("%s", sentence)
     try:
         select_users(environment, list(options.user_classes or []))
         if environment.web_ui is None or options.autostart:

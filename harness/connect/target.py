@@ -82,23 +82,37 @@ def is_loopback(url: str) -> bool:
 
 
 def resolve_target(
-    host: str | None, participant_host: str, region: str, instance_id: str, contact_flow_id: str, profile: str = ""
+    host: str | None,
+    participant_host: str,
+    region: str,
+    instance_id: str,
+    contact_flow_id: str,
+    profile: str = "",
+    *,
+    live: bool = False,
 ) -> Target:
     """Fill in what the options left open and return the target.
 
     Without `host` the endpoint is boto3's (AWS_ENDPOINT_URL_CONNECT, the profile, or the Region's own). A loopback target
-    may leave out Region, instance, flow and credentials; a live one needs them. Raises UsageError with the mend.
+    may leave out Region, instance, flow and credentials, unless it is said to be `live` (a tunnel); a live one needs them.
+    Raises UsageError that says what to give.
     """
     session = _session(profile)
     try:
-        loopback = bool(host) and is_loopback(str(host))
+        loopback = bool(host) and is_loopback(str(host)) and not live
     except ValueError as error:
         raise UsageError(f"--host: {error}") from error
-    chosen_region = region or _region_in(host) or session.region_name or (LAB_REGION if loopback else "")
+    chosen_region = (
+        region
+        or _region_in(host)
+        or os.environ.get("AWS_REGION")  # the variable of the other SDKs, which boto3 does not read
+        or session.region_name
+        or (LAB_REGION if loopback else "")
+    )
     if not chosen_region:
         raise UsageError("no Region: give --region, or set AWS_REGION")
     endpoint = host.rstrip("/") if host else _endpoint_of(session, "connect", chosen_region)
-    loopback = is_loopback(endpoint)
+    loopback = is_loopback(endpoint) and not live
     if not loopback and not (instance_id and contact_flow_id):
         missing = "--instance-id" if not instance_id else "--contact-flow-id"
         raise UsageError(f"{missing} is missing: {endpoint} needs to know what to call")
@@ -131,9 +145,12 @@ def _session(profile: str) -> boto3.Session:
 def _endpoint_of(session: boto3.Session, service: str, region: str) -> str:
     # A client resolves AWS_ENDPOINT_URL_*, profiles and the endpoint rules alike; the keys are never used.
     create: Any = session.client
-    client = create(
-        service, region_name=region, aws_access_key_id="unused", aws_secret_access_key="unused", config=NO_RETRIES
-    )
+    try:
+        client = create(
+            service, region_name=region, aws_access_key_id="unused", aws_secret_access_key="unused", config=NO_RETRIES
+        )
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        raise UsageError(f"Region {region!r}: {error}; write one like us-east-1") from error
     return str(client.meta.endpoint_url)
 
 

@@ -63,7 +63,7 @@ def test_a_mistake_is_refused_with_its_mend(table: dict[str, Any], message: str)
 def test_what_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> None:
     """A file that is no TOML, or not there, is a usage error."""
     path = tmp_path / "gates.toml"
-    with pytest.raises(UsageError, match="no gates file"):
+    with pytest.raises(UsageError, match="no such file; name a TOML file of gates"):
         read_gates(path)
     path.write_bytes(content)
     with pytest.raises(UsageError):

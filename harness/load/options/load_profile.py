@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.durations import parse_duration
+from harness.input_files import read_bounded
 
 FORMS = "ramp:2m, steps:5,1m, spike:2m,30s,0.1, soak:8h or day:FILE.csv,60"
 _DAY = 86_400.0
+_DAY_FILE = "a CSV file with the columns time and starts_per_s"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def parse_curve(text: str) -> Curve:
             return read_day(Path(arguments[0]), _speed(arguments[1]) if len(arguments) == 2 else 1.0, text)
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from error
-    raise ValueError(f"{text!r} is no load shape; write {FORMS}")
+    raise ValueError(f"{text!r} is not a load shape; write {FORMS}")
 
 
 def read_day(path: Path, speed: float, text: str) -> Curve:
@@ -62,10 +64,10 @@ def read_day(path: Path, speed: float, text: str) -> Curve:
     or to the last row where that is later than a day. Raises ValueError that names the line.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read; name a CSV file with the columns time and starts_per_s") from error
+        content = read_bounded(str(path), _DAY_FILE).decode("utf-8-sig")
+        rows = list(csv.reader(content.splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read as CSV in UTF-8; name {_DAY_FILE}") from error
     times: list[float] = []
     rates: list[float] = []
     for number, row in enumerate(rows[1:], 2):
@@ -111,7 +113,7 @@ def _seconds(text: str) -> float:
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r} is no number of steps")
+        raise ValueError(f"{text!r} is not a number of steps")
     return int(text)
 
 

@@ -1,164 +1,309 @@
-"""The harness's Locust options, and the settings that a run takes from them."""
+"""The harness's Locust options, each declared once, and the settings that a run takes from them."""
 
 import argparse
-import math
+import difflib
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from harness.connect.target import Target, is_loopback, resolve_target
-from harness.durations import Hold, parse_hold
+from harness.connect.target import Target, is_loopback
+from harness.durations import Hold
 from harness.errors import UsageError
 from harness.load.arrivals.arrivals import POISSON, SPACINGS
+from harness.load.options import checks, target_choice
+from harness.load.options.declaration import GROUPS, Option, Value, declared, option
 from harness.load.options.load_profile import FORMS, parse_curve
 from harness.load.stopping.pace import DEFAULT_STOP_RATE
 from harness.load.workload.model import Workload
 from harness.load.workload.toml import load_workload
 
-GROUP = "Amazon Connect"
-PROBES = ("tps", "active-chats", "both")
+PROBES = ("tps", "active-chats", "both", "safe")
 STEPS = ("typing", "messages", "transcript", "disconnect")
 """What a customer of ChatConversation may do, in the order in which it is done."""
 SDK_RETRIES = ("off", "legacy", "standard", "adaptive")
 
-# name, default, help. The default's type is the option's type: Locust's web form keeps the type of the value it finds.
-_OPTIONS: tuple[tuple[str, str | int | float | bool, str], ...] = (
-    ("participant-host", "", "URL of the participant service (default: derived from host and Region)"),
-    ("region", "", "AWS Region to call (default: the usual AWS configuration; the emulator's own)"),
-    ("instance-id", "", "Amazon Connect instance to call (default: the emulator's own)"),
-    ("contact-flow-id", "", "flow that the chats start in (default: the emulator's own)"),
-    ("workload", "", "TOML file with the mix of chats (default: the built-in mix)"),
-    ("starts-per-user", 1.0, "chat starts per second that one Locust user stands for"),
-    ("arrivals", POISSON, f"spacing of the starts: {' or '.join(SPACINGS)}"),
-    ("hold", "0s", "how long a chat stays open: 0s, 30s, uniform:1m,3m, exponential:5m or lognormal:8m,0.6"),
-    ("load-shape", "", f"profile of the load, with --users as its peak: {FORMS}"),
-    ("messages", 3, "messages that each customer of ChatConversation sends"),
-    ("think-time", "exponential:2s", "how long a customer thinks before each message, in the forms of --hold"),
-    ("conversation", ",".join(STEPS), "which steps a customer takes"),
-    ("sdk-retries", "off", f"call StartChatContact through boto3 with its retries: {', '.join(SDK_RETRIES)}"),
-    ("probe", "both", f"what QuotaProbe looks for: {', '.join(PROBES)}"),
-    ("max-probe-rate", 500.0, "the most calls per second that QuotaProbe may send"),
-    ("max-in-flight", 1000, "calls on the wire at once, per process; arrivals beyond it are counted as dropped"),
-    (
-        "max-chats",
-        0,
-        "never start more chats than this, all workers together; 0 is no limit, which a live target refuses",
-    ),
-    ("call-timeout", 30.0, "seconds to wait for a connection or an answer"),
-    (
-        "stop-rate",
-        0.0,
-        f"StopContact calls per second, all workers; 0 is {DEFAULT_STOP_RATE:g}, in the lab as fast as it goes",
-    ),
-    ("live", False, "allow a target that is not this machine; needs --approval and --max-chats too"),
-    ("approval", "", "reference of AWS's approval of this load test; recorded with the run"),
-    ("any-hour", False, "allow a live run outside 6 PM to 6 AM of the Region's local time"),
-    (
-        "price-per-message",
-        0.010,
-        "USD for one chat message, for the cost that a live run announces (second-hand figure: check your price list)",
-    ),
-    (
-        "messages-per-chat",
-        2.0,
-        "billed messages of one chat, for the same: its initial message and one prompt of the flow",
-    ),
-    ("keep-chats", False, "leave the chats that are open at the end as they are"),
-    ("run-dir", "", "directory to record the run in (default: runs/<UTC time>-<user class>)"),
-    ("gates", "", "TOML file of pass/fail thresholds; a breach makes the exit code 1"),
-    ("emulator", "", "limits of the embedded emulator: rate=5,burst=8,active_chats=500,limiter=token_bucket,..."),
-)
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "arrivals": SPACINGS,
-    "sdk-retries": SDK_RETRIES,
-    "probe": PROBES,
-}
-NAMES = tuple(name.replace("-", "_") for name, _, _ in _OPTIONS)
+LOOPBACK = "127.0.0.1"
+_MOST_RATE = 100_000.0
+"""Calls per second that no option may ask to exceed: far more than one process can send."""
 
 
-def add_options(parser: Any) -> None:
-    """Add the options to Locust's parser: on the command line, in locust.conf, as CHATQUOTA_* variables, in the web form."""
-    # The web UI's users choose there what those of the command line name.
-    parser.set_defaults(class_picker=True)
-    group = parser.add_argument_group(GROUP)
-    for name, default, text in _OPTIONS:
-        common: dict[str, Any] = {
-            "default": default,
-            "help": text,
-            "env_var": f"CHATQUOTA_{name.upper().replace('-', '_')}",
-        }
-        if isinstance(default, bool):
-            action = group.add_argument(f"--{name}", action="store_true", **common)
-        else:
-            action = group.add_argument(f"--{name}", type=type(default), metavar=_metavar(name, default), **common)
-            if name in _CHOICES:
-                action.choices = _Offered(_CHOICES[name])
-        action.include_in_web_ui = True  # Locust sets this for its parser's own options, not for those of a group
-
-
-class _Offered(list[str]):
-    """Choices that the web form offers; a wrong value is refused by `read_settings`, in one line, wherever it came from."""
-
-    def __contains__(self, value: object) -> bool:
-        return True
-
-
-def _metavar(name: str, default: object) -> str:
-    return {
-        "workload": "FILE",
-        "gates": "FILE",
-        "run-dir": "DIR",
-        "hold": "DIST",
-        "think-time": "DIST",
-        "emulator": "SPEC",
-    }.get(name, {int: "N", float: "RATE"}.get(type(default), "TEXT"))
+def _load_shape(value: str) -> str:
+    if value:
+        parse_curve(value)
+    return value
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The checked options of a run. Rates are per second, times in seconds; `max_chats` None is no limit."""
+    """The checked options of a run. Rates are per second, times in seconds; `max_chats` None is no limit.
+
+    `host` is Locust's own option; the others are declared here, each with the value that it has when nobody sets it.
+    """
 
     host: str
-    workload: Workload
-    starts_per_user: float
-    arrivals: str
-    hold: Hold
-    messages: int
-    think_time: Hold
-    conversation: str
-    sdk_retries: str
-    load_shape: str
-    probe: str
-    max_probe_rate: float
-    max_in_flight: int
-    max_chats: int | None
-    call_timeout: float
-    stop_rate: float
-    live: bool
-    approval: str
-    any_hour: bool
-    price_per_message: float
-    messages_per_chat: float
-    keep_chats: bool
-    run_dir: str
-    gates: str
-    emulator: str
-    participant_host: str
-    region: str
-    instance_id: str
-    contact_flow_id: str
+
+    participant_host: str = option(
+        "Target", "", "the participant service", metavar="URL", shown="derived from host and Region", browser="target"
+    )
+    region: str = option(
+        "Target",
+        "",
+        "AWS Region to call",
+        check=target_choice.check_region,
+        metavar="REGION",
+        shown="AWS_REGION or the AWS profile; the emulator's own",
+        browser="target",
+    )
+    instance_id: str = option(
+        "Target",
+        "",
+        "Amazon Connect instance to call",
+        check=checks.identifier,
+        metavar="ID",
+        shown="the emulator's own",
+        browser="target",
+    )
+    contact_flow_id: str = option(
+        "Target",
+        "",
+        "flow that the chats start in",
+        check=checks.identifier,
+        metavar="ID",
+        shown="the emulator's own",
+        browser="target",
+    )
+    emulator: str = option(
+        "Target",
+        "",
+        "limits of the embedded emulator: rate=5,burst=8,active_chats=500,limiter=token_bucket,...",
+        metavar="SPEC",
+        shown="AWS's documented defaults",
+        counts_for="the embedded emulator",
+    )
+
+    workload: Workload = option(
+        "Load",
+        "",
+        "TOML file with the mix of chats",
+        check=load_workload,
+        metavar="FILE",
+        shown="a built-in mix",
+        browser="file",
+    )
+    starts_per_user: float = option(
+        "Load",
+        1.0,
+        "chat starts per second that one Locust user stands for",
+        check=checks.between(0, 10_000, over=True),
+        counts_for="StartChat, ChatConversation",
+    )
+    arrivals: str = option(
+        "Load",
+        POISSON,
+        f"spacing of the starts: {' or '.join(SPACINGS)}",
+        check=checks.one_of(*SPACINGS),
+        choices=SPACINGS,
+        counts_for="StartChat, ChatConversation",
+    )
+    hold: Hold = option(
+        "Load",
+        "0s",
+        "how long a chat stays open before it is stopped: 0s, 30s, uniform:1m,3m, exponential:5m or lognormal:8m,0.6",
+        check=checks.distribution,
+        metavar="DIST",
+        counts_for="StartChat, ChatConversation",
+    )
+    load_shape: str = option(
+        "Load",
+        "",
+        f"profile of the load, with --users as its peak: {FORMS}",
+        check=_load_shape,
+        metavar="SHAPE",
+        shown="constant",
+        counts_for="StartChat, ChatConversation",
+        browser="file",
+    )
+    max_late: float = option(
+        "Load",
+        "2s",
+        "an arrival that is later than this is dropped and counted, not sent, so that a stalled generator does not flood",
+        check=checks.seconds(0.1, 3600),
+        metavar="DURATION",
+        counts_for="StartChat, ChatConversation",
+        browser="lower",
+    )
+    max_in_flight: int = option(
+        "Load",
+        1000,
+        "calls on the wire at once, per process; arrivals beyond it are dropped, counted, and make the run invalid",
+        check=checks.between(1, 1_000_000, what="at least 1, at most 1,000,000"),
+    )
+    call_timeout: float = option(
+        "Load",
+        30.0,
+        "seconds to wait for a connection or an answer",
+        check=checks.between(0, 3600, over=True),
+        metavar="SECONDS",
+    )
+    sdk_retries: str = option(
+        "Load",
+        "off",
+        "call StartChatContact through boto3 with its retries, as an application would",
+        check=checks.one_of(*SDK_RETRIES),
+        choices=SDK_RETRIES,
+        counts_for="StartChat",
+    )
+
+    messages: int = option(
+        "Conversation",
+        3,
+        "messages that each customer sends",
+        check=checks.between(0, 1000, what="0 to 1000"),
+        counts_for="ChatConversation",
+    )
+    think_time: Hold = option(
+        "Conversation",
+        "exponential:2s",
+        "how long a customer thinks before each message, in the forms of --hold",
+        check=checks.distribution,
+        metavar="DIST",
+        counts_for="ChatConversation",
+    )
+    conversation: str = option(
+        "Conversation",
+        ",".join(STEPS),
+        "which steps a customer takes",
+        check=checks.subset_of(*STEPS),
+        metavar="STEPS",
+        counts_for="ChatConversation",
+    )
+
+    probe: str = option(
+        "Probe",
+        "both",
+        "what to look for",
+        check=checks.one_of(*PROBES),
+        choices=PROBES,
+        counts_for="QuotaProbe",
+    )
+    probe_time: float = option(
+        "Probe",
+        "15m",
+        "the longest that the probe may look for the limits; it then reports what it knows",
+        check=checks.seconds(1, 24 * 3600),
+        metavar="DURATION",
+        counts_for="QuotaProbe",
+    )
+    max_probe_rate: float = option(
+        "Probe",
+        500.0,
+        "the most calls per second that the probe may send",
+        check=checks.between(0, _MOST_RATE, over=True),
+        counts_for="QuotaProbe",
+        browser="lower",
+    )
+
+    live: bool = option(
+        "Guard",
+        False,
+        "allow a target with real chats; needs --approval and --max-chats too, and makes a loopback host (a tunnel) live",
+        browser="started",
+    )
+    approval: str = option(
+        "Guard",
+        "",
+        "reference of AWS's approval of this load test; recorded with the run",
+        check=checks.printable,
+        metavar="REF",
+        counts_for="live targets",
+        browser="target",
+    )
+    max_chats: int | None = option(
+        "Guard",
+        0,
+        "never start more chats than this, all workers together; 0 is no limit, which a live target refuses",
+        check=checks.optional_limit,
+        shown="none in the lab",
+        browser="lower",
+    )
+    any_hour: bool = option(
+        "Guard",
+        False,
+        "allow a live run outside 6 PM to 6 AM of the Region's local time",
+        counts_for="live targets",
+        browser="started",
+    )
+    yes: bool = option(
+        "Guard",
+        False,
+        "begin a live run at once, without the 5 seconds in which Ctrl-C ends it before its first call",
+        counts_for="live targets",
+        browser="started",
+    )
+    price_per_message: float = option(
+        "Guard",
+        0.010,
+        "USD for one chat message, for the cost that a live run announces (second-hand figure: check your price list)",
+        check=checks.between(0, 1000, what="0 or more"),
+        metavar="USD",
+        counts_for="live targets",
+    )
+    messages_per_chat: float = option(
+        "Guard",
+        2.0,
+        "billed messages of one chat, for the same: its initial message and one prompt of the flow",
+        check=checks.between(0, 1_000_000, what="0 or more"),
+        metavar="N",
+        counts_for="live targets",
+    )
+    stop_rate: float = option(
+        "Guard",
+        0.0,
+        "StopContact calls per second, all workers together",
+        check=checks.between(0, _MOST_RATE, over=True, zero="the default"),
+        shown=f"{DEFAULT_STOP_RATE:g}; in the lab more where a backlog would take over a minute",
+    )
+    keep_chats: bool = option(
+        "Guard",
+        False,
+        "leave the chats that are open at the end as they are",
+        shown="off: every chat is stopped",
+        browser="lower",
+    )
+
+    run_dir: str = option(
+        "Recording",
+        "",
+        "directory to record the run in",
+        check=checks.new_directory,
+        metavar="DIR",
+        shown="runs/<UTC time>-<user class>",
+        browser="directory",
+    )
+    gates: str = option(
+        "Recording",
+        "",
+        "TOML file of pass/fail thresholds; a breach makes the exit code 1",
+        check=checks.regular_file("a TOML file of thresholds"),
+        metavar="FILE",
+        browser="file",
+    )
 
     @property
     def embedded(self) -> bool:
-        """Whether the run brings its own emulator: no host was given, and it is not live."""
+        """Whether the run has its own emulator: no host was given, and it is not live."""
         return not self.host and not self.live
 
     def resolve(self) -> Target:
-        """The target of a run that is not embedded. Raises UsageError where the guard of live targets refuses it."""
+        """Return the target of a run that is not embedded.
+
+        Raises UsageError where the guard of live targets refuses it.
+        """
         if self.live or not is_loopback(self.host):
             self._guard()
-        return resolve_target(
-            self.host or None, self.participant_host, self.region, self.instance_id, self.contact_flow_id
+        return target_choice.resolve(
+            self.host, self.participant_host, self.region, self.instance_id, self.contact_flow_id, live=self.live
         )
 
     def _guard(self) -> None:
@@ -173,74 +318,87 @@ class Settings:
             raise UsageError("--live needs --max-chats N: the most chats that this run may start")
 
 
+OPTIONS: tuple[Option, ...] = declared(Settings)
+"""Every option, in the order of the form and the documentation."""
+NAMES = tuple(option.attribute for option in OPTIONS)
+
+
+class _Offered(list[str]):
+    """Choices that the web form offers; a wrong value is refused by `read_settings`, in one line, wherever it came from."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
+
+
+def add_options(parser: Any) -> None:
+    """Add the options to Locust's parser: on the command line, in locust.conf, as CHATQUOTA_* variables, in the web form."""
+    # The web UI's users choose there what those of the command line name; and nobody else's machine may, unless asked for.
+    parser.set_defaults(class_picker=True, web_host=LOOPBACK)
+    for name in GROUPS:
+        group = parser.add_argument_group(f"Amazon Connect: {name.lower()}")
+        for each in (found for found in OPTIONS if found.group == name):
+            _add(group, each)
+
+
+def _add(group: Any, each: Option) -> None:
+    counts_for = f"; for {each.counts_for}" if each.counts_for else ""
+    common: dict[str, Any] = {
+        "default": each.default,
+        "help": f"{each.about}{counts_for} (default: {each.shown_default})".replace("%", "%%"),
+        "env_var": each.variable,
+    }
+    if isinstance(each.default, bool):
+        action = group.add_argument(each.flag, action="store_true", **common)
+    else:
+        action = group.add_argument(each.flag, type=type(each.default), metavar=each.metavar, **common)
+        if each.choices:
+            action.choices = _Offered(each.choices)
+    action.include_in_web_ui = True  # Locust sets this for its parser's own options, not for those of a group
+
+
 def read_settings(options: argparse.Namespace, host: str | None) -> Settings:
     """Check the values of the options, wherever they came from, and return the settings.
 
     Raises UsageError with the option, what is wrong with it and what it takes.
     """
-    for name, choices in _CHOICES.items():
-        chosen = getattr(options, name.replace("-", "_"))
-        if chosen not in choices:
-            raise UsageError(f"--{name} {chosen!r}: one of {', '.join(choices)}")
-    for step in options.conversation.split(","):
-        if step not in STEPS:
-            raise UsageError(f"--conversation {step!r}: any of {', '.join(STEPS)}, with commas between them")
-    if not 0 <= options.messages <= 1000:
-        raise UsageError(f"--messages {options.messages}: 0 to 1000")
-    for name, least in (("starts_per_user", 0.0), ("max_probe_rate", 0.0), ("call_timeout", 0.0)):
-        value = getattr(options, name)
-        if not math.isfinite(value) or value <= least:
-            raise UsageError(f"{_flag(name)} {value:g}: a number over {least:g}")
-    if not math.isfinite(options.stop_rate) or options.stop_rate < 0:
-        raise UsageError(f"--stop-rate {options.stop_rate:g}: a number over 0, or 0 for the default")
-    for name in ("price_per_message", "messages_per_chat"):
-        value = getattr(options, name)
-        if not math.isfinite(value) or value < 0:
-            raise UsageError(f"{_flag(name)} {value:g}: 0 or more")
-    if options.max_in_flight < 1:
-        raise UsageError(f"--max-in-flight {options.max_in_flight}: at least 1")
-    if options.max_chats < 0:
-        raise UsageError(f"--max-chats {options.max_chats}: at least 1, or 0 for no limit")
-    hold, think_time = _distribution("hold", options), _distribution("think_time", options)
-    if options.load_shape:
-        try:
-            parse_curve(options.load_shape)
-        except ValueError as error:
-            raise UsageError(f"--load-shape {error}") from error
-    if options.gates and not Path(options.gates).is_file():
-        raise UsageError(f"--gates {options.gates}: no such file; name a TOML file of thresholds")
-    if host:
-        try:
-            loopback = is_loopback(host)
-        except ValueError as error:
-            raise UsageError(f"--host {error}") from error
-        if loopback and options.emulator:
-            raise UsageError(
-                "--emulator sets the limits of the embedded emulator, but --host names another; leave one out"
-            )
-    values = {name: getattr(options, name) for name in NAMES}
-    values.update(
-        host=host or "",
-        workload=load_workload(options.workload),
-        hold=hold,
-        think_time=think_time,
-        max_chats=options.max_chats or None,
-    )
-    return Settings(**values)
+    values: dict[str, Any] = {each.attribute: checked(each, getattr(options, each.attribute)) for each in OPTIONS}
+    settings = Settings(host=(host or "").strip(), **values)
+    target_choice.check_host(settings.host)
+    if settings.emulator and not settings.embedded:
+        other = "--host names another" if settings.host else "--live calls AWS"
+        raise UsageError(f"--emulator sets the limits of the embedded emulator, but {other}; leave one out")
+    if settings.embedded:
+        given = [f"--{name.replace('_', '-')}" for name in target_choice.REAL if getattr(settings, name)]
+        target_choice.refuse_guess(given)
+    return settings
 
 
-def _distribution(name: str, options: argparse.Namespace) -> Hold:
+def checked(each: Option, value: Value) -> Any:
+    """Return the value that a run works with. Raises UsageError that names the option."""
     try:
-        return parse_hold(getattr(options, name))
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError(f"{value!r}: a text without NUL bytes")
+        return each.check(value)
     except ValueError as error:
-        raise UsageError(f"{_flag(name)} {error}") from error
+        raise UsageError(f"{each.flag} {error}") from error
 
 
-def recorded_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The options as they are written into the manifest: plain values, none of them secret."""
+def recorded_options(options: argparse.Namespace) -> dict[str, Value | None]:
+    """Return the options as they are written into the manifest: plain values, none of them secret."""
     names = (*NAMES, "num_users", "spawn_rate", "run_time", "processes", "host")
     return {name: getattr(options, name) for name in names if hasattr(options, name)}
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+_OTHER_VARIABLES = ("CHATQUOTA_WEB_USER", "CHATQUOTA_WEB_PASSWORD", "CHATQUOTA_WEB_NAMES", "CHATQUOTA_PICTURES")
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return a sentence for each CHATQUOTA_ variable that no option reads."""
+    known = [*(each.variable for each in OPTIONS), *_OTHER_VARIABLES]
+    sentences = []
+    for name in sorted(environment):
+        if name.startswith("CHATQUOTA_") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else "`locust --help` and the README list those that are"
+            sentences.append(f"the variable {name} is not an option and is ignored; {hint}")
+    return sentences

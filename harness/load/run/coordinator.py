@@ -16,6 +16,7 @@ from harness.declared import connect_clients, fetch_declared
 from harness.errors import UsageError
 from harness.load.options import guard
 from harness.load.options.options import Settings, read_settings, recorded_options
+from harness.load.options.target_choice import target_line
 from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
 from harness.load.run.manifest import EXIT_DONE, EXIT_GATE, EXIT_GUARD, EXIT_INVALID, EXIT_TARGET, RunRecord
@@ -80,14 +81,16 @@ class Coordinator:
             target = settings.resolve()
         try:
             guard.check_hours(settings, target)
+            account = guard.account_of(target) if target.live else None
+            print(f"chatquota: {target_line(target, account)}", file=sys.stderr, flush=True)
             reach(target, settings.call_timeout)
-            if target.live:
-                self._announce(settings, target)
+            if account is not None:
+                self._announce(settings, target, account)
             user_class = "+".join(cls.__name__ for cls in self.environment.user_classes)
             run_id = new_run_id(user_class)
             directory = create_run_directory(settings.run_dir, run_id)
             options = recorded_options(self.environment.parsed_options)
-            self.record = RunRecord(run_id, directory, user_class, settings, target, options)
+            self.record = RunRecord(run_id, directory, user_class, settings, target, options, account)
             self.last_directory = str(directory)
             logger.info("run %s: recording in %s", run_id, directory)
             try:
@@ -105,10 +108,10 @@ class Coordinator:
             self._stop_lab()
             raise
 
-    def _announce(self, settings: Settings, target: Target) -> None:
+    def _announce(self, settings: Settings, target: Target, account: str) -> None:
         """Say what a live run is about to do, and end it when the hours in which AWS allows it are over."""
         users = self.environment.runner.target_user_count or self.environment.parsed_options.num_users or 0
-        lines = guard.announcement(settings, target, users, guard.account_of(target))
+        lines = guard.announcement(settings, target, users, account)
         print("\n".join(lines), file=sys.stderr, flush=True)
         seconds = guard.seconds_left(settings, target)
         if seconds is not None:

@@ -6,6 +6,7 @@ Held by the one process that writes the run directory: the local one, or the mas
 import platform
 import time
 from collections import Counter
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,14 @@ class RunRecord:
     """
 
     def __init__(
-        self, run_id: str, directory: Path, user_class: str, settings: Settings, target: Target, options: dict[str, Any]
+        self,
+        run_id: str,
+        directory: Path,
+        user_class: str,
+        settings: Settings,
+        target: Target,
+        options: Mapping[str, object],
+        account: str | None = None,
     ) -> None:
         self.run_id = run_id
         self.settings = settings
@@ -58,9 +66,11 @@ class RunRecord:
                 "python": platform.python_version(),
                 **{name: version(name) for name in ("locust", "botocore", "gevent", "pyarrow")},
             },
-            "options": options,
+            "options": dict(options),
             "target": {
+                "kind": "live" if target.live else "lab",
                 "endpoint": target.endpoint,
+                "account": account,
                 "region": target.region,
                 "instance_id": target.instance_id,
                 "contact_flow_id": target.contact_flow_id,

@@ -71,7 +71,7 @@ class WorkerCoordinator:
     def _begin(self, run: dict[str, Any]) -> None:
         me = self._runner.client_id
         options = self.environment.parsed_options
-        options.workload = ""  # the file is the master's; its text came with the run
+        options.workload = options.gates = options.load_shape = ""  # files of the master's; the workload came as text
         settings = read_settings(options, None if run["lab"] else self.environment.host)
         settings = replace(settings, workload=parse_workload(*run["workload"]))
         target = lab_target(run["lab"]) if run["lab"] else settings.resolve()

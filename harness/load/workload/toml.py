@@ -3,11 +3,11 @@
 import tomllib
 from collections.abc import Callable, Mapping
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from harness.connect import contract
 from harness.errors import UsageError
+from harness.input_files import read_bounded
 from harness.load.workload.model import RUN_ATTRIBUTE, Attributes, Kind, Message, Workload
 
 # The run's attribute is part of every chat; its value, the run id, is at most this long.
@@ -37,13 +37,11 @@ def load_workload(path: str | None) -> Workload:
         text = files("harness.load.workload").joinpath("builtin.toml").read_text("utf-8")
         return parse_workload(text, "built-in")
     try:
-        text = Path(path).read_text("utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"--workload {path}: {(error.strerror or 'cannot be read').lower()}; name a TOML file"
-        ) from error
+        text = read_bounded(path, "a TOML file").decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"--workload {path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    except ValueError as error:
+        raise UsageError(f"--workload {error}") from error
     return parse_workload(text, path)
 
 

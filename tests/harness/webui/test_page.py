@@ -69,7 +69,7 @@ def _refused(page: Page, ui: WebUi) -> None:
         "hold": ("banana", "--hold 'banana' is no distribution"),
         "startsPerUser": ("fast", "--starts-per-user 'fast': a number is needed"),
         "emulator": ("rate=abc", "rate=abc: wants a number"),
-        "loadShape": ("banana", "--load-shape 'banana' is no load shape"),
+        "loadShape": ("banana", "--load-shape 'banana' is not a load shape"),
         "host": ("http://203.0.113.9", "give --live if you mean it"),
     }
     for field, (value, said) in wrong.items():

@@ -41,9 +41,9 @@ def test_day_is_read_from_csv_and_runs_faster_than_life(tmp_path: Path) -> None:
     [
         ("banana", "write ramp:2m"),
         ("ramp:0s", "a duration over 0"),
-        ("steps:x,1m", "no number of steps"),
+        ("steps:x,1m", "not a number of steps"),
         ("spike:1m,1m,2", "from 0 to 1"),
-        ("day:/nowhere.csv", "cannot be read"),
+        ("day:/nowhere.csv", "no such file"),
         ("ramp:1m,2m", "write ramp:2m"),
     ],
 )
