@@ -1,0 +1,1 @@
+"""Capacity that holds for any limiter: sustained rate, burst from rest, safe rate, and an honest class."""

@@ -1,0 +1,99 @@
+"""The burst from rest: how many calls are admitted at once after a rest, and whether a longer rest would admit more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.special import stdtrit
+
+from harness.quotas.any_limiter.decisions import Decisions
+from harness.quotas.any_limiter.estimates import BurstFromRest
+
+VOLLEYS = 5
+"""Fewest volleys at the rest that was enough."""
+_LONGER_ADMITS = 0.10
+_LONGEST_REST = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Volley:
+    """Calls at once after `rest` seconds: `admitted` within `span` seconds, without the `refilled` ones it is `burst`."""
+
+    rest: float
+    admitted: int
+    span: float
+    refilled: float = 0.0
+
+    @property
+    def burst(self) -> float:
+        """Admitted at once."""
+        return max(0.0, self.admitted - self.refilled)
+
+
+def volley_of(decisions: Decisions, rest: float, rate: float) -> Volley | None:
+    """Read a volley from its decisions; at `rate` a second the limiter refills meanwhile. None where nothing was admitted.
+
+    None also where no call was refused: how many more would have been admitted is not known.
+    """
+    if not decisions.admitted.any() or decisions.admitted.all():
+        return None
+    times = decisions.admissions
+    span = float(times[-1] - decisions.at[0])
+    return Volley(rest, len(times), span, rate * span)
+
+
+def next_rest(volleys: Sequence[Volley], first: float) -> float | None:
+    """The rest before the next volley, seconds, or None when there are enough.
+
+    Rests double from `first` until a longer one admits no more than 10 % (or one call) more; that rest is then used until
+    five volleys had it or a longer one.
+    """
+    if not volleys:
+        return first
+    enough = _rest_that_is_enough(volleys)
+    if enough is None:
+        return min(2 * max(v.rest for v in volleys), _LONGEST_REST)
+    return enough if sum(v.rest >= 0.95 * enough for v in volleys) < VOLLEYS else None
+
+
+def _rest_that_is_enough(volleys: Sequence[Volley]) -> float | None:
+    """The shortest rest that a longer one did not beat; None where that is still to be tried."""
+    rests = sorted({round(v.rest, 3) for v in volleys})
+    groups: list[list[Volley]] = []
+    for rest in rests:  # rests that differ by a few per cent are the same one
+        some = [v for v in volleys if round(v.rest, 3) == rest]
+        if groups and rest < 1.4 * groups[-1][0].rest:
+            groups[-1] += some
+        else:
+            groups.append(some)
+    for shorter, longer in pairwise(groups):
+        before, after = (float(np.median([v.burst for v in group])) for group in (shorter, longer))
+        if after <= before + max(1.0, _LONGER_ADMITS * before):
+            return min(v.rest for v in shorter)
+    return min(v.rest for v in groups[-1]) if groups[-1][0].rest >= 0.95 * _LONGEST_REST else None
+
+
+def burst_from_rest(volleys: Sequence[Volley]) -> BurstFromRest | None:
+    """The burst from `volleys`; those after too short a rest are left out. None without any volley."""
+    if not volleys:
+        return None
+    enough = _rest_that_is_enough(volleys)
+    rest = enough if enough is not None else max(v.rest for v in volleys)
+    counts = np.array([v.burst for v in volleys if v.rest >= 0.95 * rest])
+    n, middle = len(counts), float(counts.mean())
+    half = float(stdtrit(n - 1, 0.975) * np.std(counts, ddof=1) / np.sqrt(n)) if n >= 2 else 0.5 * middle
+    half = max(half, 1.0 / float(np.sqrt(n)))
+    return BurstFromRest(
+        float(np.median(counts)),
+        float(counts.min()),
+        float(counts.max()),
+        max(0.0, middle - half),
+        middle + half,
+        n,
+        rest,
+        tuple(float(c) for c in counts),
+        enough is not None,
+    )

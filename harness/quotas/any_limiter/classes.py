@@ -1,0 +1,163 @@
+"""The class of a limiter: what kind it is, said only as far as it was shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.quotas.any_limiter.blocking import blocking
+from harness.quotas.any_limiter.burst import Volley
+from harness.quotas.any_limiter.estimates import BurstFromRest, Contrary, LimiterClass, Sustained
+from harness.quotas.any_limiter.safe import Batch
+from harness.quotas.estimates import TpsEstimate
+
+_CONTRARY_OF_EXACT = 0.004
+_NEARLY = 0.08
+_ONE_WAY = 0.85
+_DIFFER = 0.02
+"""Rates under two pressures that differ by less are called the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the class is decided on."""
+
+    tps: TpsEstimate | None
+    sustained: Sustained
+    mild: Sustained | None
+    check: Sustained | None
+    volleys: tuple[Volley, ...]
+    burst: BurstFromRest | None
+    batches: tuple[Batch, ...]
+    contrary: Contrary | None
+
+
+def class_of(evidence: Evidence) -> tuple[LimiterClass, tuple[str, ...]]:
+    """The class, and in sentences what speaks against an exact limiter."""
+    against = _against_exact(evidence)
+    exact = explained(evidence.tps)
+    if exact == "window":
+        return ("window" if not _moved(evidence) else "not_stationary"), tuple(against)
+    if exact == "token_bucket" and not against:
+        return ("exact" if _proved(evidence) else "exact_within_jitter"), ()
+    if evidence.sustained.blocks or (evidence.mild is not None and evidence.mild.blocks):
+        return "blocks", tuple(against)
+    if _moved(evidence):
+        return "not_stationary", tuple(against)
+    if differ(evidence.sustained, evidence.mild):
+        return "depends_on_pressure", tuple(against)
+    contrary = evidence.contrary
+    if contrary is None:
+        return "approximate", tuple(against)
+    if contrary.share < _CONTRARY_OF_EXACT and exact is None and not against:
+        return "exact_within_jitter" if _bucket_within_jitter(evidence) else "nearly_bucket", ()
+    count = contrary.refused + contrary.admitted
+    if count >= 10 and contrary.refused > _ONE_WAY * count and contrary.share > 2 * _CONTRARY_OF_EXACT:
+        return "shared", tuple(against)
+    return ("nearly_bucket" if contrary.share < _NEARLY else "approximate"), tuple(against)
+
+
+def explained(tps: TpsEstimate | None) -> str | None:
+    """Which exact limiter explains the record: "token_bucket", "window", or None."""
+    if tps is None or tps.verdict != "explained" or tps.rate.estimate is None:
+        return None
+    return "token_bucket" if tps.limiter == "token_bucket" else "window"
+
+
+def differ(one: Sustained | None, other: Sustained | None) -> bool:
+    """True if two sustained rates cannot be the same: their intervals do not meet, and they are over 2 % apart."""
+    if one is None or other is None:
+        return False
+    apart = abs(one.estimate / other.estimate - 1) > _DIFFER
+    return apart and (one.low > other.high or other.low > one.high)
+
+
+def _moved(evidence: Evidence) -> bool:
+    told = any(s.moved for s in (evidence.sustained, evidence.mild, evidence.check) if s is not None)
+    return told or _check_differs(evidence)
+
+
+def _check_differs(evidence: Evidence) -> bool:
+    """True if the last pressure disagrees with the first; the check is short, so by more than its own error."""
+    check, first = evidence.check, evidence.sustained
+    return (
+        check is not None
+        and not check.blocks
+        and differ(first, check)
+        and abs(check.estimate / first.estimate - 1) > 0.03
+    )
+
+
+def _against_exact(evidence: Evidence) -> list[str]:
+    """In sentences, what one exact limiter would not have done."""
+    told: list[str] = []
+    tps, contrary = evidence.tps, evidence.contrary
+    rate, burst = (tps.rate, tps.burst) if tps is not None else (None, None)
+    for name, found in (("under pressure", evidence.sustained), ("under mild pressure", evidence.mild)):
+        if found is None:
+            continue
+        if found.blocks:
+            told.append(f"It admits and refuses in long turns ({name}).")
+        if found.moved:
+            told.append(f"The rate {name} moved while it was measured.")
+        if rate is not None and rate.low is not None and rate.high is not None and explained(tps):
+            slack = 0.002 * found.estimate
+            if rate.high < found.low - slack or rate.low > found.high + slack:
+                told.append(
+                    f"The rate {name} is {found.estimate:.4g} a second, and the exact limiter's {rate.estimate:.4g}."
+                )
+    if _check_differs(evidence) and evidence.check is not None:
+        told.append(
+            f"At the end it sustained {evidence.check.estimate:.4g} a second, at first {evidence.sustained.estimate:.4g}."
+        )
+    if differ(evidence.sustained, evidence.mild) and evidence.mild is not None:
+        told.append(
+            f"It sustains {evidence.sustained.estimate:.4g} a second at {evidence.sustained.pressure:.2g} times the load, "
+            f"and {evidence.mild.estimate:.4g} at {evidence.mild.pressure:.2g} times."
+        )
+    if contrary is not None and contrary.share >= _CONTRARY_OF_EXACT:
+        told.append(
+            f"{100 * contrary.share:.2g} % of the decisions go against the nearest token bucket "
+            f"({contrary.refused} refused though a token was due, {contrary.admitted} admitted though none was)."
+        )
+    if explained(tps) == "token_bucket" and burst is not None and tps is not None:
+        told += _volleys_and_batches(evidence, tps)
+    elif tps is not None and tps.verdict == "not_explained":
+        told.append("No single exact limiter explains the record.")
+    return told
+
+
+def _volleys_and_batches(evidence: Evidence, tps: TpsEstimate) -> list[str]:
+    told: list[str] = []
+    low, high = tps.burst.low or 0.0, tps.burst.high
+    if high is not None and evidence.burst is not None and evidence.burst.enough:
+        off = [count for count in evidence.burst.counts if not low - 1.5 <= count <= high + 1.5]
+        if off:
+            told.append(f"Volleys from rest admitted {min(off):.3g} to {max(off):.3g}, the exact burst being {low:g}.")
+    rate, burst = tps.rate.estimate or 1.0, tps.burst.estimate or low
+    expected = variance = 0.0
+    seen = 0
+    for batch in evidence.batches:
+        load = batch.rate / rate
+        mean = batch.calls * float(blocking(load, max(1.0, burst))[0])
+        grouped = 1.15 if load >= 1 else min(1.1 + 0.6 / max(abs(load - 1), 1e-3), max(1.15, 0.68 * burst))
+        expected, variance, seen = expected + mean, variance + grouped * mean, seen + batch.refused
+    if evidence.batches and abs(seen - expected) > 4 * np.sqrt(variance + 1.0):
+        told.append(f"{seen} Poisson arrivals were refused where the exact limiter refuses {expected:.0f}.")
+    return told
+
+
+def _proved(evidence: Evidence) -> bool:
+    """True if everything that proves an exact limiter was measured, and sharply enough to speak against another."""
+    tps = evidence.tps
+    assert tps is not None
+    sharp = evidence.sustained.half_width < 0.05 and evidence.mild is not None and evidence.mild.half_width < 0.08
+    volleys = evidence.burst is not None and evidence.burst.volleys >= 3 and tps.burst.high is not None
+    poisson = sum(batch.calls for batch in evidence.batches) >= 150
+    told = evidence.contrary is not None and _bucket_within_jitter(evidence)
+    return sharp and volleys and poisson and told
+
+
+def _bucket_within_jitter(evidence: Evidence) -> bool:
+    return evidence.contrary is not None and evidence.contrary.share < _CONTRARY_OF_EXACT

@@ -1,0 +1,70 @@
+"""The limiter's decisions in a record: when, and which way. What else happened on the way is left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.quotas.attempts import CHAT_LIMIT, DENIED, FAULT, INVALID, NOT_FOUND, STARTED, THROTTLED, Attempts, Floats
+
+Mask = npt.NDArray[np.bool_]
+
+_BEHIND_THE_LIMITER = (STARTED, CHAT_LIMIT, INVALID, NOT_FOUND, DENIED, FAULT)
+"""Outcomes that a call met after the limiter had let it pass, if everything costs a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The decisions of a limiter in order: `at` (n,) seconds and `admitted` (n,).
+
+    `jitter` is one robust sd of a decision's moment, seconds.
+    """
+
+    at: Floats
+    admitted: Mask
+    jitter: float
+
+    @classmethod
+    def of(cls, attempts: Attempts, quota_refusal_costs_token: bool | None = None) -> Decisions:
+        """The decisions of `attempts`. A refusal by the chat quota counts as admitted unless it is known to cost nothing.
+
+        A decision is placed in the middle of its round trip; of an unusually long one, near the beginning.
+        """
+        passed = [code for code in _BEHIND_THE_LIMITER if code != CHAT_LIMIT or quota_refusal_costs_token is not False]
+        judged = np.isin(attempts.outcome, [THROTTLED, *passed])
+        sent, trips = attempts.sent[judged], (attempts.received - attempts.sent)[judged]
+        admitted = attempts.outcome[judged] != THROTTLED
+        usual = float(np.median(trips)) if len(trips) else 0.0
+        at = sent + 0.5 * np.minimum(trips, 3 * usual)
+        order = np.argsort(at, kind="stable")
+        return cls(at[order], admitted[order], _jitter(trips, admitted))
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def between(self, begin: float, end: float) -> Decisions:
+        """The decisions from `begin` to `end`, seconds."""
+        first, last = np.searchsorted(self.at, (begin, end), side="left")
+        return Decisions(self.at[first:last], self.admitted[first:last], self.jitter)
+
+    @property
+    def admissions(self) -> Floats:
+        """The moments of admissions, seconds."""
+        return self.at[self.admitted]
+
+    @property
+    def refusals(self) -> Floats:
+        """The moments of refusals, seconds."""
+        return self.at[~self.admitted]
+
+
+def _jitter(trips: Floats, admitted: Mask) -> float:
+    """The spread of the less spread outcome: what varies more than that came after the decision."""
+    spreads = []
+    for some in (trips[admitted], trips[~admitted]):
+        if len(some) >= 8:
+            low, high = np.quantile(some, (0.25, 0.75))
+            spreads.append((high - low) / 1.349)
+    return max(float(min(spreads)) if spreads else 0.003, 5e-4)

@@ -1,0 +1,171 @@
+"""The one entry: from a record of attempts to the capacity that holds for any limiter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.quotas.any_limiter.burst import Volley, burst_from_rest, volley_of
+from harness.quotas.any_limiter.classes import Evidence, class_of, differ, explained
+from harness.quotas.any_limiter.contrary import contrary_share
+from harness.quotas.any_limiter.decisions import Decisions
+from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, BurstFromRest, Contrary, Sustained
+from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, safe_of
+from harness.quotas.any_limiter.stretches import under_pressure
+from harness.quotas.any_limiter.sustained import sustained_rate
+from harness.quotas.attempts import THROTTLED, Attempts
+from harness.quotas.estimates import TpsEstimate
+from harness.quotas.stages import Stage, StageKind
+
+_STRONG = 2.0
+"""Pressure from which a stage counts as strong: the sustained rate is that of the strongest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The parts of a record, each read by itself."""
+
+    sustained: Sustained
+    mild: Sustained | None
+    check: Sustained | None
+    volleys: tuple[Volley, ...]
+    batches: tuple[Batch, ...]
+    even: tuple[Batch, ...]
+
+
+def measure_capacity(
+    attempts: Attempts, tps: TpsEstimate | None = None, stages: Sequence[Stage] = ()
+) -> AnyLimiterEstimate:
+    """The sustained rate, burst from rest, safe rate and class of the limiter behind `attempts`, in order of `sent`.
+
+    `tps` is the exact inference's answer for the same record (`infer_tps`): without it no limiter is called exact. `stages`
+    are those a probe went through. Without them the stretches under pressure are found in the record, and there is no burst
+    from rest and no safe rate. Never raises for what a run may contain; without a throttle the class is `not_met`.
+    """
+    costs = tps.evidence.get("quota_refusal_costs_token") if tps is not None else None
+    decisions = Decisions.of(attempts, costs if isinstance(costs, bool) else None)
+    if not attempts.count(THROTTLED):
+        return AnyLimiterEstimate("not_met")
+    measured = read_stages(decisions, stages) if stages else None
+    if measured is None:
+        measured = _find_stretches(decisions)
+    if measured is None:
+        return AnyLimiterEstimate("approximate", findings=("It was not under pressure long enough to count.",))
+    burst = burst_from_rest(measured.volleys)
+    contrary = _contrary(decisions, measured, burst, tps)
+    evidence = Evidence(
+        tps, measured.sustained, measured.mild, measured.check, measured.volleys, burst, measured.batches, contrary
+    )
+    kind, findings = class_of(evidence)
+    sustained, mild = _held_back(measured)
+    safe = safe_of(safe_search(measured, burst), even_rate(measured.even))
+    return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)
+
+
+def read_stages(decisions: Decisions, stages: Sequence[Stage]) -> Measured | None:
+    """Read each stage by itself; None where none was under pressure."""
+    pressed = [s for s in (_sustained(decisions, stage, stages) for stage in _of(stages, "pressure")) if s is not None]
+    if not pressed:
+        return None
+    strong = max(pressed, key=lambda s: (s.pressure > _STRONG, s.seconds))
+    milder = [s for s in pressed if s is not strong and s.pressure < 0.8 * strong.pressure]
+    mild = max(milder, key=lambda s: s.seconds) if milder else None
+    checks = [s for s in (_sustained(decisions, stage, stages) for stage in _of(stages, "check")) if s is not None]
+    rate = strong.estimate
+    volleys = [
+        volley_of(decisions.between(stage.begin, stage.end), stage.rest, rate) for stage in _of(stages, "volley")
+    ]
+    return Measured(
+        strong,
+        mild,
+        checks[-1] if checks else None,
+        tuple(volley for volley in volleys if volley is not None),
+        tuple(_batch(decisions, stage) for stage in _of(stages, "poisson")),
+        tuple(_batch(decisions, stage) for stage in _of(stages, "even")),
+    )
+
+
+def safe_search(measured: Measured, burst: BurstFromRest | None) -> SafeSearch:
+    """The state of the search for the safe rate after the batches that were offered."""
+    base = measured.mild or measured.sustained
+    search = SafeSearch(base.estimate, base.low, base.high, burst.high if burst else None)
+    for batch in measured.batches:
+        if batch.calls:
+            search = search.seen(batch)
+    return search
+
+
+def _of(stages: Sequence[Stage], kind: StageKind) -> list[Stage]:
+    return [stage for stage in stages if stage.kind == kind]
+
+
+def _sustained(decisions: Decisions, stage: Stage, stages: Sequence[Stage]) -> Sustained | None:
+    part = decisions.between(stage.begin, stage.end)
+    if len(part) < 2:
+        return None
+    emptied = any(s.kind in ("pressure", "volley") and 0 <= stage.begin - s.end < 1.0 for s in stages)
+    return sustained_rate(part, emptied=emptied)
+
+
+def _batch(decisions: Decisions, stage: Stage) -> Batch:
+    part = decisions.between(stage.begin, stage.end)
+    return Batch(stage.offered, len(part), len(part.refusals))
+
+
+def _find_stretches(decisions: Decisions) -> Measured | None:
+    """Without stages: the longest stretch under strong pressure, and the longest one under less."""
+    found = []
+    for stretch in under_pressure(decisions):
+        rate = sustained_rate(decisions.between(stretch.begin, stretch.end + 1e-6))
+        if rate is not None:
+            found.append(rate)
+    if not found:
+        whole = sustained_rate(decisions) if len(decisions) > 1 else None
+        found = [_loose(whole)] if whole is not None else []
+    if not found:
+        return None
+    sustained = max(found, key=lambda s: s.admitted)
+    others = [s for s in found if s is not sustained and not 1 / 1.3 < s.pressure / sustained.pressure < 1.3]
+    other = max(others, key=lambda s: s.admitted) if others else None
+    if other is not None and other.admitted < 30:
+        other = None
+    if other is not None and other.pressure > sustained.pressure:
+        sustained, other = other, sustained
+    return Measured(sustained, other, None, (), (), ())
+
+
+def _loose(whole: Sustained) -> Sustained:
+    """Throttles were met, but hardly under pressure: half of what was admitted, up to half as much again as was offered."""
+    return replace(whole, low=0.5 * whole.low, high=max(whole.high, 1.5 * whole.pressure * whole.estimate))
+
+
+def _contrary(
+    decisions: Decisions, measured: Measured, burst: BurstFromRest | None, tps: TpsEstimate | None
+) -> Contrary | None:
+    base = measured.sustained
+    rates = set(np.linspace(base.low, base.high, 7)) | {base.estimate}
+    if measured.mild is not None:
+        rates |= {measured.mild.estimate}
+    bursts = {1.0, 2.0, 4.0, 8.0, 16.0, 32.0, base.estimate, 2 * base.estimate, 4 * base.estimate}
+    if burst is not None:
+        bursts = set(np.linspace(max(1.0, burst.low - 1), burst.high + 1, 7)) | {round(burst.median), burst.median}
+    if explained(tps) == "token_bucket" and tps is not None and tps.rate.estimate is not None:
+        rates |= {tps.rate.estimate}
+        if tps.burst.estimate is not None:
+            bursts |= {tps.burst.estimate}
+    return contrary_share(decisions, sorted(rates), sorted(bursts))
+
+
+def _held_back(measured: Measured) -> tuple[Sustained, Sustained | None]:
+    """Widen each rate by what the others say against it: a flagged answer holds what was seen of it anywhere."""
+    first, mild, check = measured.sustained, measured.mild, measured.check
+    others = [s for s in (mild, check) if s is not None]
+    if first.moved or any(s.moved or s.blocks for s in others) or (check is not None and differ(first, check)):
+        first = replace(
+            first, low=min([first.low, *(s.low for s in others)]), high=max([first.high, *(s.high for s in others)])
+        )
+        if mild is not None:
+            mild = replace(mild, low=min(first.low, mild.low), high=max(first.high, mild.high))
+    return first, mild

@@ -1,0 +1,232 @@
+"""The safe rate: how many calls a second may be offered so that at most 1 % is refused, and what to offer next to learn it.
+
+A limiter of any kind is described by three numbers: the rate and the effective burst of a bucket that refuses as much, and
+a share that is refused whatever the load. Batches of Poisson arrivals make a posterior over them. Pure: a state goes in, the
+next batch comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import gammaln
+
+from harness.quotas.any_limiter.blocking import blocked, load_refused
+from harness.quotas.any_limiter.estimates import CurvePoint, Safe, SafeRate
+from harness.quotas.attempts import Floats
+
+REFUSED_SHARE = 0.01
+"""What may be refused at the safe rate."""
+_BURSTS = np.geomspace(1.0, 1500.0, 44)
+_FLOORS = np.array([0.0, 0.0005, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1])
+_FLOOR_PRIOR = np.array([6.0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1])
+_MOST_CALLS, _LEAST_SECONDS, _MOST_SECONDS = 600, 40.0, 300.0
+_CLAIM_QUANTILE, _SURE = 0.30, 0.95
+_OF_SUSTAINED = 0.95
+"""No safe rate is claimed over this share of the sustained rate's lower bound."""
+_SHARES = (0.5, 0.7, 0.85)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`calls` Poisson arrivals at `rate` a second, of which `refused` were refused."""
+
+    rate: float
+    calls: int
+    refused: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """What it takes on average."""
+        return self.calls / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class SafeSearch:
+    """The state of the search: what is known of the sustained rate, the batches so far, and the claim under test."""
+
+    sustained: float
+    sustained_low: float
+    sustained_high: float
+    burst: float | None = None
+    batches: tuple[Batch, ...] = ()
+    claim: float | None = None
+    log_p: Floats | None = None
+
+    @property
+    def rates(self) -> Floats:
+        """Rates of the grid (k,)."""
+        return np.asarray(
+            self.sustained * np.concatenate((np.geomspace(0.25, 0.8, 14)[:-1], np.linspace(0.8, 1.15, 29)))
+        )
+
+    def seen(self, batch: Batch) -> SafeSearch:
+        """The state after `batch`; a claim that its refusals make unlikely is dropped."""
+        before = self.log_p if self.log_p is not None else _prior(self)
+        after = replace(self, batches=(*self.batches, batch), log_p=before + _likelihood(self.rates, batch))
+        if self.claim is not None and _chance(after, self.claim) < 0.6:
+            return replace(after, claim=None)
+        return after
+
+    @property
+    def calls(self) -> int:
+        """Calls offered so far."""
+        return sum(batch.calls for batch in self.batches)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the batches took."""
+        return sum(batch.seconds for batch in self.batches)
+
+
+def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
+    """What to offer next, or None when the claim holds or enough was spent; and the state that goes with it."""
+    count = len(search.batches)
+    top = _OF_SUSTAINED * search.sustained_low
+    if count == 0:
+        return search, _batch(min(0.85 * search.sustained, max(top, 0.5 * search.sustained)))
+    if search.seconds >= _MOST_SECONDS or (search.calls >= _MOST_CALLS and search.seconds >= _LEAST_SECONDS):
+        return search, None
+    if count < 4:
+        return search, _batch(float(np.clip(_quantile(search, 0.5), 0.3 * search.sustained, top)))
+    if search.claim is None:
+        search = replace(search, claim=float(np.clip(_quantile(search, _CLAIM_QUANTILE), 0.1 * search.sustained, top)))
+    claim = search.claim
+    assert claim is not None
+    if _chance(search, claim) >= _SURE and search.seconds >= _LEAST_SECONDS:
+        return search, None
+    return search, _batch(claim)
+
+
+def _batch(rate: float) -> Batch:
+    return Batch(rate, max(50, round(4 * rate)))
+
+
+def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
+    """The answer so far; None before the first batch."""
+    if not search.batches:
+        return Safe(None, even) if even else None
+    top = _OF_SUSTAINED * search.sustained_low
+    low = min(top, _quantile(search, 1 - _SURE))
+    if search.claim is not None and _chance(search, search.claim) >= _SURE:
+        low = min(top, max(low, search.claim))
+    poisson = SafeRate(
+        REFUSED_SHARE,
+        max(low, min(_quantile(search, 0.5), search.sustained_high)),
+        low,
+        search.calls,
+        search.seconds,
+    )
+    return Safe(
+        poisson,
+        even,
+        {share: refused_at(search, share * search.sustained) for share in _SHARES},
+        tuple(refused_at(search, share * search.sustained) for share in np.linspace(0.4, 1.5, 23)),
+        tuple((batch.rate, batch.calls, batch.refused) for batch in search.batches),
+    )
+
+
+def refused_at(search: SafeSearch, rate: float) -> CurvePoint:
+    """The share refused of Poisson arrivals at `rate` a second, with a 95 % interval."""
+    share = _shares(search.rates, rate).ravel()
+    p = _probability(search).ravel()
+    order = np.argsort(share)
+    total = np.cumsum(p[order])
+    low, high = share[order][np.minimum(np.searchsorted(total, (0.025, 0.975)), len(share) - 1)]
+    return CurvePoint(rate, float(p @ share), float(low), float(high))
+
+
+def _prior(search: SafeSearch) -> Floats:
+    spread = max(0.05, (search.sustained_high - search.sustained_low) / (2 * search.sustained))
+    off = np.log(search.rates / search.sustained)
+    rate = -np.log1p(
+        (off / (1.5 * spread)) ** 2
+    )  # wide tails: a limiter may do worse with Poisson arrivals than under pressure
+    burst = np.zeros(len(_BURSTS))
+    if search.burst is not None:
+        burst = np.where(1.3 * search.burst + 1 < _BURSTS, -3.0, 0.0)
+    floor = np.log(_FLOOR_PRIOR / _FLOOR_PRIOR.sum())
+    return np.asarray(rate[:, None, None] + burst[None, :, None] + floor[None, None, :])
+
+
+def _shares(rates: Floats, rate: float) -> Floats:
+    """The share refused at `rate`, for each point of the grid."""
+    refused = blocked(rate / rates, _BURSTS)
+    return np.asarray(_FLOORS + (1 - 2 * _FLOORS) * refused[:, :, None])
+
+
+def _likelihood(rates: Floats, batch: Batch) -> Floats:
+    """How likely the batch's refusals are, for each point of the grid: negative binomial, since refusals come in groups."""
+    load = (batch.rate / rates)[:, None]
+    share = np.clip(_shares(rates, batch.rate), 1e-9, 1 - 1e-9)
+    grouped = np.where(load >= 1, 1.15, 1.1 + 0.6 / np.maximum(np.abs(load - 1), 1e-3))
+    dispersion = np.maximum(1.05, np.minimum(grouped, np.maximum(1.15, 0.68 * _BURSTS[None, :])))[:, :, None]
+    mean = batch.calls * share
+    size = mean / (dispersion - 1)
+    k = batch.refused
+    return np.asarray(
+        gammaln(k + size) - gammaln(size) - gammaln(k + 1.0) - size * np.log(dispersion) + k * np.log1p(-1 / dispersion)
+    )
+
+
+def _probability(search: SafeSearch) -> Floats:
+    log_p = search.log_p if search.log_p is not None else _prior(search)
+    p = np.exp(log_p - log_p.max())
+    return np.asarray(p / p.sum())
+
+
+@lru_cache(maxsize=1)
+def _safe_loads() -> Floats:
+    """The safe load for each (burst, floor): 0 where the share refused at any load is 1 % or more."""
+    return np.stack([load_refused((REFUSED_SHARE - floor) / (1 - 2 * floor), _BURSTS) for floor in _FLOORS], axis=1)
+
+
+def _safe_rates(rates: Floats) -> Floats:
+    return np.asarray(rates[:, None, None] * _safe_loads()[None, :, :])
+
+
+def _quantile(search: SafeSearch, share: float) -> float:
+    rates, p = _safe_rates(search.rates).ravel(), _probability(search).ravel()
+    order = np.argsort(rates)
+    total = np.cumsum(p[order])
+    return float(rates[order][min(int(np.searchsorted(total, share)), len(total) - 1)])
+
+
+def _chance(search: SafeSearch, claim: float) -> float:
+    """The chance that at most 1 % is refused at `claim`."""
+    share = _shares(search.rates, claim)
+    return float(_probability(search)[share <= REFUSED_SHARE].sum())
+
+
+# -- evenly spaced arrivals ---------------------------------------------------------------------------------------------
+
+_TRIES = (0.95, 0.8, 0.6, 0.4)
+_PASSES = ((300, 0), (475, 1), (630, 2))
+"""(calls, most refused): from so many calls with so few refused, 1 % is not exceeded, with 95 %."""
+
+
+def next_even(batches: Sequence[Batch], sustained_low: float) -> Batch | None:
+    """The next evenly spaced batch (its `calls` are those still to send), or None when one rate passed or all failed."""
+    for share in _TRIES:
+        rate = share * sustained_low
+        some = [batch for batch in batches if abs(batch.rate - rate) < 1e-3 * rate]
+        calls, refused = sum(b.calls for b in some), sum(b.refused for b in some)
+        need = next((calls_needed for calls_needed, most in _PASSES if refused <= most), None)
+        if need is None:
+            continue
+        return Batch(rate, need - calls) if calls < need else None
+    return None
+
+
+def even_rate(batches: Sequence[Batch]) -> SafeRate | None:
+    """The highest evenly spaced rate that passed, as the safe one; None where none did."""
+    passed = None
+    for rate in sorted({round(batch.rate, 9) for batch in batches}):
+        some = [batch for batch in batches if abs(batch.rate - rate) < 1e-3 * rate]
+        calls, refused = sum(b.calls for b in some), sum(b.refused for b in some)
+        if any(calls >= needed and refused <= most for needed, most in _PASSES):
+            passed = SafeRate(REFUSED_SHARE, rate, rate, calls, calls / rate)
+    return passed

@@ -1,0 +1,190 @@
+"""The rate that a limiter sustains under pressure, by counting what it admits: no model of the limiter is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import gammaincinv, stdtrit
+
+from harness.quotas.any_limiter.batches import mean_of, moved, wanders
+from harness.quotas.any_limiter.decisions import Decisions
+from harness.quotas.any_limiter.estimates import Sustained
+from harness.quotas.attempts import Floats
+
+_BATCHES = (32, 21)
+_FEWEST = 8
+"""Fewest admissions that batches are made of; from fewer, the interval is that of a Poisson count."""
+
+
+def sustained_rate(decisions: Decisions, *, emptied: bool = False) -> Sustained | None:
+    """The rate from a stretch of decisions under steady pressure; None without both an admission and a refusal.
+
+    `emptied` says that the limiter was refusing just before, so that only a short lead-in has to be left out.
+    """
+    if decisions.admitted.all() or not decisions.admitted.any():
+        return None
+    begin, end = float(decisions.at[0]), float(decisions.at[-1])
+    if not emptied:
+        begin = float(decisions.refusals[0])
+    steady = _without_lead_in(decisions.between(begin, end + 1e-9))
+    times = steady.admissions
+    if len(times) < 2 or times[-1] <= times[0]:
+        return _few(steady)
+    offered = (len(steady) - 1) / max(float(steady.at[-1] - steady.at[0]), 1e-9)
+    found = _by_cycles(steady, offered)
+    if found is None:
+        found = _few(steady) if len(times) < _FEWEST else _by_batches(times, offered)
+    return found if found is None else _not_closer_than_one(found)
+
+
+def _without_lead_in(decisions: Decisions) -> Decisions:
+    """Leave out max(2 s, 12 admissions), but never more than a quarter of the stretch."""
+    span = float(decisions.at[-1] - decisions.at[0]) if len(decisions) > 1 else 0.0
+    count = int(np.count_nonzero(decisions.admitted))
+    if span <= 0 or not count:
+        return decisions
+    lead = min(max(2.0, 12 * span / count), 0.25 * span)
+    return decisions.between(float(decisions.at[0]) + lead, float(decisions.at[-1]) + 1e-9)
+
+
+def _by_batches(times: Floats, offered: float) -> Sustained:
+    """From admissions at `times` (n,): the hull over two ways to batch them."""
+    lows, highs, middles = [], [], []
+    step: int | None = None
+    shown: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    for most in _BATCHES:
+        m = min(most, len(times) - 1)
+        durations, each = _batched(times, m)
+        if not shown[0]:
+            ends = tuple(float(t) for t in times[each * np.arange(1, m + 1)])
+            shown = ends, tuple(float(each / max(d, 1e-9)) for d in durations)
+        step = step or moved(durations, each)
+        while m >= 12 and wanders(durations):
+            m //= 2
+            durations, each = _batched(times, m)
+        mean = mean_of(durations)
+        middles.append(each / mean.estimate)
+        lows.append(each / mean.high)
+        highs.append(each / mean.low if mean.low > 0 else 3 * each / mean.estimate)
+    found = Sustained(
+        estimate=float(np.mean(middles)),
+        low=max(0.0, min(lows)),
+        high=max(highs),
+        pressure=offered / float(np.mean(middles)),
+        seconds=float(times[-1] - times[0]),
+        admitted=len(times),
+        begin=float(times[0]),
+        end=float(times[-1]),
+        batch_end=shown[0],
+        batch_rate=shown[1],
+    )
+    return found if step is None else _both_sides(found, times, step)
+
+
+def _batched(times: Floats, m: int) -> tuple[Floats, int]:
+    each = (len(times) - 1) // m
+    edges = times[len(times) - 1 - each * m :: each]
+    return np.diff(edges), each
+
+
+def _both_sides(found: Sustained, times: Floats, step: int) -> Sustained:
+    """Widen to hold the rates before and after the step."""
+    cut = times[min(len(times) - 2, max(1, round(step * len(times) / max(1, len(found.batch_end)))))]
+    sides = []
+    for part in (times[times <= cut], times[times >= cut]):
+        span = float(part[-1] - part[0]) if len(part) > 1 else 0.0
+        if span > 0:
+            slack = 1.5 / (len(part) - 1)
+            sides += [(len(part) - 1) / span * (1 - slack), (len(part) - 1) / span * (1 + slack)]
+    return replace(found, low=min([found.low, *sides]), high=max([found.high, *sides]), moved=True)
+
+
+def _by_cycles(decisions: Decisions, offered: float) -> Sustained | None:
+    """Where admissions fall silent for long while calls come: count whole cycles, from the end of one silence to another's.
+
+    None where there is no such silence.
+    """
+    times = decisions.admissions
+    rate = len(times) / max(float(decisions.at[-1] - decisions.at[0]), 1e-9)
+    longest = max(3.0, 12 / rate)
+    edges = np.concatenate(([decisions.at[0]], times, [decisions.at[-1]]))
+    gaps = np.diff(edges)
+    silent = gaps > longest
+    if not silent.any():
+        return None
+    starts = np.flatnonzero(silent[:-1])  # times[i] is the first admission after the i-th gap
+    whole = len(starts) - 1
+    found = Sustained(
+        rate,
+        0.25 * rate,
+        2 * rate,
+        offered / rate,
+        float(decisions.at[-1] - decisions.at[0]),
+        len(times),
+        float(decisions.at[0]),
+        float(decisions.at[-1]),
+        blocks=True,
+    )
+    if whole < 1:  # not one whole cycle: the rate between silences may be many times the long-run one
+        busy = len(times) / max(found.seconds - float(gaps[silent].sum()), 1e-9)
+        return replace(found, high=max(busy, 2 * rate))
+    counts = np.diff(starts).astype(float)
+    lengths = np.diff(times[starts])
+    middle = float(counts.sum() / lengths.sum())
+    half = 0.5 * middle
+    if whole >= 2:
+        spread = float(np.std(counts - middle * lengths, ddof=1)) / np.sqrt(whole) / float(lengths.mean())
+        half = float(stdtrit(whole - 1, 0.975)) * spread
+    half = max(half, 0.1 * middle / whole)
+    return replace(
+        found,
+        estimate=middle,
+        low=max(0.0, middle - half),
+        high=middle + half,
+        seconds=float(lengths.sum()),
+        admitted=int(counts.sum()),
+        batch_end=tuple(float(t) for t in times[starts[1:]]),
+        batch_rate=tuple(float(c / s) for c, s in zip(counts, lengths, strict=True)),
+    )
+
+
+def _few(decisions: Decisions) -> Sustained | None:
+    """From fewer than eight admissions: the interval of a Poisson count."""
+    span = float(decisions.at[-1] - decisions.at[0]) if len(decisions) > 1 else 0.0
+    count = int(np.count_nonzero(decisions.admitted))
+    if span <= 0 or not count:
+        return None
+    return Sustained(
+        count / span,
+        float(gammaincinv(count, 0.025)) / span,
+        float(gammaincinv(count + 1, 0.975)) / span,
+        (len(decisions) - 1) / count,
+        span,
+        count,
+        float(decisions.at[0]),
+        float(decisions.at[-1]),
+    )
+
+
+def _not_closer_than_one(found: Sustained) -> Sustained:
+    """A count cannot be known closer than one admission."""
+    one = found.estimate / max(1, found.admitted - 1)
+    return replace(
+        found, low=max(0.0, min(found.low, found.estimate - one)), high=max(found.high, found.estimate + one)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a record with calls at a steady rate: `begin` to `end` seconds, `offered` and `admitted` calls."""
+
+    begin: float
+    end: float
+    offered: int
+    admitted: int
+
+    @property
+    def pressure(self) -> float:
+        """Offered over admitted."""
+        return self.offered / max(1, self.admitted)

@@ -1,0 +1,91 @@
+"""The sustained rate of a plain record, whatever the limiter behind it is."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from harness.quotas import Attempts, infer_tps, measure_capacity
+from tests.support.virtual.records import arrivals, default_bucket
+from tests.support.virtual.services import (
+    BatchedBucket,
+    FixedWindow,
+    Limiter,
+    MovedBucket,
+    Shards,
+    SlidingLog,
+    TokenBucket,
+)
+
+LIMITERS: dict[str, Callable[[random.Random], Limiter]] = {
+    "bucket": lambda rng: default_bucket(),
+    "shards": lambda rng: Shards([TokenBucket(2.5, 4), TokenBucket(2.5, 4)], rng),
+    "ticks": lambda rng: BatchedBucket(5, 8, 0.5),
+    "window": lambda rng: FixedWindow(5, 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", LIMITERS)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_rate_lies_in_a_narrow_interval(kind: str, seed: int) -> None:
+    """A minute at three times the rate gives 5/s within a few per cent, for every kind of limiter."""
+    attempts = arrivals(LIMITERS[kind](random.Random(seed)), 15, 60, seed=seed)
+    found = measure_capacity(attempts).sustained
+    assert found is not None
+    assert found.low <= 5.0 <= found.high
+    assert found.half_width < 0.06
+    assert found.pressure == pytest.approx(3.0, rel=0.15)
+
+
+def test_a_record_without_a_throttle_has_no_capacity() -> None:
+    """Without a throttle the class is not_met and there is no number."""
+    found = measure_capacity(arrivals(default_bucket(), 2, 30))
+    assert found.kind == "not_met"
+    assert found.sustained is None
+    assert found.to_json()["sustained"] is None
+
+
+def test_an_empty_record_is_not_met() -> None:
+    """No attempts at all raise nothing."""
+    assert measure_capacity(Attempts.of([], [], [])).kind == "not_met"
+
+
+def test_calls_below_the_rate_are_left_out() -> None:
+    """Only the part under pressure counts: idle minutes before and after do not lower the rate."""
+    bucket = default_bucket()
+    clock_parts = [arrivals(bucket, 2, 60, seed=1)]
+    hot = arrivals(default_bucket(), 12, 60, seed=2)
+    sent = [*clock_parts[0].sent, *(hot.sent + 80)]
+    received = [*clock_parts[0].received, *(hot.received + 80)]
+    outcome = [int(o) for part in (clock_parts[0], hot) for o in part.outcome]
+    found = measure_capacity(Attempts.of(sent, received, outcome)).sustained
+    assert found is not None
+    assert found.low <= 5.0 <= found.high
+    assert found.begin > 80
+
+
+def test_a_rate_that_moves_is_flagged_and_both_rates_are_held() -> None:
+    """A limit that doubles in mid-run is not stationary, and the interval holds the rate before and after."""
+    attempts = arrivals(MovedBucket(TokenBucket(5, 8), 31.0, 2.0), 30, 60)
+    found = measure_capacity(attempts, infer_tps(attempts))
+    assert found.kind == "not_stationary"
+    assert found.sustained is not None
+    assert found.sustained.low <= 5.2
+    assert found.sustained.high >= 9.8
+
+
+def test_long_silences_are_blocks() -> None:
+    """A window of ten seconds is counted by whole cycles and flagged; the interval holds its rate."""
+    found = measure_capacity(arrivals(SlidingLog(50, 10.0), 15, 80))
+    assert found.kind == "blocks"
+    assert found.sustained is not None
+    assert found.sustained.low <= 5.0 <= found.sustained.high
+
+
+def test_a_plain_run_never_proves_an_exact_limiter() -> None:
+    """Volleys and Poisson batches belong to the proof, so a plain run of a bucket is exact only within jitter."""
+    attempts = arrivals(default_bucket(), 7.5, 60)
+    found = measure_capacity(attempts, infer_tps(attempts))
+    assert found.kind == "exact_within_jitter"
+    assert found.exact_numbers_hold
+    assert measure_capacity(attempts).kind != "exact"
