@@ -13,6 +13,10 @@ COMMANDS = {
     "report": ("reports.commands:report", "make the capacity report of a run directory"),
     "compare": ("reports.commands:compare", "compare runs; exit code 1 on a regression"),
     "plan": ("reports.commands:plan", "which quota binds first for an expected day, and what to request"),
+    "check": (
+        "harness.preflight.command:main",
+        "look before the first call of a live run: exit code 3 says do not start",
+    ),
     "cleanup": ("harness.load.cleanup.command:main", "stop the chats that a crashed run left open"),
     "emulator": ("harness.emulator.cli:main", "serve a local Amazon Connect chat with known limits"),
     "demo": ("harness.demo:main", "a run against the emulator that meets both limits, and its report"),

@@ -1,0 +1,93 @@
+"""Asks AWS one question at a time, in bounded time, and says plainly why a question got no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from harness.preflight.rows import NotKnown
+
+if TYPE_CHECKING:
+    import boto3
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_connect import ConnectClient
+    from types_boto3_iam import IAMClient
+    from types_boto3_service_quotas import ServiceQuotasClient
+    from types_boto3_sts import STSClient
+
+T = TypeVar("T")
+
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+_THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
+_BOUNDED = Config(connect_timeout=4, read_timeout=8, retries={"total_max_attempts": 2, "mode": "standard"})
+_LONGEST_TEXT = 300
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom to ask: a session with the run's credentials, its Region, and the endpoint of Amazon Connect."""
+
+    session: boto3.Session
+    region: str
+    endpoint: str
+    instance_id: str
+    contact_flow_id: str
+
+    @cached_property
+    def connect(self) -> ConnectClient:
+        """A client of the run's own Connect endpoint."""
+        return self.session.client("connect", region_name=self.region, endpoint_url=self.endpoint, config=_BOUNDED)
+
+    @cached_property
+    def sts(self) -> STSClient:
+        """A client of STS in the run's Region."""
+        return self.session.client("sts", region_name=self.region, config=_BOUNDED)
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        """A client of IAM."""
+        return self.session.client("iam", region_name=self.region, config=_BOUNDED)
+
+    @cached_property
+    def quotas(self) -> ServiceQuotasClient:
+        """A client of Service Quotas in the run's Region."""
+        return self.session.client("service-quotas", region_name=self.region, config=_BOUNDED)
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchClient:
+        """A client of CloudWatch in the run's Region."""
+        return self.session.client("cloudwatch", region_name=self.region, config=_BOUNDED)
+
+
+def ask(permission: str, question: Callable[[], T]) -> T:
+    """Return the answer to `question`, a call that needs the IAM action `permission`.
+
+    Raises NotKnown when the permission is missing, AWS throttles or nothing answers; any other refusal by the service
+    stays a ClientError, since it is an answer.
+    """
+    try:
+        return question()
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in _DENIED:
+            raise NotKnown(f"the credentials may not call {permission}", permission) from error
+        if code in _THROTTLED:
+            raise NotKnown(f"{permission} is throttled ({code}); run the check again in a minute") from error
+        raise
+    except BotoCoreError as error:
+        raise NotKnown(f"{permission} got no answer: {one_line(error)}") from error
+
+
+def code_of(error: ClientError) -> str:
+    """Return the error code of a refusal."""
+    return str(error.response.get("Error", {}).get("Code", "")) or "refused"
+
+
+def one_line(error: object) -> str:
+    """Return an error's text in one bounded line."""
+    return " ".join(str(error).split())[:_LONGEST_TEXT]

@@ -1,0 +1,236 @@
+"""`chatquota check` against services that answer as AWS does: each row in each of its states."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from harness.command import main
+from harness.preflight.budget import check_policy
+from harness.preflight.intent import Intent
+from harness.preflight.rows import Row
+from tests.support.scripted_aws import BUSY_FLOW, Refusal, Script, ScriptedAws
+
+INSTANCE = "11111111-2222-3333-4444-555555555555"
+Check = Callable[..., tuple[int, dict[str, dict[str, Any]]]]
+
+
+@pytest.fixture(scope="module")
+def cloudwatch() -> Iterator[str]:
+    """A moto server that stands for CloudWatch."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def check(
+    cloudwatch: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Check]:
+    """Runs `chatquota check --json` against a script and returns its exit code and its rows by name."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", cloudwatch)
+
+    def run(script: Script | None = None, *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
+        with ScriptedAws(script or Script()) as aws:
+            for service in ("STS", "IAM", "SERVICE_QUOTAS"):
+                monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", aws.url)
+            given = ["check", "--json", "--host", aws.url, "--region", "us-east-1", "--instance-id", INSTANCE, "--live"]
+            given += [
+                "--contact-flow-id",
+                "flow",
+                "--approval",
+                "case 1",
+                "--any-hour",
+                "--runs",
+                str(tmp_path / "runs"),
+            ]
+            code = main([*given, "--max-chats", "700", "-t", "5m", *arguments])
+        document = json.loads(capsys.readouterr().out)
+        return code, {row["check"]: row for row in document["rows"]}
+
+    yield run
+    urllib.request.urlopen(urllib.request.Request(f"{cloudwatch}/moto-api/reset", method="POST"), timeout=10).close()
+
+
+def chats_seen(cloudwatch: str, name: str, value: float, ago: timedelta) -> None:
+    """Make CloudWatch know `value` of a chat metric at a moment in the past."""
+    client = boto3.client("cloudwatch", "us-east-1", endpoint_url=cloudwatch)
+    dimensions = [{"Name": "InstanceId", "Value": INSTANCE}, {"Name": "MetricGroup", "Value": "Chats"}]
+    at = datetime.now(UTC) - ago
+    point: Any = {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": at}
+    client.put_metric_data(Namespace="AWS/Connect", MetricData=[point])
+
+
+def test_everything_in_order_stops_nothing(check: Check) -> None:
+    """With all in order the exit code is 0, and the rows say who, where and what."""
+    code, rows = check()
+    assert code == 0
+    assert rows["account"]["text"].startswith(
+        "account 123456789012, arn:aws:sts::123456789012:assumed-role/loadtest/session"
+    )
+    for name in (
+        "endpoint",
+        "participant endpoint",
+        "clock",
+        "instance",
+        "flow",
+        "flow content",
+        "permission connect:StopContact",
+    ):
+        assert rows[name]["state"] == "ok", name
+
+
+@pytest.mark.parametrize(
+    ("script", "row", "state", "words"),
+    [
+        (Script(instance=Refusal(404, "ResourceNotFoundException")), "instance", "stop", "check --instance-id"),
+        (Script(instance={"Instance": {"InstanceStatus": "CREATION_FAILED"}}), "instance", "stop", "not active"),
+        (Script(instance=Refusal(403, "AccessDeniedException")), "instance", "not_known", "connect:DescribeInstance"),
+        (Script(instance=Refusal(429, "TooManyRequestsException")), "instance", "not_known", "throttled"),
+        (Script(flow=Refusal(404, "ContactFlowNotPublishedException")), "flow", "stop", "publish it"),
+        (Script(flow={"ContactFlow": {"Name": "f", "Status": "SAVED"}}), "flow", "stop", "publish it"),
+        (Script(flow={"ContactFlow": {"Name": "f", "State": "ARCHIVED"}}), "flow", "stop", "archived"),
+        (Script(flow={"ContactFlow": {"Name": "f", "Type": "CUSTOMER_QUEUE"}}), "flow", "stop", "inbound flow"),
+        (
+            Script(flow={"ContactFlow": {"Name": "f", "Content": "not json"}}),
+            "flow content",
+            "not_known",
+            "cannot be read",
+        ),
+        (Script(identity=Refusal(403, "InvalidClientTokenId")), "account", "stop", "refuses the credentials"),
+        (Script(identity=Refusal(403, "AccessDenied")), "account", "not_known", "sts:GetCallerIdentity"),
+        (Script(simulation=Refusal(403, "AccessDenied")), "permissions", "not_known", "iam:SimulatePrincipalPolicy"),
+        (
+            Script(simulation=lambda action: "implicitDeny"),
+            "permission connect:StartChatContact",
+            "stop",
+            "not allowed",
+        ),
+        (Script(simulation=lambda action: "explicitDeny"), "permission cloudwatch:GetMetricData", "note", "denied"),
+        (Script(clock_ahead=90), "clock", "note", "behind"),
+        (Script(clock_ahead=-2), "clock", "note", "ahead"),
+        (Script(clock_ahead=900), "clock", "stop", "set the clock"),
+        (
+            Script(quota_refusal=Refusal(400, "AccessDeniedException")),
+            "quota L-AA48CD49",
+            "not_known",
+            "servicequotas:GetServiceQuota",
+        ),
+        (Script(quotas={"L-AA48CD49": {"Quota": {"Value": 7.0}}}), "quota L-AA48CD49", "note", "7 (applied)"),
+        (Script(), "quota L-D4BA6F6E", "note", "500 (the default in AWS's documentation"),
+        (
+            Script(pending=[{"QuotaName": "Active chats", "DesiredValue": 900.0}]),
+            "quota requests",
+            "note",
+            "Active chats to 900",
+        ),
+    ],
+)
+def test_each_trouble_is_a_row(check: Check, script: Script, row: str, state: str, words: str) -> None:
+    """A row says what is wrong in its state, and the exit code is 3 exactly where a row says stop."""
+    code, rows = check(script)
+    assert rows[row]["state"] == state
+    assert words in rows[row]["text"] + rows[row].get("permission", "")
+    assert code == (3 if any(found["state"] == "stop" for found in rows.values()) else 0)
+
+
+def test_flow_that_talks_and_queues_is_told(check: Check) -> None:
+    """What a chat costs in a flow is said before one is spent; actions that no chat reaches do not count."""
+    _, rows = check(Script(flow={"ContactFlow": {"Name": "f", "Content": BUSY_FLOW}}))
+    assert rows["flow content"]["text"] == (
+        "2 prompts for each chat, 1 Lex bot, 1 Lambda call, 1 transfer to a queue or agent, 1 wait; "
+        "the chat stays open until somebody ends it"
+    )
+
+
+def test_others_stop_a_run_unless_it_is_shared(check: Check, cloudwatch: str) -> None:
+    """Chats of others stop a run unless it is `--shared`, and they count in the budget."""
+    chats_seen(cloudwatch, "ConcurrentActiveChats", 23, timedelta(minutes=5))
+    quotas: dict[str, Any] = {"L-D4BA6F6E": {"Quota": {"Value": 80.0}}}
+    code, rows = check(Script(quotas=quotas), "--max-chats", "57")
+    assert (code, rows["others now"]["state"]) == (3, "stop")
+    assert "23 chats open lately" in rows["others now"]["text"]
+    assert "others hold 23: to meet it takes 58 chats" in rows["budget"]["text"]
+    code, rows = check(Script(quotas=quotas), "--max-chats", "58", "--shared")
+    assert (code, rows["others now"]["state"], rows["budget"]["state"]) == (0, "note", "ok")
+
+
+def test_the_same_hour_a_week_ago_is_told(check: Check, cloudwatch: str) -> None:
+    """Who was active a week ago at this hour is a note, though nobody is now."""
+    chats_seen(cloudwatch, "ConcurrentActiveChats", 120, timedelta(days=7, minutes=20))
+    code, rows = check()
+    assert code == 0
+    assert "120 at most in that hour" in rows["others a week ago"]["text"]
+
+
+def test_unreachable_endpoint_stops(check: Check) -> None:
+    """A participant endpoint where nothing listens is a stop that names the URL."""
+    code, rows = check(None, "--participant-host", "http://127.0.0.1:1")
+    assert (code, rows["participant endpoint"]["state"]) == (3, "stop")
+    assert "http://127.0.0.1:1 does not answer" in rows["participant endpoint"]["text"]
+
+
+def test_leftovers_name_their_cleanup(check: Check, tmp_path: Path) -> None:
+    """A run that left chats open on the instance is named with its cleanup; broken records are passed over."""
+    for name, text in {
+        "a": json.dumps({"status": "ended", "target": {"instance_id": INSTANCE}, "chats": {"left_open": 4}}),
+        "b": json.dumps({"status": "ended", "target": {"instance_id": "another"}, "chats": {"left_open": 9}}),
+        "c": "{",
+    }.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text(text)
+    _, rows = check()
+    assert rows["leftovers"]["text"].startswith("a left 4 chats open")
+    assert "chatquota cleanup" in rows["leftovers"]["text"]
+
+
+def test_plan_is_written_with_what_is_known(check: Check, tmp_path: Path) -> None:
+    """The plan for AWS names account, instance, load, duration and how to stop, and marks what only its sender knows."""
+    check(None, "--plan", str(tmp_path / "plan.md"), "--emergency-contact", "Ana, +1 555 0100")
+    plan = (tmp_path / "plan.md").read_text()
+    for words in (
+        "Amazon-Connect-Load-Test-Requests@amazon.com",
+        "account 123456789012",
+        INSTANCE,
+        "at most 700",
+        "Ana, +1 555 0100",
+    ):
+        assert words in plan
+    assert "TO FILL IN" in plan
+
+
+def test_policy_of_a_live_run() -> None:
+    """By day a live run may not start, and near 6 AM only one that ends before."""
+
+    def hours(at: str, seconds: float) -> Row:
+        intent = Intent(approval="case 1", seconds=seconds, max_chats=9)
+        *_, row = check_policy(intent, "eu-central-1", datetime.fromisoformat(at))
+        return row
+
+    assert hours("2026-11-24T12:00+01:00", 60).state == "stop"
+    assert hours("2026-11-24T20:00+01:00", 60).state == "ok"
+    assert hours("2026-11-24T05:50+01:00", 900).state == "stop"
+
+
+def test_a_service_in_trouble_costs_its_own_rows_only(check: Check) -> None:
+    """STS answers with errors: the rows that need it are not known, the others stay."""
+    _, rows = check(Script(identity=Refusal(500, "InternalFailure")))
+    assert rows["instance"]["state"] == "ok"
+    assert rows["permissions"]["state"] == "not_known"
