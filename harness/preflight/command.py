@@ -34,9 +34,14 @@ def main(argv: list[str]) -> int:
     """Run `chatquota check` and return its exit code: 0, or 3 where a row says stop. Raises UsageError."""
     options = _parser().parse_args(argv)
     target = resolve_target(
-        options.host, options.participant_host, options.region, options.instance_id, options.contact_flow_id
+        options.host,
+        options.participant_host,
+        options.region,
+        options.instance_id,
+        options.contact_flow_id,
+        live=options.live,
     )
-    intent = _intent(options, target.live or options.live)
+    intent = _intent(options, target.live)
     account = Account(boto3.Session(), target.region, target.endpoint, target.instance_id, target.contact_flow_id)
     around = Surroundings(target.participant_endpoint, target.ca_bundle, Path(options.runs), time.time)
     rows = run_checks(account, intent, around)
