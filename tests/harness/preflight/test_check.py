@@ -52,6 +52,7 @@ def check(
             for service in ("STS", "IAM", "SERVICE_QUOTAS"):
                 monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", aws.url)
             given = ["check", "--json", "--host", aws.url, "--region", "us-east-1", "--instance-id", INSTANCE, "--live"]
+            given += ["--participant-host", aws.url]
             given += [
                 "--contact-flow-id",
                 "flow",
