@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from harness import __version__
-from harness.errors import EXIT_USAGE, UsageError, refuse
+from harness.errors import EXIT_USAGE, ChatquotaError, refuse
 
 # Names, not imports: each command loads only its own side of the house, so `chatquota report` starts without
 # Locust or boto3 and `chatquota emulator` without pandas.
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     command: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
     try:
         return command(rest)
-    except UsageError as error:
+    except ChatquotaError as error:
         return refuse(f"chatquota {name}", error)
     except BrokenPipeError:  # `chatquota ... | head`
         sys.stderr.close()

@@ -1,14 +1,37 @@
-"""Usage errors: what a user did that cannot work, said in one line with the mend."""
+"""Exit codes, and the errors that end a command with one line on standard error."""
 
 import argparse
 import sys
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
+EXIT_DONE = 0
+EXIT_GATE = 1
+"""A gate was breached."""
 EXIT_USAGE = 2
+EXIT_TARGET = 3
+"""The target cannot be called, or served nothing."""
+EXIT_GUARD = 4
+"""A guard ended the run: the budget of chats, the hours of a live run."""
+EXIT_INVALID = 5
+"""The result is not valid, or chats were left open."""
 
 
-class UsageError(Exception):
-    """A mistake of the user's. Its text is one line that names the mistake and the mend; the exit code is 2."""
+class ChatquotaError(Exception):
+    """An expected failure. Its text is one line: what is wrong, then what to do."""
+
+    exit_code: ClassVar[int]
+
+
+class UsageError(ChatquotaError):
+    """A mistake of the user."""
+
+    exit_code = EXIT_USAGE
+
+
+class Unreachable(ChatquotaError):
+    """The target cannot be called at all."""
+
+    exit_code = EXIT_TARGET
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,7 +41,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}; see '{self.prog} --help'\n")
 
 
-def refuse(program: str, error: UsageError) -> int:
-    """Print `error` as the one line of `program` on standard error and return the exit code 2."""
+def refuse(program: str, error: ChatquotaError) -> int:
+    """Print `error` as the one line of `program` on standard error and return its exit code."""
     print(f"{program}: {error}", file=sys.stderr)
-    return EXIT_USAGE
+    return error.exit_code

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.connect.outcome import OK, OUTCOMES
 from harness.errors import UsageError
 from harness.input_files import read_bounded
+from harness.vocabulary import START_OUTCOMES
 
-_OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome != OK)  # those of StartChatContact
 _INTERVAL = ("estimate", "low", "high")
 _LATENCY = ("p50", "p95", "p99", "max")
 
@@ -36,10 +35,10 @@ METRICS = (
     *(f"crossover_s.{part}" for part in _INTERVAL),
     "peak_active.chats",
     *(f"first_seen.{outcome}.after_s" for outcome in ("tps_throttled", "active_chat_limit")),
-    *(f"outcomes.{outcome}" for outcome in _OUTCOMES),
-    *(f"outcome_share.{outcome}" for outcome in _OUTCOMES),
-    *(f"latency_ms.{outcome}.{part}" for outcome in _OUTCOMES for part in _LATENCY),
-    *(f"latency_ms.{outcome}.from_sent.{part}" for outcome in _OUTCOMES for part in _LATENCY),
+    *(f"outcomes.{outcome}" for outcome in START_OUTCOMES),
+    *(f"outcome_share.{outcome}" for outcome in START_OUTCOMES),
+    *(f"latency_ms.{outcome}.{part}" for outcome in START_OUTCOMES for part in _LATENCY),
+    *(f"latency_ms.{outcome}.from_sent.{part}" for outcome in START_OUTCOMES for part in _LATENCY),
     *(f"generator.{part}" for part in ("valid", "offered", "sent", "dropped", "withheld", "retries_seen")),
     "generator.samples_lost",
     *(f"generator.{part}" for part in ("offered_per_s", "lateness_ms_p50", "lateness_ms_p99", "cpu_percent_max")),
@@ -150,13 +149,14 @@ def _groups(metrics: tuple[str, ...]) -> str:
     families: dict[str, list[str]] = {}
     for metric in metrics:
         parts = [
-            "<outcome>" if part in _OUTCOMES and place == 1 else part for place, part in enumerate(metric.split("."))
+            "<outcome>" if part in START_OUTCOMES and place == 1 else part
+            for place, part in enumerate(metric.split("."))
         ]
         last = families.setdefault(".".join(parts[:-1]), [])
         if parts[-1] not in last:
             last.append(parts[-1])
     named = [f"{stem}.{'|'.join(last)}" for stem, last in families.items()]
-    return f"{', '.join(named)} (<outcome>: {'|'.join(_OUTCOMES)})"
+    return f"{', '.join(named)} (<outcome>: {'|'.join(START_OUTCOMES)})"
 
 
 def _bound(entry: Mapping[str, Any], key: str, where: str) -> float | None:

@@ -9,11 +9,10 @@ from typing import Any
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
-from harness.errors import UsageError
+from harness.errors import EXIT_INVALID, ChatquotaError, refuse
 from harness.load.options.options import add_options, read_settings, unknown_variables
-from harness.load.run.coordinator import Coordinator, Unreachable
+from harness.load.run.coordinator import Coordinator
 from harness.load.run.local import LocalCoordinator
-from harness.load.run.manifest import EXIT_INVALID, EXIT_TARGET, EXIT_USAGE
 from harness.load.run.master import MasterCoordinator
 from harness.load.run.worker import WorkerCoordinator
 from harness.load.users.load_shape import attach_shape
@@ -69,22 +68,16 @@ def _check_or_exit(coordinator: Coordinator) -> None:
         else:
             read_settings(options, environment.host)  # the rest when a run is asked for: its form may change everything
         attach_shape(environment)
-    except UsageError as error:
-        print(f"locust: {error}", file=sys.stderr)
-        sys.exit(EXIT_USAGE)
-    except Unreachable as error:
-        print(f"locust: {error}", file=sys.stderr)
-        sys.exit(EXIT_TARGET)
+    except ChatquotaError as error:
+        sys.exit(refuse("locust", error))
 
 
 def _listen(environment: Any, coordinator: Any) -> None:
     def on_test_start(**_: Any) -> None:
         try:
             coordinator.begin()
-        except UsageError as error:
-            _fail(environment, error, EXIT_USAGE)
-        except Unreachable as error:
-            _fail(environment, error, EXIT_TARGET)
+        except ChatquotaError as error:
+            _fail(environment, error)
 
     def on_test_stopping(**_: Any) -> None:
         headless = environment.parsed_options.headless
@@ -131,12 +124,12 @@ class _Interrupt:
             os._exit(EXIT_INVALID)
 
 
-def _fail(environment: Any, error: Exception, exit_code: int) -> None:
-    """A run could not begin: say why in one line; a headless Locust ends with `exit_code`."""
+def _fail(environment: Any, error: ChatquotaError) -> None:
+    """Say in one line why a run could not begin; a headless Locust ends with the error's exit code."""
     logger.error("%s", error)
-    environment.chatquota.exit_code = exit_code
+    environment.chatquota.exit_code = error.exit_code
     if environment.web_ui is None:
-        environment.process_exit_code = exit_code
+        environment.process_exit_code = error.exit_code
         gevent.spawn(environment.runner.quit)
     else:
         gevent.spawn(environment.runner.stop)

@@ -9,7 +9,10 @@ from urllib.parse import quote
 
 import orjson
 
-from harness.connect.outcome import (
+from harness.connect.outcome import classify, read_error
+from harness.connect.signing import Credentials, CredentialsError, Signer
+from harness.connect.wire import Answer, Connection, Pool, WireError, WireTimeout
+from harness.vocabulary import (
     ACCESS_DENIED,
     CONNECTION_ERROR,
     DESCRIBE_CONTACT,
@@ -19,11 +22,7 @@ from harness.connect.outcome import (
     STARTED,
     STOP_CONTACT,
     TIMEOUT,
-    classify,
-    read_error,
 )
-from harness.connect.signing import Credentials, CredentialsError, Signer
-from harness.connect.wire import Answer, Connection, Pool, WireError, WireTimeout
 
 # perf_counter cannot step, so a corrected wall clock never bends a latency; both are read once, together.
 _EPOCH = time.time() - time.perf_counter()

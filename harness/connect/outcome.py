@@ -11,36 +11,18 @@ from typing import Any
 
 import orjson
 
-STARTED = "started"
-OK = "ok"
-TPS_THROTTLED = "tps_throttled"
-ACTIVE_CHAT_LIMIT = "active_chat_limit"
-UNCLASSIFIED_429 = "unclassified_429"
-INVALID_REQUEST = "invalid_request"
-NOT_FOUND = "not_found"
-ACCESS_DENIED = "access_denied"
-SERVICE_ERROR = "service_error"
-TIMEOUT = "timeout"
-CONNECTION_ERROR = "connection_error"
-
-OUTCOMES = (
-    STARTED,
-    TPS_THROTTLED,
+from harness.vocabulary import (
+    ACCESS_DENIED,
     ACTIVE_CHAT_LIMIT,
-    UNCLASSIFIED_429,
     INVALID_REQUEST,
     NOT_FOUND,
-    ACCESS_DENIED,
-    SERVICE_ERROR,
-    TIMEOUT,
-    CONNECTION_ERROR,
     OK,
+    SERVICE_ERROR,
+    START_CHAT,
+    STARTED,
+    TPS_THROTTLED,
+    UNCLASSIFIED_429,
 )
-"""Every outcome. `started` is a StartChatContact that was answered with a contact; any other operation's success is `ok`."""
-
-START_CHAT = "StartChatContact"
-STOP_CONTACT = "StopContact"
-DESCRIBE_CONTACT = "DescribeContact"
 
 # Connect's documentation says TooManyRequests; its siblings and the Participant Service send ThrottlingException, with 429
 # or, as AWS's older services do, 400. The rest are AWS's other names for the same refusal (botocore's list of throttling

@@ -12,14 +12,16 @@ from typing import Any
 import orjson
 
 from harness.connect.client import Reply, attempt
-from harness.connect.outcome import OK, SERVICE_ERROR
 from harness.connect.wire import Answer, Pool
-
-CREATE_CONNECTION = "CreateParticipantConnection"
-SEND_MESSAGE = "SendMessage"
-SEND_EVENT = "SendEvent"
-GET_TRANSCRIPT = "GetTranscript"
-DISCONNECT = "DisconnectParticipant"
+from harness.vocabulary import (
+    CREATE_CONNECTION,
+    DISCONNECT,
+    GET_TRANSCRIPT,
+    OK,
+    SEND_EVENT,
+    SEND_MESSAGE,
+    SERVICE_ERROR,
+)
 
 _EVENT = "application/vnd.amazonaws.connect.event."
 TYPING = f"{_EVENT}typing"

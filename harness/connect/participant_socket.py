@@ -19,9 +19,8 @@ from gevent.event import Event
 from websocket import ABNF
 
 from harness.connect.client import Reply, now
-from harness.connect.outcome import CONNECTION_ERROR, INVALID_REQUEST, OK, TIMEOUT, classify, read_error
-
-OPEN, SUBSCRIBE = "WebSocketOpen", "WebSocketSubscribe"
+from harness.connect.outcome import classify, read_error
+from harness.vocabulary import CONNECTION_ERROR, INVALID_REQUEST, OK, TIMEOUT, WEBSOCKET_OPEN
 
 HEARTBEAT_EVERY = 10.0
 REPLACE_AFTER = 3540.0
@@ -76,7 +75,7 @@ class ParticipantSocket:
             status = refusal.status_code
             code, message = read_error(refusal.resp_headers or {}, refusal.resp_body or b"")
             # A handshake is answered with 101; whatever else it says, it is no socket.
-            outcome = classify(OPEN, status, code)
+            outcome = classify(WEBSOCKET_OPEN, status, code)
             return self._reply(INVALID_REQUEST if outcome == OK else outcome, sent, status, code, message)
         except (TimeoutError, websocket.WebSocketTimeoutException):
             return self._reply(TIMEOUT, sent, message=f"no websocket within {self._timeout:g} s")

@@ -8,21 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from harness.vocabulary import START_OUTCOMES
+
 Floats = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.int8]
 
-OUTCOMES = (
-    "started",
-    "tps_throttled",
-    "active_chat_limit",
-    "unclassified_429",
-    "invalid_request",
-    "not_found",
-    "access_denied",
-    "service_error",
-    "timeout",
-    "connection_error",
-)
+OUTCOMES = START_OUTCOMES
 """Every outcome of an attempt, by its code: `OUTCOMES[code]`."""
 
 STARTED, THROTTLED, CHAT_LIMIT, UNCLASSIFIED, INVALID, NOT_FOUND, DENIED, FAULT, TIMEOUT, DISCONNECTED = range(10)

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from harness.quotas.attempts import Attempts, Floats
 from harness.quotas.estimates import Interval, TpsEstimate
 from harness.quotas.tps.infer import infer_tps
-
-OK = "ok"
-"""What samples call the success of any operation but StartChatContact, whose success is `started`."""
+from harness.vocabulary import OK, SERVED, STARTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class JourneyCost:
     def add(self, contact_id: str, operation: str, outcome: str) -> None:
         """One attempt of a customer."""
         self._open.setdefault(contact_id, Counter())[operation] += 1
-        if outcome not in (OK, "started"):
+        if outcome not in SERVED:
             self._hindered.add(contact_id)
 
     def ended(self, contact_id: str, by_customer: bool) -> None:
@@ -72,7 +70,7 @@ def infer_operation(
 
     An attempt that ended `ok` was admitted, as one that `started` a chat.
     """
-    admitted = ["started" if name == OK else name for name in outcome]
+    admitted = [STARTED if name == OK else name for name in outcome]
     return infer_tps(Attempts.of(sent, received, admitted), seed=seed)
 
 

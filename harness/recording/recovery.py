@@ -9,14 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from harness.errors import EXIT_INVALID
 from harness.recording.account import Summary, account
 from harness.recording.collector import merge_answers
 from harness.recording.format.layout import SAMPLES
 from harness.recording.ledger import Chats, LedgerRecord, merge_ledgers, read_ledgers
 from harness.recording.tally import SUFFIX, read_counts
 from harness.recording.validity import LatenessHistogram
+from harness.vocabulary import START_CHAT
 
-_START = "StartChatContact"
 _COLUMNS = ("operation", "scheduled", "sent", "received", "outcome", "status", "error_code")
 
 
@@ -49,7 +50,7 @@ def summarise(directory: Path, worker: str, offered: Summary | None = None) -> t
                 rows += table.num_rows
                 _count(table, outcomes, answers)
                 last_at = max(last_at, pc.max(table["received"]).as_py() or 0.0)
-                starts = table.filter(pc.equal(table["operation"], _START))
+                starts = table.filter(pc.equal(table["operation"], START_CHAT))
                 if starts.num_rows:
                     sent = starts["sent"].to_numpy()
                     lateness.add_many(sent - starts["scheduled"].to_numpy())
@@ -57,7 +58,7 @@ def summarise(directory: Path, worker: str, offered: Summary | None = None) -> t
         except (pa.ArrowException, OSError, KeyError) as error:
             unreadable.append(f"{path.name} cannot be read ({str(error).splitlines()[0][:120]}): its samples are lost")
     counts = read_counts(directory / SAMPLES, worker)
-    sent_starts = sum(count for (operation, _), count in outcomes.items() if operation == _START)
+    sent_starts = sum(count for (operation, _), count in outcomes.items() if operation == START_CHAT)
     before: Summary = offered or {}
     chats = merge_ledgers([record for record in read_ledgers(directory) if _belongs(record, worker)])
     summary: Summary = {
@@ -100,7 +101,7 @@ def recovered_manifest(directory: Path, manifest: dict[str, Any], chats: Chats) 
         **manifest,
         "status": "recovered",
         "ended_by": "crash",
-        "exit_code": 5,
+        "exit_code": EXIT_INVALID,
         "ended_at": last or manifest.get("started_at"),
         "generator": account(parts, troubles=troubles),
         "answers": merge_answers([part["answers"] for part in parts]),

@@ -7,9 +7,9 @@ from typing import Any
 
 from locust.util.timespan import parse_timespan
 
-from harness.errors import UsageError
+from harness.errors import Unreachable, UsageError
 from harness.load.options.options import NAMES, read_settings
-from harness.load.run.coordinator import Coordinator, Unreachable
+from harness.load.run.coordinator import Coordinator
 from harness.load.users.load_shape import attach_shape
 from harness.load.users.selection import select_users
 

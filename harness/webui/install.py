@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 from flask import Response, jsonify, request
 
-from harness.errors import UsageError
-from harness.load.run.coordinator import Coordinator, Unreachable
+from harness.errors import Unreachable, UsageError
+from harness.load.run.coordinator import Coordinator
 from harness.webui.form import Form
 from harness.webui.live import LiveRun
 from harness.webui.login import install_login

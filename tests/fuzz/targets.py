@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from harness.connect.outcome import OUTCOMES, classify, read_error
+from harness.connect.outcome import classify, read_error
 from harness.errors import UsageError
 from harness.load.workload.model import Drawer
 from harness.load.workload.toml import parse_workload
@@ -20,6 +20,7 @@ from harness.recording.format.layout import read_manifest
 from harness.recording.journal import read_journal, recover
 from harness.recording.ledger import merge_ledgers, read_ledgers
 from harness.recording.redact import redact
+from harness.vocabulary import OUTCOMES
 from reports.run.rundir import read_ledger, read_run
 
 

@@ -13,10 +13,9 @@ from harness import __version__
 from harness.connect.client import ConnectClient, now
 from harness.connect.target import Target, is_loopback, resolve_target
 from harness.connect.wire import Endpoint, WireError
-from harness.errors import Parser, UsageError
+from harness.errors import EXIT_DONE, EXIT_INVALID, EXIT_TARGET, Parser, UsageError
 from harness.load.cleanup.import_worker import bring_in
 from harness.load.cleanup.search import SearchFailed, find_chats
-from harness.load.run.manifest import EXIT_DONE, EXIT_INVALID, EXIT_TARGET
 from harness.load.stopping.finishing import Finisher, Hopeless, end_chats
 from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.stopping.progress import drain_progress

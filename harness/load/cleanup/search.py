@@ -11,9 +11,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness.connect.outcome import TPS_THROTTLED, UNCLASSIFIED_429, classify
+from harness.connect.outcome import classify
 from harness.connect.target import Target
 from harness.load.workload.model import RUN_ATTRIBUTE
+from harness.vocabulary import TPS_THROTTLED, UNCLASSIFIED_429
 
 LONGEST_SPAN = timedelta(weeks=8)
 """SearchContacts looks at no longer time."""

@@ -10,26 +10,26 @@ import gevent
 from gevent.event import Event
 
 from harness.connect.client import Reply, now
-from harness.connect.outcome import ACCESS_DENIED, OK, TIMEOUT
-from harness.connect.participant import (
-    CHAT_ENDED,
+from harness.connect.participant import CHAT_ENDED, TYPING, Connection
+from harness.connect.participant_socket import ParticipantSocket
+from harness.load.workload.model import Chat
+from harness.recording.ledger import ALREADY_ENDED, STOPPED
+from harness.vocabulary import (
+    ACCESS_DENIED,
     CREATE_CONNECTION,
     DISCONNECT,
     GET_TRANSCRIPT,
+    MESSAGE_RECEIPT,
+    OK,
     SEND_EVENT,
     SEND_MESSAGE,
-    TYPING,
-    Connection,
+    TIMEOUT,
+    WEBSOCKET_OPEN,
+    WEBSOCKET_SUBSCRIBE,
 )
-from harness.connect.participant_socket import OPEN, SUBSCRIBE, ParticipantSocket
-from harness.load.workload.model import Chat
-from harness.recording.ledger import ALREADY_ENDED, STOPPED
 
 if TYPE_CHECKING:
     from harness.load.conversation.crowd import Conversations
-
-RECEIPT = "MessageReceipt"
-"""The operation column of a sample that is no call: from sending a message until its frame came back on the websocket."""
 
 CONNECT_ATTEMPTS = 6
 _LONGEST_PAUSE = 20.0
@@ -141,13 +141,13 @@ class Conversation:
         url = self._connection.websocket_url
         due = now()
         reply = socket.open(url)
-        self._record(OPEN, due, reply)
+        self._record(WEBSOCKET_OPEN, due, reply)
         if reply.outcome == OK:
             self._socket = socket
             self._crowd.sockets.add(socket)
             due = now()
             reply = socket.subscribe()
-            self._record(SUBSCRIBE, due, reply)
+            self._record(WEBSOCKET_SUBSCRIBE, due, reply)
         if reply.outcome != OK:
             self._drop_socket()
             self._url_at = -1e18  # an address is good for one attempt
@@ -224,7 +224,7 @@ class Conversation:
         reply = Reply(outcome, sent.at, at, contact_id=self._contact_id)
         if outcome != OK:
             reply.message = "the message's frame did not come on the websocket"
-        self._session.record(RECEIPT, sent.at, reply, self._chat.kind, sent.content_type, sent.size)
+        self._session.record(MESSAGE_RECEIPT, sent.at, reply, self._chat.kind, sent.content_type, sent.size)
 
     # --- leaving -------------------------------------------------------------------------------------------------------
 

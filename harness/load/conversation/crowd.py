@@ -7,7 +7,6 @@ from typing import Any
 import gevent
 
 from harness import __version__
-from harness.connect.outcome import STARTED
 from harness.connect.participant import ParticipantClient
 from harness.connect.participant_socket import ParticipantSocket, Pulse
 from harness.connect.wire import Endpoint
@@ -15,6 +14,7 @@ from harness.durations import Hold
 from harness.load.conversation.conversation import Conversation
 from harness.load.options.options import Settings
 from harness.load.session.session import Session
+from harness.vocabulary import STARTED
 
 
 @dataclass(frozen=True)

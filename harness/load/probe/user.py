@@ -12,8 +12,8 @@ from locust import User, constant, task
 from rich.console import Console
 
 from harness.connect.client import now
+from harness.errors import EXIT_GUARD
 from harness.load.probe.plan import Done, Goal, Pause, ProbeOptions, ProbePlan, Send, StopChats, Think
-from harness.load.run.manifest import EXIT_GUARD
 from harness.load.session.session import Session
 from harness.plugin import coordinator_of
 

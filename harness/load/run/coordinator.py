@@ -13,22 +13,18 @@ from harness.connect.client import Reply
 from harness.connect.target import Target
 from harness.connect.wire import Endpoint, WireError
 from harness.declared import connect_clients, fetch_declared
-from harness.errors import UsageError
+from harness.errors import EXIT_DONE, EXIT_GATE, EXIT_GUARD, EXIT_INVALID, EXIT_TARGET, Unreachable, UsageError
 from harness.load.options import guard
 from harness.load.options.options import Settings, read_settings, recorded_options
 from harness.load.options.target_choice import target_line
 from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
-from harness.load.run.manifest import EXIT_DONE, EXIT_GATE, EXIT_GUARD, EXIT_INVALID, EXIT_TARGET, RunRecord
+from harness.load.run.manifest import RunRecord
 from harness.recording.format.layout import create_run_directory, new_run_id
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_LOOK = 30.0  # seconds for what AWS declares, at the end of a live run
-
-
-class Unreachable(Exception):
-    """The target cannot be called at all. Its text is one line with the mend; the exit code is 3."""
 
 
 class Coordinator:

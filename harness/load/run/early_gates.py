@@ -7,8 +7,8 @@ from typing import Any
 
 import gevent
 
-from harness.connect.outcome import START_CHAT
 from harness.gates import Gate, early_breach, read_gates
+from harness.vocabulary import START_CHAT
 
 _EVERY = 1.0  # seconds
 

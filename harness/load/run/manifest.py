@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.connect.outcome import START_CHAT
 from harness.connect.target import Target
+from harness.errors import EXIT_DONE, EXIT_INVALID
 from harness.load.options.options import Settings
 from harness.load.session.sdk_retries import merge
 from harness.recording.account import Summary, account, add_chats
 from harness.recording.collector import merge_answers
 from harness.recording.format.layout import write_manifest
 from harness.recording.lock import RunLock
-
-EXIT_DONE, EXIT_GATE, EXIT_USAGE, EXIT_TARGET, EXIT_GUARD, EXIT_INVALID = 0, 1, 2, 3, 4, 5
+from harness.vocabulary import START_CHAT
 
 
 class RunRecord:

@@ -22,10 +22,11 @@ from gevent.event import Event
 
 from harness.connect.client import Reply
 from harness.connect.target import Target
+from harness.errors import EXIT_INVALID
 from harness.load.options.options import Settings
 from harness.load.run.coordinator import Coordinator
 from harness.load.run.lost_worker import take_over
-from harness.load.run.manifest import EXIT_INVALID, RunRecord
+from harness.load.run.manifest import RunRecord
 from harness.load.run.shipping import Inbox
 from harness.load.session.budget import Pool
 from harness.load.session.recorder import on_a_thread

@@ -10,11 +10,10 @@ import gevent
 from gevent.event import Event
 
 from harness.connect.client import Reply
-from harness.errors import UsageError
+from harness.errors import EXIT_INVALID, UsageError
 from harness.load.options.options import read_settings
 from harness.load.run.embedded_emulator import lab_target
 from harness.load.run.local import end_session
-from harness.load.run.manifest import EXIT_INVALID
 from harness.load.run.master import ABANDON, ACK, ASK, DRAIN, DRAINED, END, GRANT, HOPELESS, REPORT, RUN, TROUBLE
 from harness.load.run.shipping import Outbox
 from harness.load.session.budget import Budget, LeasedBudget

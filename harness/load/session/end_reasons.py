@@ -12,7 +12,7 @@ import gevent
 from gevent.event import Event
 
 from harness.connect.client import Reply
-from harness.connect.outcome import OK
+from harness.vocabulary import OK
 
 NOT_ASKED = "not_asked"
 """Counts the chats whose reason was not looked up, or not told."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.connect.client import Reply
-from harness.connect.outcome import OK, OUTCOMES, STARTED
+from harness.vocabulary import OK, OUTCOMES, STARTED
 
 REQUEST_TYPE = "Connect"
 

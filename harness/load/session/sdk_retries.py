@@ -17,9 +17,10 @@ from botocore.config import Config
 from gevent.local import local
 
 from harness.connect.client import Reply, now
-from harness.connect.outcome import CONNECTION_ERROR, START_CHAT, STARTED, TIMEOUT, classify, read_error
+from harness.connect.outcome import classify, read_error
 from harness.connect.target import Target
 from harness.recording.validity import LatenessHistogram
+from harness.vocabulary import CONNECTION_ERROR, START_CHAT, STARTED, TIMEOUT
 
 Tally = dict[str, Any]
 

@@ -11,19 +11,6 @@ import gevent
 
 from harness import __version__
 from harness.connect.client import Reply, now
-from harness.connect.outcome import (
-    ACCESS_DENIED,
-    ACTIVE_CHAT_LIMIT,
-    CONNECTION_ERROR,
-    DESCRIBE_CONTACT,
-    INVALID_REQUEST,
-    NOT_FOUND,
-    START_CHAT,
-    STARTED,
-    STOP_CONTACT,
-    TPS_THROTTLED,
-    UNCLASSIFIED_429,
-)
 from harness.connect.target import Target
 from harness.load.arrivals.arrivals import offset_of
 from harness.load.arrivals.gc_tuning import settle
@@ -39,6 +26,19 @@ from harness.load.workload.model import Chat, Drawer
 from harness.recording.format.schema import Sample
 from harness.recording.ledger import ALREADY_ENDED, KEPT, STOPPED
 from harness.recording.redact import redact
+from harness.vocabulary import (
+    ACCESS_DENIED,
+    ACTIVE_CHAT_LIMIT,
+    CONNECTION_ERROR,
+    DESCRIBE_CONTACT,
+    INVALID_REQUEST,
+    NOT_FOUND,
+    START_CHAT,
+    STARTED,
+    STOP_CONTACT,
+    TPS_THROTTLED,
+    UNCLASSIFIED_429,
+)
 
 REFUSALS_TO_GIVE_UP = 5
 _ABANDONED_PATIENCE = 2.0

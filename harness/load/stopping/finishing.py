@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.connect.client import ConnectClient, Reply, now
-from harness.connect.outcome import ACCESS_DENIED, NOT_FOUND, OK, STOP_CONTACT, TPS_THROTTLED
 from harness.load.stopping.pace import Pace
 from harness.recording.account import Summary
 from harness.recording.collector import Collector
@@ -15,6 +14,7 @@ from harness.recording.format.layout import SAMPLES
 from harness.recording.format.schema import Sample
 from harness.recording.journal import Journal
 from harness.recording.ledger import ALREADY_ENDED, STOPPED, Ledger
+from harness.vocabulary import ACCESS_DENIED, NOT_FOUND, OK, STOP_CONTACT, TPS_THROTTLED
 
 MAX_ATTEMPTS = 5
 """Attempts at one chat that fail for another reason than a throttle, before it is left open."""

@@ -7,10 +7,10 @@ from math import inf
 import gevent
 
 from harness.connect.client import Reply, now
-from harness.connect.outcome import NOT_FOUND, OK, TPS_THROTTLED
 from harness.load.arrivals.greenlets import Alarm, Crew
 from harness.load.stopping.pace import Pace
 from harness.recording.ledger import ALREADY_ENDED, STOPPED
+from harness.vocabulary import NOT_FOUND, OK, TPS_THROTTLED
 
 MAX_ATTEMPTS = 8
 """Attempts at one chat that fail for another reason than a throttle, before it is given up as left open."""

@@ -10,10 +10,7 @@ import numpy as np
 
 from harness.quotas.attempts import (
     CHAT_LIMIT,
-    DENIED,
-    FAULT,
-    INVALID,
-    NOT_FOUND,
+    OUTCOMES,
     STARTED,
     THROTTLED,
     Attempts,
@@ -24,6 +21,9 @@ from harness.quotas.tps.fit import Fit, Posterior, disagreement, fit_bucket, pos
 from harness.quotas.tps.goodness import Goodness, contradictions, goodness
 from harness.quotas.tps.stalls import placed
 from harness.quotas.tps.timing import Calls
+from harness.vocabulary import MAY_COST_TOKEN
+
+_COST_GROUPS = tuple(tuple(map(OUTCOMES.index, group)) for group in MAY_COST_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def costs(attempts: Attempts) -> Iterator[frozenset[int]]:
     A refusal by the chat quota that costs no token leaves the bucket as it was, so a full instance would not be throttled
     between two of them: where it was, they cost one.
     """
-    groups = [g for g in ((CHAT_LIMIT,), (INVALID, NOT_FOUND, DENIED), (FAULT,)) if any(map(attempts.count, g))]
+    groups = [group for group in _COST_GROUPS if any(map(attempts.count, group))]
     for choice in sorted(product((True, False), repeat=len(groups)), key=lambda c: -sum(c)):
         costing = frozenset(code for group, taken in zip(groups, choice, strict=True) if taken for code in group)
         if CHAT_LIMIT in costing or _throttled_while_full(attempts) < 2:

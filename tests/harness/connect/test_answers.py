@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.connect.client import ConnectClient
-from harness.connect.outcome import OUTCOMES, START_CHAT, STOP_CONTACT, classify, read_error
+from harness.connect.outcome import classify, read_error
 from harness.connect.signing import Credentials
 from harness.connect.wire import Answer, Endpoint, Pool
+from harness.vocabulary import OUTCOMES, START_CHAT, STOP_CONTACT
 from tests.support.botocore_says import Sdk
 from tests.support.scripted_server import ScriptedServer, answer, answering, serving
 from tests.support.wiretap import Wiretap

@@ -317,7 +317,7 @@ def test_help_loads_nothing_slow() -> None:
 
 def test_every_outcome_has_a_name() -> None:
     """Each outcome that the harness may write has a label and the code that the inference knows."""
-    from harness.connect import outcome
+    from harness import vocabulary
 
-    assert set(OUTCOMES) == set(outcome.OUTCOMES)
+    assert set(OUTCOMES) == set(vocabulary.OUTCOMES)
     assert set(OUTCOMES) <= set(LABELS)

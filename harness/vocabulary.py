@@ -1,0 +1,77 @@
+"""The names of operations and outcomes, and what each means for a chat, a quota and a budget. Imports nothing."""
+
+START_CHAT = "StartChatContact"
+STOP_CONTACT = "StopContact"
+DESCRIBE_CONTACT = "DescribeContact"
+SEARCH_CONTACTS = "SearchContacts"
+
+CREATE_CONNECTION = "CreateParticipantConnection"
+SEND_MESSAGE = "SendMessage"
+SEND_EVENT = "SendEvent"
+GET_TRANSCRIPT = "GetTranscript"
+DISCONNECT = "DisconnectParticipant"
+
+WEBSOCKET_OPEN = "WebSocketOpen"
+WEBSOCKET_SUBSCRIBE = "WebSocketSubscribe"
+MESSAGE_RECEIPT = "MessageReceipt"
+"""From sending a message until its frame came back on the websocket."""
+
+NO_CALLS = frozenset({MESSAGE_RECEIPT, WEBSOCKET_OPEN, WEBSOCKET_SUBSCRIBE})
+"""Operations of samples that are not calls of an API with a TPS quota."""
+
+HARNESS_CALLS = frozenset({STOP_CONTACT, DESCRIBE_CONTACT})
+"""Calls that the harness makes at its own pace, which are no part of a customer's journey."""
+
+STARTED = "started"
+OK = "ok"
+TPS_THROTTLED = "tps_throttled"
+ACTIVE_CHAT_LIMIT = "active_chat_limit"
+UNCLASSIFIED_429 = "unclassified_429"
+INVALID_REQUEST = "invalid_request"
+NOT_FOUND = "not_found"
+ACCESS_DENIED = "access_denied"
+SERVICE_ERROR = "service_error"
+TIMEOUT = "timeout"
+CONNECTION_ERROR = "connection_error"
+
+START_OUTCOMES = (
+    STARTED,
+    TPS_THROTTLED,
+    ACTIVE_CHAT_LIMIT,
+    UNCLASSIFIED_429,
+    INVALID_REQUEST,
+    NOT_FOUND,
+    ACCESS_DENIED,
+    SERVICE_ERROR,
+    TIMEOUT,
+    CONNECTION_ERROR,
+)
+"""Every outcome of a StartChatContact attempt, in the order that tables show; exactly one for each attempt on the wire."""
+
+OUTCOMES = (*START_OUTCOMES, OK)
+"""Every outcome. `started` is a StartChatContact answered with a contact; the success of any other operation is `ok`."""
+
+SERVED = frozenset({STARTED, OK})
+"""What was asked for was done."""
+
+QUOTA_REFUSALS = frozenset({TPS_THROTTLED, ACTIVE_CHAT_LIMIT, UNCLASSIFIED_429})
+"""Refusals by a limit: the service works, and said no."""
+
+ANSWERED_BY_SERVICE = SERVED | QUOTA_REFUSALS
+"""Outcomes that prove a working service behind the endpoint, with credentials that it takes."""
+
+FAILURES = frozenset(OUTCOMES) - ANSWERED_BY_SERVICE
+"""What is neither done nor refused by a limit."""
+
+MAY_COST_TOKEN = ((ACTIVE_CHAT_LIMIT,), (INVALID_REQUEST, NOT_FOUND, ACCESS_DENIED), (SERVICE_ERROR,))
+"""Refusals that may take a token of the TPS limit as a start does: outcomes of one group are alike in that."""
+
+
+def ends_chat(operation: str, outcome: str) -> bool:
+    """Tell whether a call of `operation` with `outcome` shows that its chat has ended.
+
+    StopContact answers `not_found` for a contact that is gone; DisconnectParticipant ends a chat only when it succeeds.
+    """
+    if operation == STOP_CONTACT:
+        return outcome in (OK, NOT_FOUND)
+    return operation == DISCONNECT and outcome == OK
