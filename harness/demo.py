@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from harness.errors import Parser, UsageError
-from harness.recording.format.layout import new_run_id
+from harness.recording.format.layout import MANIFEST, new_run_id
 
 # AWS's documented defaults of the TPS throttle; a quota of active chats that fills within half a minute at that rate.
 EMULATOR = "rate=5,burst=8,active_chats=100"
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     print(f"Offering {USERS} chat starts/s for {arguments.seconds} s to an emulated Amazon Connect ({EMULATOR}) ...")
     with subprocess.Popen(_command(locustfile, directory, arguments)) as load:
         _show_progress(load, arguments.seconds)
-    if not (directory / "run.json").exists():
+    if not (directory / MANIFEST).exists():
         return load.returncode or 1
     report = subprocess.run([sys.executable, "-m", "harness", "report", str(directory)], check=False)
     return load.returncode or report.returncode

@@ -8,16 +8,19 @@ segments and, at the end, the last one become `samples/<worker>-<n>.parquet`. `r
 import errno
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.recording.format.schema import JOURNAL_SCHEMA, SAMPLE_SCHEMA
+from harness.recording.format.files import check_own_directory, open_plain
+from harness.recording.format.journal import read_journal
+from harness.recording.format.layout import DAMAGED, JOURNAL, PARQUET, PARTIAL, segment_path, segments
+from harness.recording.format.schema import JOURNAL_SCHEMA, SAMPLE_SCHEMA, conform
 
 SEGMENT_ROWS = 262_144
 ROW_GROUP_ROWS = 65_536
-_SUFFIX = ".arrows"
 
 Offload = Callable[[Callable[[], object]], None]
 """Runs a function to its end: in the caller, or on another thread while the caller's greenlet waits."""
@@ -35,6 +38,7 @@ class Journal:
     """
 
     def __init__(self, directory: Path, worker: str, offload: Offload = _here) -> None:
+        check_own_directory(directory)
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._worker = worker
@@ -74,10 +78,10 @@ class Journal:
         # The next number that is free: an earlier process of the same name must not be written over.
         while True:
             self._segment += 1
-            self._path = self._directory / f"{self._worker}-{self._segment:05d}{_SUFFIX}"
-            if not self._path.with_suffix(".parquet").exists():
+            self._path = segment_path(self._directory, self._worker, self._segment, JOURNAL)
+            if not any(self._path.with_suffix(other).exists() for other in (PARQUET, DAMAGED)):
                 try:
-                    self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+                    self._fd = open_plain(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
                     break
                 except FileExistsError:
                     pass
@@ -96,58 +100,79 @@ class Journal:
         self._good += written
 
 
-def recover(directory: Path, worker: str | None = None) -> int:
-    """Turn the journals that a killed process left in `directory` into parquet; return the rows brought in.
+@dataclass
+class Recovered:
+    """How many samples were converted, and a sentence for each journal of which a part cannot be read."""
 
-    Takes every worker's journals, or only those of `worker`. Safe to repeat. The last batch of each, if it was being written
-    at the kill, is cut off. Must not run beside a live process, whose journals it would take away.
+    rows: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+def recover(directory: Path, worker: str | None = None) -> Recovered:
+    """Turn the journals that a killed process left in `directory`, the samples of a run, into parquet.
+
+    Takes every worker's journals, or only those of `worker`. Safe to repeat. A journal that cannot be read to its end (its
+    last batch was being written at the kill, or the file is damaged) is kept beside the parquet file under another name.
+    Must not run beside a live process, whose journals it would take away. Raises UsageError where `directory` or a
+    journal is a link, and OSError where nothing can be written.
     """
-    for partial in directory.glob("*.partial"):
+    check_own_directory(directory)
+    for partial in segments(directory, PARTIAL, worker):
         partial.unlink(missing_ok=True)
-    pattern = "*" if worker is None else f"{worker}-[0-9][0-9][0-9][0-9][0-9]"
-    return sum(_convert(path) for path in sorted(directory.glob(pattern + _SUFFIX)))
+    found = Recovered()
+    for path in segments(directory, JOURNAL, worker):
+        rows, damage = _convert(path)
+        found.rows += rows
+        found.damaged += [damage] if damage else []
+    return found
 
 
-def read_journal(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield each whole batch of the journal at `path`, and stop in silence where it was torn."""
+def _convert(path: Path) -> tuple[int, str]:
+    """Turn a journal into parquet; return its samples and a sentence on what could not be read, or ""."""
+    part = read_journal(path)
+    rows, readable = 0, True
+    partial = path.with_suffix(PARTIAL)
+    partial.unlink(missing_ok=True)
     try:
-        with pa.memory_map(os.fspath(path)) as source, pa.ipc.open_stream(source) as stream:
-            yield from stream
-    except (pa.ArrowInvalid, OSError):
-        return
+        if part.rows:
+            rows, readable = _write(partial, part.batches)
+        if rows:
+            partial.replace(path.with_suffix(PARQUET))
+    finally:
+        partial.unlink(missing_ok=True)  # after an OSError the journal is still there
+    if part.whole and readable:
+        path.unlink(missing_ok=True)
+        return rows, ""
+    kept = path.with_suffix(DAMAGED)
+    path.replace(kept)
+    lost = f"its last {part.size - part.end:,} bytes" if readable else "some of its batches"
+    return rows, f"{kept.parent.name}/{kept.name}: {lost} cannot be read; {rows:,} samples were read, the file is kept"
 
 
-def _convert(path: Path) -> int:
-    target = path.with_suffix(".parquet")
-    partial = path.with_suffix(".partial")
-    rows = 0
-    writer: pq.ParquetWriter | None = None
-    try:
-        pending: list[pa.RecordBatch] = []
-        held = 0
-        for batch in read_journal(path):
-            pending.append(batch)
-            held += batch.num_rows
-            if held >= ROW_GROUP_ROWS:
-                writer = _write(writer, partial, pending)
-                rows, held, pending = rows + held, 0, []
-        if pending:
-            writer = _write(writer, partial, pending)
-            rows += held
-        if writer is not None:
-            writer.close()
-    except OSError:
-        partial.unlink(missing_ok=True)  # the journal is still there
-        raise
-    if writer is not None:
-        partial.replace(target)
-    path.unlink(missing_ok=True)
-    return rows
+def _write(path: Path, batches: list[pa.RecordBatch]) -> tuple[int, bool]:
+    """Write what of `batches` are samples to the parquet file `path`: how many, and whether that was all."""
+    rows, readable = 0, True
+    with pq.ParquetWriter(path, SAMPLE_SCHEMA, compression="zstd") as writer:
+        for table in _row_groups(batches):
+            try:
+                samples = conform(table)
+            except (ValueError, TypeError, pa.ArrowException):
+                readable = False
+                continue
+            writer.write_table(samples, row_group_size=ROW_GROUP_ROWS)
+            rows += samples.num_rows
+    return rows, readable
 
 
-def _write(writer: pq.ParquetWriter | None, path: Path, batches: list[pa.RecordBatch]) -> pq.ParquetWriter:
-    if writer is None:
-        writer = pq.ParquetWriter(path, SAMPLE_SCHEMA, compression="zstd")
-    table = pa.Table.from_batches(batches).combine_chunks().cast(SAMPLE_SCHEMA)
-    writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-    return writer
+def _row_groups(batches: list[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield the batches put together into tables of about ROW_GROUP_ROWS."""
+    pending: list[pa.RecordBatch] = []
+    held = 0
+    for batch in batches:
+        pending.append(batch)
+        held += batch.num_rows
+        if held >= ROW_GROUP_ROWS:
+            yield pa.Table.from_batches(pending).combine_chunks()
+            pending, held = [], 0
+    if pending:
+        yield pa.Table.from_batches(pending).combine_chunks()

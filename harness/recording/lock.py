@@ -4,11 +4,12 @@ import fcntl
 import os
 from pathlib import Path
 
-LOCK = ".lock"
+from harness.recording.format.files import open_plain
+from harness.recording.format.layout import LOCK
 
 
 class Locked(Exception):
-    """Somebody else holds the lock. `holder` is the process id that it wrote, or ""."""
+    """Another process holds the lock. `holder` is the process id that it wrote, or ""."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(holder)
@@ -18,11 +19,12 @@ class Locked(Exception):
 class RunLock:
     """Takes the lock of `directory` for this process; the system releases it at the process's end, however that comes.
 
-    Raises Locked while another process holds it, and OSError where no lock can be made.
+    Raises Locked while another process holds it, UsageError where `.lock` is not a plain file, and OSError where none can
+    be made.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        self._fd = open_plain(directory / LOCK, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -12,26 +12,13 @@ import pyarrow.parquet as pq
 from harness.errors import EXIT_INVALID
 from harness.recording.account import Summary, account
 from harness.recording.collector import merge_answers
-from harness.recording.format.layout import SAMPLES
-from harness.recording.ledger import Chats, LedgerRecord, merge_ledgers, read_ledgers
-from harness.recording.tally import SUFFIX, read_counts
+from harness.recording.format.layout import PARQUET, SAMPLES, segments, workers_of
+from harness.recording.format.ledger import LedgerChats, merge_ledgers, read_ledgers
+from harness.recording.tally import read_counts
 from harness.recording.validity import LatenessHistogram
 from harness.vocabulary import START_CHAT
 
 _COLUMNS = ("operation", "scheduled", "sent", "received", "outcome", "status", "error_code")
-
-
-def workers_of(directory: Path) -> list[str]:
-    """The workers that left anything in a run directory."""
-    samples = directory / SAMPLES
-    names = {path.stem for path in samples.glob(f"*{SUFFIX}")}
-    names |= {path.stem.rsplit("-", 1)[0] for path in samples.glob("*-[0-9][0-9][0-9][0-9][0-9].*")}
-    return sorted(names)
-
-
-def sample_files(directory: Path, worker: str) -> list[Path]:
-    """The parquet files of one worker."""
-    return sorted((directory / SAMPLES).glob(f"{worker}-[0-9][0-9][0-9][0-9][0-9].parquet"))
 
 
 def summarise(directory: Path, worker: str, offered: Summary | None = None) -> tuple[Summary, list[str]]:
@@ -44,7 +31,7 @@ def summarise(directory: Path, worker: str, offered: Summary | None = None) -> t
     lateness = LatenessHistogram()
     rows, unreadable = 0, []
     first, last, last_at = float("inf"), 0.0, 0.0
-    for path in sample_files(directory, worker):
+    for path in segments(directory / SAMPLES, PARQUET, worker):
         try:
             for table in _tables(path):
                 rows += table.num_rows
@@ -60,7 +47,7 @@ def summarise(directory: Path, worker: str, offered: Summary | None = None) -> t
     counts = read_counts(directory / SAMPLES, worker)
     sent_starts = sum(count for (operation, _), count in outcomes.items() if operation == START_CHAT)
     before: Summary = offered or {}
-    chats = merge_ledgers([record for record in read_ledgers(directory) if _belongs(record, worker)])
+    chats = merge_ledgers([record for record in read_ledgers(directory) if record.worker == worker])
     summary: Summary = {
         "worker": worker,
         "offered": max(int(before.get("offered", 0)), sent_starts),
@@ -89,7 +76,7 @@ def summarise(directory: Path, worker: str, offered: Summary | None = None) -> t
     return summary, unreadable
 
 
-def recovered_manifest(directory: Path, manifest: dict[str, Any], chats: Chats) -> dict[str, Any]:
+def recovered_manifest(directory: Path, manifest: dict[str, Any], chats: LedgerChats) -> dict[str, Any]:
     """The manifest of a run that was killed, as far as its files tell. It is never valid."""
     parts, troubles = [], ["the run was killed; its record was put together from what it left"]
     for worker in workers_of(directory):
@@ -120,10 +107,6 @@ def amend_counts(directory: Path, generator: dict[str, Any], brought: int) -> No
     if brought:
         generator["samples_lost"] = max(int(generator.get("samples_lost", 0)) - brought, 0)
         generator.setdefault("reasons", []).append(f"{brought:,} samples were brought in after the end of the run")
-
-
-def _belongs(record: LedgerRecord, worker: str) -> bool:
-    return bool(record.header.get("worker", record.path.name.split(".", 1)[-1].removesuffix(".jsonl")) == worker)
 
 
 def _tables(path: Path) -> Iterator[pa.Table]:

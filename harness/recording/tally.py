@@ -12,8 +12,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIX = ".tally"
+from harness.errors import UsageError
+from harness.recording.format.files import check_own_directory, open_plain, read_plain
+from harness.recording.format.layout import tally_path, workers_with_tally
+
 _SIZE = 4096
+_MOST = 1 << 40  # no process makes so many calls: the file is damaged
 _BEGUN, _RECORDED, _PLACES = range(3)
 
 
@@ -31,9 +35,10 @@ class Tally:
     """The counters of this process for `worker`, in the directory of the samples. Raises OSError where none can be made."""
 
     def __init__(self, directory: Path, worker: str) -> None:
+        check_own_directory(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        self.path = directory / f"{worker}{SUFFIX}"
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        self.path = tally_path(directory, worker)
+        self._fd = open_plain(self.path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Written, not just made long: a mapped page that the full disk has no block for would kill the process.
@@ -74,20 +79,22 @@ class Tally:
 def read_counts(directory: Path, worker: str) -> Counts | None:
     """What the tally of `worker` says; None when there is none, or none that can be read."""
     try:
-        data = (directory / f"{worker}{SUFFIX}").read_bytes()
-    except OSError:
+        data = read_plain(tally_path(directory, worker), _SIZE)
+    except (OSError, UsageError):
         return None
     if len(data) < 24:
         return None
     cells = memoryview(data)[:24].cast("Q")
+    if max(cells) > _MOST:
+        return None
     return Counts(cells[_BEGUN], cells[_RECORDED], cells[_PLACES])
 
 
 def is_alive(directory: Path, worker: str) -> bool:
     """Whether the process that counts for `worker` lives. False, too, when it has closed its tally."""
     try:
-        fd = os.open(directory / f"{worker}{SUFFIX}", os.O_RDWR)
-    except OSError:
+        fd = open_plain(tally_path(directory, worker), os.O_RDWR)
+    except (OSError, UsageError):
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,4 +107,4 @@ def is_alive(directory: Path, worker: str) -> bool:
 
 def alive_workers(directory: Path) -> list[str]:
     """The workers in the directory of the samples whose processes live."""
-    return [path.stem for path in sorted(directory.glob(f"*{SUFFIX}")) if is_alive(directory, path.stem)]
+    return [worker for worker in workers_with_tally(directory) if is_alive(directory, worker)]

@@ -12,7 +12,7 @@ from gevent.lock import RLock
 
 from harness.errors import UsageError
 from harness.load.run.coordinator import Coordinator
-from harness.recording.format.layout import read_manifest
+from harness.recording.format.manifest import read_manifest
 
 logger = logging.getLogger(__name__)
 

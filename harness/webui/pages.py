@@ -12,7 +12,7 @@ from flask import Response, jsonify, make_response, request, send_file
 from gevent.lock import Semaphore
 
 from harness.errors import UsageError
-from harness.recording.format.layout import read_manifest
+from harness.recording.format.manifest import read_manifest
 from harness.webui.live import LiveRun
 from harness.webui.table import KEY, rows
 
@@ -79,7 +79,7 @@ class Reports:
         """
         with self._turn:
             if directory not in self._made:
-                finished = read_manifest(directory).get("status") == "finished"
+                finished = read_manifest(directory).contents.status == "finished"
                 command = [sys.executable, "-m", "harness", "report", "--quiet", str(directory)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if not (directory / name).exists():

@@ -8,9 +8,9 @@ from harness.load.run.manifest import RunRecord
 from harness.load.stopping.finishing import Finisher, Hopeless
 from harness.load.stopping.pace import DEFAULT_STOP_RATE
 from harness.load.stopping.progress import drain_progress
-from harness.recording.format.layout import SAMPLES
+from harness.recording.format.layout import SAMPLES, ledger_path
+from harness.recording.format.ledger import merge_ledgers, read_ledgers
 from harness.recording.journal import recover
-from harness.recording.ledger import ledger_path, merge_ledgers, read_ledgers
 from harness.recording.recovery import summarise
 from harness.recording.tally import is_alive
 
@@ -30,7 +30,7 @@ def take_over(record: RunRecord, name: str, shipped: bool, abandoned: Callable[[
         record.troubles.append(f"{name} is still at work and does not answer: its last samples are missing")
         return
     if not shipped:
-        recover(samples, name)
+        record.troubles += recover(samples, name).damaged
         record.parts[name], unknown = summarise(record.directory, name, last)
         record.troubles += unknown
     if ledger_path(record.directory, name).exists():
@@ -41,7 +41,7 @@ def take_over(record: RunRecord, name: str, shipped: bool, abandoned: Callable[[
 
 
 def _stop_chats(record: RunRecord, name: str, abandoned: Callable[[], bool]) -> None:
-    theirs = [ledger for ledger in read_ledgers(record.directory) if ledger.header.get("worker") == name]
+    theirs = [ledger for ledger in read_ledgers(record.directory) if ledger.worker == name]
     chats = merge_ledgers(theirs)
     if chats.open and not record.settings.keep_chats:
         target = record.target
@@ -65,7 +65,7 @@ def _stop_chats(record: RunRecord, name: str, abandoned: Callable[[], bool]) -> 
         finally:
             finisher.close()
             _add(record, finisher.summary())
-        masters = [ledger for ledger in read_ledgers(record.directory) if ledger.header.get("worker") == MASTER]
+        masters = [ledger for ledger in read_ledgers(record.directory) if ledger.worker == MASTER]
         for contact, how in merge_ledgers(masters).ended.items():
             if chats.open.pop(contact, None) is not None:
                 chats.ended[contact] = how

@@ -18,7 +18,7 @@ from harness.load.options.options import Settings
 from harness.load.session.sdk_retries import merge
 from harness.recording.account import Summary, account, add_chats
 from harness.recording.collector import merge_answers
-from harness.recording.format.layout import write_manifest
+from harness.recording.format.manifest import write_manifest
 from harness.recording.lock import RunLock
 from harness.vocabulary import START_CHAT
 

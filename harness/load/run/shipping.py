@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from harness.recording.format.layout import SAMPLES
+from harness.recording.format.files import open_plain
+from harness.recording.format.layout import SAMPLES, ledger_path
 from harness.recording.journal import Journal, Offload
-from harness.recording.ledger import ledger_path
 
 SAMPLES_ITEM, LEDGER_ITEM = 0, 1
 SEND_AGAIN_AFTER = 10.0
@@ -129,7 +129,7 @@ class Inbox:
     def _receive_line(self, line: bytes) -> None:
         if self._ledger < 0:
             path = ledger_path(self._directory, self._worker)
-            self._ledger = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self._ledger = open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         written = os.write(self._ledger, line)
         if written != len(line):
             os.ftruncate(self._ledger, os.fstat(self._ledger).st_size - written)

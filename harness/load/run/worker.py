@@ -20,7 +20,8 @@ from harness.load.session.budget import Budget, LeasedBudget
 from harness.load.session.locust_statistics import reporter
 from harness.load.session.session import Part, Session
 from harness.load.workload.toml import parse_workload
-from harness.recording.format.layout import MANIFEST, read_manifest
+from harness.recording.format.layout import MANIFEST
+from harness.recording.format.manifest import read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -256,6 +257,6 @@ def _holds_run(directory: Path, run_id: str) -> bool:
     if not (directory / MANIFEST).exists():
         return False
     try:
-        return bool(read_manifest(directory).get("run_id") == run_id)
+        return read_manifest(directory).contents.run_id == run_id
     except UsageError:
         return False

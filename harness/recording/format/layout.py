@@ -1,19 +1,122 @@
-"""The run directory: where a run is recorded, and its manifest `run.json`."""
+"""Every name in a run directory: what its files are called, which names are its own, and how a new directory is made."""
 
 import os
 import re
 import secrets
 import time
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from harness.errors import UsageError
-from harness.recording.format.schema import RUN_SCHEMA
 
 MANIFEST = "run.json"
 SAMPLES = "samples"
+LOCK = ".lock"
+
+JOURNAL = ".arrows"
+"""A journal: an Arrow stream that grows while the run goes on (`samples/<worker>-<number>.arrows`)."""
+PARQUET = ".parquet"
+"""A finished segment of samples, of the same stem as the journal that it was made from."""
+PARTIAL = ".partial"
+"""A parquet file that is being written."""
+DAMAGED = ".damaged"
+"""A journal of which a part cannot be read: kept under this name after what could be read was converted."""
+TALLY = ".tally"
+"""The counters of a process (`samples/<worker>.tally`)."""
+
+_WORKER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+_LEDGER = re.compile(r"contacts\.(.+)\.jsonl", re.DOTALL)
+_SEGMENT = re.compile(r"(.+)-(\d{5,9})", re.DOTALL)
+
+
+def is_worker_name(name: str) -> bool:
+    """Return whether `name` may be a worker's: letters, digits, `_`, `-` and `.`, no leading dot, 200 at most.
+
+    Workers' names become file names, so nothing else is ever used as one, wherever it comes from.
+    """
+    return _WORKER.fullmatch(name) is not None and ".." not in name
+
+
+def check_worker_name(name: str, where: object) -> str:
+    """Return `name`, or raise UsageError where it may not be a worker's; `where` says what named it."""
+    if not is_worker_name(name):
+        shown = name[:60] + ("..." if len(name) > 60 else "")
+        raise UsageError(f"{where}: {shown!r} cannot be a worker's name; use letters, digits, '_', '-' and '.'")
+    return name
+
+
+def ledger_path(directory: Path, worker: str) -> Path:
+    """Return where the ledger of `worker` is in a run directory."""
+    return directory / f"contacts.{check_worker_name(worker, directory)}.jsonl"
+
+
+def ledger_paths(directory: Path) -> dict[str, Path]:
+    """Return the ledgers of a run directory by worker. Raises UsageError for one whose name holds no worker's."""
+    found: dict[str, Path] = {}
+    for name in _names(directory):
+        if match := _LEDGER.fullmatch(name):
+            found[check_worker_name(match[1], directory)] = directory / name
+    return found
+
+
+def tally_path(samples: Path, worker: str) -> Path:
+    """Return where the counters of `worker` are, in the directory of the samples."""
+    return samples / f"{check_worker_name(worker, samples)}{TALLY}"
+
+
+def segment_path(samples: Path, worker: str, number: int, suffix: str) -> Path:
+    """Return the name of segment `number` of a worker's samples."""
+    return samples / f"{check_worker_name(worker, samples)}-{number:05d}{suffix}"
+
+
+def segments(samples: Path, suffix: str, worker: str | None = None) -> list[Path]:
+    """Return the segments with `suffix` (all, or those of `worker`) that chatquota itself may have named, in order."""
+    found = []
+    for name in _names(samples):
+        stem, ending = os.path.splitext(name)
+        owner = _owner(stem)
+        if ending == suffix and owner is not None and worker in (None, owner):
+            found.append(samples / name)
+    return found
+
+
+def sample_files(samples: Path) -> list[Path]:
+    """Return one file for each segment: its parquet file, or the journal that a killed run did not get to convert."""
+    found: dict[str, Path] = {}
+    for name in _names(samples):
+        stem, ending = os.path.splitext(name)
+        if ending == PARQUET or (ending == JOURNAL and stem not in found):
+            found[stem] = samples / name
+    return [found[stem] for stem in sorted(found)]
+
+
+def workers_of(directory: Path) -> list[str]:
+    """Return the workers that left samples or counters in a run directory."""
+    found = set()
+    for name in _names(directory / SAMPLES):
+        stem, ending = os.path.splitext(name)
+        if ending == TALLY and is_worker_name(stem):
+            found.add(stem)
+        elif ending in (JOURNAL, PARQUET, DAMAGED) and (owner := _owner(stem)) is not None:
+            found.add(owner)
+    return sorted(found)
+
+
+def workers_with_tally(samples: Path) -> list[str]:
+    """Return the workers whose counters lie in the directory of the samples."""
+    stems = (os.path.splitext(name) for name in _names(samples))
+    return [stem for stem, ending in stems if ending == TALLY and is_worker_name(stem)]
+
+
+def _owner(stem: str) -> str | None:
+    match = _SEGMENT.fullmatch(stem)
+    return match[1] if match and is_worker_name(match[1]) else None
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def new_run_id(user_class: str, at: float | None = None) -> str:
@@ -48,36 +151,6 @@ def create_run_directory(chosen: str, run_id: str) -> Path:
             f"--run-dir {where}: {(error.strerror or 'cannot be made').lower()}; name a writable one"
         ) from error
     raise UsageError("runs/ holds a thousand runs of this second; give --run-dir")
-
-
-def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
-    """Replace `run.json` in one step, so that a reader never sees half of it."""
-    partial = directory / f".{MANIFEST}.{os.getpid()}"
-    partial.write_bytes(orjson.dumps({"schema": RUN_SCHEMA, **manifest}, option=orjson.OPT_INDENT_2) + b"\n")
-    partial.replace(directory / MANIFEST)
-
-
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """Return `run.json` of a run directory.
-
-    Raises UsageError, in one line, when there is none, it cannot be read, or a newer chatquota wrote it.
-    """
-    path = directory / MANIFEST
-    try:
-        manifest = orjson.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UsageError(f"{directory}: no {MANIFEST} there; name a run directory, such as one under runs/") from error
-    except OSError as error:
-        raise UsageError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
-    except orjson.JSONDecodeError as error:
-        raise UsageError(f"{path}: no valid JSON ({error}); the file is damaged") from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):
-        raise UsageError(f"{path}: not the manifest of a run")
-    if manifest["schema"] > RUN_SCHEMA:
-        raise UsageError(
-            f"{path}: written by a newer chatquota (schema {manifest['schema']}, this one reads {RUN_SCHEMA}); upgrade"
-        )
-    return manifest
 
 
 def _slug(name: str) -> str:

@@ -70,6 +70,8 @@ JOURNAL_SCHEMA = pa.schema(
 
 assert tuple(SAMPLE_SCHEMA.names) == Sample._fields
 
+_REQUIRED = ("operation", "scheduled", "sent", "received", "outcome")
+
 
 _CODES = {pa.float64(): "d", pa.int32(): "i", pa.int16(): "h"}
 
@@ -79,6 +81,23 @@ def to_batch(rows: list[Sample]) -> pa.RecordBatch:
     columns: Any = zip(*rows, strict=True)
     arrays = [_to_array(column, field.type) for column, field in zip(columns, JOURNAL_SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=JOURNAL_SCHEMA)
+
+
+def conform(table: pa.Table) -> pa.Table:
+    """Return samples of any version as a table of SAMPLE_SCHEMA: columns that it lacks are empty, others are left out.
+
+    Raises ValueError where they are no samples: a column is there twice, of another type, or one that each sample has is
+    not there.
+    """
+    names = table.schema.names
+    missing = [name for name in _REQUIRED if name not in names]
+    if missing or len(set(names)) != len(names):
+        raise ValueError(f"lacks the column {missing[0]}" if missing else "holds a column twice")
+    columns = [
+        table[field.name].cast(field.type) if field.name in names else pa.nulls(table.num_rows, field.type)
+        for field in SAMPLE_SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=SAMPLE_SCHEMA)
 
 
 def _to_array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:

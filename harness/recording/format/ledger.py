@@ -1,0 +1,162 @@
+"""Reads the ledgers of chats, `contacts.<worker>.jsonl`: what each process says of the chats that it started and ended."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from harness.errors import UsageError
+from harness.recording.format.files import MiB, open_plain
+from harness.recording.format.layout import ledger_paths
+from harness.recording.format.schema import RUN_SCHEMA
+
+STARTED, ENDED, UNANSWERED = "started", "ended", "unanswered"
+RESOLVED = "resolved"
+"""The event of a search that has found what became of all starts without an answer."""
+STOPPED, ALREADY_ENDED, KEPT = "stopped", "already_ended", "kept"
+"""How a chat ended; a kept one is left open on purpose."""
+
+LONGEST_LINE = 16 * 1024
+LONGEST_LEDGER = 2048 * MiB
+
+_Name = Annotated[str, Meta(max_length=2000)]
+_Id = Annotated[str, Meta(min_length=1, max_length=1024)]
+_Time = Annotated[float, Meta(ge=-1e15, le=1e15)]
+
+
+class LedgerHeader(Struct, frozen=True):
+    """The first line of a ledger: the version of its format, and where its chats are."""
+
+    ledger: float = 0
+    worker: _Name = ""
+    run_id: _Name = ""
+    endpoint: _Name = ""
+    region: _Name = ""
+    instance_id: _Name = ""
+
+
+class _Line(LedgerHeader, frozen=True):
+    """Any line: a header, or an event."""
+
+    event: str = ""
+    at: _Time = 0.0
+    contact_id: _Id | None = None
+    how: str = STOPPED
+    client_token: _Name = ""
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+@dataclass
+class LedgerRecord:
+    """What one ledger says: its header (None where it has none), contacts still open (contact id to unix time of the
+    start), ended ones (id to how), client tokens of starts without an answer, whether a search has since found what became
+    of those, and how many lines could not be read. `worker` is the one that the file's name says."""
+
+    path: Path
+    worker: str
+    header: LedgerHeader | None = None
+    open: dict[str, float] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+    unanswered: list[str] = field(default_factory=list)
+    resolved: bool = False
+    unreadable: int = 0
+
+
+@dataclass
+class LedgerChats:
+    """What all ledgers of a run say together: a chat that one process started may have been ended by another."""
+
+    open: dict[str, float] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+    unanswered: list[str] = field(default_factory=list)
+    resolved: bool = False
+    unreadable: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Return started, stopped, already_ended, kept, left_open and unanswered, as the manifest has them; kept chats are
+        open too."""
+        how = Counter(self.ended.values())
+        return {
+            "started": len(self.open) + len(self.ended),
+            **{name: how[name] for name in (STOPPED, ALREADY_ENDED, KEPT)},
+            "left_open": len(self.open) + how[KEPT],
+            "unanswered": 0 if self.resolved else len(self.unanswered),
+        }
+
+
+def read_ledgers(directory: Path) -> list[LedgerRecord]:
+    """Read every ledger of a run directory, however its process ended.
+
+    Raises UsageError for one that is of a newer version, not a plain file, or not named as a worker's is.
+    """
+    return [_read(path, worker) for worker, path in ledger_paths(directory).items()]
+
+
+def merge_ledgers(records: Iterable[LedgerRecord]) -> LedgerChats:
+    """Add up ledgers."""
+    records = list(records)
+    chats = LedgerChats()
+    for record in records:
+        chats.ended.update(record.ended)
+        chats.unanswered += record.unanswered
+        chats.resolved |= record.resolved
+        chats.unreadable += record.unreadable
+    for record in records:
+        chats.open.update((contact, at) for contact, at in record.open.items() if contact not in chats.ended)
+    return chats
+
+
+def _read(path: Path, worker: str) -> LedgerRecord:
+    record = LedgerRecord(path, worker)
+    for line in _lines(path, record):
+        if line.ledger:
+            _read_header(line, record)
+        elif line.event == STARTED and line.contact_id is not None:
+            if line.contact_id not in record.ended:
+                record.open[line.contact_id] = line.at
+        elif line.event == ENDED and line.contact_id is not None:
+            record.open.pop(line.contact_id, None)
+            record.ended[line.contact_id] = line.how
+        elif line.event == RESOLVED:
+            record.resolved = True
+        elif line.event == UNANSWERED:
+            record.unanswered.append(line.client_token)
+        else:
+            record.unreadable += 1
+    return record
+
+
+def _read_header(line: _Line, record: LedgerRecord) -> None:
+    if line.ledger > RUN_SCHEMA:
+        raise UsageError(
+            f"{record.path}: written by a newer chatquota (schema {line.ledger:g}, this one reads {RUN_SCHEMA}); "
+            "upgrade chatquota"
+        )
+    header = LedgerHeader(line.ledger, line.worker, line.run_id, line.endpoint, line.region, line.instance_id)
+    if record.header is None:
+        record.header = header
+    elif record.header != header:  # a ledger has one header; a second one that differs must not redirect it
+        record.unreadable += 1
+
+
+def _lines(path: Path, record: LedgerRecord) -> Iterator[_Line]:
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
+        if os.fstat(file.fileno()).st_size > LONGEST_LEDGER:
+            raise UsageError(f"{path} is over {LONGEST_LEDGER // MiB:,} MiB long; no run writes one so long: it is not read")
+        while raw := file.readline(LONGEST_LINE):
+            whole = raw.endswith(b"\n")
+            while not whole and (rest := file.readline(LONGEST_LINE)):  # too long: skipped to its end
+                raw, whole = b"?", rest.endswith(b"\n")
+            if not raw.strip():
+                continue
+            try:
+                yield _decode(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                record.unreadable += 1
