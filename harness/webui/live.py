@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from gevent.lock import RLock
 
 from harness.errors import UsageError
@@ -96,19 +97,19 @@ class LiveRun:
         record = self._coordinator.record
         if record is None:
             try:
-                manifest = read_manifest(Path(directory))
+                manifest = read_manifest(Path(directory)).contents
             except UsageError:
                 return {}
-            generator, chats = manifest.get("generator", {}), manifest.get("chats", {})
+            generator = manifest.generator
             return {
-                "declared": manifest.get("declared", {}),
-                "chats": chats,
-                "offered": generator.get("offered", 0),
-                "dropped": generator.get("dropped", 0),
-                "valid": generator.get("valid"),
-                "reasons": generator.get("reasons", []),
-                "user_class": manifest.get("user_class"),
-                "chat_ends": manifest.get("chat_ends", {}),
+                "declared": manifest.declared,
+                "chats": msgspec.to_builtins(manifest.chats),
+                "offered": generator.offered,
+                "dropped": generator.dropped,
+                "valid": generator.valid,
+                "reasons": generator.reasons,
+                "user_class": manifest.user_class,
+                "chat_ends": manifest.chat_ends,
             }
         parts = self._coordinator.parts()
         chats = {name: sum(part["chats"].get(name, 0) for part in parts) for name in ("started", "left_open")}

@@ -16,9 +16,10 @@ from harness.connect.outcome import classify, read_error
 from harness.errors import UsageError
 from harness.load.workload.model import Drawer
 from harness.load.workload.toml import parse_workload
-from harness.recording.format.layout import read_manifest
-from harness.recording.journal import read_journal, recover
-from harness.recording.ledger import merge_ledgers, read_ledgers
+from harness.recording.format.journal import read_journal
+from harness.recording.format.ledger import merge_ledgers, read_ledgers
+from harness.recording.format.manifest import read_manifest
+from harness.recording.journal import recover
 from harness.recording.redact import redact
 from harness.vocabulary import OUTCOMES
 from reports.run.rundir import read_ledger, read_run
@@ -71,9 +72,10 @@ def run_directory(data: bytes) -> None:
         _readable(lambda: read_manifest(directory))
         _readable(lambda: merge_ledgers(read_ledgers(directory)).counts())
         _readable(lambda: read_ledger(read_run(directory)))
-        list(read_journal(directory / "samples" / "local-00000.arrows"))
+        part = read_journal(directory / "samples" / "local-00000.arrows")
         recover(directory / "samples")
         assert not list((directory / "samples").glob("*.arrows"))
+        assert part.whole or (directory / "samples" / "local-00000.damaged").read_bytes() == parts[2]
 
 
 def _readable(read: Callable[[], object]) -> None:
@@ -99,8 +101,9 @@ def main() -> None:
     for name in (
         "connect.outcome",
         "load.workload.toml",
-        "recording.ledger",
-        "recording.format.layout",
+        "recording.format.ledger",
+        "recording.format.journal",
+        "recording.format.manifest",
         "recording.redact",
     ):
         for function in list(vars(sys.modules[f"harness.{name}"]).values()):

@@ -19,9 +19,10 @@ from harness.load.cleanup.search import SearchFailed, find_chats
 from harness.load.stopping.finishing import Finisher, Hopeless, end_chats
 from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.stopping.progress import drain_progress
-from harness.recording.format.layout import MANIFEST, SAMPLES, read_manifest, write_manifest
+from harness.recording.format.layout import MANIFEST, SAMPLES
+from harness.recording.format.ledger import ALREADY_ENDED, LedgerChats, LedgerRecord, merge_ledgers, read_ledgers
+from harness.recording.format.manifest import read_manifest, write_manifest
 from harness.recording.journal import recover
-from harness.recording.ledger import ALREADY_ENDED, Chats, LedgerRecord, merge_ledgers, read_ledgers
 from harness.recording.lock import Locked, RunLock
 from harness.recording.recovery import amend_counts, recovered_manifest
 from harness.recording.tally import alive_workers
@@ -117,7 +118,7 @@ class _Cleanup:
 
     def run(self) -> int:
         if (self.directory / MANIFEST).exists():
-            self._manifest = read_manifest(self.directory)
+            self._manifest = read_manifest(self.directory).tables
         elif not any(self.directory.glob("contacts.*.jsonl")):
             raise UsageError(f"{self.directory}: not a run directory: it holds neither {MANIFEST} nor a ledger")
         try:
@@ -156,9 +157,11 @@ class _Cleanup:
     def _clean_up(self) -> int:
         samples = self.directory / SAMPLES
         unfinished = self._manifest.get("status") != "finished"
-        rows = recover(samples) if samples.is_dir() else 0
-        if rows:
-            print(f"{rows:,} samples brought in that the run had not finished writing")
+        recovered = recover(samples)
+        if recovered.rows:
+            print(f"{recovered.rows:,} samples read that the run had not finished writing")
+        for sentence in recovered.damaged:
+            print(sentence)
         brought = bring_in(self.directory, self._run_id(), self.options.sources)
         for line in brought.lines:
             print(line)
@@ -176,9 +179,12 @@ class _Cleanup:
         self._write_manifest(chats, unfinished, brought.rows)
         return EXIT_INVALID if chats.open and exit_code == EXIT_DONE else exit_code
 
-    def _finish(self, ledgers: list[LedgerRecord], chats: Chats, search: bool) -> int:
-        header = next((ledger.header for ledger in ledgers if ledger.header), {})
-        target = _target(self.options, {**self._manifest.get("target", {}), **header})
+    def _finish(self, ledgers: list[LedgerRecord], chats: LedgerChats, search: bool) -> int:
+        header = next((ledger.header for ledger in ledgers if ledger.header), None)
+        known = (
+            {} if header is None else {name: getattr(header, name) for name in ("endpoint", "region", "instance_id")}
+        )
+        target = _target(self.options, {**self._manifest.get("target", {}), **known})
         client = _client(target, self.options)
         where = {"endpoint": target.endpoint, "region": target.region, "instance_id": target.instance_id}
         rate = self.options.stop_rate or DEFAULT_STOP_RATE
@@ -203,7 +209,7 @@ class _Cleanup:
             finisher.close()
         return EXIT_DONE
 
-    def _search(self, target: Target, chats: Chats, finisher: Finisher) -> None:
+    def _search(self, target: Target, chats: LedgerChats, finisher: Finisher) -> None:
         """Look for chats that no ledger knows, and add those that are open to `chats`."""
         started = self._manifest.get("started_at")
         try:
@@ -224,7 +230,7 @@ class _Cleanup:
         finisher.ledger.resolved(now(), unknown)
         print(f"a search found {unknown} chats of this run that no ledger knew")
 
-    def _write_manifest(self, chats: Chats, unfinished: bool, brought: int) -> None:
+    def _write_manifest(self, chats: LedgerChats, unfinished: bool, brought: int) -> None:
         if not self._manifest:
             return
         manifest = self._manifest
@@ -245,7 +251,7 @@ class _Cleanup:
             return str(self.options.run_id)
         known = self._manifest.get("run_id")
         if not known:
-            known = next((r.header["run_id"] for r in read_ledgers(self.directory) if "run_id" in r.header), "")
+            known = next((r.header.run_id for r in read_ledgers(self.directory) if r.header and r.header.run_id), "")
         return str(known)
 
 

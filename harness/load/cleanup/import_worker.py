@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import UsageError
-from harness.recording.format.layout import SAMPLES
+from harness.recording.format.layout import PARQUET, SAMPLES, ledger_path, segments, tally_path
+from harness.recording.format.ledger import LedgerRecord, read_ledgers
 from harness.recording.journal import recover
-from harness.recording.ledger import LedgerRecord, ledger_path, read_ledgers
-from harness.recording.recovery import sample_files
-from harness.recording.tally import SUFFIX, alive_workers
+from harness.recording.tally import alive_workers
 
 
 @dataclass
@@ -32,7 +31,7 @@ def bring_in(directory: Path, run_id: str, sources: list[Path]) -> Brought:
     (directory / SAMPLES).mkdir(exist_ok=True)
     for source in sources:
         here = source / run_id if (source / run_id).is_dir() else source
-        records = [record for record in _ledgers(here) if record.header.get("run_id") == run_id]
+        records = [record for record in _ledgers(here) if record.header and record.header.run_id == run_id]
         if not records:
             raise UsageError(
                 f"--from {source}: it holds no ledger of run {run_id}; name the directory that a worker left"
@@ -49,9 +48,9 @@ def _ledgers(directory: Path) -> list[LedgerRecord]:
 
 
 def _bring_worker(directory: Path, source: Path, record: LedgerRecord, brought: Brought) -> None:
-    worker = str(record.header["worker"])
+    worker = record.worker
     recover(source / SAMPLES, worker)
-    there, here = sample_files(source, worker), sample_files(directory, worker)
+    there, here = (segments(where / SAMPLES, PARQUET, worker) for where in (source, directory))
     # What came over during the run is the beginning of what the worker has; its own files replace it where they hold more.
     more = _rows(there) - _rows(here)
     if more > 0:
@@ -65,7 +64,7 @@ def _bring_worker(directory: Path, source: Path, record: LedgerRecord, brought: 
         for copy in staged:
             copy.rename(copy.with_suffix(""))
         brought.rows += more
-    tally = source / SAMPLES / f"{worker}{SUFFIX}"
+    tally = tally_path(source / SAMPLES, worker)
     if tally.exists():
         shutil.copyfile(tally, directory / SAMPLES / tally.name)
     ledger = ledger_path(directory, worker)

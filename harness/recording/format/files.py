@@ -45,6 +45,11 @@ def read_plain(path: Path, at_most: int, offset: int = 0) -> bytes:
     return content
 
 
+def check_plain(path: Path) -> None:
+    """Raise UsageError where `path` is not a plain file, OSError where it is not there: for readers that open it by name."""
+    os.close(open_plain(path, os.O_RDONLY))
+
+
 def check_own_directory(path: Path) -> None:
     """Raise UsageError where `path` (such as `samples/`) is there and is not a directory itself: a link, or a file."""
     try:

@@ -1,6 +1,5 @@
 """Every name in a run directory: what its files are called, which names are its own, and how a new directory is made."""
 
-import os
 import re
 import secrets
 import time
@@ -52,9 +51,9 @@ def ledger_path(directory: Path, worker: str) -> Path:
 def ledger_paths(directory: Path) -> dict[str, Path]:
     """Return the ledgers of a run directory by worker. Raises UsageError for one whose name holds no worker's."""
     found: dict[str, Path] = {}
-    for name in _names(directory):
-        if match := _LEDGER.fullmatch(name):
-            found[check_worker_name(match[1], directory)] = directory / name
+    for path in _entries(directory):
+        if match := _LEDGER.fullmatch(path.name):
+            found[check_worker_name(match[1], directory)] = path
     return found
 
 
@@ -71,40 +70,34 @@ def segment_path(samples: Path, worker: str, number: int, suffix: str) -> Path:
 def segments(samples: Path, suffix: str, worker: str | None = None) -> list[Path]:
     """Return the segments with `suffix` (all, or those of `worker`) that chatquota itself may have named, in order."""
     found = []
-    for name in _names(samples):
-        stem, ending = os.path.splitext(name)
-        owner = _owner(stem)
-        if ending == suffix and owner is not None and worker in (None, owner):
-            found.append(samples / name)
+    for path in _entries(samples):
+        owner = _owner(path.stem)
+        if path.suffix == suffix and owner is not None and worker in (None, owner):
+            found.append(path)
     return found
 
 
 def sample_files(samples: Path) -> list[Path]:
     """Return one file for each segment: its parquet file, or the journal that a killed run did not get to convert."""
     found: dict[str, Path] = {}
-    for name in _names(samples):
-        stem, ending = os.path.splitext(name)
-        if ending == PARQUET or (ending == JOURNAL and stem not in found):
-            found[stem] = samples / name
+    for path in _entries(samples):
+        if path.suffix == PARQUET or (path.suffix == JOURNAL and path.stem not in found):
+            found[path.stem] = path
     return [found[stem] for stem in sorted(found)]
 
 
 def workers_of(directory: Path) -> list[str]:
     """Return the workers that left samples or counters in a run directory."""
-    found = set()
-    for name in _names(directory / SAMPLES):
-        stem, ending = os.path.splitext(name)
-        if ending == TALLY and is_worker_name(stem):
-            found.add(stem)
-        elif ending in (JOURNAL, PARQUET, DAMAGED) and (owner := _owner(stem)) is not None:
+    found = set(workers_with_tally(directory / SAMPLES))
+    for path in _entries(directory / SAMPLES):
+        if path.suffix in (JOURNAL, PARQUET, DAMAGED) and (owner := _owner(path.stem)) is not None:
             found.add(owner)
     return sorted(found)
 
 
 def workers_with_tally(samples: Path) -> list[str]:
     """Return the workers whose counters lie in the directory of the samples."""
-    stems = (os.path.splitext(name) for name in _names(samples))
-    return [stem for stem, ending in stems if ending == TALLY and is_worker_name(stem)]
+    return [path.stem for path in _entries(samples) if path.suffix == TALLY and is_worker_name(path.stem)]
 
 
 def _owner(stem: str) -> str | None:
@@ -112,9 +105,9 @@ def _owner(stem: str) -> str | None:
     return match[1] if match and is_worker_name(match[1]) else None
 
 
-def _names(directory: Path) -> list[str]:
+def _entries(directory: Path) -> list[Path]:
     try:
-        return sorted(os.listdir(directory))
+        return sorted(directory.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
 

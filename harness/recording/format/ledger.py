@@ -149,7 +149,9 @@ def _read_header(line: _Line, record: LedgerRecord) -> None:
 def _lines(path: Path, record: LedgerRecord) -> Iterator[_Line]:
     with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
         if os.fstat(file.fileno()).st_size > LONGEST_LEDGER:
-            raise UsageError(f"{path} is over {LONGEST_LEDGER // MiB:,} MiB long; no run writes one so long: it is not read")
+            raise UsageError(
+                f"{path} is over {LONGEST_LEDGER // MiB:,} MiB long; no run writes one so long: it is not read"
+            )
         while raw := file.readline(LONGEST_LINE):
             whole = raw.endswith(b"\n")
             while not whole and (rest := file.readline(LONGEST_LINE)):  # too long: skipped to its end

@@ -18,7 +18,7 @@ from harness.recording.format.schema import RUN_SCHEMA
 
 LONGEST_MANIFEST = 64 * MiB
 
-Count = Annotated[int, Meta(ge=0, lt=2**63)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
 Text = Annotated[str, Meta(max_length=100_000)]
 Second = Annotated[str, Meta(pattern=r"^-?\d{1,12}(\.\d{1,9})?$")]
@@ -121,7 +121,7 @@ class StoredManifest:
     """A `run.json` that was read: `contents` as types, and `tables` as the file has them.
 
     `tables` keeps what this version does not know, so that a manifest can be written back without loss; what is not of the
-    type that the schema says is in neither, and is named in `problems`, a sentence each. `schema` is None where it says none.
+    type that the schema says is in neither, and is named in `problems`, a sentence each. `schema` may be None.
     """
 
     contents: Manifest

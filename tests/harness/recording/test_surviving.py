@@ -14,12 +14,14 @@ import pytest
 
 from harness.errors import UsageError
 from harness.recording.collector import Collector
-from harness.recording.format.layout import SAMPLES, read_manifest, write_manifest
+from harness.recording.format.layout import SAMPLES, ledger_path, workers_of
+from harness.recording.format.ledger import merge_ledgers, read_ledgers
+from harness.recording.format.manifest import read_manifest, write_manifest
 from harness.recording.format.schema import Sample, to_batch
 from harness.recording.journal import Journal, recover
-from harness.recording.ledger import KEPT, STOPPED, Ledger, ledger_path, merge_ledgers, read_ledgers
+from harness.recording.ledger import KEPT, STOPPED, Ledger
 from harness.recording.lock import Locked, RunLock
-from harness.recording.recovery import recovered_manifest, summarise, workers_of
+from harness.recording.recovery import recovered_manifest, summarise
 from harness.recording.tally import Tally, alive_workers, is_alive, read_counts
 from tests.support.locust_runs import ROOT, samples
 
@@ -121,21 +123,28 @@ def test_a_collector_keeps_what_could_not_be_written(tmp_path: Path) -> None:
 
 
 def test_a_journal_torn_anywhere_gives_back_every_whole_batch(tmp_path: Path) -> None:
-    """Wherever the file is cut, recovery brings in the batches before the cut, and doing it again changes nothing."""
+    """Wherever the file is cut, recovery reads the batches before the cut, keeps what it cannot read, and repeats safely."""
     journal = Journal(tmp_path / "whole", "w")
+    boundaries = {(tmp_path / "whole" / "w-00000.arrows").stat().st_size}
     sizes = []
     for number in range(4):
         journal.append(to_batch([_sample(number)]))
         sizes.append((tmp_path / "whole" / "w-00000.arrows").stat().st_size)
+    boundaries |= set(sizes)
     content = (tmp_path / "whole" / "w-00000.arrows").read_bytes()
     for cut in range(0, len(content) + 1, 97):
         place = tmp_path / str(cut)
         place.mkdir()
         (place / "w-00000.arrows").write_bytes(content[:cut])
         whole = sum(size <= cut for size in sizes)
-        assert recover(place) == whole
-        assert recover(place) == 0
+        found = recover(place)
+        assert found.rows == whole
+        assert recover(place).rows == 0
         assert len(list(place.glob("*.parquet"))) == (whole > 0)
+        # What is torn off is kept and named; a cut between two batches takes nothing with it that could be known.
+        torn = list(place.glob("*.damaged"))
+        assert len(torn) == len(found.damaged) == (cut not in {0, *boundaries})
+        assert all(path.read_bytes() == content[:cut] for path in torn)
     journal.close()
 
 
@@ -216,7 +225,7 @@ def test_a_killed_runs_record_is_put_together_from_its_files(tmp_path: Path) -> 
     tally.close(remove=False)
     ledger.close()
     (tmp_path / SAMPLES / "local-00007.parquet").write_bytes(b"PAR1 cut off")
-    assert recover(tmp_path / SAMPLES) == 4
+    assert recover(tmp_path / SAMPLES).rows == 4
     assert workers_of(tmp_path) == ["local"]
     manifest = recovered_manifest(tmp_path, {"run_id": "r", "status": "running"}, merge_ledgers(read_ledgers(tmp_path)))
     generator = manifest["generator"]
@@ -238,7 +247,7 @@ def test_a_killed_runs_record_is_put_together_from_its_files(tmp_path: Path) -> 
     ("content", "line"),
     [
         (None, "no run.json there; name a run directory"),
-        (b"{", "no valid JSON"),
+        (b"{", "not valid JSON"),
         (b"[]", "not the manifest of a run"),
         (b'{"schema": 2}', "written by a newer chatquota (schema 2, this one reads 1); upgrade"),
     ],
@@ -264,5 +273,5 @@ def test_a_manifest_is_replaced_in_one_step(tmp_path: Path) -> None:
     """A reader sees the old manifest or the new one, and no partial file stays."""
     write_manifest(tmp_path, {"run_id": "a"})
     write_manifest(tmp_path, {"run_id": "b"})
-    assert read_manifest(tmp_path)["run_id"] == "b"
+    assert read_manifest(tmp_path).contents.run_id == "b"
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.load.run.shipping import SEND_AGAIN_AFTER, Inbox, Outbox
+from harness.recording.format.layout import ledger_path
 from harness.recording.format.schema import Sample, to_batch
-from harness.recording.ledger import ledger_path
 from tests.support.locust_runs import samples
 
 
