@@ -74,19 +74,17 @@ def differ(one: Sustained | None, other: Sustained | None) -> bool:
 
 
 def _moved(evidence: Evidence) -> bool:
-    told = any(s.moved for s in (evidence.sustained, evidence.mild, evidence.check) if s is not None)
-    return told or _check_differs(evidence)
+    told = any(s.moved for s in (evidence.sustained, evidence.mild) if s is not None)
+    return told or check_differs(evidence.sustained, evidence.check, evidence.tps)
 
 
-def _check_differs(evidence: Evidence) -> bool:
-    """True if the last pressure disagrees with the first; the check is short, so by more than its own error."""
-    check, first = evidence.check, evidence.sustained
-    return (
-        check is not None
-        and not check.blocks
-        and differ(first, check)
-        and abs(check.estimate / first.estimate - 1) > 0.03
-    )
+def check_differs(first: Sustained, check: Sustained | None, tps: TpsEstimate | None) -> bool:
+    """True if the last pressure disagrees with the first, and was long enough to tell: five windows or turns, if any."""
+    if check is None or check.blocks or first.blocks:
+        return False
+    window = tps.evidence.get("window_seconds", 0.0) if tps is not None else 0.0
+    long_enough = check.seconds > 5 * float(window or 0.0) and check.admitted >= 15
+    return long_enough and differ(first, check) and abs(check.estimate / first.estimate - 1) > 0.04
 
 
 def _against_exact(evidence: Evidence) -> list[str]:
@@ -107,7 +105,7 @@ def _against_exact(evidence: Evidence) -> list[str]:
                 told.append(
                     f"The rate {name} is {found.estimate:.4g} a second, and the exact limiter's {rate.estimate:.4g}."
                 )
-    if _check_differs(evidence) and evidence.check is not None:
+    if evidence.check is not None and check_differs(evidence.sustained, evidence.check, tps):
         told.append(
             f"At the end it sustained {evidence.check.estimate:.4g} a second, at first {evidence.sustained.estimate:.4g}."
         )

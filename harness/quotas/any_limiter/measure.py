@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, volley_of
-from harness.quotas.any_limiter.classes import Evidence, class_of, differ, explained
+from harness.quotas.any_limiter.classes import Evidence, check_differs, class_of, explained
 from harness.quotas.any_limiter.contrary import contrary_share
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, BurstFromRest, Contrary, Sustained
-from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, safe_of
+from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_exact, safe_of
 from harness.quotas.any_limiter.stretches import under_pressure
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.attempts import THROTTLED, Attempts
@@ -59,8 +59,10 @@ def measure_capacity(
         tps, measured.sustained, measured.mild, measured.check, measured.volleys, burst, measured.batches, contrary
     )
     kind, findings = class_of(evidence)
-    sustained, mild = _held_back(measured)
+    sustained, mild = _held_back(measured, tps)
     safe = safe_of(safe_search(measured, burst), even_rate(measured.even))
+    if kind == "exact" and safe is not None and tps is not None:
+        safe = of_exact(safe, tps, sustained.low)
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)
 
 
@@ -158,11 +160,11 @@ def _contrary(
     return contrary_share(decisions, sorted(rates), sorted(bursts))
 
 
-def _held_back(measured: Measured) -> tuple[Sustained, Sustained | None]:
+def _held_back(measured: Measured, tps: TpsEstimate | None) -> tuple[Sustained, Sustained | None]:
     """Widen each rate by what the others say against it: a flagged answer holds what was seen of it anywhere."""
     first, mild, check = measured.sustained, measured.mild, measured.check
-    others = [s for s in (mild, check) if s is not None]
-    if first.moved or any(s.moved or s.blocks for s in others) or (check is not None and differ(first, check)):
+    others = [s for s in (mild, check) if s is not None and not s.blocks]
+    if first.moved or any(s.moved for s in others) or check_differs(first, check, tps):
         first = replace(
             first, low=min([first.low, *(s.low for s in others)]), high=max([first.high, *(s.high for s in others)])
         )

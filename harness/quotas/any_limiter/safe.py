@@ -17,13 +17,16 @@ from scipy.special import gammaln
 from harness.quotas.any_limiter.blocking import blocked, load_refused
 from harness.quotas.any_limiter.estimates import CurvePoint, Safe, SafeRate
 from harness.quotas.attempts import Floats
+from harness.quotas.estimates import TpsEstimate
 
 REFUSED_SHARE = 0.01
 """What may be refused at the safe rate."""
 _BURSTS = np.geomspace(1.0, 1500.0, 44)
 _FLOORS = np.array([0.0, 0.0005, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1])
-_FLOOR_PRIOR = np.array([6.0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1])
+_FLOOR_PRIOR = np.array([60.0, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1])
 _MOST_CALLS, _LEAST_SECONDS, _MOST_SECONDS = 600, 40.0, 300.0
+_ENOUGH_SECONDS, _ENOUGH_CALLS = 120.0, 300
+"""So much is spent at most, unless fewer calls fit into the time."""
 _CLAIM_QUANTILE, _SURE = 0.30, 0.95
 _OF_SUSTAINED = 0.95
 """No safe rate is claimed over this share of the sustained rate's lower bound."""
@@ -88,7 +91,9 @@ def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
     top = _OF_SUSTAINED * search.sustained_low
     if count == 0:
         return search, _batch(min(0.85 * search.sustained, max(top, 0.5 * search.sustained)))
-    if search.seconds >= _MOST_SECONDS or (search.calls >= _MOST_CALLS and search.seconds >= _LEAST_SECONDS):
+    spent = search.calls >= _MOST_CALLS and search.seconds >= _LEAST_SECONDS
+    slow = search.calls >= _ENOUGH_CALLS and search.seconds >= _ENOUGH_SECONDS
+    if search.seconds >= _MOST_SECONDS or spent or slow:
         return search, None
     if count < 4:
         return search, _batch(float(np.clip(_quantile(search, 0.5), 0.3 * search.sustained, top)))
@@ -129,6 +134,17 @@ def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
     )
 
 
+def of_exact(safe: Safe, tps: TpsEstimate, sustained_low: float) -> Safe:
+    """The safe rate of a proved token bucket follows from its rate and burst."""
+    rate, burst = tps.rate, tps.burst
+    if safe.poisson is None or rate.estimate is None or rate.low is None or burst.low is None:
+        return safe
+    load = load_refused(REFUSED_SHARE, np.array([burst.low, burst.estimate or burst.low]))
+    low = min(rate.low * float(load[0]), rate.low, _OF_SUSTAINED * sustained_low)
+    estimate = max(low, min(rate.estimate * float(load[1]), rate.estimate))
+    return replace(safe, poisson=replace(safe.poisson, estimate=estimate, low=low))
+
+
 def refused_at(search: SafeSearch, rate: float) -> CurvePoint:
     """The share refused of Poisson arrivals at `rate` a second, with a 95 % interval."""
     share = _shares(search.rates, rate).ravel()
@@ -146,8 +162,9 @@ def _prior(search: SafeSearch) -> Floats:
         (off / (1.5 * spread)) ** 2
     )  # wide tails: a limiter may do worse with Poisson arrivals than under pressure
     burst = np.zeros(len(_BURSTS))
-    if search.burst is not None:
-        burst = np.where(1.3 * search.burst + 1 < _BURSTS, -3.0, 0.0)
+    if search.burst is not None:  # shards have less of it each, nodes that are slow to agree more
+        away = np.log(_BURSTS / max(1.0, search.burst))
+        burst = np.maximum(-0.5 * np.where(away > 0, (away / 0.3) ** 2, (away / 0.8) ** 2), -4.0)
     floor = np.log(_FLOOR_PRIOR / _FLOOR_PRIOR.sum())
     return np.asarray(rate[:, None, None] + burst[None, :, None] + floor[None, None, :])
 

@@ -126,9 +126,8 @@ def _by_cycles(decisions: Decisions, offered: float) -> Sustained | None:
         float(decisions.at[-1]),
         blocks=True,
     )
-    if whole < 1:  # not one whole cycle: the rate between silences may be many times the long-run one
-        busy = len(times) / max(found.seconds - float(gaps[silent].sum()), 1e-9)
-        return replace(found, high=max(busy, 2 * rate))
+    if whole < 1:
+        return _by_one_silence(found, times, gaps, longest)
     counts = np.diff(starts).astype(float)
     lengths = np.diff(times[starts])
     middle = float(counts.sum() / lengths.sum())
@@ -142,10 +141,26 @@ def _by_cycles(decisions: Decisions, offered: float) -> Sustained | None:
         estimate=middle,
         low=max(0.0, middle - half),
         high=middle + half,
+        pressure=offered / middle,
         seconds=float(lengths.sum()),
         admitted=int(counts.sum()),
         batch_end=tuple(float(t) for t in times[starts[1:]]),
         batch_rate=tuple(float(c / s) for c, s in zip(counts, lengths, strict=True)),
+    )
+
+
+def _by_one_silence(found: Sustained, times: Floats, gaps: Floats, longest: float) -> Sustained:
+    """Not one whole cycle was seen: hold the rate with the silence once more and without it, or far less where it lasts."""
+    silence = float(gaps[gaps > longest].sum())
+    counted = _by_batches(times, found.pressure * found.estimate) if len(times) >= _FEWEST else found
+    low = len(times) / (found.seconds + silence)
+    high = len(times) / max(found.seconds - silence, 1e-9)
+    if gaps[0] > longest or gaps[-1] > longest:  # how long it lasts is not known
+        low = min(0.5 * low, 0.25 * found.estimate)
+    return replace(
+        found,
+        low=min(counted.low, low, found.estimate),
+        high=max(counted.high, high, found.estimate),
     )
 
 

@@ -23,9 +23,11 @@ class Probed:
     left_open: int
 
 
-def probe(service: Service, options: ProbeOptions, most_actions: int = 5_000_000) -> Probed:
-    """Let a `ProbePlan` find the limits of `service`, then stop its chats."""
-    clock, plan = Clockwork(service), ProbePlan(options)
+def probe(
+    service: Service, options: ProbeOptions, most_actions: int = 5_000_000, plan: ProbePlan | None = None
+) -> Probed:
+    """Let `plan` (by default a `ProbePlan` with `options`) find the limits of `service`, then stop its chats."""
+    clock, plan = Clockwork(service), plan or ProbePlan(options)
     open_chats: list[int] = []
     why = "most_actions"
 

@@ -1,0 +1,293 @@
+"""The quota probe's plan for a capacity that holds for any limiter: pressure, volleys, safe rate, check. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+
+from harness.load.probe.actions import Action, Send, StopChats
+from harness.load.probe.cost import (
+    MILD,
+    MOST_PRESSURE,
+    PARTS,
+    PRESSURE,
+    Cost,
+    Part,
+    check_time,
+    first_rest,
+    least_pressure,
+    part_cost,
+)
+from harness.load.probe.plan import ProbePlan
+from harness.quotas import AnyLimiterEstimate, Stage, StageKind, measure_capacity
+from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
+from harness.quotas.any_limiter.classes import explained
+from harness.quotas.any_limiter.decisions import Decisions
+from harness.quotas.any_limiter.estimates import Sustained
+from harness.quotas.any_limiter.measure import read_stages, safe_search
+from harness.quotas.any_limiter.safe import Batch, SafeSearch, next_batch, next_even
+from harness.quotas.any_limiter.sustained import sustained_rate
+
+_CLOSE_ENOUGH = 0.03
+"""Half of the sustained rate's interval, as a share, at which the pressure may end."""
+_EXACT_BATCHES = 3
+"""Poisson batches that confirm a limiter which the exact inference explains."""
+_CYCLES = 3
+"""Whole cycles to see of a limiter that admits in blocks."""
+
+
+@dataclass
+class CapacityPlan(ProbePlan):
+    """Measures sustained rate, burst from rest and class; with `safe` the safe rate too, with `even` that of even arrivals.
+
+    Driven as `ProbePlan` is. `stages` says afterwards, and while it runs, which part of the record is which; `estimate` is
+    the answer; `outlook` what the rest will cost.
+    """
+
+    safe: bool = True
+    even: bool = False
+    stages: list[Stage] = field(default_factory=list)
+    estimate: AnyLimiterEstimate | None = None
+    doing_part: Part = "look"
+    _first_burst: float = 8.0
+
+    def outlook(self) -> Cost:
+        """What is still to come, from the part that is being done on, with what is known of the limiter."""
+        total = Cost(0.0, 0, 0)
+        for part in PARTS[PARTS.index(self.doing_part) :]:
+            if (part != "safe" or self.safe) and (part != "even" or self.even):
+                total += part_cost(part, self._rate or 5.0, self._first_burst)
+        return total
+
+    # -- the script -------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> Iterator[Action]:
+        yield from self._look()
+        if self.known.throttled:
+            if self.options.goal == "both":
+                yield from self._fill()
+            yield from self._measure()
+        elif self.options.goal == "both":
+            yield from self._fill()
+        if self.options.goal == "both":
+            yield from self._confirm_chats()
+        self.known.doing = "computing the limits"
+        yield from self._quiet()
+        yield from self._reckon()
+        self._conclude()
+
+    def _measure(self) -> Iterator[Action]:
+        self.doing_part = "strong"
+        yield from self._sustain(PRESSURE, "pressure", least_pressure(self._rate), MOST_PRESSURE)
+        self.doing_part = "mild"
+        yield from self._sustain(MILD, "pressure", least_pressure(self._rate), MOST_PRESSURE)
+        self.doing_part = "volleys"
+        yield from self._volleys()
+        if self.safe and not self._over():
+            self.doing_part = "safe"
+            yield from self._quiet()
+            yield from self._reckon()
+            yield from self._find_safe()
+        if self.even and not self._over():
+            self.doing_part = "even"
+            yield from self._find_even()
+        self.doing_part = "check"
+        yield from self._sustain(PRESSURE, "check", check_time(self._rate), check_time(self._rate))
+
+    def _look(self) -> Iterator[Action]:
+        """A first burst and a first rate."""
+        yield from self._drain(32)
+        if not self.known.throttled and self._costless:
+            yield from self._make_room(self._quota)
+            yield from self._drain(32)
+        yield from self._quiet()
+        first = Decisions.of(self.attempts())
+        self._first_burst = max(1.0, float(first.admitted.sum()))
+        self.known.burst = (1.0, self._first_burst)
+        if self.known.throttled:
+            yield from self._coarse()
+            yield from self._adjust()
+
+    def _adjust(self) -> Iterator[Action]:
+        """Press until three times the rate is what it says: five admissions in a row tell it badly."""
+        self._rate = self._rate or 1.0
+        for _ in range(5):
+            begin, before = self._now, self._rate
+            yield from self._offer(PRESSURE * before, self._reached(self._now + min(max(1.5, 10 / before), 12.0)))
+            yield from self._quiet()
+            seen = self._decisions(begin, self._now)
+            admitted = len(seen.admissions)
+            if len(seen) < 4 or self._over():
+                return
+            if admitted:
+                span = max(float(seen.at[-1] - seen.at[0]), 1e-3)
+                self._rate = admitted / span
+            if admitted and len(seen.refusals) and 0.7 < self._rate / before < 1.4:
+                return
+            if not admitted:  # a long silence: see it to its end
+                yield from self._until_admitted(PRESSURE * before)
+
+    def _until_admitted(self, pace: float) -> Iterator[Action]:
+        passed, begin = self.known.started + self.known.full_refusals, self._now
+        yield from self._offer(
+            pace, lambda: self.known.started + self.known.full_refusals > passed or self._now - begin > MOST_PRESSURE
+        )
+
+    def _sustain(self, pressure: float, kind: StageKind, least: float, most: float) -> Iterator[Action]:
+        """Press for `least` seconds, and on until the rate is known closely enough or `most` seconds are over."""
+        if self._over():
+            return
+        self.known.doing = f"measuring the sustained rate at {pressure:g} times the load"
+        begin, looked = self._now, self._now
+        offered = min(pressure * self._rate, 0.95 * self.options.max_rate)
+
+        def enough() -> bool:
+            nonlocal looked
+            lasted = self._now - begin
+            if lasted < least or self._now - looked < max(1.0, 0.08 * lasted):
+                return lasted >= most
+            looked = self._now
+            found = sustained_rate(self._decisions(begin, self._now), emptied=True)
+            return lasted >= most or (found is not None and _known(found))
+
+        yield from self._offer(offered, enough)
+        yield from self._quiet()
+        self.stages.append(Stage(kind, begin, self._now, offered))
+        found = sustained_rate(self._decisions(begin, self._now), emptied=True)
+        if found is not None and kind == "pressure":
+            self._rate = found.estimate
+            self.known.rate = (found.low, found.high)
+
+    def _volleys(self) -> Iterator[Action]:
+        """Volleys after rests, until a longer rest admits no more and five had that rest."""
+        volleys: list[Volley] = []
+        while not self._over() and len(volleys) < 12:
+            rest = next_rest(volleys, first_rest(self._rate, self._first_burst))
+            if rest is None:
+                break
+            self.known.doing = f"resting {rest:.2g} s for a volley"
+            yield from self._quiet()
+            last = self._recent[-1] if self._recent else self._now
+            yield from self._sleep(last + rest - self._now)
+            if self._costless:
+                yield from self._make_room(2 * self._first_burst + 3)
+            rested, begin = self._now - last, self._now
+            yield from self._volley()
+            yield from self._quiet()
+            self.stages.append(Stage("volley", begin, self._now, rest=rested))
+            volley = volley_of(self._decisions(begin, self._now), rested, self._rate)
+            if volley is None:
+                break
+            volleys.append(volley)
+            self._first_burst = max(1.0, volley.burst)
+        found = burst_from_rest(volleys)
+        if found is not None:
+            self.known.burst = (found.low, found.high)
+
+    def _volley(self) -> Iterator[Action]:
+        """As many calls at once as were admitted before, then a quick pace until most of the last ten are refused."""
+        first, begin, calls = len(self._outcome), self._now, 0
+        at_once = min(self._first_burst, 32.0, 0.2 * self.options.max_rate)
+        pace = min(max(60.0, 12 * self._rate), 0.95 * self.options.max_rate)
+        longest = 3.0 + 3 * self._first_burst / pace
+        while not self._over() and self._now - begin < longest:
+            refused = self._outcome[first:].count("tps_throttled")
+            if refused >= 8 and self._outcome[-10:].count("tps_throttled") >= 7:
+                return
+            if calls >= at_once:
+                yield from self._pace(1.0 / pace)
+            calls += 1
+            yield Send()
+
+    def _find_safe(self) -> Iterator[Action]:
+        """Poisson batches, each at what the ones before suggest."""
+        self.known.doing = "looking for the safe rate"
+        search = self._search()
+        if search is None:
+            return
+        told = self.known.tps
+        exact = explained(told) == "token_bucket"
+        lead = 12.0  # calls after which the empty bucket is forgotten
+        yield from self._batch(Batch(0.85 * search.sustained, round(lead)), "poisson", staged=False)
+        while not self._over():
+            search, batch = next_batch(search)
+            if batch is None or (exact and len(search.batches) >= _EXACT_BATCHES):
+                return
+            self.known.doing = f"offering {batch.rate:.3g} a second at random moments"
+            refused = yield from self._batch(batch, "poisson")
+            search = search.seen(refused)
+            if exact:
+                exact = not self._search_contradicts(search)
+
+    def _search_contradicts(self, search: SafeSearch) -> bool:
+        """True if the batches so far speak against the exact limiter: then they have to find the safe rate themselves."""
+        found = measure_capacity(self.attempts(), self.known.tps, self.stages)
+        return not found.exact_numbers_hold
+
+    def _search(self) -> SafeSearch | None:
+        decisions = Decisions.of(self.attempts())
+        measured = read_stages(decisions, self.stages)
+        return safe_search(measured, burst_from_rest(measured.volleys)) if measured is not None else None
+
+    def _find_even(self) -> Iterator[Action]:
+        """Evenly spaced batches, until one rate passes."""
+        search = self._search()
+        if search is None:
+            return
+        batches: list[Batch] = []
+        while not self._over():
+            batch = next_even(batches, search.sustained_low)
+            if batch is None:
+                return
+            self.known.doing = f"offering {batch.rate:.3g} a second evenly"
+            batches.append((yield from self._batch(batch, "even")))
+
+    def _batch(self, batch: Batch, kind: StageKind, *, staged: bool = True) -> Generator[Action, None, Batch]:
+        """Offer a batch; returns it with what was refused."""
+        begin = due = self._now
+        for _ in range(batch.calls):
+            if self._over():
+                break
+            due += self._rng.expovariate(batch.rate) if kind == "poisson" else 1 / batch.rate
+            yield from self._keep_room()
+            yield from self._sleep(due - self._now)
+            yield Send()
+        yield from self._quiet()
+        seen = self._decisions(begin, self._now)
+        if staged and len(seen):
+            self.stages.append(Stage(kind, begin, self._now, batch.rate))
+        return Batch(batch.rate, len(seen), len(seen.refusals))
+
+    # -- what the parts are made of ------------------------------------------------------------------------------------
+
+    def _reached(self, until: float) -> Callable[[], bool]:
+        return lambda: self._now >= until
+
+    def _offer(self, pace: float, enough: Callable[[], bool]) -> Iterator[Action]:
+        """Calls at `pace` a second, at dithered moments, until `enough()`."""
+        while not self._over() and not enough():
+            yield from self._keep_room()
+            yield from self._pace(1.0 / pace, dither=True)
+            yield Send()
+
+    def _keep_room(self) -> Iterator[Action]:
+        """Where refusals by the chat quota cost no token, keep places free, or nothing more is learned."""
+        if self._idle_at_quota() and self._open:
+            self._costless = True
+        room = 3.0 * self._rate + 3
+        if self._costless and not self._stopping and self._quota - self._open - self._in_flight < room and self._open:
+            count = int(min(self._open, 2 * room))
+            self._stopping += count
+            yield StopChats(count)
+
+    def _decisions(self, begin: float, end: float) -> Decisions:
+        return Decisions.of(self.attempts()).between(begin, end)
+
+    def _conclude(self) -> None:
+        self.estimate = measure_capacity(self.attempts(), self.known.tps, self.stages)
+
+
+def _known(found: Sustained) -> bool:
+    if found.blocks:
+        return len(found.batch_rate) >= _CYCLES
+    return found.half_width <= _CLOSE_ENOUGH

@@ -1,0 +1,74 @@
+"""What measuring the capacity will take, told before the first call: seconds, calls and chats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Part = Literal["look", "strong", "mild", "volleys", "safe", "even", "check"]
+PARTS: tuple[Part, ...] = ("look", "strong", "mild", "volleys", "safe", "even", "check")
+
+PRESSURE, MILD = 3.0, 1.25
+"""How many times the rate is offered."""
+MOST_PRESSURE = 60.0
+"""Longest that one pressure lasts, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds, calls and chats: estimates, for the progress line and for who has to agree."""
+
+    seconds: float
+    calls: int
+    chats: int
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.seconds + other.seconds, self.calls + other.calls, self.chats + other.chats)
+
+    def sentence(self) -> str:
+        """The cost for a person."""
+        return f"about {self.seconds / 60:.1f} minutes, {self.calls:,} calls and {self.chats:,} chats"
+
+
+def part_cost(part: Part, rate: float, burst: float) -> Cost:
+    """What one part costs against a limiter of about `rate` a second and `burst` from rest."""
+    if part == "look":
+        return Cost(3.0 + 5 / rate, round(60 + burst + 15 * rate), round(burst + 5 * rate))
+    if part in ("strong", "mild"):
+        load = PRESSURE if part == "strong" else MILD
+        seconds = least_pressure(rate) * 1.8 + 2
+        return Cost(seconds, round(load * rate * seconds), round(rate * seconds))
+    if part == "volleys":
+        return Cost(7 * first_rest(rate, burst), round(7 * (burst + 15)), round(7 * burst))
+    if part == "safe":
+        calls = max(350, 40 * rate)
+        return Cost(calls / (0.8 * rate), round(calls), round(calls))
+    if part == "even":
+        return Cost(330 / (0.9 * rate), 330, 325)
+    seconds = check_time(rate)
+    return Cost(seconds, round(PRESSURE * rate * seconds), round(rate * seconds))
+
+
+def expected_cost(rate: float = 5.0, burst: float = 8.0, *, safe: bool = True, even: bool = False) -> Cost:
+    """What the whole measurement costs; the default is AWS's documented limit for StartChatContact."""
+    left_out = {part for part, wanted in (("safe", safe), ("even", even)) if not wanted}
+    total = Cost(0.0, 0, 0)
+    for part in PARTS:
+        if part not in left_out:
+            total += part_cost(part, rate, burst)
+    return total
+
+
+def least_pressure(rate: float) -> float:
+    """Least seconds under one pressure: 60 admissions, but 8 to 20 seconds."""
+    return min(max(8.0, 60 / rate), 20.0)
+
+
+def check_time(rate: float) -> float:
+    """Seconds of the last pressure, which has to agree with the first."""
+    return min(max(5.0, 40 / rate), 20.0)
+
+
+def first_rest(rate: float, burst: float) -> float:
+    """The first rest to try, seconds: what a bucket of `burst` takes to fill, and a quarter more."""
+    return 1.25 * burst / rate + 2 / rate + 0.1

@@ -1,0 +1,98 @@
+"""The plan that measures a capacity for any limiter, against hidden services in virtual time."""
+
+import random
+
+import pytest
+
+from harness.load.probe.actions import ProbeOptions
+from harness.load.probe.capacity_plan import CapacityPlan
+from harness.load.probe.cost import expected_cost
+from tests.support.virtual.driver import Probed, probe
+from tests.support.virtual.records import NO_QUOTA, default_bucket
+from tests.support.virtual.services import FixedWindow, Latency, Limiter, Service, Shards, TokenBucket
+
+
+def measured(
+    limiter: Limiter, *, chats: int = NO_QUOTA, goal: str = "tps", safe: bool = True, **options: float
+) -> tuple[CapacityPlan, Probed]:
+    """Run the whole plan against a limiter with round trips of 30 ms."""
+    rng = random.Random(5)
+    told = ProbeOptions(goal, max_rate=500.0, seed=1, **options)  # type: ignore[arg-type]
+    plan = CapacityPlan(told, safe=safe)
+    done = probe(Service(limiter, chats, Latency(0.03, 0.1, 0.5, rng)), told, plan=plan)
+    return plan, done
+
+
+def test_the_documented_bucket_is_proved_exact_within_three_minutes() -> None:
+    """5/s with burst 8 gives every number and the class exact, in under three minutes."""
+    plan, done = measured(default_bucket())
+    found = plan.estimate
+    assert found is not None
+    assert found.kind == "exact"
+    assert done.seconds < 180
+    assert found.sustained is not None
+    assert found.sustained.low <= 5 <= found.sustained.high
+    assert found.sustained_mild is not None
+    assert found.burst_from_rest is not None
+    assert found.burst_from_rest.median == pytest.approx(8, abs=0.2)
+    assert found.safe is not None
+    assert found.safe.poisson is not None
+    assert 3.6 <= found.safe.poisson.low <= 4.06  # M/D/1 with 8 places refuses 1 % at 4.05/s
+
+
+def test_shards_have_numbers_but_are_not_exact() -> None:
+    """Two shards behind a random balancer: sustained rate and burst hold, nothing is called exact."""
+    plan, _ = measured(Shards([TokenBucket(2.5, 4), TokenBucket(2.5, 4)], random.Random(2)), safe=False)
+    found = plan.estimate
+    assert found is not None
+    assert not found.exact_numbers_hold
+    assert found.findings
+    assert found.sustained is not None
+    assert found.sustained.low <= 5 <= found.sustained.high
+
+
+def test_a_window_of_ten_seconds_ends() -> None:
+    """A window of 50 calls in 10 s is measured within the time bound, and its rate is held."""
+    plan, done = measured(FixedWindow(50, 10.0, 3.0), safe=False, max_seconds=900.0)
+    assert done.why == "done"
+    assert plan.estimate is not None
+    assert plan.estimate.kind in ("blocks", "window")
+    assert plan.estimate.sustained is not None
+    assert plan.estimate.sustained.low <= 5 <= plan.estimate.sustained.high
+
+
+def test_the_time_bound_is_hard_and_the_answer_is_what_is_known_by_then() -> None:
+    """After 30 s nothing more is sent, and the sustained rate is told all the same."""
+    plan, done = measured(default_bucket(), max_seconds=30.0)
+    assert done.why == "max_seconds"
+    assert max(answer.sent for answer in done.record) < 31
+    assert plan.estimate is not None
+    assert plan.estimate.sustained is not None
+    assert plan.estimate.safe is None
+
+
+def test_at_the_brim_of_the_chat_quota_admissions_cost_no_chat() -> None:
+    """With both limits wanted, the instance is filled first; what follows starts hardly any chat."""
+    plan, done = measured(default_bucket(), chats=100, goal="both", safe=False)
+    assert done.started <= 102
+    assert plan.estimate is not None
+    assert plan.estimate.sustained is not None
+    assert done.known.active_chats is not None
+    assert done.known.active_chats.chats.estimate == 100
+
+
+def test_a_service_that_never_throttles_is_not_met() -> None:
+    """Without a throttle the plan ends by itself and says so."""
+    plan, done = measured(TokenBucket(1e6, 1e6), max_chats=3000)
+    assert plan.estimate is not None
+    assert plan.estimate.kind == "not_met"
+    assert done.started <= 3000
+
+
+def test_the_cost_is_told_beforehand_and_goes_down() -> None:
+    """The expected cost of the documented limit is near what it takes, and nothing but the check is left at the end."""
+    told = expected_cost(5.0, 8.0)
+    plan, done = measured(default_bucket())
+    assert done.seconds / told.seconds == pytest.approx(1.0, abs=0.5)
+    assert plan.outlook().seconds < 0.2 * told.seconds
+    assert "minutes" in told.sentence()
