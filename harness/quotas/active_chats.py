@@ -3,69 +3,158 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.quotas.attempts import CHAT_LIMIT, DISCONNECTED, FAULT, STARTED, TIMEOUT, Attempts, Floats
-from harness.quotas.estimates import ActiveChatsEstimate, Interval
+from harness.quotas.estimates import ActiveChatsEstimate, Interval, Verdict
 
 _STOP_TAKES = 2.0
 """Seconds before its answer within which a stop may already have freed its slot."""
+COUNTED_WITHIN = 2.5
+"""Seconds within which a service that counts chats late is taken to have counted them: what is seen of a service that was
+left alone for so long is not blurred by that."""
+_SLOT_LAGS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 45.0, 60.0, 90.0)
+"""Seconds after which a freed slot may be there again, tried where slots are late."""
+_EDGES = 3
+"""How often the limit must have been met at the same number of chats, a slot freed in between, to be exact."""
+_EDGES_AT_REST = 2
+"""The same where the service had been left alone before an admission that reached the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """The record of our chats: starts that were admitted and refused, starts without an answer, and ends, sorted."""
+
+    begun: Attempts
+    refused: Attempts
+    doubtful: Attempts
+    ended: Floats
+
+    def open_after(self, counted_within: float = 0.0) -> Floats:
+        """Our chats that were open for certain after each admission, (n,), not counting others of the last seconds."""
+        answered = np.sort(self.begun.received)
+        if counted_within:
+            earlier = np.searchsorted(answered, self.begun.sent - counted_within, side="right")
+            ended = np.searchsorted(self.ended, self.begun.received + _STOP_TAKES)
+            return np.asarray(1.0 + earlier - ended, np.float64)
+        after = np.arange(1, len(answered) + 1) - np.searchsorted(self.ended, answered + _STOP_TAKES)
+        return np.asarray(after, np.float64)
+
+    def possibly_open(self, slot_lag: float = 0.0) -> Floats:
+        """Our chats that may have been open at each refusal, (m,), if a freed slot is there again after `slot_lag`."""
+        return np.asarray(
+            np.searchsorted(np.sort(self.begun.sent), self.refused.received, side="right")
+            + np.searchsorted(np.sort(self.doubtful.sent), self.refused.received, side="right")
+            - np.searchsorted(self.ended, self.refused.sent - slot_lag),
+            np.float64,
+        )
+
+    def edges(self, quota: float) -> int:
+        """How often refusals at `quota` open chats followed an admission that reached it, with an end before the next."""
+        met = np.sort(self.refused.sent[self.possibly_open() == quota])
+        before = np.searchsorted(self.ended, met)
+        return len(np.unique(before))
 
 
 def infer_active_chats(
     attempts: Attempts, ends: Sequence[float] | Floats, *, already_ended: int = 0
 ) -> ActiveChatsEstimate:
-    """The most chats that may be open at once, from `attempts` and the moments at which our chats ended.
+    """Return the most chats that may be open at once, from `attempts` and the moments at which our chats ended.
 
     `ends`: seconds on the attempts' clock, in any order: when each StopContact (or other end) of ours was answered.
     `already_ended`: how many of our chats turned out to have been ended by somebody else, at a time nobody saw.
 
     Each start that was admitted shows that the chats open just then were fewer than the quota; each refusal, that they
-    were not. What cannot be placed in time for certain (calls that overlap) widens the bound that it belongs to.
+    were not. What cannot be placed in time for certain (calls that overlap) widens the bound that it belongs to. A number is
+    exact only where the limit was met there again and again; a service that counts chats late, or gives freed slots back
+    late, is told from the contradictions that this leaves.
     """
     begun = attempts.where(attempts.outcome == STARTED)
     refused = attempts.where(attempts.outcome == CHAT_LIMIT)
     doubtful = attempts.where(np.isin(attempts.outcome, (FAULT, TIMEOUT, DISCONNECTED)))
-    ended = np.sort(np.asarray(ends, np.float64))
-    at, open_chats = _course(begun, ended)
-    most = float(open_chats.max(initial=0.0))
-    low = max(_surely_open(begun, ended), 0.0)
+    counts = _Counts(begun, refused, doubtful, np.sort(np.asarray(ends, np.float64)))
+    at, open_chats = _course(begun, counts.ended)
+    low = max(float(counts.open_after().max(initial=0.0)), 0.0)
     evidence: dict[str, object] = {
         "started": len(begun),
         "refused": len(refused),
-        "most_open": int(most),
+        "most_open": int(open_chats.max(initial=0.0)),
         "already_ended": already_ended,
         "unanswered": len(doubtful),
     }
     if not len(refused):
-        evidence["sentence"] = (
-            f"The quota of active chats was not met: {int(low)} open at once are known to be admitted."
-        )
-        return ActiveChatsEstimate(Interval(low, low, None), "lower_bound", evidence, at, open_chats)
-    possible = (
-        np.searchsorted(np.sort(begun.sent), refused.received, side="right")
-        + np.searchsorted(np.sort(doubtful.sent), refused.received, side="right")
-        - np.searchsorted(ended, refused.sent)
+        sentence = f"The quota of active chats was not met: {int(low)} open at once are known to be admitted."
+        found = _Found(Interval(low, low, None), "lower_bound", sentence)
+    elif already_ended:
+        found = _with_unseen_ends(counts, low, already_ended)
+    elif float(counts.possibly_open().min()) < low:
+        found = _contradicted(counts, low, evidence)
+    else:
+        found = _consistent(counts, low, evidence)
+    evidence["sentence"] = found.sentence
+    return ActiveChatsEstimate(found.chats, found.verdict, evidence, at, open_chats)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    chats: Interval
+    verdict: Verdict
+    sentence: str
+
+
+def _with_unseen_ends(counts: _Counts, low: float, already_ended: int) -> _Found:
+    high = float(counts.possibly_open().min())
+    lower = max(min(low, high) - already_ended, 0.0)
+    sentence = (
+        f"Starts were refused with at most {int(high)} chats open, but {already_ended} of ours were ended by somebody else, "
+        f"nobody knows when: the quota lies between {int(lower)} and {int(high)}."
     )
-    high = float(possible.min())
-    if high < low:
-        evidence["others_at_least"] = int(low - high)
-        evidence["sentence"] = (
-            f"At least {int(low)} chats may be open at once; some starts were refused with only {int(high)} of ours "
-            f"open, so others hold chats too, or the quota moved."
-        )
-        return ActiveChatsEstimate(Interval(None, low, None), "not_explained", evidence, at, open_chats)
-    if already_ended:
-        evidence["sentence"] = (
-            f"Starts were refused with at most {int(high)} chats open, but {already_ended} of ours were ended by somebody "
-            f"else, nobody knows when: the quota lies between {int(max(low - already_ended, 0))} and {int(high)}."
-        )
-        lower = max(low - already_ended, 0.0)
-        return ActiveChatsEstimate(Interval(None, lower, high), "not_explained", evidence, at, open_chats)
+    return _Found(Interval(None, lower, high), "not_explained", sentence)
+
+
+def _consistent(counts: _Counts, low: float, evidence: dict[str, object]) -> _Found:
+    high = float(counts.possibly_open().min())
+    edges = counts.edges(high)
+    at_rest = float(counts.open_after(COUNTED_WITHIN).max(initial=0.0))
+    evidence["edges"] = edges
+    exact = low == high and (edges >= _EDGES or (edges >= _EDGES_AT_REST and at_rest == high))
+    if not exact:
+        low = max(min(low, at_rest), 0.0)
     number = f"{int(high)}" if low == high else f"{int(low)} to {int(high)}"
-    evidence["sentence"] = f"{number} chats may be open at once, if nobody else held any."
-    return ActiveChatsEstimate(Interval(high, low, high), "explained", evidence, at, open_chats)
+    sentence = f"{number} chats may be open at once, if nobody else held any."
+    if low < high and edges < _EDGES:
+        sentence = (
+            sentence[:-1] + f"; the limit was met {edges} time{'s' * (edges != 1)}, which does not make it exact."
+        )
+    return _Found(Interval(high, low, high), "explained", sentence)
+
+
+def _contradicted(counts: _Counts, low: float, evidence: dict[str, object]) -> _Found:
+    """A start was admitted with more chats open than another was refused with: slots or counts that are late, or others."""
+    high = float(counts.possibly_open().min())
+    at_rest = max(float(counts.open_after(COUNTED_WITHIN).max(initial=0.0)), 0.0)
+    if at_rest <= high:
+        evidence["overshoot"] = int(low - high)
+        sentence = (
+            f"{int(at_rest)} to {int(low)} chats may be open at once: the service counts late, so that up to "
+            f"{int(low - high)} more than {int(high)} were admitted in quick succession."
+        )
+        return _Found(Interval(high, at_rest, low), "explained", sentence)
+    for lag in _SLOT_LAGS:
+        later = float(counts.possibly_open(lag).min())
+        if later >= low:
+            evidence["slot_lag_s"] = lag
+            span = f"{int(low)}" if low == later else f"{int(low)} to {int(later)}"
+            sentence = f"{span} chats may be open at once; a freed slot is there again only after up to {lag:g} s."
+            return _Found(Interval(low, min(low, high), max(later, low)), "explained", sentence)
+    evidence["others_at_least"] = int(low - high)
+    sentence = (
+        f"At least {int(low)} chats may be open at once; some starts were refused with only {int(high)} of ours "
+        f"open, so others hold chats too, or the quota moved."
+    )
+    return _Found(Interval(None, low, None), "not_explained", sentence)
 
 
 def _course(begun: Attempts, ended: Floats) -> tuple[Floats, Floats]:
@@ -73,12 +162,3 @@ def _course(begun: Attempts, ended: Floats) -> tuple[Floats, Floats]:
     change = np.concatenate((np.ones(len(begun)), -np.ones(len(ended))))
     order = np.argsort(at, kind="stable")
     return at[order], np.cumsum(change[order])
-
-
-def _surely_open(begun: Attempts, ended: Floats) -> float:
-    """The most of our chats that were open at once for certain, a start counting from its answer on."""
-    if not len(begun):
-        return 0.0
-    answered = np.sort(begun.received)
-    after = np.arange(1, len(answered) + 1) - np.searchsorted(ended, answered + _STOP_TAKES)
-    return float(after.max())

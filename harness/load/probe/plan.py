@@ -19,9 +19,14 @@ from harness.load.probe.actions import (
 )
 from harness.load.probe.moves import ProbeMoves
 from harness.quotas import TpsEstimate, infer_active_chats
+from harness.quotas.active_chats import COUNTED_WITHIN
 from harness.quotas.tps.infer import infer_tps_by_steps
 
 __all__ = ["Action", "Done", "Goal", "Known", "Pause", "ProbeOptions", "ProbePlan", "Send", "StopChats", "Think"]
+
+
+_LONGEST_CONFIRMATION = 150.0
+"""Seconds after which the confirmation of the chat quota ends with what it knows."""
 
 
 class ProbePlan(ProbeMoves):
@@ -113,25 +118,45 @@ class ProbePlan(ProbeMoves):
                     return
 
     def _confirm_chats(self) -> Iterator[Action]:
-        """Stop one chat: exactly one start must then be admitted."""
+        """Meet the quota twice more, each time from below and with longer waits: a service that counts chats late, or gives
+        freed slots back late, shows itself by another answer."""
         if not self.known.full_refusals or not self._open or self._over():
             return
         self.known.doing = "confirming the chat quota"
-        yield from self._quiet()
-        yield from self._stop(1)
-        yield from self._sleep(max(0.2, 2 * self._trip))
-        started, tries = self.known.started, 0
-        while self.known.started == started and tries < 12 and not self._over():
-            tries += 1
+        until = self._now + _LONGEST_CONFIRMATION
+        for wait in (COUNTED_WITHIN + 0.1, 2 * COUNTED_WITHIN):
+            yield from self._quiet()
+            yield from self._sleep(wait)
+            yield from self._stop_until_admitted(wait, until)
+            yield from self._start_until_refused(wait, until)
+
+    def _stop_until_admitted(self, wait: float, until: float) -> Iterator[Action]:
+        """Stop one chat, then two, four, until a start is admitted again."""
+        count, started = 1, self.known.started
+        while self.known.started == started and self._open and self._now < until and not self._over():
+            yield from self._stop(min(count, self._open))
+            yield from self._sleep(wait)
+            yield from self._try_start()
+            count, wait = 2 * count, 1.5 * wait
+
+    def _start_until_refused(self, wait: float, until: float) -> Iterator[Action]:
+        """Start chats one by one, leaving the service alone in between, until the quota has refused two in a row."""
+        in_a_row = 0
+        while in_a_row < 2 and self._now < until and not self._over():
+            refused = self.known.full_refusals
+            yield from self._sleep(wait)
+            yield from self._try_start()
+            in_a_row = in_a_row + 1 if self.known.full_refusals > refused else 0
+
+    def _try_start(self) -> Iterator[Action]:
+        """Make one start that the TPS limit does not refuse."""
+        for _ in range(12):
+            decided = self.known.started + self.known.full_refusals
             yield from self._pace(1.1 / max(self._rate, 0.2) if self._rate else 0.5)
             yield Send()
             yield from self._quiet()
-        refused, tries = self.known.full_refusals, 0
-        while self.known.full_refusals < refused + 2 and tries < 12 and not self._over():
-            tries += 1
-            yield from self._pace(1.1 / max(self._rate, 0.2) if self._rate else 0.5)
-            yield Send()
-            yield from self._quiet()
+            if self.known.started + self.known.full_refusals > decided or self._over():
+                return
 
     def _drain(self, volley: int) -> Iterator[Action]:
         """A volley, then a pace that doubles every 50 ms, until the first refusal."""

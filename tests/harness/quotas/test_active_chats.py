@@ -1,9 +1,15 @@
 """What is inferred of the limit on chats open at once."""
 
+import random
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.load.probe.actions import ProbeOptions
 from harness.quotas import Attempts, infer_active_chats
+from tests.support.virtual.driver import probe
+from tests.support.virtual.services import Latency, Service, TokenBucket
 
 Row = tuple[float, float, str]
 
@@ -11,6 +17,17 @@ Row = tuple[float, float, str]
 def attempts(rows: list[Row]) -> Attempts:
     """Rows of (sent, received, outcome)."""
     return Attempts.of([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
+
+
+def met_again(quota: int, times: int, since: float) -> tuple[list[Row], list[float]]:
+    """The limit met `times` times more, ten seconds apart: one chat ends, one start is admitted, the next is refused."""
+    rows: list[Row] = []
+    ends = []
+    for number in range(times):
+        at = since + 10.0 * number
+        ends.append(at)
+        rows += [(at + 3, at + 3.1, "started"), (at + 6, at + 6.1, "active_chat_limit")]
+    return rows, ends
 
 
 def filled(quota: int, refusals: int = 2) -> list[Row]:
@@ -21,10 +38,33 @@ def filled(quota: int, refusals: int = 2) -> list[Row]:
 
 @settings(max_examples=30)
 @given(quota=st.integers(1, 300))
-def test_a_fill_gives_the_quota_exactly(quota: int) -> None:
-    """The first refusal after a fill tells the quota to the last chat."""
-    found = infer_active_chats(attempts(filled(quota)), [])
+def test_a_limit_met_again_and_again_is_exact(quota: int) -> None:
+    """A fill whose limit is met twice more, with a slot freed in between, tells the quota to the last chat."""
+    rows, ends = met_again(quota, 2, quota + 10.0)
+    found = infer_active_chats(attempts(filled(quota) + rows), ends)
     assert (found.verdict, found.chats.estimate, found.chats.exact) == ("explained", quota, True)
+
+
+@settings(max_examples=30)
+@given(quota=st.integers(4, 300))
+def test_a_limit_met_once_is_a_range(quota: int) -> None:
+    """One fill cannot tell a service that counts at once from one that counts seconds late: the quota is in a range."""
+    found = infer_active_chats(attempts(filled(quota)), [])
+    assert found.verdict == "explained"
+    assert (found.chats.low, found.chats.high) == (quota - 2, quota)
+
+
+@pytest.mark.parametrize("lags", [(0.5, 0.0), (2.0, 0.0), (0.0, 10.0), (0.0, 60.0)], ids=str)
+def test_late_counts_and_late_slots_are_findings(lags: tuple[float, float]) -> None:
+    """A service that counts chats late, or frees their slots late, gets a range that holds its quota, and its name."""
+    latency = Latency(0.03, 0.1, 0.5, random.Random(1))
+    service = Service(TokenBucket(5, 8), 60, latency, count_lag=lags[0], slot_lag=lags[1])
+    found = probe(service, ProbeOptions("active-chats", max_rate=500.0, seed=1)).known.active_chats
+    assert found is not None
+    assert found.chats.low is not None
+    assert found.chats.high is not None
+    assert found.chats.low <= 60 <= found.chats.high
+    assert ("overshoot" if lags[0] else "slot_lag_s") in found.evidence
 
 
 def test_a_slot_that_comes_back_is_used_again() -> None:
@@ -52,13 +92,13 @@ def test_calls_that_overlap_widen_the_bounds() -> None:
     """A refusal that was on the wire together with a start may have come before it or after it."""
     rows = [*filled(9, refusals=0), (9.0, 9.3, "started"), (9.1, 9.2, "active_chat_limit")]
     found = infer_active_chats(attempts(rows), [])
-    assert (found.chats.low, found.chats.high) == (10, 10)
+    assert (found.chats.low, found.chats.high) == (8, 10)
 
 
 def test_a_call_without_an_answer_may_hold_a_slot() -> None:
     """A start that timed out before the refusal leaves the quota open by one."""
     found = infer_active_chats(attempts([(-5.0, -1.0, "timeout"), *filled(20)]), [])
-    assert (found.verdict, found.chats.low, found.chats.high) == ("explained", 20, 21)
+    assert (found.verdict, found.chats.low, found.chats.high) == ("explained", 18, 21)
 
 
 def test_chats_that_ended_unseen_leave_no_number() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -208,12 +209,18 @@ class Service:
     quota_first: bool = False
     fault_share: float = 0.0
     others_hold: int = 0
+    count_lag: float = 0.0
+    """Seconds after which a started chat counts."""
+    slot_lag: float = 0.0
+    """Seconds after which an ended chat counts no more."""
     chats: set[int] = field(default_factory=set)
+    begun: list[float] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
     counted: int = 0
 
     def start(self, now: float) -> tuple[str, int]:
         """Decide about a StartChatContact that arrives at `now`: its outcome and the chat's number."""
-        full = len(self.chats) + self.others_hold >= self.active_chats
+        full = self._counted_open(now) + self.others_hold >= self.active_chats
         if self.fault_share and self.latency.rng.random() < self.fault_share:
             return ("service_error" if self.latency.rng.random() < 0.5 else "connection_error"), 0
         if full and (self.quota_first or not self.quota_costs_token):
@@ -230,7 +237,19 @@ class Service:
             return "active_chat_limit", 0
         self.counted += 1
         self.chats.add(self.counted)
+        self.begun.append(now)
         return "started", self.counted
+
+    def stop(self, chat: int, now: float) -> None:
+        """End a chat."""
+        if chat in self.chats:
+            self.chats.discard(chat)
+            self.ended.append(now)
+
+    def _counted_open(self, now: float) -> int:
+        if not self.count_lag and not self.slot_lag:
+            return len(self.chats)
+        return bisect_right(self.begun, now - self.count_lag) - bisect_right(self.ended, now - self.slot_lag)
 
 
 @dataclass
@@ -282,7 +301,7 @@ class Clockwork:
         up, down = self.service.latency.draw()
 
         def arrive() -> None:
-            self.service.chats.discard(chat)
+            self.service.stop(chat, self.now)
 
             def back() -> None:
                 self.ends.append(self.now)
