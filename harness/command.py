@@ -1,5 +1,6 @@
-"""The `chatquota` command: what comes before and after a Locust run."""
+"""The `chatquota` command: a run of Locust, and what comes before and after it."""
 
+import difflib
 import importlib
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from harness.errors import EXIT_USAGE, ChatquotaError, refuse
 # Names, not imports: each command loads only its own side of the house, so `chatquota report` starts without
 # Locust or boto3 and `chatquota emulator` without pandas.
 COMMANDS = {
+    "run": ("harness.cli.run:main", "offer load: Locust with chatquota's users and options, headless or in its web UI"),
+    "init": ("harness.cli.init:main", "write a locustfile, locust.conf, workload, gates and day file to start from"),
     "report": ("reports.commands:report", "make the capacity report of a run directory"),
     "compare": ("reports.commands:compare", "compare runs; exit code 1 on a regression"),
     "plan": ("reports.commands:plan", "which quota binds first for an expected day, and what to request"),
@@ -19,6 +22,7 @@ COMMANDS = {
     ),
     "cleanup": ("harness.load.cleanup.command:main", "stop the chats that a crashed run left open"),
     "emulator": ("harness.emulator.cli:main", "serve a local Amazon Connect chat with known limits"),
+    "completion": ("harness.cli.completion:main", "print the completion script of bash, zsh or fish"),
     "demo": ("harness.demo:main", "a run against the emulator that meets both limits, and its report"),
 }
 
@@ -34,7 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        print(f"chatquota: no command {name!r}; it has {', '.join(COMMANDS)}", file=sys.stderr)
+        close = difflib.get_close_matches(name, COMMANDS, 1)
+        meant = f"; did you mean {close[0]!r}?" if close else ";"
+        print(f"chatquota: no command {name!r}{meant} There are {', '.join(COMMANDS)}", file=sys.stderr)
         return EXIT_USAGE
     module, _, function = COMMANDS[name][0].partition(":")
     command: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
@@ -48,8 +54,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _help() -> str:
-    rows = "\n".join(f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items())
+    rows = "\n".join(f"  {name:<12}{text}" for name, (_, text) in COMMANDS.items())
     return (
-        "usage: chatquota COMMAND ...   (load itself runs with `locust`)\n\n"
-        f"{rows}\n\n'chatquota COMMAND --help' tells a command's options."
+        "usage: chatquota COMMAND ...\n\n"
+        "How many chats can an Amazon Connect instance take, and which limit stops it first?\n\n"
+        f"{rows}\n\n'chatquota COMMAND --help' tells a command's options. New here: `chatquota demo`, then `chatquota init`."
     )

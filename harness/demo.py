@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from harness.errors import Parser, UsageError
+from harness.cli.run import packaged_locustfile
+from harness.errors import Parser
 from harness.recording.format.layout import MANIFEST, new_run_id
 
 # AWS's documented defaults of the TPS throttle; a quota of active chats that fills within half a minute at that rate.
@@ -25,14 +26,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--run-dir", help="directory to record the run in (default: runs/<UTC time>-demo)")
     parser.add_argument("--seconds", type=int, default=SECONDS, help="how long load is offered (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    locustfile = _locustfile()
     directory = Path(arguments.run_dir or Path("runs") / new_run_id("demo").rsplit("-", 1)[0])
     print(f"Offering {USERS} chat starts/s for {arguments.seconds} s to an emulated Amazon Connect ({EMULATOR}) ...")
-    with subprocess.Popen(_command(locustfile, directory, arguments)) as load:
+    with subprocess.Popen(_command(directory, arguments)) as load:
         _show_progress(load, arguments.seconds)
     if not (directory / MANIFEST).exists():
         return load.returncode or 1
-    report = subprocess.run([sys.executable, "-m", "harness", "report", str(directory)], check=False)
+    report = subprocess.run([sys.executable, "-P", "-m", "harness", "report", str(directory)], check=False)
     return load.returncode or report.returncode
 
 
@@ -48,18 +48,18 @@ def _show_progress(load: "subprocess.Popen[bytes]", seconds: int) -> None:
                 progress.update(task, completed=min(progress.tasks[task].elapsed or 0.0, seconds))
 
 
-def _command(locustfile: Path, directory: Path, arguments: argparse.Namespace) -> list[str]:
+def _command(directory: Path, arguments: argparse.Namespace) -> list[str]:
     return [
         # Without Locust's logging its tables stay away, which the report says better; warnings and errors still show.
-        *(sys.executable, "-m", "locust", "--headless", "--only-summary", "--skip-log-setup"),
-        *("--locustfile", str(locustfile), "StartChat"),
+        *(sys.executable, "-P", "-m", "harness", "run", "StartChat"),
+        *(
+            "--headless",
+            "--only-summary",
+            "--no-summary",
+            "--skip-log-setup",
+            "--locustfile",
+            str(packaged_locustfile()),
+        ),
         *("--users", str(USERS), "--spawn-rate", str(USERS), "--run-time", f"{arguments.seconds}s"),
         *("--hold", HOLD, "--emulator", EMULATOR, "--run-dir", str(directory)),
     ]
-
-
-def _locustfile() -> Path:
-    path = Path(__file__).resolve().parent.parent / "locustfile.py"
-    if not path.exists():
-        raise UsageError(f"{path} is missing; run it from a checkout of the repository")
-    return path

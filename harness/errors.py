@@ -1,6 +1,7 @@
 """Exit codes, and the errors that end a command with one line on standard error."""
 
 import argparse
+import difflib
 import sys
 from typing import ClassVar, NoReturn
 
@@ -38,6 +39,11 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line on standard error, with exit code 2."""
 
     def error(self, message: str) -> NoReturn:
+        """Exit with code 2 and one line, which names the option that a misspelt one is close to."""
+        unknown = message.partition("unrecognized arguments: ")[2].split()
+        options = [option for action in self._actions for option in action.option_strings]
+        if unknown and (close := difflib.get_close_matches(unknown[0].partition("=")[0], options, 1)):
+            message += f" (did you mean {close[0]}?)"
         self.exit(EXIT_USAGE, f"{self.prog}: {message}; see '{self.prog} --help'\n")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
+from harness.cli.result import show_result
 from harness.errors import EXIT_INVALID, ChatquotaError, refuse
 from harness.load.options.options import add_options, read_settings, unknown_variables
 from harness.load.run.coordinator import Coordinator
@@ -54,6 +55,9 @@ def _on_init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
     if web_ui is not None:
         install_web_ui(environment, web_ui, coordinator)
     _listen(environment, coordinator)
+    environment.events.quit.add_listener(
+        lambda **_: show_result(environment.parsed_options, coordinator.last_directory)
+    )
 
 
 def _check_or_exit(coordinator: Coordinator) -> None:

@@ -39,14 +39,17 @@ def build_report(
     wanted: Wanted | None = None,
     figures: bool = True,
     quiet: bool = False,
+    summary: bool = False,
 ) -> int:
     """Make the report of the run directory at `path`; return 1 if one of `gates` was breached, else 0.
 
-    With `wanted`, the text of a quota-increase request is written beside it; without `figures` nothing is drawn.
+    With `wanted`, the text of a quota-increase request is written beside it; without `figures` nothing is drawn. With
+    `summary` only the short table is printed, and nothing is written.
     Raises UsageError if there is no such run or it cannot be written to.
     """
     run = read_run(path)
     console = Console(quiet=quiet)
+    figures = figures and not summary
     rows = count_rows(run.sample_files)
     with Artist(own_process=figures and rows >= MANY_ROWS) as artist:
         total = _fold(run, rows, console)
@@ -57,6 +60,9 @@ def build_report(
         answer = capacity(measured, inference)
         limits = artist.draw("draw_limits", answer, view, inference.tps) if figures else list
         pictures = [*limits(), *samples()]
+    if summary:
+        print_summary(answer, None, console)
+        return 0
     judgements = judge(gates, answer)
     shown = gates_view(judgements) if gates else None
     html, markdown = render(answer, pictures, table_of(total.kinds.numbers, total.by_kind), shown)

@@ -18,6 +18,7 @@ def report(argv: list[str]) -> int:
     parser.add_argument("--gates", metavar="FILE", type=Path, help="TOML of thresholds; a breach makes the exit code 1")
     parser.add_argument("--junit", metavar="FILE", type=Path, help="where the gates' JUnit XML goes (RUN/junit.xml)")
     parser.add_argument("--check-gates", metavar="FILE", type=Path, help="only validate a file of gates, and end")
+    parser.add_argument("--summary", action="store_true", help="print the short table alone, and write nothing")
     parser.add_argument("--request", action="store_true", help="also write RUN/quota-request.md, the text for AWS")
     parser.add_argument("--want-tps", metavar="RATE", type=float, help="chat starts a second to ask for")
     parser.add_argument("--want-active-chats", metavar="N", type=int, help="chats at once to ask for")
@@ -44,6 +45,7 @@ def report(argv: list[str]) -> int:
         wanted=wanted,
         figures=not arguments.no_figures,
         quiet=arguments.quiet,
+        summary=arguments.summary,
     )
 
 

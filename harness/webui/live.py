@@ -132,7 +132,7 @@ class LiveRun:
         for _ in range(2):  # a reader that was killed is started again
             if self._process is None or self._process.poll() is not None:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", _READER],
+                    [sys.executable, "-P", "-m", _READER],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,

@@ -80,7 +80,7 @@ class Reports:
         with self._turn:
             if directory not in self._made:
                 finished = read_manifest(directory).contents.status == "finished"
-                command = [sys.executable, "-m", "harness", "report", "--quiet", str(directory)]
+                command = [sys.executable, "-P", "-m", "harness", "report", "--quiet", str(directory)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if not (directory / name).exists():
                     said = done.stderr.strip().splitlines()

@@ -11,7 +11,7 @@ from rich.text import Text
 from reports.wording import sentences as words
 
 
-def print_summary(answer: Mapping[str, Any], page: Path, console: Console) -> None:
+def print_summary(answer: Mapping[str, Any], page: Path | None, console: Console) -> None:
     """Print what was offered and what became of it, the first limit, the chats left open, and where the report is."""
     console.print(Text(f"\n{words.headline(answer)}", style="bold"))
     console.print(Text(words.order(answer)))
@@ -42,7 +42,8 @@ def print_summary(answer: Mapping[str, Any], page: Path, console: Console) -> No
     console.print(table)
     for problem in answer["problems"]:
         console.print(f"missing: {problem}", highlight=False, markup=False)
-    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    if page is not None:
+        console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_gates(shown: Mapping[str, Any], console: Console) -> None:

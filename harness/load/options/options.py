@@ -289,6 +289,11 @@ class Settings:
         metavar="FILE",
         browser="file",
     )
+    no_summary: bool = option(
+        "Recording",
+        False,
+        "leave out the short result table at the end of a headless run",
+    )
 
     @property
     def embedded(self) -> bool:

@@ -301,4 +301,6 @@ def reach(target: Target, timeout: float) -> None:
 
 def _chatquota(*arguments: str) -> "subprocess.CompletedProcess[str]":
     # A process of its own: pandas and matplotlib have no place in a load generator.
-    return subprocess.run([sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "harness", *arguments], capture_output=True, text=True, check=False
+    )

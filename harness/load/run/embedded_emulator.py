@@ -36,7 +36,7 @@ class Lab:
 
 def start_lab(spec: str) -> Lab:
     """Start an emulator with the limits of `spec` (see `--emulator`). Raises UsageError when it refuses the spec."""
-    command = [sys.executable, "-m", _MODULE, "--lifeline"]
+    command = [sys.executable, "-P", "-m", _MODULE, "--lifeline"]
     if spec:
         command += ["--emulator", spec]
     with tempfile.TemporaryFile("w+") as errors:  # a file, so that the emulator never blocks on a pipe nobody reads

@@ -1,0 +1,1 @@
+"""Commands that start load, or help to: `run`, `init`, `completion`."""
