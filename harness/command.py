@@ -23,7 +23,7 @@ COMMANDS = {
     "cleanup": ("harness.load.cleanup.command:main", "stop the chats that a crashed run left open"),
     "emulator": ("harness.emulator.cli:main", "serve a local Amazon Connect chat with known limits"),
     "completion": ("harness.cli.completion:main", "print the completion script of bash, zsh or fish"),
-    "demo": ("harness.demo:main", "a run against the emulator that meets both limits, and its report"),
+    "demo": ("harness.demo.command:main", "a run against the emulator that meets both limits, and its report"),
 }
 
 

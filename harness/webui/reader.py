@@ -15,9 +15,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from harness.quotas import Attempts, infer_active_chats
+from harness.quotas.active_chats import infer_active_chats
+from harness.quotas.attempts import Attempts
 from harness.quotas.estimates import TpsEstimate
-from harness.quotas.journey import JourneyCost, binding_order, infer_operation
+from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
 from harness.recording.format.layout import SAMPLES
 from harness.webui.journals import Follower
 

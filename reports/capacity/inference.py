@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.quotas import ActiveChatsEstimate, Attempts, Interval, TpsEstimate, infer_active_chats, infer_tps
+from harness.quotas.active_chats import infer_active_chats
+from harness.quotas.attempts import Attempts
+from harness.quotas.estimates import ActiveChatsEstimate, Interval, TpsEstimate
+from harness.quotas.tps.infer import infer_tps
 from reports.capacity.excerpt import stretch
 from reports.capacity.journey import Journey, infer_journey
 from reports.run.fold import Aggregates

@@ -8,8 +8,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.quotas import TpsEstimate
-from harness.quotas.journey import JourneyCost, binding_order, infer_operation
+from harness.quotas.estimates import TpsEstimate
+from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
 from reports.capacity.excerpt import stretch
 from reports.run.fold import Aggregates, BySecond
 from reports.run.rundir import Run

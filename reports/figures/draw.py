@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.quotas import TpsEstimate
+from harness.quotas.estimates import TpsEstimate
 from reports.figures import limits as limit_figures
 from reports.figures import over_time as figures
 from reports.figures import variety as variety_figures

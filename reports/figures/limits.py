@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.quotas import TpsEstimate
+from harness.quotas.estimates import TpsEstimate
 from reports.figures.picture import LIMIT, OFFERED, OUTCOME_COLOURS, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
 from reports.wording.sentences import interval, number

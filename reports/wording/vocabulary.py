@@ -1,6 +1,6 @@
 """The words of a sample that reports know by name: operations, outcomes, and how to say them to a reader."""
 
-from harness import quotas
+from harness import vocabulary
 
 START, STOP, DISCONNECT = "StartChatContact", "StopContact", "DisconnectParticipant"
 
@@ -13,7 +13,7 @@ NO_CALLS = frozenset({"MessageReceipt", "WebSocketOpen", "WebSocketSubscribe"})
 STARTED, TPS, QUOTA, OTHER_429 = "started", "tps_throttled", "active_chat_limit", "unclassified_429"
 OK = "ok"
 
-START_OUTCOMES = quotas.OUTCOMES
+START_OUTCOMES = vocabulary.START_OUTCOMES
 """What can become of a StartChatContact call, in the order that tables show."""
 
 OUTCOMES = (*START_OUTCOMES, OK)

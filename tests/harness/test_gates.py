@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UsageError
 from harness.gates import METRICS, Gate, early_breach, parse_gates, read_gates
-from harness.quotas import OUTCOMES
+from harness.quotas.attempts import OUTCOMES
 
 
 def one(**entry: Any) -> dict[str, Any]:

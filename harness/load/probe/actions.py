@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.quotas import ActiveChatsEstimate, TpsEstimate
+from harness.quotas.estimates import ActiveChatsEstimate, TpsEstimate
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,14 @@ from harness.load.probe.cost import (
     part_cost,
 )
 from harness.load.probe.plan import ProbePlan
-from harness.quotas import AnyLimiterEstimate, Stage, StageKind, measure_capacity
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
 from harness.quotas.any_limiter.classes import explained
 from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.any_limiter.estimates import Sustained
-from harness.quotas.any_limiter.measure import read_stages, safe_search
+from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, Sustained
+from harness.quotas.any_limiter.measure import measure_capacity, read_stages, safe_search
 from harness.quotas.any_limiter.safe import Batch, SafeSearch, next_batch, next_even
 from harness.quotas.any_limiter.sustained import sustained_rate
+from harness.quotas.stages import Stage, StageKind
 
 _CLOSE_ENOUGH = 0.03
 """Half of the sustained rate's interval, as a share, at which the pressure may end."""

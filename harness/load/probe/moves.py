@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from harness.load.probe.actions import Action, Done, Known, Pause, ProbeOptions, Send, StopChats
-from harness.quotas import Attempts
+from harness.quotas.attempts import Attempts
 
 
 @dataclass
@@ -83,7 +83,7 @@ class ProbeMoves:
         return not self._withheld and (most is None or self.known.started + self._in_flight < most)
 
     def answered(self, sent: float, received: float, outcome: str) -> None:
-        """A call's answer: its outcome as in `harness.quotas.OUTCOMES`."""
+        """A call's answer: its outcome as in `harness.vocabulary.START_OUTCOMES`."""
         self._in_flight -= 1
         self._sent.append(sent)
         self._received.append(received)

@@ -18,8 +18,8 @@ from harness.load.probe.actions import (
     Think,
 )
 from harness.load.probe.moves import ProbeMoves
-from harness.quotas import TpsEstimate, infer_active_chats
-from harness.quotas.active_chats import COUNTED_WITHIN
+from harness.quotas.active_chats import COUNTED_WITHIN, infer_active_chats
+from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.infer import infer_tps_by_steps
 
 __all__ = ["Action", "Done", "Goal", "Known", "Pause", "ProbeOptions", "ProbePlan", "Send", "StopChats", "Think"]

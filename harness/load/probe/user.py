@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import cast
 
 import gevent
 from gevent.event import Event
@@ -14,8 +14,8 @@ from rich.console import Console
 from harness.connect.client import now
 from harness.errors import EXIT_GUARD
 from harness.load.probe.plan import Done, Goal, Pause, ProbeOptions, ProbePlan, Send, StopChats, Think
+from harness.load.run.host import RunPart, coordinator_of
 from harness.load.session.session import Session
-from harness.plugin import coordinator_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class QuotaProbe(User):
 
     def on_start(self) -> None:
         """Probe, unless another user of this run already does."""
-        coordinator: Any = coordinator_of(self.environment)
+        coordinator = coordinator_of(self.environment)
         session: Session | None = coordinator.session
         self._prober: Prober | None = None
         if session is None or hasattr(session, "prober"):
@@ -56,7 +56,7 @@ class QuotaProbe(User):
         """Nothing to do: the prober sends the calls."""
 
 
-def _end(coordinator: Any, why: str) -> None:
+def _end(coordinator: RunPart, why: str) -> None:
     if why == "max_chats":
         coordinator.end_run("budget", EXIT_GUARD)
     else:

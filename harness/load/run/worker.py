@@ -53,6 +53,11 @@ class WorkerCoordinator:
         environment.events.report_to_master.add_listener(self._on_report)
         environment.events.heartbeat_received.add_listener(self._on_heartbeat)
 
+    @property
+    def ending(self) -> bool:
+        """Whether this worker's part is being ended."""
+        return self.session is not None and self._ending is not None
+
     def begin(self) -> None:
         """Start this worker's part of the run that the master announced; what prevents it the master is told."""
         run: dict[str, Any] | None = self.environment.parsed_options.__dict__.pop(RUN, None)

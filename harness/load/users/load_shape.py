@@ -9,6 +9,7 @@ from typing import Any
 from locust import LoadTestShape
 
 from harness.load.options.load_profile import Curve, parse_curve
+from harness.load.run.host import coordinator_of
 
 
 class CurveShape(LoadTestShape):
@@ -27,7 +28,7 @@ class CurveShape(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """How many users there are to be now, and how fast to get there; None at the end."""
         options = self._environment.parsed_options
-        if self._environment.chatquota.ending:  # Locust ends the shape only once the run's chats are stopped
+        if coordinator_of(self._environment).ending:  # Locust ends the shape only once the run's chats are stopped
             return self._last
         elapsed: float = self.get_run_time()  # type: ignore[no-untyped-call]
         if elapsed >= self._curve.seconds or (options.run_time and elapsed >= options.run_time):

@@ -5,7 +5,7 @@ from typing import Any
 from locust import User, constant, task
 
 from harness.load.conversation.crowd import Conversations, Script
-from harness.plugin import coordinator_of
+from harness.load.run.host import coordinator_of
 
 
 class OfferedLoad(User):
@@ -22,7 +22,7 @@ class OfferedLoad(User):
 
     def on_start(self) -> None:
         """Add this user to the offered rate."""
-        self._session: Any = coordinator_of(self.environment).session
+        self._session = coordinator_of(self.environment).session
         if self._session is not None:
             self.prepare(self._session)
             self._session.add_users(1)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.load.probe.actions import ProbeOptions
-from harness.quotas import Attempts, infer_active_chats
+from harness.quotas.active_chats import infer_active_chats
+from harness.quotas.attempts import Attempts
 from tests.support.virtual.driver import probe
 from tests.support.virtual.services import Latency, Service, TokenBucket
 

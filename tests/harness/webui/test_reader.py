@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.quotas.estimates import Interval, TpsEstimate
-from harness.quotas.journey import JourneyCost, binding_order
+from harness.quotas.tps.journey import JourneyCost, binding_order
 from harness.recording.format.layout import SAMPLES
 from harness.recording.format.schema import Sample, to_batch
 from harness.recording.journal import Journal

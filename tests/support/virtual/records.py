@@ -2,7 +2,7 @@
 
 import random
 
-from harness.quotas import Attempts
+from harness.quotas.attempts import Attempts
 from tests.support.virtual.services import Clockwork, Latency, Limiter, Service, TokenBucket
 
 NO_QUOTA = 10**9

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.quotas.journey import JourneyCost, binding_order, infer_operation
+from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
 from tests.harness.emulator.support import running
 from tests.support.emulated import STOPS_AT_ONCE, ask, command, environment, load, outcomes
 from tests.support.locust_runs import manifest, samples

@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.quotas import Attempts, infer_tps, measure_capacity
+from harness.quotas.any_limiter.measure import measure_capacity
+from harness.quotas.attempts import Attempts
+from harness.quotas.tps.infer import infer_tps
 from tests.support.virtual.records import arrivals, default_bucket
 from tests.support.virtual.services import (
     BatchedBucket,

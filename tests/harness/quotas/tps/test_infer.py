@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.quotas import Attempts, TpsEstimate, infer_tps
+from harness.quotas.attempts import Attempts
+from harness.quotas.estimates import TpsEstimate
+from harness.quotas.tps.infer import infer_tps
 from tests.support.virtual.records import arrivals, default_bucket
 from tests.support.virtual.services import (
     FixedWindow,

@@ -13,6 +13,7 @@ from harness.cli.result import show_result
 from harness.errors import EXIT_INVALID, ChatquotaError, refuse
 from harness.load.options.options import add_options, read_settings, unknown_variables
 from harness.load.run.coordinator import Coordinator
+from harness.load.run.host import RunPart, attach
 from harness.load.run.local import LocalCoordinator
 from harness.load.run.master import MasterCoordinator
 from harness.load.run.worker import WorkerCoordinator
@@ -35,22 +36,17 @@ def install(events: Any) -> None:
     events.init.add_listener(_on_init)
 
 
-def coordinator_of(environment: Any) -> Any:
-    """The coordinator that `install` attached to a Locust environment."""
-    return environment.chatquota
-
-
 def _on_init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
     if isinstance(runner, WorkerRunner):
         environment.user_classes[:] = list(environment.available_user_classes.values())
         worker = WorkerCoordinator(environment, runner)
-        environment.chatquota = worker
+        attach(environment, worker)
         _listen(environment, worker)
         return
     coordinator: Coordinator = (
         MasterCoordinator(environment, runner) if isinstance(runner, MasterRunner) else LocalCoordinator(environment)
     )
-    environment.chatquota = coordinator
+    attach(environment, coordinator)
     _check_or_exit(coordinator)
     if web_ui is not None:
         install_web_ui(environment, web_ui, coordinator)
@@ -76,12 +72,12 @@ def _check_or_exit(coordinator: Coordinator) -> None:
         sys.exit(refuse("locust", error))
 
 
-def _listen(environment: Any, coordinator: Any) -> None:
+def _listen(environment: Any, coordinator: RunPart) -> None:
     def on_test_start(**_: Any) -> None:
         try:
             coordinator.begin()
         except ChatquotaError as error:
-            _fail(environment, error)
+            _fail(environment, coordinator, error)
 
     def on_test_stopping(**_: Any) -> None:
         headless = environment.parsed_options.headless
@@ -108,7 +104,7 @@ class _Interrupt:
     id in its hand and has not written it down yet.
     """
 
-    def __init__(self, coordinator: Any) -> None:
+    def __init__(self, coordinator: RunPart) -> None:
         self._coordinator = coordinator
         self.leaving = False
         self.ended = False
@@ -128,10 +124,10 @@ class _Interrupt:
             os._exit(EXIT_INVALID)
 
 
-def _fail(environment: Any, error: ChatquotaError) -> None:
+def _fail(environment: Any, coordinator: RunPart, error: ChatquotaError) -> None:
     """Say in one line why a run could not begin; a headless Locust ends with the error's exit code."""
     logger.error("%s", error)
-    environment.chatquota.exit_code = error.exit_code
+    coordinator.exit_code = error.exit_code
     if environment.web_ui is None:
         environment.process_exit_code = error.exit_code
         gevent.spawn(environment.runner.quit)

@@ -1,0 +1,1 @@
+"""`chatquota demo`: one command from nothing to a capacity report."""
