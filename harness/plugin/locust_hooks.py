@@ -10,7 +10,8 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.cli.result import show_result
-from harness.errors import EXIT_INVALID, ChatquotaError, refuse
+from harness.errors import EXIT_INVALID, ChatquotaError, UsageError, refuse
+from harness.load.options.guard import PROBE_CLASS
 from harness.load.options.options import add_options, read_settings, unknown_variables
 from harness.load.run.coordinator import Coordinator
 from harness.load.run.host import RunPart, attach
@@ -18,7 +19,9 @@ from harness.load.run.local import LocalCoordinator
 from harness.load.run.master import MasterCoordinator
 from harness.load.run.worker import WorkerCoordinator
 from harness.load.users.load_shape import attach_shape
+from harness.load.users.locust_options import check_tags, check_values, check_web_address
 from harness.load.users.selection import select_users
+from harness.recording.redact import redact
 from harness.webui.install import install_web_ui
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ def install(events: Any) -> None:
     """Add the harness's options and listeners to Locust's `events`."""
     # Locust passes arguments by name, so the listeners' parameters must be called as they are.
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
+    events.init_command_line_parser.add_listener(lambda parser, **_: check_values(parser))
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)
     events.init.add_listener(_on_init)
@@ -63,13 +67,27 @@ def _check_or_exit(coordinator: Coordinator) -> None:
         logger.warning("%s", sentence)
     try:
         select_users(environment, list(options.user_classes or []))
+        check_locust_options(environment)
         if environment.web_ui is None or options.autostart:
             coordinator.check()
         else:
-            read_settings(options, environment.host)  # the rest when a run is asked for: its form may change everything
+            settings = read_settings(options, environment.host)
+            if settings.live:
+                settings.resolve()  # its guard cannot be changed by a form; the rest is checked when a run is asked for
         attach_shape(environment)
     except ChatquotaError as error:
         sys.exit(refuse("locust", error))
+
+
+def check_locust_options(environment: Any) -> None:
+    """Refuse what Locust would take as it comes, and say what it would do in silence."""
+    options, chosen = environment.parsed_options, environment.user_classes[0]
+    check_tags(options, chosen)
+    if environment.web_ui is not None:
+        check_web_address(options)
+    idle = (options.num_users or 1) - 1
+    if chosen.__name__ == PROBE_CLASS and idle:
+        logger.warning("QuotaProbe probes once, however many users there are; the other %d do nothing", idle)
 
 
 def _listen(environment: Any, coordinator: RunPart) -> None:
@@ -78,6 +96,13 @@ def _listen(environment: Any, coordinator: RunPart) -> None:
             coordinator.begin()
         except ChatquotaError as error:
             _fail(environment, coordinator, error)
+        except Exception as error:  # whatever it is, a run that cannot begin must not stay idle
+            logger.debug("the run could not begin", exc_info=True)
+            _fail(
+                environment,
+                coordinator,
+                UsageError(f"the run could not begin: {type(error).__name__}: {redact(str(error))}"),
+            )
 
     def on_test_stopping(**_: Any) -> None:
         headless = environment.parsed_options.headless

@@ -78,6 +78,17 @@ def locust(server: CountingServer, *options: str, user: str = "StartChat") -> li
     return [*LOCUST, "--headless", user, "--host", server.endpoint, "--only-summary", *options]
 
 
+def chatquota_environment(**environment: str) -> dict[str, str]:
+    """The environment of a child process: nothing of the developer's own AWS, Locust or chatquota settings."""
+    foreign = ("AWS_", "LOCUST_", "CHATQUOTA_")
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONPATH": str(ROOT),
+        **environment,
+    }
+
+
 LOCUST = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfile.py")]
 
 

@@ -4,20 +4,37 @@ AWS allows load tests of Amazon Connect from 6 PM to 6 AM in the Region's local 
 (https://docs.aws.amazon.com/connect/latest/adminguide/load-and-penetration-testing.html).
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import gevent
 from botocore.exceptions import BotoCoreError, ClientError
 
+from harness.connect.signing import CredentialsError
 from harness.connect.target import Target
 from harness.errors import UsageError
+from harness.load.options.load_profile import parse_curve
 from harness.load.options.options import Settings
 
 FIRST_HOUR, LAST_HOUR = 18, 6
 """A load test may run from 18:00 to 06:00."""
 
+COUNTDOWN = 5
+"""Seconds between the announcement of a live run and its first call."""
+PROBE_CLASS = "QuotaProbe"
+
 _LONGEST_LOOK = 10.0  # seconds
+_LOOKS = 2000  # at a day's curve
+
+# Medians of docs/limits.md at AWS's default rates, and what filling the default quota takes.
+_RATE_EFFORT = "finding the rate of a 5/s limit took about 250 calls"
+_PROBE_EFFORT = {
+    "tps": f"{_RATE_EFFORT} and 66 chats, in under a minute",
+    "active-chats": "it opens one chat more than the quota holds, which at 5/s takes 100 s for 500 chats",
+    "both": f"{_RATE_EFFORT} in 40 s; it then opens one chat more than the quota holds, which at 5/s takes 100 s for 500",
+    "safe": f"{_RATE_EFFORT}; it then offers rates below the limit for several minutes",
+}
 
 # Where AWS says that each Region is (https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html).
 ZONES = {
@@ -100,7 +117,7 @@ def account_of(target: Target) -> str:
         return "unknown (no answer)"
     except ClientError as error:
         return f"unknown ({error.response.get('Error', {}).get('Code', 'refused')})"
-    except BotoCoreError as error:
+    except (BotoCoreError, CredentialsError, OSError, ValueError) as error:
         return f"unknown ({type(error).__name__})"
 
 
@@ -111,18 +128,44 @@ def worst_cost(settings: Settings) -> tuple[float, str]:
     return chats * each * price, f"{chats:,} chats x {each:g} messages x {price:g} USD a message"
 
 
-def announcement(settings: Settings, target: Target, users: int, account: str) -> list[str]:
-    """The lines that a live run prints before its first call."""
+def announcement(settings: Settings, target: Target, users: int, account: str, user_class: str) -> list[str]:
+    """Return the lines that tell, before the first call, what a live run is about to do."""
     cost, how = worst_cost(settings)
-    rate = users * settings.starts_per_user
+    participant = f", participant service {target.participant_endpoint}" if settings.participant_host else ""
     return [
         "chatquota: a LIVE run is about to start real chats",
         f"  account   {account}",
-        f"  Region    {target.region} ({target.endpoint})",
+        f"  Region    {target.region} ({target.endpoint}{participant})",
         f"  instance  {target.instance_id}",
         f"  flow      {target.contact_flow_id}",
         f"  approval  {settings.approval}",
-        f"  offered   up to {rate:g} starts/s ({users} users x {settings.starts_per_user:g}), at most "
-        f"{settings.max_chats:,} chats in all",
+        f"  offered   {_offered(settings, users, user_class)}; at most {settings.max_chats:,} chats in all",
         f"  cost      at most about {cost:,.2f} USD = {how}; what the flow itself uses (Lex, Lambda, agents) comes on top",
     ]
+
+
+def _offered(settings: Settings, users: int, user_class: str) -> str:
+    """What will be sent, at most: a probe chooses its own rates, a day's file has its own, users are a rate otherwise."""
+    if user_class == PROBE_CLASS:
+        return (
+            f"{user_class} sends calls in volleys of up to {settings.max_probe_rate:g} calls in any second "
+            f"(--max-probe-rate) for at most {settings.probe_time / 60:g} min (--probe-time); "
+            f"{_PROBE_EFFORT[settings.probe]}"
+        )
+    if settings.load_shape.startswith("day:"):
+        curve = parse_curve(settings.load_shape)
+        peak = max(curve.at(curve.seconds * step / _LOOKS) for step in range(_LOOKS))
+        return f"up to {peak:g} starts/s, as {settings.load_shape} says"
+    return f"up to {users * settings.starts_per_user:g} starts/s ({users} users x {settings.starts_per_user:g})"
+
+
+def countdown(wait: Callable[[float], bool], say: Callable[[str], None], seconds: int = COUNTDOWN) -> bool:
+    """Count down to the first call of a live run; return False when it was ended before.
+
+    `wait(1.0)` waits a second, and is True as soon as the run is not wanted any more.
+    """
+    for left in range(seconds, 0, -1):
+        say(f"chatquota: the first call leaves in {left} s; Ctrl-C ends the run before it (--yes begins at once)")
+        if wait(1.0):
+            return False
+    return True

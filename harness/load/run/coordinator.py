@@ -13,18 +13,33 @@ from harness.connect.client import Reply
 from harness.connect.target import Target
 from harness.connect.wire import Endpoint, WireError
 from harness.declared import connect_clients, fetch_declared
-from harness.errors import EXIT_DONE, EXIT_GATE, EXIT_GUARD, EXIT_INVALID, EXIT_TARGET, Unreachable, UsageError
+from harness.errors import (
+    EXIT_DONE,
+    EXIT_GATE,
+    EXIT_GUARD,
+    EXIT_INVALID,
+    EXIT_TARGET,
+    ChatquotaError,
+    Unreachable,
+    UsageError,
+)
 from harness.load.options import guard
 from harness.load.options.options import Settings, read_settings, recorded_options
 from harness.load.options.target_choice import target_line
 from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
 from harness.load.run.manifest import RunRecord
-from harness.recording.format.layout import create_run_directory, new_run_id
+from harness.recording.format.layout import check_run_directory, create_run_directory, new_run_id
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_LOOK = 30.0  # seconds for what AWS declares, at the end of a live run
+
+
+class Unwanted(ChatquotaError):
+    """The user ended a run before its first call."""
+
+    exit_code = EXIT_GUARD
 
 
 class Coordinator:
@@ -46,13 +61,20 @@ class Coordinator:
         self._hours_over: gevent.Greenlet | None = None
         self._gate_watch: gevent.Greenlet | None = None
         self.abandoned = False
+        self.confirmed = False
+        """Whether somebody has read the announcement of the live run that begins next, and said yes."""
+        self._unwanted: Event | None = None
 
     # --- beginning -----------------------------------------------------------------------------------------------------
 
-    def check(self) -> Settings:
-        """Check the options before anything runs. Raises UsageError or Unreachable."""
-        settings = self._settings()
+    def check(self, settings: Settings | None = None) -> Settings:
+        """Check what a run needs before anything runs: `settings`, by default the present options.
+
+        Raises UsageError or Unreachable.
+        """
+        settings = settings or self._settings()
         aborting_gates(settings.gates)
+        check_run_directory(settings.run_dir)
         if settings.embedded:
             self._start_lab(settings)  # it knows whether its spec is right; the run that follows takes it over
         else:
@@ -105,10 +127,18 @@ class Coordinator:
             raise
 
     def _announce(self, settings: Settings, target: Target, account: str) -> None:
-        """Say what a live run is about to do, and end it when the hours in which AWS allows it are over."""
+        """Say what a live run is about to do, let the user end it, and end it when AWS's hours are over."""
         users = self.environment.runner.target_user_count or self.environment.parsed_options.num_users or 0
-        lines = guard.announcement(settings, target, users, account)
+        user_class = "+".join(cls.__name__ for cls in self.environment.user_classes)
+        lines = guard.announcement(settings, target, users, account, user_class)
         print("\n".join(lines), file=sys.stderr, flush=True)
+        confirmed, self.confirmed = self.confirmed or settings.yes, False
+        if not confirmed:
+            self._unwanted = Event()
+            wanted = guard.countdown(self._unwanted.wait, lambda line: print(line, file=sys.stderr, flush=True))
+            self._unwanted = None
+            if not wanted:
+                raise Unwanted("the run was ended before its first call; nothing was started")
         seconds = guard.seconds_left(settings, target)
         if seconds is not None:
             self._hours_over = gevent.spawn_later(seconds, self._on_hours_over)
@@ -167,6 +197,9 @@ class Coordinator:
         """End the load, stop the chats, write the manifest. Safe to ask again: later callers wait for the first."""
         record = self.record
         if record is None:
+            if self._unwanted is not None:  # its countdown is going on
+                self._unwanted.set()
+                self.exit_code = EXIT_GUARD
             return
         if self._ending is None:
             self._ending = Event()
@@ -296,6 +329,9 @@ def reach(target: Target, timeout: float) -> None:
     try:
         pool.acquire().close()
     except WireError as error:
+        if "wrong_version_number" in str(error):
+            plain = target.endpoint.replace("https://", "http://", 1)
+            raise Unreachable(f"{target.endpoint} speaks http, not https; write {plain}") from error
         raise Unreachable(f"cannot reach {target.endpoint}: {error}; check --host and the network") from error
 
 

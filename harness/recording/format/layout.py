@@ -1,5 +1,6 @@
 """Every name in a run directory: what its files are called, which names are its own, and how a new directory is made."""
 
+import os
 import re
 import secrets
 import time
@@ -116,6 +117,21 @@ def new_run_id(user_class: str, at: float | None = None) -> str:
     """Return a run's id: UTC time, user class and a random part, so that two machines never share one."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
     return f"{stamp}-{_slug(user_class)}-{secrets.token_hex(3)}"
+
+
+def check_run_directory(chosen: str) -> None:
+    """Raise UsageError when `chosen` (or the default, `runs/`) already holds a run or cannot be made or written to."""
+    path = Path(chosen or "runs")
+    try:
+        if chosen and (path / MANIFEST).exists():
+            raise UsageError(f"--run-dir {chosen}: it already holds a run; name a new directory")
+        there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+        if not there.is_dir():
+            raise UsageError(f"--run-dir {path}: {there} is not a directory; name a new one")
+        if not os.access(there, os.W_OK | os.X_OK) or there.absolute().is_relative_to("/proc"):
+            raise UsageError(f"--run-dir {path}: {there} cannot be written to; name a writable one")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--run-dir {chosen!r}: {error}; name a writable one") from error
 
 
 def create_run_directory(chosen: str, run_id: str) -> Path:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +105,42 @@ def test_an_account_that_cannot_be_asked_does_not_stop_the_run(monkeypatch: pyte
     assert guard.account_of(_target()) == "unknown (AccessDenied)"
     Sts.error = EndpointConnectionError(endpoint_url="https://sts")
     assert guard.account_of(_target()) == "unknown (EndpointConnectionError)"
+
+
+def _announced(user_class: str, *arguments: str) -> str:
+    settings = _settings("--max-chats", "700", *arguments)
+    return "\n".join(guard.announcement(settings, _target(), 20, "123456789012", user_class))
+
+
+def test_announcement_tells_what_each_user_class_will_do() -> None:
+    """Users are a rate for StartChat; the probe sends volleys up to its own ceiling, whatever the users."""
+    assert "up to 10 starts/s (20 users x 0.5); at most 700 chats" in _announced(
+        "StartChat", "--starts-per-user", "0.5"
+    )
+    probe = _announced("QuotaProbe", "--max-probe-rate", "80", "--probe-time", "10m")
+    assert "volleys of up to 80 calls in any second (--max-probe-rate) for at most 10 min (--probe-time)" in probe
+    assert "starts/s (" not in probe
+    assert "66 chats" in _announced("QuotaProbe", "--probe", "tps")
+
+
+def test_announcement_of_a_day_tells_the_peak_of_its_file(tmp_path: Path) -> None:
+    """The users do not matter to a day's curve, so the announcement names the highest rate of the file."""
+    day = tmp_path / "day.csv"
+    day.write_text("time,starts_per_s\n00:00,1\n12:00,7\n23:00,2\n")
+    assert "up to 7 starts/s, as day:" in _announced("StartChat", "--load-shape", f"day:{day},60")
+
+
+def test_live_run_counts_down_and_can_be_ended_before_its_first_call() -> None:
+    """Five seconds are counted one by one; whoever ends the run in them has started nothing."""
+    waited: list[float] = []
+    said: list[str] = []
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        return len(waited) == 8
+
+    assert guard.countdown(wait, said.append)
+    assert waited == [1.0] * 5
+    assert said[0] == "chatquota: the first call leaves in 5 s; Ctrl-C ends the run before it (--yes begins at once)"
+    assert not guard.countdown(wait, said.append)
+    assert len(waited) == 8

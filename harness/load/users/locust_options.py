@@ -1,0 +1,83 @@
+"""Checks of Locust's own options, which it would take as they come, or answer with a traceback and exit code 0 or 1."""
+
+import argparse
+import difflib
+import socket
+from typing import Any
+
+from locust import HttpUser, User
+from locust.contrib.fasthttp import FastHttpUser
+
+from harness.errors import UsageError
+
+_MOST_USERS = 1_000_000
+_OF_LOCUST = (HttpUser, FastHttpUser)
+
+
+def check_values(parser: Any) -> None:
+    """Let the parser refuse a number of users that is not one, and a user class that no locustfile has."""
+    for action in parser._actions:  # configargparse has no other way to them
+        if action.dest == "num_users":
+            action.type = _users
+        elif action.dest == "user_classes":
+            action.type = _user_class
+
+
+def _users(text: str) -> int:
+    try:
+        users = int(text)
+    except ValueError:
+        users = 0
+    if not 1 <= users <= _MOST_USERS:
+        raise argparse.ArgumentTypeError(f"{text!r}: a whole number of users from 1 to {_MOST_USERS:,}")
+    return users
+
+
+def _user_class(name: str) -> str:
+    known = sorted(_user_classes())
+    if known and name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise argparse.ArgumentTypeError(f"no user class {name!r}; {hint}There are {', '.join(known)}")
+    return name
+
+
+def _user_classes() -> set[str]:
+    """The user classes that have been imported when the command line is read, which Locust does after the locustfile."""
+    found, waiting = set[str](), list(User.__subclasses__())
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        if not cls.abstract and cls not in _OF_LOCUST:
+            found.add(cls.__name__)
+    return found
+
+
+def check_tags(options: argparse.Namespace, user_class: type[User]) -> None:
+    """Raise UsageError when --tags or --exclude-tags leave `user_class` nothing to do."""
+    wanted, unwanted = set(options.tags or ()), set(options.exclude_tags or ())
+    if not wanted and not unwanted:
+        return
+    tags = [set(getattr(each, "locust_tag_set", ())) for each in user_class.tasks]
+    if not any((not wanted or each & wanted) and not each & unwanted for each in tags):
+        given = " and ".join(
+            f"{flag} {' '.join(sorted(names))}"
+            for flag, names in (("--tags", wanted), ("--exclude-tags", unwanted))
+            if names
+        )
+        raise UsageError(f"{given} leaves {user_class.__name__} no task; leave it out: chatquota's users have no tags")
+
+
+def check_web_address(options: argparse.Namespace) -> None:
+    """Raise UsageError when the web UI's address cannot be listened on."""
+    host = "" if options.web_host == "*" else options.web_host
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, options.web_port))
+        except (OSError, OverflowError) as error:
+            said = (getattr(error, "strerror", None) or str(error)).lower()
+            raise UsageError(
+                f"--web-port {options.web_port} on {host or 'all interfaces'}: {said}; choose another with --web-port, or "
+                "end the Locust that has it"
+            ) from error
