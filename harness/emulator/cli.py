@@ -6,7 +6,8 @@ import sys
 from dataclasses import fields
 from typing import NoReturn
 
-from harness.emulator.settings.settings import Settings, parse_settings
+from harness.emulator.settings.parse import parse_settings
+from harness.emulator.settings.settings import Settings
 from harness.emulator.settings.values import SettingsError
 
 EXIT_USAGE = 2
@@ -29,7 +30,7 @@ def main(argv: list[str]) -> int:
     from harness.emulator.http.server import is_loopback, listen, serve
 
     try:
-        settings = parse_settings(",".join(options.emulator))
+        settings = parse_settings(*options.emulator)
         if not 0 < options.time_scale < 1e9:
             raise SettingsError(f"--time-scale {options.time_scale:g}: wants a number above 0")
         if not 0 <= options.port < 65536:

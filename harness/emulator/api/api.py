@@ -1,5 +1,6 @@
 """One call, from its raw bytes to its answer: route, signature, throttle, validation, effect. No sockets in here."""
 
+import functools
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -72,7 +73,13 @@ class Api:
         return None, _NO_LABELS
 
     def answer(
-        self, method: str, path: bytes, query: bytes, headers: Mapping[bytes, bytes], body: bytes
+        self,
+        method: str,
+        path: bytes,
+        query: bytes,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        counted: bool = True,
     ) -> tuple[str, Answer]:
         """Answer one call; `headers` in lower case. Returns the operation's name (`-` for none) and the answer."""
         operation, labels = self.operation(method, path)
@@ -86,7 +93,8 @@ class Api:
                 answer = self._call_participant(operation, headers, body)
         except Refused as refused:
             answer = error(refused.code, refused.message)
-        self.count(name, answer.outcome)
+        if counted:
+            self.count(name, answer.outcome)
         return name, answer
 
     def count(self, operation: str, outcome: str) -> None:
@@ -109,7 +117,7 @@ class Api:
             if denied is not None:
                 return error(denied.code, denied.message)
         now = self.state.clock.now()
-        self.state.chats.advance(now)
+        self.state.advance(now)
         limiter = None
         if self._throttle_first:
             limiter = self.state.throttles.limiter(operation.name, "")
@@ -139,7 +147,7 @@ class Api:
 
     def _call_participant(self, operation: Operation, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
         now = self.state.clock.now()
-        self.state.chats.advance(now)
+        self.state.advance(now)
         token = headers.get(b"x-amz-bearer", b"").decode("latin-1")
         chat = self._participant.bearer(now, operation.name, token)
         if not self.state.throttles.limiter(operation.name, chat.instance).admit(now):
@@ -154,6 +162,11 @@ class Api:
     def _unknown(self, method: str, path: bytes, headers: Mapping[bytes, bytes]) -> Answer:
         if self.state.settings.unknown_route == "unknown_operation":
             return error("UnknownOperationException", "The operation is not known.")
+        known = not_emulated(method, path)
+        if known is not None:
+            return error(
+                "OperationNotEmulatedException", f"The chatquota emulator does not emulate the operation {known}."
+            )
         return error("MissingAuthenticationTokenException", "Missing Authentication Token")
 
     def _route(self) -> None:
@@ -194,6 +207,28 @@ class Api:
 
 
 _NO_LABELS: dict[str, bytes] = {}
+
+
+def not_emulated(method: str, path: bytes) -> str | None:
+    """The name of the operation of either service that stands at `method` and `path`; None: there is none."""
+    for verb, pattern, name in _all_routes():
+        if verb == method and pattern.fullmatch(path.decode("latin-1")):
+            return name
+    return None
+
+
+@functools.cache
+def _all_routes() -> list[tuple[str, re.Pattern[str], str]]:
+    routes = []
+    for service in ("connectparticipant", "connect"):
+        model = load_model(service)
+        for name in model.operation_names:
+            http = model.operation_model(name).http
+            path = http["requestUri"].partition("?")[0]
+            pattern = re.sub(r"\\{[A-Za-z]+(\\\+)?\\}", "[^/]+", re.escape(path))
+            routes.append((http["method"], re.compile(pattern), name))
+    # A path without labels is meant before one with a label in the same place.
+    return sorted(routes, key=lambda route: route[1].pattern.count("[^/]+"))
 
 
 def as_invalid(invalid: Invalid) -> Refused:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import orjson
+
 from harness.emulator.api.responses import Answer, Refused, quota_answer, success
 from harness.emulator.api.rules import check_start_chat
 from harness.emulator.api.search import search
+from harness.emulator.api.validation import load_model
 from harness.emulator.service.chats import STOPPED, Chat, Replay
 from harness.emulator.service.limiters import Limiter
 from harness.emulator.service.state import State
@@ -40,6 +43,9 @@ class ConnectApi:
             arn = f"{self.state.instance_arn(instance)}/contact-flow/{self.state.settings.contact_flow_id}"
             if flow != arn:
                 raise Refused("ResourceNotFoundException", NOT_FOUND.format("CONTACT_FLOW"))
+        related = parameters.get("RelatedContactId")
+        if related is not None and self._find(instance, related) is None:
+            raise Refused("ResourceNotFoundException", NOT_FOUND.format("CONTACT"))
         persistent = parameters.get("PersistentChat")
         if persistent is not None:
             source = self._find(instance, persistent["SourceContactId"])
@@ -53,7 +59,7 @@ class ConnectApi:
         state, chats, settings = self.state, self.state.chats, self.state.settings
         instance = state.instances[parameters["InstanceId"]]
         token = parameters.get("ClientToken") or None
-        asked = _fingerprint(parameters) if token and settings.client_token_mismatch == "invalid" else 0
+        asked = _fingerprint(parameters, instance) if token and settings.client_token_mismatch == "invalid" else b""
         replay = chats.replay(now, instance, token) if token else None
         if replay is not None:
             if replay.request != asked:
@@ -76,6 +82,7 @@ class ConnectApi:
             "ParticipantToken": chat.participant_token,
         }
         self._extend(now, answer, chat, parameters)
+        state.started(now, chat)
         return success(answer)
 
     def stop_contact(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
@@ -114,7 +121,10 @@ class ConnectApi:
     def search_contacts(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
         """SearchContacts, by time, channel, initiation method and contact attributes."""
         instance = self.check_instance(parameters)
-        chats = [chat for chat in self.state.chats.by_id.values() if chat.instance == instance]
+        latest = now - self.state.settings.search_lag
+        chats = [
+            chat for chat in self.state.chats.by_id.values() if chat.instance == instance and chat.started <= latest
+        ]
         return success(search(chats, parameters, self.state.clock.unix, self.state.instance_arn(instance)))
 
     def get_current_metric_data(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
@@ -168,5 +178,12 @@ class ConnectApi:
             answer["StreamingId"] = self.state.chats.new_id()
 
 
-def _fingerprint(parameters: dict[str, Any]) -> int:
-    return hash(repr(sorted((name, repr(value)) for name, value in parameters.items() if name != "ClientToken")))
+def _fingerprint(parameters: dict[str, Any], instance: str) -> bytes:
+    """What a request asks for, however it is written: keys sorted at every depth, ids and ARNs alike."""
+    asked = {name: parameters[name] for name in _MEMBERS if parameters.get(name) is not None}
+    asked["InstanceId"] = instance
+    asked["ContactFlowId"] = parameters["ContactFlowId"].rpartition("/")[2]
+    return orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+
+
+_MEMBERS = tuple(load_model("connect").shape_for("StartChatContactRequest").members.keys() - {"ClientToken"})  # type: ignore[attr-defined]

@@ -6,8 +6,9 @@ from harness.emulator.api.responses import Answer, Refused, success
 from harness.emulator.api.rules import check_message
 from harness.emulator.api.validation import Invalid
 from harness.emulator.service.chats import CUSTOMER_LEFT, Chat
+from harness.emulator.service.items import DELIVERED, EVENTS, READ
 from harness.emulator.service.state import State
-from harness.emulator.service.transcript import DELIVERED, EVENTS, READ, page
+from harness.emulator.service.transcript import page, receipt_message_id
 
 DENIED = Refused("AccessDeniedException", "Access denied")
 
@@ -57,8 +58,8 @@ class ParticipantApi:
         kind = parameters["ContentType"]
         if kind not in EVENTS:
             raise Refused("ValidationException", f"Content type {kind!r} is not supported for an event.")
-        if kind in (DELIVERED, READ) and "messageId" not in (parameters.get("Content") or ""):
-            raise Refused("ValidationException", "Content must name the messageId.")
+        if kind in (DELIVERED, READ) and receipt_message_id(parameters.get("Content")) is None:
+            raise Refused("ValidationException", 'Content must be JSON that names the message: {"messageId": "..."}.')
         return self._said(now, parameters, chat)
 
     def get_transcript(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
@@ -83,8 +84,8 @@ class ParticipantApi:
         token = parameters.get("ClientToken")
         said = chat.sent.get(token) if token else None
         if said is None:
-            item = self.state.conversations.say(now, chat, parameters["ContentType"], parameters.get("Content"))
-            said = {"Id": item["Id"], "AbsoluteTime": item["AbsoluteTime"]}
+            item = self.state.customer_says(now, chat, parameters["ContentType"], parameters.get("Content"))
+            said = {"Id": item.id, "AbsoluteTime": item.absolute_time}
             if token:
                 chat.sent[token] = said
         return success(said)

@@ -29,6 +29,7 @@ STATUS = {
     "UnsupportedMediaTypeException": 415,
     "InternalServiceException": 500,
     "InternalServerException": 500,
+    "OperationNotEmulatedException": 501,
     "ServiceUnavailableException": 503,
 }
 # Errors of the front come with `message`, modelled ones with the model's `Message`.
@@ -37,7 +38,7 @@ _FRONT = frozenset(
         "MissingAuthenticationTokenException", "UnrecognizedClientException", "InvalidSignatureException",
         "IncompleteSignatureException", "AccessDeniedException", "UnknownOperationException",
         "RequestEntityTooLargeException", "UnsupportedMediaTypeException", "RequestTimeoutException",
-        "BadRequestException", "ServiceUnavailableException",
+        "BadRequestException", "ServiceUnavailableException", "OperationNotEmulatedException",
     }
 )  # fmt: skip
 
@@ -80,10 +81,14 @@ def throttle_answer(settings: Settings, declares_throttling: bool) -> Answer:
     form = settings.throttle_form
     if form == "auto":
         form = "throttling" if declares_throttling else "too_many_requests"
+    if form == "gateway_quota":
+        # What a usage plan of an API Gateway in front answers once its own quota is used up.
+        body = {"message": settings.throttle_message or "Limit Exceeded"}
+        return _refusal("LimitExceededException", orjson.dumps(body), "LimitExceededException")
     text = settings.throttle_message or ("Rate exceeded" if form == "throttling" else "Too Many Requests")
     code = "ThrottlingException" if form == "throttling" else _TOO_MANY
     header: str | None = None
-    body: dict[str, str] = {"Message" if form == "throttling" else "message": text}
+    body = {"Message" if form == "throttling" else "message": text}
     if form in ("too_many_requests", "throttling"):
         header = code
     elif form == "too_many_requests_url":

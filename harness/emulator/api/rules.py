@@ -13,6 +13,7 @@ from harness.emulator.settings.settings import Settings
 
 _KEY = re.compile(r"[A-Za-z0-9_-]*\Z")
 _SEGMENT_KEY = re.compile(r"(connect:)?[A-Za-z0-9_-]+\Z")
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:.+\Z")
 _INTERACTIVE = "application/vnd.amazonaws.connect.message.interactive"
 
 
@@ -45,7 +46,7 @@ def check_start_chat(request: dict[str, Any], settings: Settings) -> None:
     if request.get("SegmentAttributes"):
         _check_segment(request["SegmentAttributes"], types or [])
     streaming = request.get("ChatStreamingConfiguration")
-    if streaming is not None and not streaming["StreamingEndpointArn"].startswith("arn:"):
+    if streaming is not None and not _TOPIC.match(streaming["StreamingEndpointArn"]):
         raise _at("ChatStreamingConfiguration.StreamingEndpointArn", "Member must be the ARN of an SNS topic")
 
 

@@ -64,7 +64,7 @@ def _matches(chat: Chat, criteria: dict[str, Any]) -> bool:
     wanted = criteria.get("SearchableContactAttributes")
     if not wanted:
         return True
-    attributes = chat.request.get("Attributes") or {}
+    attributes = chat.attributes
     # The values of one key are alternatives; MatchType says how several keys combine.
     hits = [attributes.get(one["Key"]) in one["Values"] for one in wanted["Criteria"]]
     how = wanted.get("MatchType") or "MATCH_ALL"

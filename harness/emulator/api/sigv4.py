@@ -9,14 +9,15 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from time import gmtime, strftime, strptime
 from urllib.parse import quote
 
-_AUTHORIZATION = re.compile(
-    rb"AWS4-HMAC-SHA256 +Credential=([^,/\s]+)/(\d{8})/([^,/\s]+)/([^,/\s]+)/aws4_request, *"
-    rb"SignedHeaders=([^,\s]+), *Signature=([0-9a-f]{64})\Z"
-)
+_ALGORITHM = b"AWS4-HMAC-SHA256 "
+_CREDENTIAL = re.compile(rb"([^,/\s]+)/(\d{8})/([^,/\s]+)/([^,/\s]+)/aws4_request\Z")
+_SIGNATURE = re.compile(rb"[0-9a-f]{64}\Z")
 _PARTS = ("Credential", "Signature", "SignedHeaders")
 _DATE = "%Y%m%dT%H%M%SZ"
 
@@ -64,11 +65,14 @@ class Signatures:
         authorization = headers.get(b"authorization")
         if not authorization:
             return _MISSING
-        match = _AUTHORIZATION.match(authorization)
-        if match is None:
+        parts = _parts(authorization)
+        if parts is None:
             return _incomplete(authorization)
-        access_key, day, region, service, signed, signature = match.groups()
-        date = headers.get(b"x-amz-date") or b""
+        credential, signed, signature = parts
+        access_key, day, region, service = credential
+        date = headers.get(b"x-amz-date")
+        if date is None:
+            date = self._compact(headers.get(b"date", b""))
         at = self._unix(date)
         if at is None:
             return Denied("IncompleteSignatureException", _no_date(authorization))
@@ -129,6 +133,17 @@ class Signatures:
             self._paths[path] = canonical
         return canonical
 
+    def _compact(self, date: bytes) -> bytes:
+        """A Date header (of any form that HTTP or ISO 8601 knows) in the form of X-Amz-Date; empty if it is none."""
+        if self._unix(date) is not None:
+            return date
+        try:
+            text = date.decode("ascii")
+            at = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
+            return at.astimezone(UTC).strftime(_DATE).encode()
+        except (ValueError, OverflowError):
+            return b""
+
     def _unix(self, date: bytes) -> float | None:
         at = self._dates.get(date)
         if at is None:
@@ -140,6 +155,23 @@ class Signatures:
                 self._dates.clear()
             self._dates[date] = at
         return at
+
+
+def _parts(authorization: bytes) -> tuple[tuple[bytes, ...], bytes, bytes] | None:
+    """The credential's parts, the signed headers and the signature, in whatever order they stand."""
+    if not authorization.startswith(_ALGORITHM):
+        return None
+    parts = {}
+    for piece in authorization[len(_ALGORITHM) :].split(b","):
+        name, _, value = piece.strip().partition(b"=")
+        if name in parts:
+            return None
+        parts[name] = value
+    credential = _CREDENTIAL.match(parts.get(b"Credential", b""))
+    signed, signature = parts.get(b"SignedHeaders", b""), parts.get(b"Signature", b"")
+    if len(parts) != 3 or credential is None or not signed or b" " in signed or not _SIGNATURE.match(signature):
+        return None
+    return credential.groups(), signed, signature
 
 
 def _normal(path: bytes) -> bytes:

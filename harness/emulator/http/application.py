@@ -8,9 +8,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from harness.emulator.api.api import Api
 from harness.emulator.api.responses import Answer, Headers, error
-from harness.emulator.http.faults import CALM, Sky
+from harness.emulator.http.control import Control
+from harness.emulator.http.faults import NO_DISTURBANCE, Fault
 from harness.emulator.http.pages import pages
 from harness.emulator.http.protocol import reset
 from harness.emulator.settings.settings import Settings
@@ -25,29 +25,44 @@ _OWN = ("/_emulator", "/participant/websocket")
 _OWN_URLS = tuple(path.encode() for path in _OWN)
 _TOO_LONG = error("RequestEntityTooLargeException", "Request Too Long")
 _GARBAGE = Answer(200, b"<html><body>\x00\xff not what you asked for", (), "fault_garbage")
+# Both endpoints of Amazon Connect answer every page like this.
 _CORS = (
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-allow-headers", b"*"),
-    (b"access-control-allow-methods", b"GET,POST,PUT,OPTIONS"),
-    (b"access-control-expose-headers", b"x-amzn-RequestId,x-amzn-ErrorType"),
+    (
+        b"access-control-expose-headers",
+        b"x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,x-amz-apigw-id,x-amzn-trace-id,Date",
+    ),
 )
-_PREFLIGHT = Answer(200, b"", _CORS)
+# Fetch does not count Authorization as one of `*`: the headers that AWS's clients send are listed by name.
+_PREFLIGHT = Answer(
+    200,
+    b"",
+    (
+        (
+            b"access-control-allow-headers",
+            b"Content-Type,X-Amz-Date,Authorization,X-Api-Key,X-Amz-Security-Token,X-Amz-Content-Sha256,"
+            b"X-Amz-User-Agent,X-Amz-Bearer,X-Amzn-Trace-Id,amz-sdk-invocation-id,amz-sdk-request,User-Agent",
+        ),
+        (b"access-control-allow-methods", b"GET,POST,PUT,DELETE,OPTIONS"),
+        (b"access-control-max-age", b"600"),
+    ),
+)
+_NO_HOST = error("BadRequestException", "Bad Request")
 
 
 class Application:
     """Serves one emulator."""
 
-    def __init__(self, api: Api) -> None:
-        settings: Settings = api.state.settings
-        self._api = api
-        self._pages = pages(api)
-        self._sky = Sky(settings)
-        self._stall = settings.stall
+    def __init__(self, control: Control) -> None:
+        settings: Settings = control.api.state.settings
+        self._control = control
+        self._pages = pages(control)
         self.max_body = settings.max_body
         # Real seconds: a client that stops half-way through a request must not hold a connection for ever.
         self.arrival_timeout = settings.arrival_timeout
-        self._common: tuple[Headers, bytes] = ([], b"")
-        self._request_ids = random.Random(f"{settings.seed} requests")
+        self._common: Headers | None = None
+        self._fixed = b""
+        self._ids = random.Random(f"{settings.seed} requests")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(_OWN):
@@ -64,17 +79,30 @@ class Application:
             await self._send(send, _PREFLIGHT)
             return
         headers = _by_name(scope["headers"])
-        if self._sky.clear:
-            await self._send(send, self._answer(method, path, scope["query_string"], headers, body), cors=path)
+        if self._control.faults.active:
+            await self._disturbed(scope, receive, headers, body, send)
         else:
-            await self._through_weather(scope, headers, body, send)
+            self._control.api.state.throttles.connection = scope["state"]["connection"]
+            await self._send(send, self._answer(method, path, scope["query_string"], headers, body))
 
     def answers_directly(self, url: bytes) -> bool:
-        """Whether a call to `url` needs none of ASGI: no weather, no page, no odd form of address."""
-        return self._sky.clear and url.startswith(b"/") and not url.startswith(_OWN_URLS) and b"#" not in url
+        """Whether a call to `url` needs none of ASGI: no delay or fault, no page, no odd form of address."""
+        return (
+            not self._control.faults.active
+            and url.startswith(b"/")
+            and not url.startswith(_OWN_URLS)
+            and b"#" not in url
+        )
 
     def direct(
-        self, method: str, url: bytes, headers: Headers, body: bytes | None, common: Headers, keep_alive: bool
+        self,
+        method: str,
+        url: bytes,
+        headers: Headers,
+        body: bytes | None,
+        common: Headers,
+        connection: int,
+        keep_alive: bool,
     ) -> bytes:
         """The whole answer to a call, as `protocol.DirectCaller` says."""
         path, _, query = url.partition(b"?")
@@ -84,21 +112,39 @@ class Application:
             answer = _PREFLIGHT
         else:
             answer = self._answer(method, path, query, _by_name(headers), body)
-        if common is not self._common[0]:
+        if common is not self._common:
             # The date among them changes once a second.
-            self._common = (common, b"".join(b"%b: %b\r\n" % header for header in common))
-        lines = [STATUS_LINE[answer.status], self._common[1]]
-        lines += [b"%b: %b\r\n" % header for header in self._headers(answer, path)]
+            self._common = common
+            self._fixed = b"".join(b"%b: %b\r\n" % header for header in (*common, *_CORS, _JSON))
+        request, gateway, trace = self._call_ids()
+        head = b"%b%bx-amzn-requestid: %b\r\nx-amz-apigw-id: %b\r\nx-amzn-trace-id: %b\r\ncontent-length: %d\r\n" % (
+            STATUS_LINE[answer.status],
+            self._fixed,
+            request,
+            gateway,
+            trace,
+            len(answer.body),
+        )
+        for name, value in answer.headers:
+            head += b"%b: %b\r\n" % (name, value)
         if not keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        if method != "HEAD":
-            lines.append(answer.body)
-        return b"".join(lines)
+            head += b"connection: close\r\n"
+        return head + b"\r\n" if method == "HEAD" else b"%b\r\n%b" % (head, answer.body)
 
-    def _answer(self, method: str, path: bytes, query: bytes, headers: dict[bytes, bytes], body: bytes) -> Answer:
+    def _answer(
+        self,
+        method: str,
+        path: bytes,
+        query: bytes,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        counted: bool = True,
+    ) -> Answer:
+        host = headers.get(b"host")
+        if host is None or b"," in host:
+            return _NO_HOST
         try:
-            return self._api.answer(method, path, query, headers, body)[1]
+            return self._control.api.answer(method, path, query, headers, body, counted)[1]
         except Exception:
             # A mistake of the emulator's own: said on standard error, and answered as the service would.
             _LOG.exception("the emulator failed to answer %s %r", method, path)
@@ -106,8 +152,13 @@ class Application:
 
     def request_id(self) -> bytes:
         """A fresh request id, in the form of a UUID."""
-        text = b"%032x" % self._request_ids.getrandbits(128)
-        return b"%b-%b-4%b-a%b-%b" % (text[:8], text[8:12], text[13:16], text[17:20], text[20:])
+        return self._call_ids()[0]
+
+    def _call_ids(self) -> tuple[bytes, bytes, bytes]:
+        """Fresh ids of one call: the service's (a UUID), API Gateway's, and X-Ray's."""
+        text = b"%072x" % self._ids.getrandbits(288)
+        request = b"%b-%b-4%b-a%b-%b" % (text[:8], text[8:12], text[13:16], text[17:20], text[20:32])
+        return request, b"%b=" % text[32:47], b"Root=1-%b-%b" % (text[40:48], text[48:])
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The body; None if the client has gone. Of a body that is too long, only so much that this can be told."""
@@ -127,51 +178,66 @@ class Application:
             if not message.get("more_body") or size > 4 * self.max_body + 1_000_000:
                 return b"".join(pieces) if size <= self.max_body else b" " * (self.max_body + 1)
 
-    async def _through_weather(self, scope: Scope, headers: dict[bytes, bytes], body: bytes, send: Send) -> None:
-        method, path = scope["method"], scope["raw_path"]
-        operation = self._api.operation(method, path)[0]
-        weather = CALM if operation is None else self._sky.draw(operation.name)
-        if weather.delay_in:
-            await asyncio.sleep(weather.delay_in)
-        answer = None
-        if weather.fault is None or weather.after_effect:
-            answer = self._answer(method, path, scope["query_string"], headers, body)
-        if weather.delay_out:
-            await asyncio.sleep(weather.delay_out)
-        if weather.fault is not None and operation is not None:
-            self._api.count(operation.name, f"fault_{weather.fault}")
-            if weather.fault in ("reset", "stall"):
-                if weather.fault == "stall":
-                    await asyncio.sleep(self._stall)
-                reset(scope["state"]["transport"])
+    async def _disturbed(
+        self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], body: bytes, send: Send
+    ) -> None:
+        method, path, api = scope["method"], scope["raw_path"], self._control.api
+        operation = api.operation(method, path)[0]
+        disturbance = NO_DISTURBANCE if operation is None else self._control.faults.draw(operation.name)
+        if disturbance.delay_in:
+            await asyncio.sleep(disturbance.delay_in)
+        fault, answer = disturbance.fault, None
+        if fault is None or disturbance.after_effect:
+            api.state.throttles.connection = scope["state"]["connection"]
+            answer = self._answer(method, path, scope["query_string"], headers, body, counted=fault is None)
+        if disturbance.delay_out:
+            await asyncio.sleep(disturbance.delay_out)
+        if fault is not None and operation is not None:
+            api.count(operation.name, f"fault_{fault}")
+            transport = scope["state"]["transport"]
+            if fault == "reset":
+                reset(transport)
                 return
-            if weather.fault == "garbage":
-                answer = _GARBAGE
-            elif weather.fault == "503":
-                answer = error("ServiceUnavailableException", "Service Unavailable")
-            else:
-                code = "InternalServiceException" if operation.service == "connect" else "InternalServerException"
-                answer = error(code, "Request processing failed because of an error or failure with the service.")
+            if fault == "stall":
+                await asyncio.sleep(api.state.settings.stall)
+                transport.close()
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return
+            answer = _faulty_answer(fault, operation.service)
         assert answer is not None
-        await self._send(send, answer, cors=path)
+        await self._send(send, answer)
 
-    async def _send(self, send: Send, answer: Answer, close: bool = False, cors: bytes = b"") -> None:
-        headers = self._headers(answer, cors)
+    async def _send(self, send: Send, answer: Answer, close: bool = False) -> None:
+        headers = self._headers(answer)
         if close:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    def _headers(self, answer: Answer, path: bytes) -> Headers:
-        headers = [
-            (b"x-amzn-requestid", self.request_id()),
-            (b"content-type", b"application/json"),
+    def _headers(self, answer: Answer) -> Headers:
+        request, gateway, trace = self._call_ids()
+        return [
+            *_CORS,
+            _JSON,
+            (b"x-amzn-requestid", request),
+            (b"x-amz-apigw-id", gateway),
+            (b"x-amzn-trace-id", trace),
             (b"content-length", b"%d" % len(answer.body)),
             *answer.headers,
         ]
-        if path.startswith(b"/participant/"):  # browsers call these themselves
-            headers += _CORS
-        return headers
+
+
+_JSON = (b"content-type", b"application/json")
+
+
+def _faulty_answer(fault: Fault, service: str) -> Answer:
+    if fault == "garbage":
+        return _GARBAGE
+    if fault == "503":
+        return error("ServiceUnavailableException", "Service Unavailable")
+    code = "InternalServiceException" if service == "connect" else "InternalServerException"
+    return error(code, "Request processing failed because of an error or failure with the service.")
 
 
 def _by_name(pairs: Headers) -> dict[bytes, bytes]:

@@ -1,5 +1,6 @@
-"""What the wire adds to a call: delay, jitter and faults, drawn from the seed."""
+"""What the wire adds to a call: latency, jitter and faults, drawn from the seed."""
 
+import math
 import random
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +12,7 @@ _FAULTS: tuple[Fault, ...] = ("500", "503", "reset", "stall", "garbage")
 
 
 @dataclass(frozen=True, slots=True)
-class Weather:
+class Disturbance:
     """What happens to one call: seconds of delay each way, a fault or none, whether it has its effect first."""
 
     delay_in: float
@@ -20,15 +21,16 @@ class Weather:
     after_effect: bool
 
 
-CALM = Weather(0.0, 0.0, None, False)
+NO_DISTURBANCE = Disturbance(0.0, 0.0, None, False)
 
 
-class Sky:
-    """Draws the weather of each call; `clear` when there is nothing to draw."""
+class FaultPlan:
+    """Draws the disturbance of each call; `active` says whether there is anything to draw."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._rng = random.Random(f"{settings.seed} weather")
+        self._tail = random.Random(f"{settings.seed} latency")
         self._bounds: list[tuple[float, Fault]] = []
         total = 0.0
         for fault in _FAULTS:
@@ -37,17 +39,18 @@ class Sky:
             if share:
                 self._bounds.append((total, fault))
         names = settings.fault_operations
-        self._struck = None if names == "all" else frozenset(names.split("+"))
-        self.clear = not (self._bounds or settings.latency or settings.jitter)
+        self._faulty = None if names == "all" else frozenset(names.split("+"))
+        self.active = bool(self._bounds or settings.latency or settings.jitter or settings.latencies)
 
-    def draw(self, operation: str) -> Weather:
-        """The weather of a call of `operation`."""
+    def draw(self, operation: str) -> Disturbance:
+        """The disturbance of a call of `operation`."""
         settings, rng = self._settings, self._rng
-        half = settings.latency / 2
-        # Always the same number of draws a call, so that one call's fate does not shift another's.
+        latency = settings.round_trip(operation)
+        half = latency.median / 2 * math.exp(latency.sigma * self._tail.gauss())
+        # Always the same number of draws a call, so that what one call meets does not shift another's.
         there, back, fate, coin = abs(rng.gauss()), abs(rng.gauss()), rng.random(), rng.random()
         fault: Fault | None = None
-        if self._struck is None or operation in self._struck:
+        if self._faulty is None or operation in self._faulty:
             fault = next((name for bound, name in self._bounds if fate < bound), None)
         after = settings.fault_when == "after" or (settings.fault_when == "mixed" and coin < 0.5)
-        return Weather(half + there * settings.jitter, half + back * settings.jitter, fault, after)
+        return Disturbance(half + there * settings.jitter, half + back * settings.jitter, fault, after)

@@ -1,6 +1,7 @@
-"""The emulator's end of an HTTP connection: uvicorn's, with AWS's answer to broken HTTP and a limit on dawdling."""
+"""The emulator's end of an HTTP connection: uvicorn's, with AWS's answer to broken HTTP and limits on slow clients."""
 
 import asyncio
+import itertools
 import socket
 import struct
 from typing import Any, Protocol
@@ -9,6 +10,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from harness.emulator.api.responses import Headers
+
+# More than any client of AWS sends, little enough that a client that never ends its headers cannot fill the memory.
+_LONGEST_HEAD = 65_536
+_CONNECTIONS = itertools.count()
 
 
 class DirectCaller(Protocol):
@@ -30,12 +35,13 @@ class DirectCaller(Protocol):
         headers: Headers,
         body: bytes | None,
         common: Headers,
+        connection: int,
         keep_alive: bool,
     ) -> bytes:
         """The whole answer, `common` headers included; a `body` of None is one that was too long."""
 
 
-class OneWrite:
+class CoalescingTransport:
     """A transport that sends what is written in one turn of the event loop with one system call.
 
     uvicorn writes head and body apart; as two packets they wake a client twice.
@@ -74,13 +80,18 @@ class ConnectionProtocol(HttpToolsProtocol):
 
     _arrival: asyncio.TimerHandle | None = None
     _direct = False
+    _head_bytes = 0
+    _in_head = True
+    _declined = False
 
     def connection_made(self, transport: Any) -> None:
-        transport = OneWrite(transport, self.loop)
+        transport = CoalescingTransport(transport, self.loop)
         super().connection_made(transport)
         # The application resets or aborts connections through this (faults), and each request's scope carries it.
-        self.app_state = {**self.app_state, "transport": transport}
+        self._connection = next(_CONNECTIONS)
+        self.app_state = {**self.app_state, "transport": transport, "connection": self._connection}
         self._caller: DirectCaller = self.config.app  # type: ignore[assignment]
+        self._arrival = self.loop.call_later(self._caller.arrival_timeout, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._arrived()
@@ -88,33 +99,53 @@ class ConnectionProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        if self._in_head:
+            self._head_bytes += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._arrived()
-            if self._should_upgrade():
-                self.handle_websocket_upgrade()
-            else:
-                self.send_400_response("Bad Request")
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._arrived()
             self.send_400_response("Bad Request")
+        if self._in_head and self._head_bytes > _LONGEST_HEAD and not self.transport.is_closing():
+            self._refuse(431, b"RequestHeaderFieldsTooLargeException", "Request Header Fields Too Large")
+
+    def _upgrade(self, rest: bytes) -> None:
+        """A websocket is opened; any other protocol is not taken up, as RFC 9110 allows, and the call is answered."""
+        self._arrived()
+        if self._should_upgrade():
+            self.handle_websocket_upgrade()
+        elif self.parser.get_method() == b"CONNECT":
+            self.send_400_response("Bad Request")
+        elif not self.transport.is_closing():
+            # The parser takes what follows for the other protocol: a new one reads the call again, without the offer.
+            head = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+            head += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self.data_received(b"\r\n".join(head) + b"\r\n\r\n" + rest)
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
         self._direct = False
+        self._arrived()
         self._arrival = self.loop.call_later(self._caller.arrival_timeout, self._late)
 
     def on_headers_complete(self) -> None:
         parser = self.parser
+        self._in_head, self._head_bytes = False, 0
+        upgrade = parser.should_upgrade()
+        self._declined = upgrade and not self._should_upgrade() and parser.get_method() != b"CONNECT"
+        if self._declined:  # see _upgrade
+            return
         if (
-            (self.cycle is None or self.cycle.response_complete)
+            not upgrade
+            and (self.cycle is None or self.cycle.response_complete)
             and not self.pipeline
             and not self.expect_100_continue
             and not self.flow.write_paused
-            and not parser.should_upgrade()
             and self._caller.answers_directly(self.url)
         ):
             self._direct = True
@@ -141,6 +172,9 @@ class ConnectionProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._arrived()
+        self._in_head = True
+        if self._declined:
+            return
         if not self._direct:
             super().on_message_complete()
             return
@@ -156,6 +190,7 @@ class ConnectionProtocol(HttpToolsProtocol):
                 self.headers,
                 None if long else b"".join(self._body),
                 self.server_state.default_headers,
+                self._connection,
                 keep,
             )
         )

@@ -15,11 +15,10 @@ from typing import Any
 import uvicorn
 
 from harness import __version__
-from harness.emulator.api.api import Api
 from harness.emulator.http.application import Application
+from harness.emulator.http.control import Control
 from harness.emulator.http.protocol import ConnectionProtocol
 from harness.emulator.service.clock import ScaledClock
-from harness.emulator.service.state import State
 from harness.emulator.settings.settings import Settings
 
 # Real seconds between two looks at the deadlines: a websocket hears of its chat's end without a call being made.
@@ -97,12 +96,11 @@ def serve(
     `authority` is the host:port under which clients reach `listener`; `scale` is how much faster its clock runs.
     """
     _raise_file_limit()
-    state = State(settings, ScaledClock(scale))
-    state.websocket_base = f"ws://{authority}"
-    server = _Server(uvicorn.Config(Application(Api(state)), http=ConnectionProtocol, **uvicorn_settings()), ready)
+    control = Control(settings, ScaledClock(scale), f"ws://{authority}")
+    server = _Server(uvicorn.Config(Application(control), http=ConnectionProtocol, **uvicorn_settings()), ready)
 
     async def run() -> None:
-        ticking = asyncio.create_task(_tick(state))
+        ticking = asyncio.create_task(_tick(control, scale))
         if lifeline:
             _watch_input(asyncio.get_running_loop(), server)
         await server.serve(sockets=[listener])
@@ -116,10 +114,17 @@ def serve(
         runner.run(run())
 
 
-async def _tick(state: State) -> None:
+async def _tick(control: Control, scale: float) -> None:
+    """Let deadlines and flows happen in time, without a call that asks for them."""
+    woken = asyncio.Event()
     while True:
-        await asyncio.sleep(_TICK)
-        state.chats.advance(state.clock.now())
+        state = control.api.state
+        state.schedule.wake = woken.set
+        state.advance(state.clock.now())
+        woken.clear()
+        wait = min(_TICK, max(0.0005, (state.schedule.next - state.clock.now()) / scale))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), wait)
 
 
 def _watch_input(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:

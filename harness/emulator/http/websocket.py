@@ -5,83 +5,147 @@ The frames are those of amazon-connect-websocket-manager, the client inside amaz
 
 import asyncio
 import contextlib
+import math
+import random
+import time
 from typing import Any
 
+import msgspec
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from harness.emulator.http.protocol import reset
 from harness.emulator.service.chats import Chat
+from harness.emulator.service.items import Item
 from harness.emulator.service.state import State
-from harness.emulator.settings import documented
 
 TOPIC = "aws/chat"
 Frame = dict[str, Any]
 
 
+# Frames that may wait for a client that does not read; beyond it the connection is cut.
+_WAITING = 1000
+
+
 async def serve(socket: WebSocket, state: State) -> None:
     """Serve one websocket until its client leaves; an address that is not valid is refused in the handshake."""
     chat = state.open_websocket(state.clock.now(), socket.query_params.get("token", ""))
-    if chat is None or len(chat.listeners) >= documented.WEBSOCKETS_PER_PARTICIPANT:
+    limit = state.settings.websockets
+    if chat is None or (len(chat.listeners) >= limit.count and limit.beyond == "refuse"):
         await socket.close()
         return
-    ear = _Ear()
+    subscriber = _Subscriber(state, socket.scope["state"]["transport"], state.conversations.take_unheard(chat))
     # It listens from the opened socket on: what is said before the subscribe frame arrives is heard after it. (The
     # service is slower to deliver than a client is to subscribe; here a message would else be there first, and lost.)
-    chat.listeners.append(ear.hear)
+    chat.listeners.append(subscriber.hear)
+    while len(chat.listeners) > limit.count:
+        oldest = chat.listeners.pop(0)
+        if isinstance(getattr(oldest, "__self__", None), _Subscriber):
+            oldest.__self__.finish()  # type: ignore[attr-defined]
+    state.on_close.append(subscriber.finish)
     await socket.accept()
-    writer = asyncio.create_task(_write(socket, ear.outbox))
+    writer = asyncio.create_task(_write(socket, subscriber))
+    if not math.isinf(state.settings.websocket_lifetime):
+        subscriber.finish_after(state.settings.websocket_lifetime)
     try:
         while True:
-            message = await socket.receive()
+            idle = state.settings.websocket_idle
+            message = await asyncio.wait_for(socket.receive(), None if math.isinf(idle) else idle)
             if message["type"] == "websocket.disconnect":
                 break
-            _reply(message.get("text") or message.get("bytes") or "", state, chat, ear)
+            _reply(message.get("text") or message.get("bytes") or "", state, chat, subscriber)
+    except TimeoutError:
+        subscriber.finish()
+        await writer
     except WebSocketDisconnect:
         pass
     finally:
-        if ear.hear in chat.listeners:
-            chat.listeners.remove(ear.hear)
+        state.on_close.remove(subscriber.finish)
+        if subscriber.hear in chat.listeners:
+            chat.listeners.remove(subscriber.hear)
+        subscriber.cancel()
         writer.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await writer
 
 
-class _Ear:
+class _Subscriber:
     """What one websocket has to send: replies at once, the chat's frames once it has subscribed."""
 
-    def __init__(self) -> None:
-        self.outbox: asyncio.Queue[Frame] = asyncio.Queue()
+    def __init__(self, state: State, transport: Any, early: list[Item]) -> None:
+        self.outbox: asyncio.Queue[tuple[float, Frame | None]] = asyncio.Queue(_WAITING)
         self.subscribed = False
-        self._early: list[Frame] = []
+        self._state, self._transport = state, transport
+        self._tail = random.Random(f"{state.settings.seed} websocket latency")
+        self._early = [_frame(item) for item in early]
+        self._end: asyncio.TimerHandle | None = None
 
-    def hear(self, chat: Chat, item: dict[str, Any]) -> None:
-        content = orjson.dumps(item).decode()
-        frame = {"topic": TOPIC, "contentType": "application/json", "content": content}
+    def hear(self, chat: Chat, item: Item) -> None:
+        """An item of the chat: it is sent, or kept until the client has subscribed."""
         if self.subscribed:
-            self.outbox.put_nowait(frame)
-        else:
-            self._early.append(frame)
+            self._put(_frame(item), self._latency())
+        elif len(self._early) < _WAITING:
+            self._early.append(_frame(item))
 
     def subscribe(self, acknowledgement: Frame) -> None:
+        """The client has subscribed: acknowledge it, and send what was kept."""
         self.subscribed = True
-        for frame in (acknowledgement, *self._early):
-            self.outbox.put_nowait(frame)
+        self.reply(acknowledgement)
+        for frame in self._early:
+            self._put(frame, self._latency())
         self._early.clear()
 
+    def reply(self, frame: Frame) -> None:
+        """Send an answer to a frame of the client."""
+        self._put(frame, 0.0)
 
-async def _write(socket: WebSocket, outbox: asyncio.Queue[Frame]) -> None:
+    def finish(self) -> None:
+        """Close the websocket once all that waits is sent."""
+        self._put(None, 0.0)
+
+    def finish_after(self, seconds: float) -> None:
+        """Close the websocket after `seconds` of the emulator's time."""
+        scale = getattr(self._state.clock, "scale", 1.0)
+        self._end = asyncio.get_running_loop().call_later(seconds / scale, self.finish)
+
+    def cancel(self) -> None:
+        """The websocket is closed."""
+        if self._end is not None:
+            self._end.cancel()
+
+    def _latency(self) -> float:
+        settings = self._state.settings
+        return settings.websocket_latency * math.exp(settings.latency_sigma * self._tail.gauss())
+
+    def _put(self, frame: Frame | None, latency: float) -> None:
+        try:
+            self.outbox.put_nowait((time.monotonic() + latency, frame))
+        except asyncio.QueueFull:
+            reset(self._transport)  # a client that does not read must not fill the memory
+
+
+def _frame(item: Item) -> Frame:
+    return {"topic": TOPIC, "contentType": "application/json", "content": msgspec.json.encode(item).decode()}
+
+
+async def _write(socket: WebSocket, subscriber: _Subscriber) -> None:
     """The only writer: replies and chat frames leave in the order in which they arose."""
     while True:
-        frame = await outbox.get()
+        due, frame = await subscriber.outbox.get()
+        if due > (now := time.monotonic()):
+            await asyncio.sleep(due - now)
         if socket.application_state is not WebSocketState.CONNECTED:
             return
         try:
+            if frame is None:
+                await socket.close(1001)
+                return
             await socket.send_text(orjson.dumps(frame).decode())
         except (WebSocketDisconnect, RuntimeError):
             return
 
 
-def _reply(raw: str | bytes, state: State, chat: Chat, ear: _Ear) -> None:
+def _reply(raw: str | bytes, state: State, chat: Chat, subscriber: _Subscriber) -> None:
     try:
         frame: Any = orjson.loads(raw)
         topic = frame["topic"]
@@ -93,7 +157,7 @@ def _reply(raw: str | bytes, state: State, chat: Chat, ear: _Ear) -> None:
         topics = content.get("topics") if isinstance(content, dict) else None
         if topics == [TOPIC]:
             state.subscribed(state.clock.now(), chat)
-            ear.subscribe({"topic": topic, "content": {"status": "success", "topics": topics}})
+            subscriber.subscribe({"topic": topic, "content": {"status": "success", "topics": topics}})
             return
         reply = {"topic": topic, "content": {"status": "failure", "topics": topics if isinstance(topics, list) else []}}
     elif topic == "aws/ping":
@@ -102,4 +166,4 @@ def _reply(raw: str | bytes, state: State, chat: Chat, ear: _Ear) -> None:
         reply = {"topic": topic}
     else:  # what API Gateway sends for a frame that it has no route for
         reply = {"message": "Forbidden", "connectionId": state.chats.new_id(), "requestId": state.chats.new_id()}
-    ear.outbox.put_nowait(reply)
+    subscriber.reply(reply)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.emulator.service.items import Item, Participant
 from harness.emulator.settings import documented
 from harness.emulator.settings.settings import Settings
 
@@ -18,7 +19,9 @@ NEVER_CONNECTED = "CUSTOMER_CONNECTION_NOT_ESTABLISHED"
 EXPIRED = "EXPIRED"
 FLOW_ENDED = "CONTACT_FLOW_DISCONNECT"
 
-Listener = Callable[["Chat", dict[str, Any]], None]
+AGENT_LEFT = "AGENT_DISCONNECT"
+
+Listener = Callable[["Chat", Item], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -38,9 +41,14 @@ class Chat:
     reason: str | None = None
     holds_slot: bool = False
     connection_tokens: dict[str, float] = field(default_factory=dict)
-    transcript: list[dict[str, Any]] | None = None
+    transcript: list[Item] | None = None
     sent: dict[str, dict[str, Any]] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
+    subscribed: bool = False
+    heard: bool = False  # a websocket was open once
+    unheard: list[Item] | None = None  # what others said before that
+    others: dict[tuple[str, str], Participant] | None = None  # by role and name
+    updated_attributes: dict[str, str] | None = None
 
     @property
     def deadline(self) -> float:
@@ -52,6 +60,12 @@ class Chat:
         """Content types that messages of this chat may have."""
         declared: list[str] | None = self.request.get("SupportedMessagingContentTypes")
         return declared or ["text/plain"]
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The contact attributes: those of the request, with later updates."""
+        given: dict[str, str] = self.request.get("Attributes") or {}
+        return given if self.updated_attributes is None else {**given, **self.updated_attributes}
 
     @property
     def display_name(self) -> str:
@@ -67,7 +81,7 @@ class Replay:
     participant_id: str
     participant_token: str
     expires: float
-    request: int
+    request: bytes
 
 
 class Chats:
@@ -116,7 +130,9 @@ class Chats:
             return True
         return beyond < self.settings.overshoot and self._coins.random() < 0.5
 
-    def start(self, now: float, instance: str, request: Mapping[str, Any], token: str | None, asked: int = 0) -> Chat:
+    def start(
+        self, now: float, instance: str, request: Mapping[str, Any], token: str | None, asked: bytes = b""
+    ) -> Chat:
         """Open a chat; the caller has checked that there is room. `asked` is a fingerprint of the request."""
         settings = self.settings
         minutes = request.get("ChatDurationInMinutes")

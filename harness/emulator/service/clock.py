@@ -26,9 +26,14 @@ class ScaledClock:
         self.scale = scale
         self._origin = time.monotonic()
         self._epoch = time.time()
+        self._advanced = 0.0
 
     def now(self) -> float:
-        return (time.monotonic() - self._origin) * self.scale
+        return (time.monotonic() - self._origin) * self.scale + self._advanced
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass at once."""
+        self._advanced += seconds
 
     def unix(self, at: float) -> float:
         return self._epoch + at

@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from collections.abc import Callable
 from math import floor
 from typing import Protocol
 
@@ -38,11 +39,12 @@ class Unlimited:
 class TokenBucket:
     """`burst` tokens at most, `rate` tokens a second, one token a call; full at the start.
 
-    With `tick` above 0 the tokens of a tick arrive together at its end.
+    With `tick` above 0 the tokens of a tick arrive together at its end. With `debt` above 0 a refused call takes a
+    token too, until the bucket owes that many.
     """
 
-    def __init__(self, rate: float, burst: float, tick: float = 0.0) -> None:
-        self.rate, self.burst, self.tick = rate, burst, tick
+    def __init__(self, rate: float, burst: float, tick: float = 0.0, debt: float = 0.0) -> None:
+        self.rate, self.burst, self.tick, self.debt = rate, burst, tick, debt
         self._tokens = burst
         self._updated = 0.0
 
@@ -56,9 +58,16 @@ class TokenBucket:
     def admit(self, now: float) -> bool:
         self._refill(now)
         if self._tokens < 1 - _EPSILON:
+            if self.debt:
+                self._tokens = max(-self.debt, self._tokens - 1)
             return False
         self._tokens -= 1
         return True
+
+    def take(self, now: float, tokens: float) -> None:
+        """Take `tokens` out, below zero if need be: calls that were admitted elsewhere."""
+        self._refill(now)
+        self._tokens -= tokens
 
     def refund(self) -> None:
         self._tokens = min(self.burst, self._tokens + 1)
@@ -161,6 +170,71 @@ class Shards:
         return sum(limiter.level(now) for limiter in self._limiters)
 
 
+class Nodes:
+    """Gateway nodes with a whole bucket each; every `sync` seconds each learns what the others admitted.
+
+    `choose(count)` says which of the `count` nodes a call meets.
+    """
+
+    def __init__(self, buckets: list[TokenBucket], sync: float, choose: Callable[[int], int]) -> None:
+        self._buckets, self._sync, self._choose = buckets, sync, choose
+        self._admitted = [0] * len(buckets)
+        self._round = 0
+        self._last = 0
+
+    def _exchange(self, now: float) -> None:
+        due = floor(now / self._sync + _EPSILON)
+        if due <= self._round:
+            return
+        # All admissions since the last exchange are told at the next boundary; later ones find nothing new.
+        at, total = (self._round + 1) * self._sync, sum(self._admitted)
+        if total:
+            for bucket, own in zip(self._buckets, self._admitted, strict=True):
+                bucket.take(at, total - own)
+            self._admitted = [0] * len(self._buckets)
+        self._round = due
+
+    def admit(self, now: float) -> bool:
+        self._exchange(now)
+        self._last = self._choose(len(self._buckets))
+        admitted = self._buckets[self._last].admit(now)
+        self._admitted[self._last] += admitted
+        return admitted
+
+    def refund(self) -> None:
+        self._buckets[self._last].refund()
+        self._admitted[self._last] = max(0, self._admitted[self._last] - 1)
+
+    def level(self, now: float) -> float:
+        self._exchange(now)
+        return sum(max(0.0, bucket.level(now)) for bucket in self._buckets)
+
+
+class Contrary:
+    """A limiter of which a `share` of the decisions is turned into the opposite."""
+
+    def __init__(self, limiter: Limiter, share: float, rng: random.Random) -> None:
+        self._limiter, self._share, self._rng = limiter, share, rng
+        self._paid = False
+
+    def admit(self, now: float) -> bool:
+        admitted = self._limiter.admit(now)
+        self._paid = admitted
+        if self._rng.random() >= self._share:
+            return admitted
+        if admitted:
+            self._limiter.refund()
+        self._paid = False
+        return not admitted
+
+    def refund(self) -> None:
+        if self._paid:
+            self._limiter.refund()
+
+    def level(self, now: float) -> float:
+        return self._limiter.level(now)
+
+
 class Contended:
     """A limiter that other clients use too: they call at `rate` per second, as a Poisson process."""
 
@@ -188,28 +262,30 @@ class Contended:
         return self._limiter.level(now)
 
 
-class Moving:
-    """A limit that changes `after` seconds from its first call: `change(now)` is called once, at that moment."""
+class Changing:
+    """A limit that changes `after` seconds from its first call, once; each of its `parts` holds a `share` of it."""
 
-    def __init__(self, limiter: Limiter, after: float, parts: list[Changeable], rate: float, burst: float) -> None:
-        self._limiter, self._after, self._parts = limiter, after, parts
+    def __init__(
+        self, limiter: Limiter, after: float, parts: list[Changeable], share: float, rate: float, burst: float
+    ) -> None:
+        self._limiter, self._after, self._parts, self._share = limiter, after, parts, share
         self._rate, self._burst = rate, burst
         self._due: float | None = None
         self.changed = False
 
-    def _move(self, now: float) -> None:
+    def _change(self, now: float) -> None:
         if self._due is None:
             self._due = now + self._after
         if now >= self._due and not self.changed:
             self.changed = True
             for part in self._parts:
                 if isinstance(part, TokenBucket):
-                    part.change(self._due, self._rate / len(self._parts), self._burst / len(self._parts))
+                    part.change(self._due, self._rate * self._share, self._burst * self._share)
                 else:
-                    part.change(self._due, self._rate * part.window / len(self._parts))
+                    part.change(self._due, self._rate * part.window * self._share)
 
     def admit(self, now: float) -> bool:
-        self._move(now)
+        self._change(now)
         return self._limiter.admit(now)
 
     def refund(self) -> None:

@@ -1,19 +1,27 @@
 """What the operations of both services share: settings, clock, chats, throttles, conversations, websocket addresses."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from harness.emulator.service.chats import Chat, Chats, instance_ids
 from harness.emulator.service.clock import Clock, iso8601
+from harness.emulator.service.flow import FlowPlayer
+from harness.emulator.service.items import Item
+from harness.emulator.service.schedule import Schedule
 from harness.emulator.service.throttles import Throttles
 from harness.emulator.service.transcript import Conversations
 from harness.emulator.settings import documented
+from harness.emulator.settings.flow import Flow, FlowFile, Rule, Step
 from harness.emulator.settings.settings import Settings
+from harness.emulator.settings.values import WebsocketLimit
 
 
 @dataclass(slots=True)
-class Invitation:
+class WebsocketTicket:
     """A websocket address that was handed out: whose it is and until when it may be opened."""
 
     chat: Chat
@@ -27,13 +35,40 @@ class State:
         self.settings, self.clock = settings, clock
         self.chats = Chats(settings, self._ended)
         self.throttles = Throttles(settings)
-        self.conversations = Conversations(self.chats, clock, settings.greeting)
+        self.conversations = Conversations(clock, settings.seed)
+        self.schedule = Schedule()
+        flow = whole_flow(settings)
+        self.player: FlowPlayer | None = None
+        if flow.rules or flow.queue is not None:
+            self.player = FlowPlayer(flow, self.chats, self.conversations, self.schedule, settings.seed)
         self.instances: dict[str, str] = {}
         for instance in instance_ids(settings):
             self.instances[instance] = self.instances[self.instance_arn(instance)] = instance
         # Where websockets are opened; the server puts its own address here.
         self.websocket_base = "ws://127.0.0.1"
-        self._invitations: dict[str, Invitation] = {}
+        self._tickets: dict[str, WebsocketTicket] = {}
+        self.on_close: list[Callable[[], None]] = []  # closes an open websocket each
+
+    def advance(self, now: float) -> None:
+        """Let time pass until `now`: what is due happens in the order of its time."""
+        schedule = self.schedule
+        while schedule.next <= now:
+            due = schedule.next
+            self.chats.advance(due)
+            schedule.pop()(due)
+        self.chats.advance(now)
+
+    def change(self, settings: Settings) -> None:
+        """Go on with other settings; limiters that they do not concern keep their state."""
+        throttles = Throttles(settings)
+        throttles.keep_unchanged(self.throttles)
+        self.settings = self.chats.settings = settings
+        self.throttles = throttles
+
+    def close(self) -> None:
+        """Close every websocket: this state will not be used again."""
+        for close in tuple(self.on_close):
+            close()
 
     def instance_arn(self, instance: str) -> str:
         settings = self.settings
@@ -46,7 +81,7 @@ class State:
             self._drop_old(now)
             token = self.chats.new_token()
             expires = now + documented.WEBSOCKET_URL_LIFETIME
-            self._invitations[token] = Invitation(chat, expires)
+            self._tickets[token] = WebsocketTicket(chat, expires)
             answer["Websocket"] = {
                 "Url": f"{self.websocket_base}/participant/websocket?token={token}",
                 "ConnectionExpiry": iso8601(self.clock.unix(expires)),
@@ -63,22 +98,38 @@ class State:
 
     def open_websocket(self, now: float, token: str) -> Chat | None:
         """The chat whose websocket address holds `token`; None: not known, too old, or the chat has ended."""
-        self.chats.advance(now)
-        invitation = self._invitations.get(token)
-        if invitation is None or invitation.expires < now or invitation.chat.ended is not None:
+        self.advance(now)
+        ticket = self._tickets.get(token)
+        if ticket is None or ticket.expires < now or ticket.chat.ended is not None:
             return None
         if self.settings.connect_stops_on == "open":
-            self.chats.connect(now, invitation.chat)
-        return invitation.chat
+            self.chats.connect(now, ticket.chat)
+        return ticket.chat
 
     def subscribed(self, now: float, chat: Chat) -> None:
         """The chat's customer has subscribed on the websocket."""
-        self.chats.advance(now)
+        self.advance(now)
         self.chats.connect(now, chat)
+        if self.player is not None and not chat.subscribed:
+            self.player.start(now, chat)
+            self.player.connected(now, chat)
+        chat.subscribed = True
+
+    def started(self, now: float, chat: Chat) -> None:
+        """A chat has started, and with it, perhaps, its flow."""
+        if self.player is not None and self.settings.starts_flow == "contact":
+            self.player.start(now, chat)
+
+    def customer_says(self, now: float, chat: Chat, content_type: str, content: str | None) -> Item:
+        """The customer says something, and the flow may answer."""
+        item = self.conversations.say(now, chat, content_type, content)
+        if self.player is not None:
+            self.player.heard(now, chat, item)
+        return item
 
     def describe(self, now: float, most: int = 1000) -> dict[str, Any]:
         """Limits and open chats for people and tests; at most `most` chats are listed."""
-        self.chats.advance(now)
+        self.advance(now)
         listed: list[dict[str, Any]] = []
         for chat in self.chats.by_id.values():
             if len(listed) == most:
@@ -102,14 +153,24 @@ class State:
 
     def _ended(self, chat: Chat) -> None:
         self.conversations.ended(chat)
+        if self.player is not None:
+            self.player.ended(chat.ended or 0.0, chat)
 
     def _drop_old(self, now: float) -> None:
         # Insertion order is order of expiry, as every address lives equally long.
-        while self._invitations:
-            token = next(iter(self._invitations))
-            if self._invitations[token].expires >= now:
+        while self._tickets:
+            token = next(iter(self._tickets))
+            if self._tickets[token].expires >= now:
                 return
-            del self._invitations[token]
+            del self._tickets[token]
+
+
+def whole_flow(settings: Settings) -> Flow:
+    """The flow of the settings: their file's, after their `greeting`."""
+    flow = settings.flow.flow
+    if not settings.greeting:
+        return flow
+    return msgspec.structs.replace(flow, rules=[Rule("start", [Step(say=settings.greeting)]), *flow.rules])
 
 
 def finite(settings: Settings) -> dict[str, Any]:
@@ -117,7 +178,9 @@ def finite(settings: Settings) -> dict[str, Any]:
     values = {}
     for name in type(settings).__dataclass_fields__:
         value = getattr(settings, name)
-        if name in ("limits", "secret_access_key"):
+        if name in ("limits", "latencies", "secret_access_key"):
             continue
+        if isinstance(value, WebsocketLimit | FlowFile):
+            value = str(value)
         values[name] = "never" if isinstance(value, float) and math.isinf(value) else value
     return values

@@ -1,14 +1,18 @@
 """One limiter for each operation and scope, built from the settings."""
 
+import itertools
 import math
 import random
+from collections.abc import Callable
 
 from harness.emulator.service.limiters import (
     Changeable,
+    Changing,
     Contended,
+    Contrary,
     FixedWindow,
     Limiter,
-    Moving,
+    Nodes,
     Shards,
     SlidingWindow,
     TokenBucket,
@@ -18,20 +22,32 @@ from harness.emulator.settings.settings import Settings
 
 
 class Throttles:
-    """The throttling quotas of one account in one Region."""
+    """The throttling quotas of one account in one Region.
+
+    `connection` is the number of the connection that the current call came in on; the caller sets it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._limiters: dict[tuple[str, str], Limiter] = {}
-        self._scopes = {operation: settings.limit(operation).scope for operation in settings.limits}
+        self.connection = 0
+        group = settings.shared.split("+") if settings.shared else []
+        self._buckets = {name: group[0] if name in group else name for name in settings.limits}
+        self._scopes = {name: settings.limit(bucket).scope for name, bucket in self._buckets.items()}
 
     def limiter(self, operation: str, instance: str) -> Limiter:
         """The limiter that a call of `operation` about `instance` meets."""
-        key = (operation, instance if self._scopes[operation] == "instance" else "")
+        key = (self._buckets[operation], instance if self._scopes[operation] == "instance" else "")
         limiter = self._limiters.get(key)
         if limiter is None:
-            limiter = self._limiters[key] = self._build(operation, key[1])
+            limiter = self._limiters[key] = self._build(*key)
         return limiter
+
+    def keep_unchanged(self, before: "Throttles") -> None:
+        """Take over from `before` the limiters that its settings would build alike: changed settings reset no others."""
+        for (operation, instance), limiter in before._limiters.items():
+            if _description(before._settings, operation) == _description(self._settings, operation):
+                self._limiters[operation, instance] = limiter
 
     def describe(self, now: float) -> dict[str, dict[str, float | str | None]]:
         """Rate, burst, scope and calls available at `now`, of every operation (a level per limiter in use)."""
@@ -50,29 +66,62 @@ class Throttles:
     def _build(self, operation: str, instance: str) -> Limiter:
         settings = self._settings
         limit = settings.limit(operation)
-        if operation != "StartChatContact":
-            return Unlimited() if math.inf in (limit.rate, limit.burst) else TokenBucket(limit.rate, limit.burst)
-        if math.isinf(limit.rate):
+        if math.isinf(limit.rate) or (operation != "StartChatContact" and math.isinf(limit.burst)):
             return Unlimited()
-        # A generator of its own for each limiter: the calls of one instance do not shift the coins of another.
+        debt = limit.burst if settings.throttle_costs_token else 0.0
+        if operation != "StartChatContact":
+            return TokenBucket(limit.rate, limit.burst, debt=debt)
+        # A generator of its own for each limiter: the calls of one instance do not shift the draws of another.
         rng = random.Random(f"{settings.seed} limiter {operation} {instance}")
-        parts = [_one(settings, 1 / settings.shards) for _ in range(settings.shards)]
-        limiter: Limiter = parts[0] if len(parts) == 1 else Shards(parts, rng)
+        share = 1 / settings.shards
+        parts = [_one(settings, share) for _ in range(max(settings.shards, settings.nodes))]
+        limiter: Limiter = parts[0]
+        if settings.nodes > 1:
+            buckets = [part for part in parts if isinstance(part, TokenBucket)]
+            limiter = Nodes(buckets, settings.sync, self._node_choice(rng))
+        elif settings.shards > 1:
+            limiter = Shards(parts, rng)
         if settings.background:
             memory = settings.window if settings.limiter != "token_bucket" else _memory(settings)
             limiter = Contended(limiter, settings.background, rng, memory)
         if not math.isinf(settings.change_at):
-            limiter = Moving(limiter, settings.change_at, parts, settings.change_rate, settings.change_burst)
+            limiter = Changing(limiter, settings.change_at, parts, share, settings.change_rate, settings.change_burst)
+        if settings.contrary:
+            limiter = Contrary(limiter, settings.contrary, random.Random(f"{settings.seed} contrary {instance}"))
         return limiter
+
+    def _node_choice(self, rng: random.Random) -> Callable[[int], int]:
+        choice = self._settings.node_choice
+        if choice == "random":
+            return rng.randrange
+        if choice == "call":
+            turns = itertools.count()
+            return lambda nodes: next(turns) % nodes
+        return lambda nodes: self.connection % nodes
 
 
 def _one(settings: Settings, share: float) -> Changeable:
     if settings.limiter == "token_bucket":
-        return TokenBucket(settings.rate * share, settings.burst * share, settings.tick)
+        burst = settings.burst * share
+        return TokenBucket(settings.rate * share, burst, settings.tick, burst if settings.throttle_costs_token else 0.0)
     limit = settings.rate * settings.window * share
     if settings.limiter == "fixed_window":
         return FixedWindow(limit, settings.window)
     return SlidingWindow(limit, settings.window)
+
+
+def _description(settings: Settings, operation: str) -> tuple[object, ...]:
+    """All that decides how the limiter of `operation` is built."""
+    parts: tuple[object, ...] = (settings.limit(operation), settings.throttle_costs_token, settings.shared)
+    if operation == "StartChatContact":
+        parts += tuple(getattr(settings, name) for name in _START_CHAT)
+    return parts
+
+
+_START_CHAT = (
+    "limiter", "window", "tick", "shards", "nodes", "sync", "node_choice", "contrary", "background", "change_at",
+    "change_rate", "change_burst",
+)  # fmt: skip
 
 
 def _memory(settings: Settings) -> float:

@@ -1,45 +1,70 @@
-"""What is said in a chat: its items, who hears of them, and the pages of GetTranscript."""
+"""What is said in a chat: its items, who hears of them, receipts, and the pages of GetTranscript."""
 
+import random
+from datetime import UTC, datetime
 from typing import Any
 
-from harness.emulator.service.chats import Chat, Chats
+import msgspec
+import orjson
+
+from harness.emulator.service.chats import Chat
 from harness.emulator.service.clock import Clock, iso8601
-
-_EVENT = "application/vnd.amazonaws.connect.event."
-JOINED, LEFT, ENDED, TYPING = (
-    _EVENT + name for name in ("participant.joined", "participant.left", "chat.ended", "typing")
+from harness.emulator.service.items import (
+    DELIVERED,
+    ENDED,
+    EVENTS,
+    JOINED,
+    LEFT,
+    METADATA,
+    PREFIX,
+    READ,
+    Item,
+    MessageMetadata,
+    Participant,
+    Receipt,
 )
-ACKNOWLEDGED = _EVENT + "connection.acknowledged"
-DELIVERED, READ, METADATA = (_EVENT + f"message.{name}" for name in ("delivered", "read", "metadata"))
-EVENTS = frozenset({TYPING, DELIVERED, READ, ACKNOWLEDGED})
-
-Item = dict[str, Any]
 
 
 class Conversations:
     """Writes items into chats' transcripts and hands each to the chat's listeners."""
 
-    def __init__(self, chats: Chats, clock: Clock, greeting: str) -> None:
-        self._chats, self._clock, self._greeting = chats, clock, greeting
+    def __init__(self, clock: Clock, seed: int) -> None:
+        self._clock = clock
+        self._ids = random.Random(f"{seed} items")
 
     def items(self, chat: Chat) -> list[Item]:
         """The transcript so far, oldest first. It is made when first asked for: most chats of a load test never are."""
         if chat.transcript is None:
-            chat.transcript = []
-            self._keep(chat, self._item(chat, chat.started, JOINED))
+            chat.transcript = [self._item(chat, chat.started, JOINED, None, self.customer(chat))]
             message = chat.request.get("InitialMessage")
             if message is not None:
-                self._keep(chat, self._item(chat, chat.started, message["ContentType"], message["Content"]))
-            if self._greeting:
-                self._keep(chat, self._item(chat, chat.started, "text/plain", self._greeting, role="SYSTEM"))
+                item = self._item(chat, chat.started, message["ContentType"], message["Content"], self.customer(chat))
+                chat.transcript.append(item)
         return chat.transcript
 
-    def say(self, now: float, chat: Chat, content_type: str, content: str | None, role: str = "CUSTOMER") -> Item:
-        """A message or event of a participant; typing is heard and not kept."""
+    @staticmethod
+    def customer(chat: Chat) -> Participant:
+        """The customer of `chat`."""
+        return Participant(chat.participant_id, chat.display_name, "CUSTOMER")
+
+    def participant(self, chat: Chat, role: str, name: str = "") -> Participant:
+        """The participant of `chat` with this role and name; it is made when first asked for."""
+        if chat.others is None:
+            chat.others = {}
+        participant = chat.others.get((role, name))
+        if participant is None:
+            participant = Participant(self._new_id(), name or f"{role}_MESSAGE", role)
+            chat.others[role, name] = participant
+        return participant
+
+    def say(
+        self, now: float, chat: Chat, content_type: str, content: str | None, who: Participant | None = None
+    ) -> Item:
+        """A message or event of a participant (the customer); typing and receipts are heard and not kept."""
         items = self.items(chat)
-        item = self._item(chat, now, content_type, content, role)
+        item = self._item(chat, now, content_type, content, who or self.customer(chat))
         if content_type in (DELIVERED, READ):
-            self._hear(chat, {**item, "ContentType": METADATA, "Type": "MESSAGEMETADATA"})
+            self._receipt(now, chat, item)
             return item
         if content_type not in EVENTS:
             items.append(item)
@@ -50,43 +75,87 @@ class Conversations:
         """The chat has ended: everybody who listens hears it, and nobody listens any more."""
         at = chat.ended or 0.0
         if chat.transcript is not None or chat.listeners:
-            for kind in (LEFT, ENDED):
-                item = self._item(chat, at, kind) if kind == LEFT else self._item(chat, at, kind, role=None)
+            for kind, who in ((LEFT, self.customer(chat)), (ENDED, None)):
+                item = self._item(chat, at, kind, None, who)
                 self.items(chat).append(item)
                 self._hear(chat, item)
         chat.listeners.clear()
 
-    def _keep(self, chat: Chat, item: Item) -> None:
-        if chat.transcript is not None:
-            chat.transcript.append(item)
+    @staticmethod
+    def take_unheard(chat: Chat) -> list[Item]:
+        """What others said before the first websocket opened; it is given out once."""
+        unheard, chat.unheard = chat.unheard or [], None
+        chat.heard = True
+        return unheard
+
+    def _receipt(self, now: float, chat: Chat, event: Item) -> None:
+        """A participant has received or read a message: the message's metadata say so, and all are told."""
+        message_id = receipt_message_id(event.content)
+        message = next((item for item in self.items(chat) if item.id == message_id and item.type == "MESSAGE"), None)
+        who = event.participant_id
+        if message is None or who is None:
+            return
+        if message.message_metadata is None:
+            message.message_metadata = MessageMetadata(message.id, [])
+        receipts = message.message_metadata.receipts
+        receipt = next((one for one in receipts if one.recipient_participant_id == who), None)
+        if receipt is None:
+            receipt = Receipt(who)
+            receipts.append(receipt)
+        at = iso8601(self._clock.unix(now))
+        if event.content_type == READ:
+            receipt.read_timestamp = receipt.read_timestamp or at
+        receipt.delivered_timestamp = receipt.delivered_timestamp or at
+        told = Item(
+            absolute_time=at,
+            content_type=METADATA,
+            id=event.id,
+            type="MESSAGEMETADATA",
+            contact_id=chat.contact_id,
+            initial_contact_id=chat.contact_id,
+            message_metadata=MessageMetadata(message.id, [receipt]),
+        )
+        self._hear(chat, told)
 
     @staticmethod
     def _hear(chat: Chat, item: Item) -> None:
+        if not chat.heard and item.type == "MESSAGE" and item.participant_role != "CUSTOMER":
+            if chat.unheard is None:
+                chat.unheard = []
+            chat.unheard.append(item)
         for listener in tuple(chat.listeners):
             listener(chat, item)
 
-    def _item(
-        self, chat: Chat, at: float, content_type: str, content: str | None = None, role: str | None = "CUSTOMER"
-    ) -> Item:
-        item: Item = {
-            "AbsoluteTime": iso8601(self._clock.unix(at)),
-            "ContentType": content_type,
-            "Id": self._chats.new_id(),
-            "Type": "EVENT" if content_type.startswith(_EVENT) else "MESSAGE",
-            "InitialContactId": chat.contact_id,
-            "ContactId": chat.contact_id,
-        }
-        if content is not None:
-            item["Content"] = content
-        if role is not None:
-            own = role == "CUSTOMER"
-            item["ParticipantId"] = chat.participant_id if own else f"{role.lower()}-{chat.participant_id}"
-            item["DisplayName"] = chat.display_name if own else f"{role}_MESSAGE"
-            item["ParticipantRole"] = role
+    def _item(self, chat: Chat, at: float, content_type: str, content: str | None, who: Participant | None) -> Item:
+        item = Item(
+            absolute_time=iso8601(self._clock.unix(at)),
+            content_type=content_type,
+            id=self._new_id(),
+            type="EVENT" if content_type.startswith(PREFIX) else "MESSAGE",
+            contact_id=chat.contact_id,
+            initial_contact_id=chat.contact_id,
+            content=content,
+        )
+        if who is not None:
+            item.participant_id, item.display_name, item.participant_role = who.id, who.display_name, who.role
         return item
 
+    def _new_id(self) -> str:
+        text = f"{self._ids.getrandbits(128):032x}"
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
-def page(items: list[Item], request: dict[str, Any]) -> tuple[list[Item], str | None]:
+
+def receipt_message_id(content: str | None) -> str | None:
+    """The message that a receipt's `{"messageId": ...}` names; None: it names none."""
+    try:
+        named: Any = orjson.loads(content or "")
+        message_id = named["messageId"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return message_id if isinstance(message_id, str) and message_id else None
+
+
+def page(items: list[Item], request: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
     """One page of a transcript and the token of the next page. Raises ValueError for a token or a start not known.
 
     Defaults as documented: 10 items, DESCENDING, scanned BACKWARD from the newest, or FORWARD from a StartPosition.
@@ -110,7 +179,15 @@ def page(items: list[Item], request: dict[str, Any]) -> tuple[list[Item], str | 
         token = f"b-{following}" if following > 0 else None
     if (request.get("SortOrder") or "DESCENDING") == "DESCENDING":
         chosen = chosen[::-1]
-    return [{key: value for key, value in item.items() if key != "InitialContactId"} for item in chosen], token
+    return [plain(item, initial=False) for item in chosen], token
+
+
+def plain(item: Item, initial: bool = True) -> dict[str, Any]:
+    """An item as JSON values, with or without its InitialContactId."""
+    values: dict[str, Any] = msgspec.to_builtins(item)
+    if not initial:
+        del values["InitialContactId"]
+    return values
 
 
 def _first(items: list[Item], start: dict[str, Any] | None, forward: bool) -> int:
@@ -120,10 +197,21 @@ def _first(items: list[Item], start: dict[str, Any] | None, forward: bool) -> in
         return 0 if forward else len(items)
     if start.get("Id") is not None:
         for index, item in enumerate(items):
-            if item["Id"] == start["Id"]:
+            if item.id == start["Id"]:
                 return index + one_past
         raise ValueError("StartPosition.Id is not in the transcript")
     if start.get("AbsoluteTime") is not None:
-        at = start["AbsoluteTime"]
-        return sum(1 for item in items if (item["AbsoluteTime"] < at if forward else item["AbsoluteTime"] <= at))
+        at = _normal_time(start["AbsoluteTime"])
+        return sum(1 for item in items if (item.absolute_time < at if forward else item.absolute_time <= at))
     return max(len(items) - (start.get("MostRecent") or 0), 0)
+
+
+def _normal_time(text: str) -> str:
+    """An ISO 8601 time with an offset, as items have it. Raises ValueError."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None or "T" not in text:
+        raise ValueError("StartPosition.AbsoluteTime is not an ISO 8601 time such as 2026-01-31T12:00:00.000Z")
+    return iso8601(at.astimezone(UTC).timestamp())

@@ -24,9 +24,8 @@ LIMITS: dict[str, Limit] = {
     "StartChatContact": Limit(5, 8, "account"),
     "StopContact": Limit(10, 15, "account"),
     "DescribeContact": Limit(10, 15, "account"),
-    # Every operation that the quota page does not list has rate 2, burst 5.
-    "SearchContacts": Limit(2, 5, "account"),
-    "GetCurrentMetricData": Limit(2, 5, "account"),
+    "SearchContacts": Limit(0.5, 1, "account"),
+    "GetCurrentMetricData": Limit(5, 8, "account"),
     "CreateParticipantConnection": Limit(6, 9, "instance"),
     "SendMessage": Limit(10, 15, "instance"),
     "SendEvent": Limit(10, 15, "instance"),

@@ -1,6 +1,5 @@
 """The emulator's settings: every limit, and every thing that AWS's documentation leaves open, with its doubt."""
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -8,14 +7,19 @@ from typing import Any
 
 from harness.emulator.settings import documented
 from harness.emulator.settings.documented import Limit
+from harness.emulator.settings.flow import FlowFile, read_flow
 from harness.emulator.settings.values import (
-    SettingsError,
+    WebsocketLimit,
     choice,
     duration,
+    finite_duration,
+    finite_number,
     flag,
     identifier,
     number,
     probability,
+    text,
+    websocket_limit,
     whole,
 )
 
@@ -26,10 +30,18 @@ def _setting(default: Any, parse: Callable[[str], Any], about: str, doubt: str =
 
 THROTTLE_FORMS = (
     "auto", "too_many_requests", "too_many_requests_url", "too_many_requests_type", "too_many_requests_namespace",
-    "too_many_requests_code", "throttling", "bare", "empty",
+    "too_many_requests_code", "throttling", "bare", "empty", "gateway_quota",
 )  # fmt: skip
 QUOTA_FORMS = ("limit_exceeded", "limit_exceeded_url", "limit_exceeded_type", "service_quota")
 ORDERS = ("throttle-validation-quota", "validation-throttle-quota", "validation-quota-throttle")
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A round trip: its median in seconds, and the deviation of its logarithm."""
+
+    median: float
+    sigma: float
 
 
 @dataclass(frozen=True)
@@ -45,14 +57,42 @@ class Settings:
         "algorithm of StartChatContact's limiter",
         "AWS says rate and burst, the words of a token bucket; the algorithm itself is not documented",
     )
-    window: float = _setting(1.0, duration, "length of a fixed or sliding window, which admits rate x window calls")
+    window: float = _setting(
+        1.0, finite_duration, "length of a fixed or sliding window, which admits rate x window calls"
+    )
     tick: float = _setting(
-        0.0, duration, "refill the bucket in steps of this length; 0 refills continuously", "not documented"
+        0.0, finite_duration, "refill the bucket in steps of this length; 0 refills continuously", "not documented"
     )
     shards: int = _setting(
         1, whole, "split the limit over N equal limiters and send each call to one at random", "not documented"
     )
-    background: float = _setting(0.0, number, "calls per second by other clients of the account (Poisson)")
+    nodes: int = _setting(
+        1,
+        whole,
+        "number of gateway nodes; each holds a whole bucket and learns every `sync` what the others admitted",
+        "API Gateway calls its limits 'best-effort'; whether the gateway of Connect is as loose is not documented",
+    )
+    sync: float = _setting(0.1, finite_duration, "how often the nodes tell each other their admissions")
+    node_choice: str = _setting(
+        "connection",
+        choice("connection", "call", "random"),
+        "which node a call meets: one node a connection, each call the next node, or one drawn at random",
+    )
+    contrary: float = _setting(
+        0.0, probability, "share of StartChatContact's throttle decisions that are the opposite of what they should be"
+    )
+    throttle_costs_token: bool = _setting(
+        False, flag, "a throttled call consumes a token too, up to a debt of one burst", "not documented"
+    )
+    shared: str = _setting(
+        "",
+        text,
+        "operations that share one bucket, joined by +, such as SendMessage+SendEvent; it has the first one's quota",
+        "AWS lists SendMessage and SendEvent in one line; one bucket or two is not documented",
+    )
+    background: float = _setting(
+        0.0, finite_number(10_000), "calls per second by other clients of the account (Poisson)"
+    )
     change_at: float = _setting(math.inf, duration, "change rate and burst this long after the first StartChatContact")
     change_rate: float = _setting(5.0, number, "rate after change_at")
     change_burst: float = _setting(8.0, number, "burst after change_at")
@@ -83,7 +123,7 @@ class Settings:
     unconnected_counts: bool = _setting(
         True,
         flag,
-        "a chat that nobody has connected to counts as active",
+        "a chat that nobody has connected to counts as active; no: chats that connect later can exceed the quota",
         "documented only as 'includes chats that wait'",
     )
     chat_duration: float = _setting(documented.CHAT_DURATION, duration, "length of a chat that sets none")
@@ -91,7 +131,40 @@ class Settings:
         True, flag, "the account supports ChatDurationInMinutes; no: a 400", "documented as possible for an account"
     )
     flow_ends: float = _setting(math.inf, duration, "the flow disconnects each chat after this")
-    greeting: str = _setting("", str, "text of a message that the flow sends at the start; none: no message")
+    greeting: str = _setting("", text, "text of a message that the flow sends at the start; none: no message")
+    flow: FlowFile = _setting(  # noqa: RUF009
+        FlowFile(), read_flow, "TOML file with bot, queue, agents and rules that answer the customer"
+    )
+    starts_flow: str = _setting(
+        "contact",
+        choice("contact", "connection"),
+        "the flow starts with the contact, or when the customer's websocket has subscribed",
+        "one live project saw the second; not documented",
+    )
+    websockets: WebsocketLimit = _setting(  # noqa: RUF009
+        WebsocketLimit(documented.WEBSOCKETS_PER_PARTICIPANT, "refuse"),
+        websocket_limit,
+        "open websockets of one participant, and what one more does: N:refuse or N:close_oldest",
+        "five are documented; what a sixth meets is not",
+    )
+    websocket_latency: float = _setting(
+        0.0, finite_duration, "from a message until its frame leaves on the websocket (real time)"
+    )
+    websocket_lifetime: float = _setting(
+        math.inf,
+        duration,
+        "a websocket is closed this long after it opened",
+        "2 hours at API Gateway; not documented here",
+    )
+    websocket_idle: float = _setting(
+        math.inf,
+        duration,
+        "a websocket without a frame from its client is closed after this",
+        "10 minutes at API Gateway",
+    )
+    search_lag: float = _setting(
+        0.0, duration, "from the start of a chat until SearchContacts finds it", "a lag is likely; not documented"
+    )
 
     # The order and the cost of refusals.
     order: str = _setting(
@@ -132,14 +205,16 @@ class Settings:
         "wire form of a throttle; auto: ThrottlingException where the model declares it, else too_many_requests",
         "documented in words only ('a TooManyRequests exception'); no wire log is public",
     )
-    throttle_message: str = _setting("", str, "message of a throttle; empty: the form's own", "not documented")
+    throttle_message: str = _setting("", text, "message of a throttle; empty: the form's own", "not documented")
     quota_form: str = _setting(
         "limit_exceeded",
         choice(*QUOTA_FORMS),
         "wire form of an active-chat refusal",
         "the name is documented, the exact header and body are not",
     )
-    quota_message: str = _setting("", str, "message of an active-chat refusal; empty: the form's own", "not documented")
+    quota_message: str = _setting(
+        "", text, "message of an active-chat refusal; empty: the form's own", "not documented"
+    )
     unknown_route: str = _setting(
         "missing_token",
         choice("missing_token", "unknown_operation"),
@@ -150,10 +225,18 @@ class Settings:
         10_485_760, whole, "bytes of a request body beyond which the answer is 413", "API Gateway's"
     )
     arrival_timeout: float = _setting(
-        20.0, duration, "a request that has not arrived whole after this is answered 408 (real time)", "not documented"
+        20.0,
+        finite_duration,
+        "a request that has not arrived whole after this is answered 408 (real time)",
+        "not documented",
     )
-    latency: float = _setting(0.0, duration, "round trip added to each answer, half each way (real time)")
-    jitter: float = _setting(0.0, duration, "each way adds |normal(0, jitter)| (real time)")
+    latency: float = _setting(0.0, finite_duration, "round trip added to each answer, half each way (real time)")
+    latency_sigma: float = _setting(
+        0.0,
+        finite_number(5),
+        "lognormal round trip with median `latency` and this deviation of the logarithm (0.5: p99 is 3.2 medians)",
+    )
+    jitter: float = _setting(0.0, finite_duration, "each way adds |normal(0, jitter)| (real time)")
     fault_500: float = _setting(0.0, probability, "share of calls answered 500")
     fault_503: float = _setting(0.0, probability, "share of calls answered 503")
     fault_reset: float = _setting(0.0, probability, "share of calls whose connection is reset")
@@ -162,8 +245,8 @@ class Settings:
     fault_when: str = _setting(
         "before", choice("before", "after", "mixed"), "a fault comes before or after the call had its effect"
     )
-    fault_operations: str = _setting("all", str, "operations that faults strike, joined by +; or all")
-    stall: float = _setting(60.0, duration, "how long a stalled call stays silent (real time)")
+    fault_operations: str = _setting("all", text, "operations that faults apply to, joined by +; or all")
+    stall: float = _setting(60.0, finite_duration, "how long a stalled call stays silent (real time)")
 
     # Who it is, and who may call.
     sigv4: bool = _setting(True, flag, "check signatures")
@@ -183,6 +266,8 @@ class Settings:
 
     # Throttling quotas of the operations, as `<Operation>.rate`, `.burst`, `.scope`.
     limits: Mapping[str, Limit] = field(default_factory=lambda: dict(documented.LIMITS))
+    # Round trips of single operations, as `<Operation>.latency` and `.latency_sigma`; the rest have `latency`.
+    latencies: Mapping[str, Latency] = field(default_factory=dict)
 
     def limit(self, operation: str) -> Limit:
         """The throttling quota of `operation`."""
@@ -190,72 +275,9 @@ class Settings:
             return Limit(self.rate, self.burst, self.limits[operation].scope)
         return self.limits[operation]
 
+    def round_trip(self, operation: str) -> Latency:
+        """The latency that is added to calls of `operation`."""
+        return self.latencies.get(operation) or Latency(self.latency, self.latency_sigma)
+
 
 NAMES = tuple(item.name for item in fields(Settings) if item.metadata)
-
-
-def parse_settings(spec: str) -> Settings:
-    """Read `key=value,key=value`.
-
-    Raises SettingsError, one line, for a key that does not exist, a value that does not fit, or values that
-    contradict each other.
-    """
-    parsers = {item.name: item.metadata["parse"] for item in fields(Settings) if item.metadata}
-    values: dict[str, Any] = {}
-    limits = dict(documented.LIMITS)
-    for part in filter(None, (piece.strip() for piece in spec.split(","))):
-        key, equals, text = (piece.strip() for piece in part.partition("="))
-        if not equals:
-            raise SettingsError(f"{part!r} is not key=value")
-        operation, dot, aspect = key.partition(".")
-        try:
-            if dot and operation in limits:
-                if operation == "StartChatContact" and aspect in ("rate", "burst"):
-                    values[aspect] = number(text)
-                else:
-                    limits[operation] = _limit(limits[operation], aspect, text)
-            elif key in parsers:
-                values[key] = parsers[key](text)
-            else:
-                near = difflib.get_close_matches(key, (*NAMES, *(f"{name}.rate" for name in limits)), 1)
-                hint = f"; did you mean {near[0]!r}?" if near else "; --list-settings lists them"
-                raise SettingsError(f"no setting {key!r}{hint}")
-        except SettingsError as error:
-            raise error if str(error).startswith("no setting") else SettingsError(f"{key}={text}: {error}") from None
-    return _checked(Settings(**values, limits=limits))
-
-
-def _limit(limit: Limit, aspect: str, text: str) -> Limit:
-    if aspect == "rate":
-        return Limit(number(text), limit.burst, limit.scope)
-    if aspect == "burst":
-        return Limit(limit.rate, number(text), limit.scope)
-    if aspect == "scope" and limit.scope == "account":
-        raise SettingsError("Amazon Connect's own operations are documented to share one bucket an account")
-    if aspect == "scope":
-        return Limit(
-            limit.rate, limit.burst, "account" if choice("account", "instance")(text) == "account" else "instance"
-        )
-    raise SettingsError("an operation has .rate, .burst and .scope")
-
-
-def _checked(settings: Settings) -> Settings:
-    if settings.limiter != "token_bucket" and settings.window * settings.rate / max(settings.shards, 1) < 1:
-        raise SettingsError(
-            f"rate={settings.rate:g} with window={settings.window:g} admits less than one call a window; raise window"
-        )
-    if settings.limiter == "token_bucket" and 0 < settings.burst < settings.shards:
-        raise SettingsError(
-            f"burst={settings.burst:g} over shards={settings.shards} leaves no whole token; lower shards"
-        )
-    for name in ("shards", "instances"):
-        if getattr(settings, name) < 1:
-            raise SettingsError(f"{name}=0: wants 1 or more")
-    faults = settings.fault_500 + settings.fault_503 + settings.fault_reset + settings.fault_stall
-    if faults + settings.fault_garbage > 1:
-        raise SettingsError("the fault_* probabilities add up to more than 1")
-    if settings.fault_operations != "all":
-        for name in settings.fault_operations.split("+"):
-            if name not in documented.LIMITS:
-                raise SettingsError(f"fault_operations={name}: wants {', '.join(documented.LIMITS)}, or all")
-    return settings

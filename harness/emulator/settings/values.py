@@ -1,11 +1,13 @@
-"""How one setting's text becomes its value: numbers, durations, choices, each with its mistake told in one line."""
+"""How one setting's text becomes its value: numbers, durations, choices, each mistake told in one line."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 
 class SettingsError(ValueError):
-    """A setting that does not exist or cannot have the value given; the text is one line that says the mend."""
+    """A setting that does not exist or cannot have the value given; the text is one line that says what to do."""
 
 
 def number(text: str) -> float:
@@ -45,14 +47,37 @@ def duration(text: str) -> float:
         raise SettingsError("wants a duration such as 250ms, 30s, 5m, 25h, or never") from None
 
 
-def probability(text: str) -> float:
-    """A number from 0 to 1."""
-    try:
+def finite_number(most: float) -> Callable[[str], float]:
+    """A number from 0 to `most`."""
+
+    def parse(text: str) -> float:
         value = number(text)
+        if value > most:
+            raise SettingsError(f"wants a number from 0 to {most:g}")
+        return value
+
+    return parse
+
+
+_LONGEST = 7 * 86400.0
+
+
+def finite_duration(text: str) -> float:
+    """A duration of at most a week: one that an answer or a limiter waits for."""
+    value = duration(text)
+    if value > _LONGEST:
+        raise SettingsError("wants a duration of at most 7d, such as 250ms or 30s")
+    return value
+
+
+def probability(text: str) -> float:
+    """A number from 0 to 1, or a percentage such as `1%`."""
+    try:
+        value = number(text[:-1]) / 100 if text.endswith("%") else number(text)
     except SettingsError:
         value = math.inf
     if value > 1:
-        raise SettingsError("wants a probability from 0 to 1")
+        raise SettingsError("wants a probability from 0 to 1, or a percentage such as 1%")
     return value
 
 
@@ -76,7 +101,36 @@ def choice(*names: str) -> Callable[[str], str]:
     return parse
 
 
+def text(value: str) -> str:
+    """Any text."""
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class WebsocketLimit:
+    """How many websockets a participant may have open, and what happens to one more."""
+
+    count: int
+    beyond: Literal["refuse", "close_oldest"]
+
+    def __str__(self) -> str:
+        return f"{self.count}:{self.beyond}"
+
+
+def websocket_limit(text: str) -> WebsocketLimit:
+    """`5:refuse`, `5:close_oldest`, or `5`, which refuses."""
+    count, _, beyond = text.partition(":")
+    if not (count.isascii() and count.isdigit() and 0 < int(count) < 1_000_000) or beyond not in (
+        "",
+        "refuse",
+        "close_oldest",
+    ):
+        raise SettingsError("wants a number of websockets and what one more does: 5:refuse or 5:close_oldest")
+    return WebsocketLimit(int(count), "close_oldest" if beyond == "close_oldest" else "refuse")
+
+
 def identifier(text: str) -> str:
+    """1 to 100 printable ASCII characters without `/` or spaces."""
     if not 0 < len(text) <= 100 or not text.isascii() or "/" in text or not text.isprintable() or " " in text:
         raise SettingsError("wants an identifier of 1 to 100 printable ASCII characters without / or spaces")
     return text

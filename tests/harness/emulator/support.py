@@ -11,7 +11,8 @@ from typing import Any
 from harness.emulator.api.api import Api
 from harness.emulator.api.responses import Answer
 from harness.emulator.service.state import State
-from harness.emulator.settings.settings import Settings, parse_settings
+from harness.emulator.settings.parse import parse_settings
+from harness.emulator.settings.settings import Settings
 
 EPOCH = 1_700_000_000.0
 

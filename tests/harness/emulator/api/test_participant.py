@@ -9,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from harness.emulator.service.clock import iso8601
+from harness.emulator.service.items import Item
 from harness.emulator.service.transcript import page
 from tests.harness.emulator.support import EPOCH, Lab
 
@@ -126,7 +127,7 @@ def test_websocket_hears_the_end_and_nothing_after() -> None:
         contact, token = lab.connected()
         chat = lab.state.chats.by_id[contact]
         heard: list[str] = []
-        chat.listeners.append(lambda chat, item, heard=heard: heard.append(item["ContentType"].removeprefix(EVENT)))  # type: ignore[misc]
+        chat.listeners.append(lambda chat, item, heard=heard: heard.append(item.content_type.removeprefix(EVENT)))  # type: ignore[misc]
         lab.participant("message", token, HELLO)
         lab.participant("event", token, {"ContentType": EVENT + "typing"})
         if how == "stop":
@@ -191,7 +192,7 @@ def test_websocket_address_lives_100_seconds() -> None:
     assert lab.state.open_websocket(1.0, "guess") is None
 
 
-ITEMS = [{"Id": str(n), "AbsoluteTime": f"{n:04}", "InitialContactId": "c"} for n in range(25)]
+ITEMS = [Item(iso8601(EPOCH + n), "text/plain", str(n), "MESSAGE", "c", "c") for n in range(25)]
 
 
 @hypothesis_settings(deadline=None)
@@ -224,7 +225,7 @@ def test_pages_cover_the_transcript_once(size: int, forward: bool, ascending: bo
         ({"StartPosition": {"Id": "3"}, "MaxResults": 2}, [4, 3]),
         ({"StartPosition": {"Id": "3"}, "ScanDirection": "BACKWARD", "SortOrder": "ASCENDING"}, [0, 1, 2, 3]),
         ({"StartPosition": {"MostRecent": 2}, "SortOrder": "ASCENDING"}, [23, 24]),
-        ({"StartPosition": {"AbsoluteTime": "0022"}, "SortOrder": "ASCENDING"}, [22, 23, 24]),
+        ({"StartPosition": {"AbsoluteTime": iso8601(EPOCH + 22)}, "SortOrder": "ASCENDING"}, [22, 23, 24]),
     ],
 )
 def test_where_a_transcript_starts(request_: dict[str, Any], expected: list[int]) -> None:

@@ -46,7 +46,6 @@ AT_THE_LIMIT: list[dict[str, Any]] = [
         "SegmentAttributes": {"connect:Subtype": {"ValueString": "connect:Guide"}},
         "SupportedMessagingContentTypes": ["text/plain", INTERACTIVE, f"{INTERACTIVE}.response"],
     },
-    {"RelatedContactId": "r" * 256},
     {"Attributes": None, "InitialMessage": None, "ChatDurationInMinutes": None},
     {"MemberOfTheFuture": 1},
 ]
@@ -156,6 +155,13 @@ def test_unknown_resource_is_not_found(name: str) -> None:
     """An instance or a flow that does not exist is ResourceNotFoundException 404."""
     reply = LAB.start(**{name: "99999999-9999-4999-8999-999999999999"})
     assert (reply.status, reply.code) == (404, "ResourceNotFoundException")
+
+
+def test_related_contact_is_looked_up() -> None:
+    """A RelatedContactId names a contact of the instance, or the answer is ResourceNotFoundException."""
+    reply = LAB.start(RelatedContactId="nobody")
+    assert (reply.status, reply.code) == (404, "ResourceNotFoundException")
+    assert LAB.start(RelatedContactId=LAB.start().body["ContactId"]).status == 200
 
 
 def test_ids_may_be_arns() -> None:

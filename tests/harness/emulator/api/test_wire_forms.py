@@ -5,7 +5,8 @@ from botocore.parsers import create_parser
 from botocore.session import get_session
 
 from harness.emulator.api.responses import Answer, error, quota_answer, throttle_answer
-from harness.emulator.settings.settings import ORDERS, parse_settings
+from harness.emulator.settings.parse import parse_settings
+from harness.emulator.settings.settings import ORDERS
 from tests.harness.emulator.support import Lab
 
 

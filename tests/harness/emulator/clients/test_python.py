@@ -23,7 +23,9 @@ ONE_ATTEMPT = Config(retries={"total_max_attempts": 1, "mode": "standard"})
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Running]:
-    with running("active_chats=50,rate=inf,StopContact.rate=inf,SendMessage.rate=inf") as started:
+    with running(
+        "active_chats=50,rate=inf,StopContact.rate=inf,SendMessage.rate=inf,SearchContacts.rate=inf"
+    ) as started:
         yield started
 
 

@@ -2,17 +2,17 @@
 
 from statistics import fmean
 
-from harness.emulator.http.faults import Sky, Weather
-from harness.emulator.settings.settings import parse_settings
+from harness.emulator.http.faults import Disturbance, FaultPlan
+from harness.emulator.settings.parse import parse_settings
 from tests.harness.emulator.support import Lab
 
 
-def draw(spec: str, count: int = 2000, operation: str = "StartChatContact") -> list[Weather]:
-    sky = Sky(parse_settings(spec))
-    return [sky.draw(operation) for _ in range(count)]
+def draw(spec: str, count: int = 2000, operation: str = "StartChatContact") -> list[Disturbance]:
+    plan = FaultPlan(parse_settings(spec))
+    return [plan.draw(operation) for _ in range(count)]
 
 
-def test_weather_repeats_with_the_seed() -> None:
+def test_disturbances_repeat_with_the_seed() -> None:
     """The same seed gives every call the same delays and fault; another seed others."""
     spec = "fault_500=0.1,fault_reset=0.1,latency=20ms,jitter=5ms,fault_when=mixed"
     assert draw(f"{spec},seed=1") == draw(f"{spec},seed=1")
@@ -25,8 +25,8 @@ def test_ids_repeat_with_the_seed() -> None:
     assert first == same != other
 
 
-def test_shares_of_faults() -> None:
-    """Each fault strikes its share of the calls, and no others do."""
+def test_each_fault_meets_its_share_of_the_calls() -> None:
+    """Each fault meets its share of the calls, and no others do."""
     fates = [one.fault for one in draw("fault_500=0.1,fault_garbage=0.3")]
     assert set(fates) == {None, "500", "garbage"}
     assert abs(fates.count("500") / len(fates) - 0.1) < 0.03
@@ -34,7 +34,7 @@ def test_shares_of_faults() -> None:
 
 
 def test_other_operations_stay_untouched() -> None:
-    """fault_operations names whom faults strike; delays meet everybody."""
+    """fault_operations names which operations get faults; delays apply to all."""
     spec = "fault_500=1,fault_operations=StopContact+SendMessage,latency=10ms"
     assert {one.fault for one in draw(spec)} == {None}
     assert {one.fault for one in draw(spec, operation="SendMessage")} == {"500"}
@@ -50,13 +50,13 @@ def test_adding_a_fault_leaves_the_delays_as_they_were() -> None:
 
 def test_jitter_is_half_normal_each_way() -> None:
     """Each way takes half of the latency and |normal(0, jitter)| more."""
-    weather = draw("latency=20ms,jitter=5ms", 20_000)
-    assert min(one.delay_in for one in weather) >= 0.01
+    drawn = draw("latency=20ms,jitter=5ms", 20_000)
+    assert min(one.delay_in for one in drawn) >= 0.01
     for way in ("delay_in", "delay_out"):
-        assert abs(fmean(getattr(one, way) for one in weather) - (0.010 + 0.005 * 0.798)) < 2e-4
+        assert abs(fmean(getattr(one, way) for one in drawn) - (0.010 + 0.005 * 0.798)) < 2e-4
 
 
-def test_clear_sky_without_settings() -> None:
+def test_no_disturbance_without_settings() -> None:
     """Without delays and faults there is nothing to draw."""
-    assert Sky(parse_settings("")).clear
-    assert not Sky(parse_settings("latency=1ms")).clear
+    assert not FaultPlan(parse_settings("")).active
+    assert FaultPlan(parse_settings("latency=1ms")).active

@@ -158,9 +158,13 @@ PATHS = {
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", METHODS)
-def test_unsigned_and_unrouted(emulator: Running, method: str, path: str) -> None:
-    """Without a signature, or where no operation is, the answer is a 403 that says what is missing."""
+def test_a_call_without_signature_or_operation_is_refused(emulator: Running, method: str, path: str) -> None:
+    """Without a signature or an operation it is a 403 that says so; an operation not emulated is a 501 by name."""
     answer = Answer(emulator.port, raw(method, path, b"{}"))
+    if method == "POST" and path.startswith("/contacts/") and len(path) > len("/contacts/a/"):
+        answer.check(501)
+        assert b"UpdateContact." in answer.body
+        return
     answer.check(403)
     assert answer.code in ("MissingAuthenticationTokenException", "AccessDeniedException")
 

@@ -172,7 +172,9 @@ def test_faults_come_before_or_after_the_effect(fault: str, when: str, started: 
         for _ in range(5):
             with socket.create_connection(("127.0.0.1", emulator.port), timeout=10) as connection:
                 connection.sendall(request(emulator.where))
-                if fault in ("reset", "stall"):
+                if fault == "stall":
+                    assert connection.recv(65536) == b""
+                elif fault == "reset":
                     with pytest.raises(ConnectionResetError):
                         connection.recv(65536)
                 else:
@@ -180,7 +182,7 @@ def test_faults_come_before_or_after_the_effect(fault: str, when: str, started: 
                     status = b"200" if fault == "garbage" else fault.encode()
                     assert received.startswith(b"HTTP/1.1 " + status)
         assert call(emulator, "/_emulator/state")["open_chats"] == started
-        assert counts(emulator)["StartChatContact"][f"fault_{fault}"] == 5
+        assert counts(emulator)["StartChatContact"] == {f"fault_{fault}": 5}  # one call is counted once
 
 
 def test_clock_runs_faster_than_real_time() -> None:
@@ -240,12 +242,147 @@ def test_somebody_may_speak_for_the_agent_and_leave() -> None:
             caught.value.close()
 
 
-def test_browsers_may_call_the_participant_service() -> None:
-    """Preflights are answered, and participant answers carry CORS headers, as chatjs in a page needs."""
-    with running() as emulator:
-        asked = urllib.request.Request(emulator.endpoint + "/participant/message", method="OPTIONS")
-        with urllib.request.urlopen(asked, timeout=10) as answer:
-            assert answer.headers["access-control-allow-origin"] == "*"
+@pytest.mark.parametrize("settings", ["", "latency=1ms"])
+@pytest.mark.parametrize("path", ["/participant/message", "/contact/chat"])
+def test_preflight_allows_each_header_by_name_once(settings: str, path: str) -> None:
+    """A preflight has one allowed origin and names every header that AWS's clients send, delays or not."""
+    with (
+        running(settings) as emulator,
+        urllib.request.urlopen(
+            urllib.request.Request(emulator.endpoint + path, method="OPTIONS"), timeout=10
+        ) as answer,
+    ):
+        assert answer.headers.get_all("access-control-allow-origin") == ["*"]
+        allowed = answer.headers["access-control-allow-headers"].lower().split(",")
+        assert {"authorization", "content-type", "x-amz-bearer", "x-amz-date", "amz-sdk-request"} <= set(allowed)
+        assert "*" not in allowed
+
+
+@pytest.mark.parametrize("settings", ["", "latency=1ms"])
+def test_every_answer_has_the_headers_of_the_gateway(settings: str) -> None:
+    """Answers of both services may be read by a page, and carry the ids of API Gateway and of X-Ray."""
+    with running(f"{UNSIGNED},{settings}") as emulator:
+        for path in ("/participant/message", "/contact/chat", "/nothing"):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                call(emulator, path, "PUT", {})
+            headers = caught.value.headers
+            assert headers.get_all("access-control-allow-origin") == ["*"]
+            assert headers["x-amz-apigw-id"].endswith("=")
+            assert headers["x-amzn-trace-id"].startswith("Root=1-")
+            caught.value.close()
+
+
+@pytest.mark.parametrize("settings", ["", "latency=1ms"])
+def test_upgrade_to_http2_is_ignored(settings: str) -> None:
+    """A call that offers h2c, as Java's HttpClient does, is answered in HTTP/1.1, and so is the next one."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+    with (
+        running(f"{UNSIGNED},{settings}") as emulator,
+        socket.create_connection(("127.0.0.1", emulator.port), timeout=10) as connection,
+    ):
+        one = request(emulator.where).replace(b"Host: x\r\n", b"Host: x\r\n" + offer)
+        for _ in range(2):
+            connection.sendall(one)
+            assert receive(connection, 1).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /_emulator/state HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n"])
+def test_call_without_exactly_one_host_is_a_bad_request(hosts: bytes) -> None:
+    """HTTP/1.1 wants one Host header."""
+    with (
+        running(UNSIGNED) as emulator,
+        socket.create_connection(("127.0.0.1", emulator.port), timeout=10) as connection,
+    ):
+        connection.sendall(request(emulator.where).replace(b"Host: x\r\n", hosts))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("sent", [b"", b"PUT /contact/chat HTTP/1.1\r\nX: " + b"y" * 70_000])
+def test_connection_that_sends_no_whole_request_is_closed(sent: bytes) -> None:
+    """A connection that stays silent is closed after arrival_timeout; headers beyond 64 KiB are refused."""
+    with (
+        running(f"{UNSIGNED},arrival_timeout=100ms") as emulator,
+        socket.create_connection(("127.0.0.1", emulator.port), timeout=10) as connection,
+    ):
+        connection.sendall(sent)
+        answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 431") if sent else answer == b""
+
+
+def subscribed(url: str) -> websocket.WebSocket:
+    customer = websocket.create_connection(url, timeout=10)
+    customer.send(json.dumps({"topic": "aws/subscribe", "content": {"topics": ["aws/chat"]}}))
+    customer.recv()
+    return customer
+
+
+def heard(customer: websocket.WebSocket) -> dict[str, Any]:
+    item: dict[str, Any] = json.loads(json.loads(customer.recv())["content"])
+    return item
+
+
+@pytest.mark.parametrize("starts", ["contact", "connection"])
+def test_greeting_with_a_comma_is_heard_on_the_websocket(starts: str) -> None:
+    """What the flow says at the start reaches the first websocket that subscribes, once, and the transcript."""
+    with running(f'{UNSIGNED},greeting="Hello, friend",starts_flow={starts}') as emulator:
+        started = start(emulator, ConnectionTypes=["WEBSOCKET", "CONNECTION_CREDENTIALS"])
+        customer = subscribed(started["Websocket"]["Url"])
+        item = heard(customer)
+        assert (item["Content"], item["ParticipantRole"]) == ("Hello, friend", "SYSTEM")
+        bearer = {
+            "X-Amz-Bearer": started["ConnectionCredentials"]["ConnectionToken"],
+            "Content-Type": "application/json",
+        }
+        said = {"ContentType": "text/plain", "Content": "hi"}
+        call(emulator, "/participant/message", "POST", said, **bearer)
+        assert heard(customer)["Content"] == "hi"
+        transcript = call(emulator, "/participant/transcript", "POST", {}, **bearer)["Transcript"]
+        assert [one.get("Content") for one in transcript] == ["hi", "Hello, friend", None]
+        customer.close()
+
+
+def test_receipts_reach_the_websocket_and_the_transcript() -> None:
+    """An agent's read receipt is a message.metadata frame, and metadata of the message in the transcript."""
+    with running(UNSIGNED) as emulator:
+        started = start(emulator, ConnectionTypes=["WEBSOCKET", "CONNECTION_CREDENTIALS"])
+        customer = subscribed(started["Websocket"]["Url"])
+        bearer = {
+            "X-Amz-Bearer": started["ConnectionCredentials"]["ConnectionToken"],
+            "Content-Type": "application/json",
+        }
+        said = {"ContentType": "text/plain", "Content": "hi"}
+        sent = call(emulator, "/participant/message", "POST", said, **bearer)
+        heard(customer)
+        event = "application/vnd.amazonaws.connect.event.message."
+        receipt = {"ContentType": f"{event}read", "Content": json.dumps({"messageId": sent["Id"]})}
+        agent = call(emulator, f"/_emulator/chats/{started['ContactId']}/messages", "POST", receipt)
+        frame = heard(customer)
+        assert (frame["ContentType"], frame["Type"]) == (f"{event}metadata", "MESSAGEMETADATA")
+        metadata = frame["MessageMetadata"]
+        assert metadata["MessageId"] == sent["Id"]
+        assert metadata["Receipts"][0]["RecipientParticipantId"] == agent["ParticipantId"]
+        assert metadata["Receipts"][0]["ReadTimestamp"]
+        transcript = call(emulator, "/participant/transcript", "POST", {}, **bearer)["Transcript"]
+        assert transcript[0]["MessageMetadata"] == metadata
+        customer.close()
+
+
+@pytest.mark.parametrize("beyond", ["refuse", "close_oldest"])
+def test_one_websocket_too_many_is_refused_or_closes_the_oldest(beyond: str) -> None:
+    """websockets=N:refuse refuses one more in the handshake, close_oldest closes the one that was opened first."""
+    with running(f"{UNSIGNED},websockets=1:{beyond}") as emulator:
+        url = start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"]
+        first = subscribed(url)
+        if beyond == "refuse":
+            with pytest.raises(websocket.WebSocketBadStatusException):
+                websocket.create_connection(url, timeout=10)
+        else:
+            second = subscribed(url)
+            assert first.recv() == ""
+            second.close()
+        first.close()
 
 
 def test_state_shows_limits_counts_and_chats_without_the_secret() -> None:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from harness.emulator.service.limiters import FixedWindow, SlidingWindow, TokenBucket
+from harness.emulator.service.limiters import FixedWindow, Limiter, SlidingWindow, TokenBucket
 from harness.emulator.service.throttles import Throttles
-from harness.emulator.settings.settings import parse_settings
+from harness.emulator.settings.parse import parse_settings
 
 GAPS = st.lists(st.floats(0, 3, allow_nan=False), max_size=200)
 
@@ -146,6 +146,49 @@ def test_window_too_short_for_its_rate_is_refused() -> None:
     """A window that would admit nothing is a mistake that is told, with the mend."""
     with pytest.raises(ValueError, match="raise window"):
         parse_settings("limiter=fixed_window,rate=0.2")
+
+
+def admissions(limiter: Limiter, rate: float, seconds: float) -> int:
+    """How many of evenly spaced calls are admitted."""
+    return sum(limiter.admit(n / rate) for n in range(int(rate * seconds)))
+
+
+@pytest.mark.parametrize(("nodes", "at_once"), [(4, 80), (8, 100)])
+def test_nodes_admit_a_burst_each_and_the_rate_together(nodes: int, at_once: int) -> None:
+    """A hundred calls at once find a whole bucket on each node; under pressure the nodes keep the one rate."""
+    limiter = Throttles(parse_settings(f"rate=20,burst=20,nodes={nodes},node_choice=call")).limiter(
+        "StartChatContact", ""
+    )
+    assert sum(limiter.admit(0.0) for _ in range(100)) == at_once
+    for n in range(4000):  # 20 s at ten times the rate
+        limiter.admit(n / 200)
+    assert abs(admissions_after(limiter, 20.0) / 30 - 20) < 1
+
+
+def admissions_after(limiter: Limiter, start: float) -> int:
+    """Admissions in the 30 seconds after `start` at 200 calls a second."""
+    return sum(limiter.admit(start + n / 200) for n in range(6000))
+
+
+def test_contrary_decisions_are_their_share() -> None:
+    """Of calls far below the limit, the contrary share is refused."""
+    limiter = Throttles(parse_settings("rate=1000,burst=1000,contrary=5%")).limiter("StartChatContact", "")
+    assert abs(1 - admissions(limiter, 10, 400) / 4000 - 0.05) < 0.015
+
+
+def test_throttled_calls_may_cost_a_token() -> None:
+    """With throttle_costs_token a client that does not slow down is never served again."""
+    limiter = Throttles(parse_settings("rate=5,burst=8,throttle_costs_token=yes")).limiter("StartChatContact", "")
+    assert admissions(limiter, 50, 20) == 8
+
+
+def test_shared_operations_meet_one_bucket() -> None:
+    """Operations named in `shared` take their tokens from the bucket of the first."""
+    throttles = Throttles(parse_settings("shared=SendMessage+SendEvent,SendMessage.burst=3,SendMessage.rate=0.001"))
+    spent = [
+        throttles.limiter(name, "i").admit(0.0) for name in ("SendMessage", "SendEvent", "SendEvent", "SendMessage")
+    ]
+    assert spent == [True, True, True, False]
 
 
 def test_seed_decides_the_shard() -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from harness.emulator.cli import main, settings_table
 from harness.emulator.settings import documented
-from harness.emulator.settings.settings import Settings, parse_settings
+from harness.emulator.settings.parse import parse_settings
+from harness.emulator.settings.settings import Settings
 from harness.emulator.settings.values import SettingsError
 
 DOCS = Path(__file__).parents[4] / "docs" / "emulator.md"
@@ -37,11 +38,25 @@ def test_values_are_read() -> None:
     assert math.isinf(settings.limit("StopContact").rate)
 
 
+def test_quoted_values_hold_commas_and_quotes() -> None:
+    """A value in double or single quotes may hold what separates settings."""
+    settings = parse_settings(r'greeting="Hello, \"friend\"", rate=2', "throttle_message='a=b, c'")
+    assert (settings.greeting, settings.rate, settings.throttle_message) == ('Hello, "friend"', 2, "a=b, c")
+
+
+def test_latency_may_be_an_operations_own() -> None:
+    """One operation may have another round trip than the rest."""
+    settings = parse_settings("SendMessage.latency=200ms,latency=20ms,latency_sigma=0.5,contrary=1%")
+    assert (settings.round_trip("SendMessage").median, settings.round_trip("SendMessage").sigma) == (0.2, 0.5)
+    assert settings.round_trip("StopContact").median == 0.02
+    assert settings.contrary == 0.01
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("0.25", 0.25), ("250ms", 0.25), ("30s", 30), ("5m", 300), ("25h", 90_000), ("7d", 604_800), ("never", math.inf)],
 )
-def test_durations(text: str, seconds: float) -> None:
+def test_duration_has_a_unit_or_is_in_seconds(text: str, seconds: float) -> None:
     """A duration has a unit, or is in seconds."""
     assert parse_settings(f"slot_lag={text}").slot_lag == seconds
 
@@ -68,6 +83,16 @@ def test_durations(text: str, seconds: float) -> None:
         ("instances=0", "1 or more"),
         ("burst=1,shards=3", "lower shards"),
         ("instance_id=a/b", "identifier"),
+        ("burst=0.5", "use 1 or more"),
+        ("background=inf", "from 0 to 10000"),
+        ("latency=never", "at most 7d"),
+        ("nodes=4,shards=2", "leave out"),
+        ("contrary=101%", "from 0 to 1"),
+        ("shared=SendMessage+Send", "StartChatContact"),
+        ("websockets=5:wait", "5:refuse or 5:close_oldest"),
+        ("greeting=Hello, friend", "in quotes"),
+        ('greeting="Hello', "has no end"),
+        ("flow=/nowhere.toml", "cannot read /nowhere.toml"),
     ],
 )
 def test_mistake_is_told_in_one_line(spec: str, says: str) -> None:

@@ -74,7 +74,8 @@ async function main() {
     disableCSM: true,
   });
   const text = "**bold** and *slanted*\n\n- one\n- two";
-  const established = until((f) => session.onConnectionEstablished(f), () => true);
+  // connect() tells of a connection before its websocket is open; the event of the open websocket has no connectCalled.
+  const established = until((f) => session.onConnectionEstablished(f), (event) => !(event && event.connectCalled));
   const heard = until((f) => session.onMessage(f), (event) => event.data.ContentType === "text/markdown");
   const typing = until((f) => session.onTyping(f), () => true);
   const ended = until((f) => session.onEnded(f), () => true);

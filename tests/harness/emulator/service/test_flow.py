@@ -1,0 +1,218 @@
+"""Flows: what the other side says and does, when, and what a wrong flow file is told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.emulator.settings.flow import read_flow
+from harness.emulator.settings.values import SettingsError
+from tests.harness.emulator.support import Lab
+
+HELLO = {"ContentType": "text/plain", "Content": "where is my order 77?"}
+
+
+class Talk:
+    """A chat of one emulator with a flow, in virtual time."""
+
+    def __init__(self, lab: Lab, **members: Any) -> None:
+        self.lab = lab
+        self.contact, self.token = lab.connected(**members)
+
+    def at(self, seconds: float) -> "Talk":
+        self.lab.clock.at = seconds
+        self.lab.state.advance(seconds)
+        return self
+
+    def send(self, **message: str) -> None:
+        assert self.lab.participant("message", self.token, {**HELLO, **message}).status == 200
+
+    def subscribe(self) -> None:
+        self.lab.state.subscribed(self.lab.clock.at, self.lab.state.chats.by_id[self.contact])
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        """Who said what, or did which event, apart from the customer."""
+        items = self.lab.state.conversations.items(self.lab.state.chats.by_id[self.contact])
+        return [
+            (item.display_name or "", item.content or item.content_type.rpartition("event.")[2])
+            for item in items
+            if item.participant_role != "CUSTOMER" and item.participant_role
+        ]
+
+    @property
+    def reason(self) -> str | None:
+        return self.lab.state.chats.by_id[self.contact].reason
+
+
+def lab(tmp_path: Path, flow: str, spec: str = "") -> Lab:
+    """An emulator with `flow`, without limits."""
+    file = tmp_path / "flow.toml"
+    file.write_text(flow)
+    return Lab(f"flow={file},rate=inf,SendMessage.rate=inf,{spec}")
+
+
+CONVERSATION = """
+[bot]
+name = "Helper"
+delay = "200ms"
+
+[queue]
+agents = ["Ann"]
+answer_after = "2s"
+handling_time = "60s"
+
+[[rules]]
+on = "start"
+steps = [{ wait = "300ms" }, { typing = "500ms" }, { markdown = "**Welcome**" }]
+
+[[rules]]
+on = "message"
+while = "bot"
+matches = "order [0-9]+"
+steps = [{ say = "One moment" }, { queue = true }]
+
+[[rules]]
+on = "agent_joined"
+steps = [{ say = "Ann here" }]
+
+[[rules]]
+on = "message"
+while = "agent"
+matches = "bye"
+steps = [{ say = "Bye" }, { end = true }]
+"""
+
+
+def test_bot_greets_and_hands_over_to_an_agent_who_ends_the_chat(tmp_path: Path) -> None:
+    """Greeting, typing, a reply after the bot's delay, the queue, the agent's name and the end come in their time."""
+    talk = Talk(lab(tmp_path, CONVERSATION))
+    assert talk.at(0.99).said == []
+    assert talk.at(1.01).said == [("Helper", "**Welcome**")]
+    talk.send()
+    assert talk.at(1.2).said[1:] == []
+    assert talk.at(1.22).said[1:] == [("Helper", "One moment")]
+    assert talk.at(4.0).said[2:] == [("Ann", "participant.joined"), ("Ann", "Ann here")]
+    talk.send(Content="bye")
+    assert (talk.said[-1], talk.reason) == (("Ann", "Bye"), "AGENT_DISCONNECT")
+
+
+def test_flow_starts_with_the_connection_if_so_set(tmp_path: Path) -> None:
+    """With starts_flow=connection nothing is said before the customer's websocket has subscribed."""
+    talk = Talk(lab(tmp_path, CONVERSATION, "starts_flow=connection"))
+    assert talk.at(10).said == []
+    talk.subscribe()
+    assert talk.at(10.9).said == []
+    assert talk.at(11.1).said == [("Helper", "**Welcome**")]
+
+
+def test_agents_take_chats_in_turn_as_they_have_places(tmp_path: Path) -> None:
+    """One agent with one chat at a time: the second customer is answered when the first chat is over."""
+    service = lab(tmp_path, CONVERSATION)
+    first, second = Talk(service), Talk(service)
+    for talk in (first, second):
+        talk.at(2).send()
+    first.at(10)
+    assert ("Ann", "Ann here") in first.said
+    assert ("Ann", "Ann here") not in second.said
+    first.at(70)
+    assert first.reason == "AGENT_DISCONNECT"
+    assert ("Ann", "Ann here") in second.said
+
+
+@pytest.mark.parametrize(
+    ("beyond", "first", "third"),
+    [
+        ("throttled", ["hello"], ["busy"]),
+        ("silent", ["hello"], []),
+        ("slower", [], []),
+    ],
+)
+def test_bot_beyond_its_conversations(tmp_path: Path, beyond: str, first: list[str], third: list[str]) -> None:
+    """A bot with two conversations refuses the third, says nothing to it, or takes longer for the later ones."""
+    flow = f"""
+    [bot]
+    delay = "100ms"
+    conversations = 2
+    beyond = "{beyond}"
+    slowdown = 10
+    [[rules]]
+    on = "start"
+    steps = [{{ wait = "10ms" }}, {{ say = "hello" }}]
+    [[rules]]
+    on = "bot_busy"
+    steps = [{{ say = "busy" }}]
+    """
+    service = lab(tmp_path, flow)
+    talks = [Talk(service) for _ in range(3)]
+    talks[0].at(0.2)
+    assert [text for _, text in talks[0].said] == first
+    assert [text for _, text in talks[2].said] == third
+    talks[0].at(2)
+    assert [text for _, text in talks[0].said] == ["hello"]
+
+
+def test_bot_loses_replies_and_greetings_in_their_shares(tmp_path: Path) -> None:
+    """Of many chats the shares that are never greeted or never answered are those of the file, the same with one seed."""
+    flow = """
+    [bot]
+    lost = 0.1
+    never_greets = 0.2
+    [[rules]]
+    on = "start"
+    steps = [{ say = "hello" }]
+    [[rules]]
+    on = "message"
+    steps = [{ say = "reply" }]
+    """
+
+    def counts() -> tuple[int, int]:
+        service = lab(tmp_path, flow, "active_chats=1000,seed=5")
+        talks = [Talk(service) for _ in range(600)]
+        for talk in talks:
+            talk.send()
+        return tuple(sum(text in [said for _, said in talk.said] for talk in talks) for text in ("hello", "reply"))  # type: ignore[return-value]
+
+    greeted, answered = counts()
+    assert abs(greeted / 600 - 0.8 * 0.9) < 0.07
+    assert abs(answered / 600 - 0.9) < 0.05
+    assert counts() == (greeted, answered)
+
+
+def test_rules_that_call_each_other_stop(tmp_path: Path) -> None:
+    """Two agents who hand a chat to each other for ever do not hang the emulator."""
+    flow = """
+    [[rules]]
+    on = "start"
+    steps = [{ join = "Ann" }]
+    [[rules]]
+    on = "agent_joined"
+    steps = [{ transfer = "Bob" }, { transfer = "Ann" }]
+    """
+    talk = Talk(lab(tmp_path, flow))
+    assert len(talk.at(1).said) > 100
+
+
+@pytest.mark.parametrize(
+    ("flow", "says"),
+    [
+        ("[[rules]]\non = 'noon'\nsteps = []", "noon"),
+        ("[[rules]]\non = 'start'\nsteps = []", "rule 1 (on start): has no steps"),
+        ("[[rules]]\non = 'start'\nsteps = [{ say = 'a', end = true }]", "step 1: wants exactly one of"),
+        ("[[rules]]\non = 'message'\nmatches = '('\nsteps = [{ end = true }]", "not a regular expression"),
+        ("[[rules]]\non = 'start'\nsteps = [{ queue = true }]", "there is no [queue]"),
+        ("[[rules]]\non = 'start'\nsteps = [{ wait = 'long' }]", "duration"),
+        ("[bot]\nlost = 2", "share from 0 to 1"),
+        ("[bott]", "bott"),
+        ("nonsense", "flow.toml"),
+    ],
+)
+def test_wrong_flow_is_told_in_one_line(tmp_path: Path, flow: str, says: str) -> None:
+    """A mistake in a flow file names the file, the place and the problem."""
+    file = tmp_path / "flow.toml"
+    file.write_text(flow)
+    with pytest.raises(SettingsError) as caught:
+        read_flow(str(file))
+    assert says in str(caught.value)
+    assert "flow.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
