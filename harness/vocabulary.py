@@ -75,3 +75,23 @@ def ends_chat(operation: str, outcome: str) -> bool:
     if operation == STOP_CONTACT:
         return outcome in (OK, NOT_FOUND)
     return operation == DISCONNECT and outcome == OK
+
+
+USAGE_PLAN_MESSAGE = "Limit Exceeded"
+"""What API Gateway says, under the code LimitExceededException, when a key of a usage plan has used up its quota. It comes
+from a gateway of the customer's own in front of Amazon Connect (https://repost.aws/knowledge-center/api-gateway-429-limit)."""
+
+
+def cause_of_429(error_code: str | None, message: str) -> str:
+    """Say what a 429 that is `unclassified_429` probably is, and what to do about it."""
+    if message.strip() == USAGE_PLAN_MESSAGE:
+        return (
+            "probably the quota of an API Gateway usage plan, of a gateway in front of Amazon Connect, and not the quota of "
+            "active chats: raise the plan's quota, or call Amazon Connect itself"
+        )
+    if error_code is None:
+        return (
+            "a 429 without an error code, probably the throttle of a gateway or proxy in front of Amazon Connect; if you "
+            "know that it is a throttle, --treat-bare-429-as tps_throttled counts it as one"
+        )
+    return f"a 429 with the code {error_code}, which Amazon Connect does not document for this operation"

@@ -3,13 +3,13 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import orjson
+import msgspec
 
-from harness.connect.outcome import classify, read_error
+from harness.connect import fields
+from harness.connect.outcome import UNREADABLE_CODE, classify, read_error
 from harness.connect.signing import Credentials, CredentialsError, Signer
 from harness.connect.wire import Answer, Connection, Pool, WireError, WireTimeout
 from harness.vocabulary import (
@@ -22,6 +22,7 @@ from harness.vocabulary import (
     STARTED,
     STOP_CONTACT,
     TIMEOUT,
+    UNCLASSIFIED_429,
 )
 
 # perf_counter cannot step, so a corrected wall clock never bends a latency; both are read once, together.
@@ -33,12 +34,12 @@ def now() -> float:
     return _EPOCH + time.perf_counter()
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one attempt: its outcome, when it was sent and answered (unix seconds), and what the answer said.
 
     `status` is 0 and `message` says why when no answer came; `after_send` is then whether the service may have seen the
-    request. `participant_token`, and what a start with ConnectionTypes answers besides (`connection_token`,
+    request, and `generator_fault` whether this machine and not the service is at fault (no file descriptor, memory or port
+    left). `participant_token`, and what a start with ConnectionTypes answers besides (`connection_token`,
     `websocket_url`), are secrets: they never leave the process. `waited` is how many seconds of the time before the sending
     were a retrying SDK's own doing, `doubtful` whether an earlier attempt of the same call may have started a chat.
     """
@@ -55,6 +56,7 @@ class Reply:
     participant_token: str | None = None
     body_bytes: int = 0
     after_send: bool = True
+    generator_fault: bool = False
     connection_token: str | None = None
     websocket_url: str | None = None
     waited: float = 0.0
@@ -66,6 +68,10 @@ class Reply:
         if self.status == 0 or self.doubtful:
             return self.after_send or self.doubtful
         return 200 <= self.status < 300
+
+    def but(self, **changes: Any) -> "Reply":
+        """Return a copy with `changes`, by field name."""
+        return msgspec.structs.replace(self, **changes)
 
     def __repr__(self) -> str:
         return f"Reply({self.outcome}, {self.status}, {self.error_code}, contact_id={self.contact_id})"
@@ -79,8 +85,16 @@ class ConnectClient:
     the request was signed and a connection was found; a new connection is opened before that moment as well.
     """
 
-    def __init__(self, pool: Pool, region: str, credentials: Callable[[], Credentials], user_agent: str) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        region: str,
+        credentials: Callable[[], Credentials],
+        user_agent: str,
+        bare_429: str = UNCLASSIFIED_429,
+    ) -> None:
         self._pool = pool
+        self._bare_429 = bare_429
         self._credentials = credentials
         self._signer = Signer(pool.endpoint.authority, region)
         self._common = f"User-Agent: {user_agent}\r\nContent-Length: ".encode("ascii")
@@ -88,24 +102,21 @@ class ConnectClient:
     def start_chat(self, body: bytes) -> Reply:
         """PUT /contact/chat with a serialised StartChatContact request."""
         reply, answer = self._call(START_CHAT, "PUT", "/contact/chat", body)
-        if reply.outcome == STARTED:
-            _read_started(reply, answer)
-        return reply
+        return reply.but(**read_started(answer.body)) if reply.outcome == STARTED else reply
 
     def stop_contact(self, instance_id: str, contact_id: str) -> Reply:
         """POST /contact/stop. The reply's contact_id is the contact that was to be stopped."""
         body = b'{"ContactId": %b, "InstanceId": %b}' % (_json(contact_id), _json(instance_id))
         reply, _ = self._call(STOP_CONTACT, "POST", "/contact/stop", body)
-        reply.contact_id = contact_id
-        return reply
+        return reply.but(contact_id=contact_id)
 
     def describe_contact(self, instance_id: str, contact_id: str) -> tuple[Reply, str | None]:
         """GET /contacts/{instance}/{contact}: the reply, and the DisconnectReason of a contact that has ended."""
         # Of an ARN the id alone, which is enough and has no slash in it.
         path = f"/contacts/{quote(instance_id.rsplit('/', 1)[-1], safe='~')}/{quote(contact_id, safe='~')}"
         reply, answer = self._call(DESCRIBE_CONTACT, "GET", path, b"")
-        reply.contact_id = contact_id
-        return reply, _disconnect_reason(answer) if reply.outcome == OK else None
+        reason = _disconnect_reason(answer) if reply.outcome == OK else None
+        return reply.but(contact_id=contact_id), reason
 
     def _call(self, operation: str, method: str, path: str, body: bytes) -> tuple[Reply, Answer]:
         def request() -> bytes:
@@ -118,10 +129,12 @@ class ConnectClient:
                 body,
             )
 
-        return attempt(self._pool, operation, request)
+        return attempt(self._pool, operation, request, self._bare_429)
 
 
-def attempt(pool: Pool, operation: str, request: Callable[[], bytes]) -> tuple[Reply, Answer]:
+def attempt(
+    pool: Pool, operation: str, request: Callable[[], bytes], bare_429: str = UNCLASSIFIED_429
+) -> tuple[Reply, Answer]:
     """Make one attempt at `operation` on a connection of `pool`; `request()` gives its bytes once there is a connection.
 
     The answer is empty when none came.
@@ -134,35 +147,88 @@ def attempt(pool: Pool, operation: str, request: Callable[[], bytes]) -> tuple[R
         sent = now()
         answer = connection.exchange(data)
     except WireError as error:
-        outcome = TIMEOUT if isinstance(error, WireTimeout) else CONNECTION_ERROR
         if connection is not None:
             connection.close()
-        return Reply(outcome, sent, now(), message=str(error), after_send=error.after_send), Answer()
-    except CredentialsError as error:  # nothing was sent, and the mend is that of a refusal
+        return unanswered(error, sent), Answer()
+    except CredentialsError as error:  # nothing was sent, and what to do about it is as after a refusal
         if connection is not None:
             pool.release(connection)
-        return Reply(ACCESS_DENIED, sent, now(), message=str(error), after_send=False), Answer()
+        return Reply(outcome=ACCESS_DENIED, sent=sent, received=now(), message=str(error), after_send=False), Answer()
     except BaseException:  # the greenlet is being killed: the connection has an answer under way that nobody reads
         if connection is not None:
             connection.close()
         raise
     received = now()
     pool.release(connection)
-    status = answer.status
-    code, message = (None, "") if 200 <= status < 300 else read_error(answer.headers, answer.body)
-    return (
-        Reply(
-            classify(operation, status, code),
-            sent,
-            received,
-            status,
-            code,
-            message,
-            request_id=answer.headers.get("x-amzn-requestid"),
-            body_bytes=len(answer.body),
-        ),
-        answer,
+    return answered(operation, answer, sent, received, data, bare_429), answer
+
+
+def unanswered(error: WireError, sent: float) -> Reply:
+    """Return the reply of an attempt that got no usable answer."""
+    return Reply(
+        outcome=TIMEOUT if isinstance(error, WireTimeout) else CONNECTION_ERROR,
+        sent=sent,
+        received=now(),
+        message=str(error),
+        after_send=error.after_send,
+        generator_fault=error.generator_fault,
     )
+
+
+def answered(
+    operation: str, answer: Answer, sent: float, received: float, request: bytes, bare_429: str = UNCLASSIFIED_429
+) -> Reply:
+    """Return the reply of an attempt that was answered; of `request` the head is looked at, for the secrets in it."""
+    status = answer.status
+    code, message = None, ""
+    request_id = fields.request_id(answer.headers.get("x-amzn-requestid"))
+    if not 200 <= status < 300:
+        code, message = read_error(answer.headers, answer.body)
+        code, message, request_id = _without_secrets(code, message, request_id, fields.secrets_in(request))
+    return Reply(
+        outcome=classify(operation, status, code, message, bare_429),
+        sent=sent,
+        received=received,
+        status=status,
+        error_code=code,
+        message=message,
+        request_id=request_id,
+        body_bytes=len(answer.body),
+    )
+
+
+def read_started(body: bytes) -> dict[str, str | None]:
+    """Return the fields of a Reply that the body of a 200 to StartChatContact fills.
+
+    One without a usable ContactId is a fault of the service. A chat may have started all the same, which the status says.
+    """
+    members = fields.json_object(body) or {}
+    contact_id = fields.identifier(members.get("ContactId"))
+    participant_token = fields.token(members.get("ParticipantToken"))
+    if contact_id is None or (
+        participant_token is not None and fields.hide(contact_id, participant_token) != contact_id
+    ):
+        return {"outcome": SERVICE_ERROR, "message": "a 200 without a ContactId"}
+    read = {
+        "contact_id": contact_id,
+        "participant_id": fields.identifier(members.get("ParticipantId")),
+        "participant_token": participant_token,
+    }
+    credentials, websocket = members.get("ConnectionCredentials"), members.get("Websocket")
+    if isinstance(credentials, dict) and isinstance(websocket, dict):  # the request had ConnectionTypes
+        read["connection_token"] = fields.token(credentials.get("ConnectionToken"))
+        read["websocket_url"] = fields.token(websocket.get("Url"))
+    return read
+
+
+def _without_secrets(
+    code: str | None, message: str, request_id: str | None, secrets: str
+) -> tuple[str | None, str, str | None]:
+    if code is not None and fields.hide(code, secrets) != code:
+        code = UNREADABLE_CODE
+    if request_id is not None and fields.hide(request_id, secrets) != request_id:
+        request_id = None
+    return code, fields.hide(message, secrets), request_id
 
 
 def _json(text: str) -> bytes:
@@ -171,24 +237,5 @@ def _json(text: str) -> bytes:
 
 
 def _disconnect_reason(answer: Answer) -> str | None:
-    try:
-        return orjson.loads(answer.body)["Contact"].get("DisconnectReason")  # type: ignore[no-any-return]
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _read_started(reply: Reply, answer: Answer) -> None:
-    """Fill `reply` from a 200's body; one without a contact is no start but a fault of the service."""
-    try:
-        fields: Any = orjson.loads(answer.body)
-        reply.contact_id = fields["ContactId"]
-        reply.participant_id = fields.get("ParticipantId")
-        reply.participant_token = fields.get("ParticipantToken")
-        if "ConnectionCredentials" in fields:  # the request had ConnectionTypes
-            reply.connection_token = fields["ConnectionCredentials"].get("ConnectionToken")
-            reply.websocket_url = (fields.get("Websocket") or {}).get("Url")
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        reply.contact_id = None
-    if not isinstance(reply.contact_id, str) or not reply.contact_id:
-        reply.outcome, reply.contact_id = SERVICE_ERROR, None
-        reply.message = "a 200 without a ContactId"
+    contact = (fields.json_object(answer.body) or {}).get("Contact")
+    return fields.name(contact.get("DisconnectReason")) if isinstance(contact, dict) else None

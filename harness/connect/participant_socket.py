@@ -8,19 +8,32 @@ Thousands of these are open in one process: each has one greenlet that reads, an
 """
 
 import heapq
-import ssl
 from collections.abc import Callable
+from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 import orjson
 import websocket
+from gevent import ssl as gevent_ssl
 from gevent.event import Event
 from websocket import ABNF
+from websocket._abnf import frame_buffer
 
+from harness.connect import fields
 from harness.connect.client import Reply, now
-from harness.connect.outcome import classify, read_error
-from harness.vocabulary import CONNECTION_ERROR, INVALID_REQUEST, OK, TIMEOUT, WEBSOCKET_OPEN
+from harness.connect.outcome import UNREADABLE_CODE, classify, read_error
+from harness.connect.transport import connect_cooperatively
+from harness.connect.wire import is_generator_fault
+from harness.vocabulary import (
+    CONNECTION_ERROR,
+    INVALID_REQUEST,
+    OK,
+    TIMEOUT,
+    UNCLASSIFIED_429,
+    WEBSOCKET_OPEN,
+)
 
 HEARTBEAT_EVERY = 10.0
 REPLACE_AFTER = 3540.0
@@ -32,6 +45,40 @@ _SUBSCRIBE_FRAME = '{"topic":"aws/subscribe","content":{"topics":["aws/chat"]}}'
 _PING_FRAME, _HEARTBEAT_FRAME = '{"topic":"aws/ping"}', '{"topic":"aws/heartbeat"}'
 
 Item = dict[str, Any]
+
+
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+"""API Gateway's websocket frames have at most 128 KB (https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html)."""
+
+
+_REDIRECTED = "Redirect limit exhausted"
+"""What websocket-client says of a redirect where none is to be followed; it does not tell the status."""
+
+
+class _BoundedFrames(frame_buffer):
+    """Refuses a frame that says it is larger than any that the service sends, before reading it."""
+
+    def recv_length(self) -> None:
+        super().recv_length()
+        if self.length is not None and self.length > MAX_FRAME_BYTES:
+            raise websocket.WebSocketProtocolException(f"a frame of over {MAX_FRAME_BYTES} bytes")
+
+
+class _BoundedWebSocket(websocket.WebSocket):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.frame_buffer = _BoundedFrames(self._recv, options.get("skip_utf8_validation", False))
+
+
+@cache
+def _tls_context(ca_bundle: str | None) -> Any:
+    """One for all websockets: reading the certificates of the authorities takes many milliseconds."""
+    context = gevent_ssl.SSLContext(gevent_ssl.PROTOCOL_TLS_CLIENT)
+    if ca_bundle:
+        context.load_verify_locations(ca_bundle)
+    else:
+        context.load_default_certs()
+    return context
 
 
 class ParticipantSocket:
@@ -49,6 +96,7 @@ class ParticipantSocket:
         pulse: "Pulse",
         timeout: float = 30.0,
         ca_bundle: str | None = None,
+        bare_429: str = UNCLASSIFIED_429,
     ) -> None:
         self._contact_id = contact_id
         self._on_item = on_item
@@ -56,6 +104,8 @@ class ParticipantSocket:
         self._pulse = pulse
         self._timeout = timeout
         self._ca_bundle = ca_bundle
+        self._bare_429 = bare_429
+        self._url = ""
         self._socket: Any = None
         self._reader: gevent.Greenlet | None = None
         self._answered = Event()
@@ -64,23 +114,39 @@ class ParticipantSocket:
         self.opened_at = 0.0
 
     def open(self, url: str) -> Reply:
-        """Open the websocket at `url`: the attempt as a reply, `ok` when the handshake was accepted."""
+        """Open the websocket at `url`: the attempt as a reply, `ok` when the handshake was accepted.
+
+        One request on the wire: redirects are not followed, and no proxy is used. `timeout` bounds all of it.
+        """
         sent = now()
+        self._url = url
+        too_late = gevent.Timeout.start_new(self._timeout)
         try:
             # No locks: one greenlet reads, and a send of these small frames is one write.
             self._socket = websocket.create_connection(
-                url, timeout=self._timeout, enable_multithread=False, skip_utf8_validation=True, sslopt=self._tls()
+                url,
+                timeout=self._timeout,
+                class_=_BoundedWebSocket,
+                socket=self._connected(url),
+                enable_multithread=False,
+                skip_utf8_validation=True,
+                redirect_limit=0,
             )
         except websocket.WebSocketBadStatusException as refusal:
-            status = refusal.status_code
-            code, message = read_error(refusal.resp_headers or {}, refusal.resp_body or b"")
-            # A handshake is answered with 101; whatever else it says, it is no socket.
-            outcome = classify(WEBSOCKET_OPEN, status, code)
-            return self._reply(INVALID_REQUEST if outcome == OK else outcome, sent, status, code, message)
+            return self._refused(refusal, sent)
         except (TimeoutError, websocket.WebSocketTimeoutException):
             return self._reply(TIMEOUT, sent, message=f"no websocket within {self._timeout:g} s")
-        except (OSError, websocket.WebSocketException, ValueError) as error:
-            return self._reply(CONNECTION_ERROR, sent, message=str(error) or type(error).__name__)
+        except gevent.Timeout as late:
+            if late is not too_late:
+                raise
+            return self._reply(TIMEOUT, sent, message=f"no websocket within {self._timeout:g} s")
+        except Exception as error:  # whatever websocket-client makes of what a server sends is the server's doing
+            message = str(error) or type(error).__name__
+            if message == _REDIRECTED:
+                return self._reply(INVALID_REQUEST, sent, message="a redirect, which is not followed")
+            return self._reply(CONNECTION_ERROR, sent, message=message, fault=is_generator_fault(error))
+        finally:
+            too_late.close()
         self.opened_at = now()
         self._socket.settimeout(_SILENT_FOR)
         self._reader = gevent.spawn(self._read)
@@ -98,7 +164,7 @@ class ParticipantSocket:
                 self._pulse.add(self)
                 return self._reply(OK, sent, 200)
             if self._socket is None:
-                break
+                return self._reply(CONNECTION_ERROR, sent, message="the websocket was closed before it was subscribed")
         return self._reply(TIMEOUT, sent, message="the subscription was not acknowledged")
 
     def beat(self) -> bool:
@@ -118,6 +184,17 @@ class ParticipantSocket:
         if self._reader is not None and self._reader is not gevent.getcurrent():
             self._reader.kill(block=False)
 
+    def _refused(self, refusal: Any, sent: float) -> Reply:
+        status = refusal.status_code if isinstance(refusal.status_code, int) else 0
+        headers = {str(name): str(value) for name, value in (refusal.resp_headers or {}).items()}
+        body = refusal.resp_body if isinstance(refusal.resp_body, bytes) else b""
+        code, message = read_error(headers, body)
+        if code is not None and fields.hide(code, self._url) != code:
+            code = UNREADABLE_CODE
+        # A handshake is answered with 101; whatever else the answer says, it opens no socket.
+        outcome = classify(WEBSOCKET_OPEN, status, code, message, self._bare_429)
+        return self._reply(INVALID_REQUEST if outcome == OK or status < 400 else outcome, sent, status, code, message)
+
     def _read(self) -> None:
         sock = self._socket
         try:
@@ -126,8 +203,8 @@ class ParticipantSocket:
                 if opcode == ABNF.OPCODE_CLOSE:
                     break
                 self._hear(data)
-        except (OSError, websocket.WebSocketException, ValueError, AttributeError):
-            # AttributeError: websocket-client forgets its socket when another greenlet closes it in the meantime.
+        except Exception:
+            # Broken frames; and websocket-client forgets its socket when another greenlet closes it meanwhile.
             pass
         if sock is self._socket:
             self._lose()
@@ -146,7 +223,7 @@ class ParticipantSocket:
             elif topic == "aws/subscribe":
                 self._accepted = frame["content"]["status"] == "success"
                 self._answered.set()
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return  # AWS's client ignores frames that it does not understand
 
     def _send(self, text: str) -> bool:
@@ -176,11 +253,39 @@ class ParticipantSocket:
         except (OSError, websocket.WebSocketException, AttributeError):
             pass
 
-    def _tls(self) -> dict[str, Any]:
-        return {"cert_reqs": ssl.CERT_REQUIRED, **({"ca_certs": self._ca_bundle} if self._ca_bundle else {})}
+    def _connected(self, url: str) -> Any:
+        # Not websocket-client's own connecting, which asks for proxies and has no bound on a name's resolution.
+        parts = urlsplit(url)
+        host, tls = parts.hostname or "", parts.scheme == "wss"
+        sock = connect_cooperatively(host, parts.port or (443 if tls else 80), self._timeout)
+        if not tls:
+            return sock
+        try:
+            return _tls_context(self._ca_bundle).wrap_socket(sock, server_hostname=host)
+        except BaseException:
+            sock.close()
+            raise
 
-    def _reply(self, outcome: str, sent: float, status: int = 0, code: str | None = None, message: str = "") -> Reply:
-        return Reply(outcome, sent, now(), status, code, message, contact_id=self._contact_id)
+    def _reply(
+        self,
+        outcome: str,
+        sent: float,
+        status: int = 0,
+        code: str | None = None,
+        message: str = "",
+        fault: bool = False,
+    ) -> Reply:
+        return Reply(
+            outcome=outcome,
+            sent=sent,
+            received=now(),
+            status=status,
+            error_code=code,
+            message=fields.hide(message, self._url),
+            contact_id=self._contact_id,
+            after_send=True,
+            generator_fault=fault,
+        )
 
 
 class Pulse:

@@ -4,7 +4,6 @@ boto3 is the source of credentials, Regions and endpoints, so that profiles, `AW
 bundles mean what they mean elsewhere.
 """
 
-import ipaddress
 import os
 import re
 import ssl
@@ -17,9 +16,11 @@ import botocore.exceptions
 from botocore.config import Config
 
 from harness.connect.client import ConnectClient
+from harness.connect.participant import ParticipantClient
 from harness.connect.signing import Credentials, CredentialsError
 from harness.connect.wire import Endpoint, Pool
 from harness.errors import UsageError
+from harness.vocabulary import UNCLASSIFIED_429
 
 LAB_REGION = "us-east-1"
 # The emulator's documented defaults, so that `--host` alone reaches one that was started by hand. No secrets: a loopback
@@ -45,15 +46,27 @@ class Target:
     live: bool = False
     ca_bundle: str | None = None
 
-    def client(self, user_agent: str, timeout: float) -> ConnectClient:
+    def client(self, user_agent: str, timeout: float, bare_429: str = UNCLASSIFIED_429) -> ConnectClient:
         """A new client with a pool of its own; `timeout` in seconds bounds each connect and each answer."""
         endpoint = Endpoint.parse(self.endpoint)
-        return ConnectClient(self.pool(endpoint, timeout), self.region, self.credentials, user_agent)
+        return ConnectClient(self.pool(endpoint, timeout), self.region, self.credentials, user_agent, bare_429)
+
+    def participant_client(
+        self, user_agent: str, timeout: float, bare_429: str = UNCLASSIFIED_429
+    ) -> ParticipantClient:
+        """A new client of the Participant Service, with a pool of its own."""
+        pool = self.pool(Endpoint.parse(self.participant_endpoint), timeout)
+        return ParticipantClient(pool, user_agent, self.region, self.live, bare_429)
 
     def pool(self, endpoint: Endpoint, timeout: float) -> Pool:
         """A pool of connections to `endpoint` that trusts what AWS_CA_BUNDLE or the profile's ca_bundle names."""
         context = ssl.create_default_context(cafile=self.ca_bundle) if endpoint.tls else None
         return Pool(endpoint, timeout, context)
+
+    @property
+    def sdk_proxies(self) -> dict[str, str] | None:
+        """The proxies of an SDK client: none for this machine, whatever the environment says; else the SDK's own choice."""
+        return {} if is_loopback(self.endpoint) else None
 
     def boto(self, service: str, **options: Any) -> Any:
         """A boto3 client of `service` for the same credentials and Region, with the SDK's retries off."""
@@ -72,13 +85,7 @@ class Target:
 
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this machine by its name alone: localhost, 127.0.0.0/8 or ::1. Nothing is resolved."""
-    host = Endpoint.parse(url).host.lower()
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return Endpoint.parse(url).is_loopback
 
 
 def resolve_target(

@@ -8,12 +8,15 @@ the first to run out, so one timer serves all of them. It works the same with an
 import select
 import ssl
 from collections.abc import Callable
+from socket import SOCK_STREAM
 from time import monotonic
 from typing import Any
 
 from gevent import get_hub, getcurrent
 from gevent import socket as gevent_socket
 from gevent.monkey import get_original
+
+from harness.connect.resolver import resolve
 
 _POLL = get_original("select", "poll")  # the patched poll costs a trip through the hub
 _SOCKET = get_original("socket", "socket")
@@ -149,10 +152,11 @@ class Channel:
 
 
 class TlsChannel(Channel):
-    """The same stream through TLS. `handshake` comes first."""
+    """The same stream through TLS. `handshake` comes first; `first_bytes` tell what a server that failed at it speaks."""
 
     def __init__(self, sock: Any, buffer: memoryview, context: ssl.SSLContext, server_name: str) -> None:
         super().__init__(sock, buffer)
+        self.first_bytes = b""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
 
@@ -216,6 +220,7 @@ class TlsChannel(Channel):
     def _take(self) -> None:
         data = super().receive()
         if data:
+            self.first_bytes = self.first_bytes or bytes(data[:8])
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
@@ -227,9 +232,33 @@ class TlsChannel(Channel):
 
 
 def connect(host: str, port: int, seconds: float) -> Any:
-    """Return a non-blocking socket connected to the first address of `host` that answers. Raises OSError."""
-    patched = gevent_socket.create_connection((host, port), seconds)
-    sock = _SOCKET(fileno=patched.detach())
+    """Return a non-blocking socket connected to `host`, as `connect_cooperatively` connects it. Raises OSError."""
+    sock = _SOCKET(fileno=connect_cooperatively(host, port, seconds).detach())
     sock.setblocking(False)
-    sock.setsockopt(gevent_socket.IPPROTO_TCP, gevent_socket.TCP_NODELAY, 1)
     return sock
+
+
+def connect_cooperatively(host: str, port: int, seconds: float) -> Any:
+    """Return one of gevent's sockets, connected to the first address of `host` that answers.
+
+    `seconds` bounds all of it, the name's resolution included; each address that is left gets an equal part of what is left
+    of them. Raises OSError, of which TimeoutError is one.
+    """
+    give_up = monotonic() + seconds
+    addresses = resolve(host, port, seconds)
+    for number, (family, address) in enumerate(addresses):
+        sock = gevent_socket.socket(family, SOCK_STREAM)
+        try:
+            sock.settimeout(max((give_up - monotonic()) / (len(addresses) - number), 0.001))
+            sock.connect(address)
+            sock.setsockopt(gevent_socket.IPPROTO_TCP, gevent_socket.TCP_NODELAY, 1)
+        except OSError:
+            sock.close()
+            if number == len(addresses) - 1:
+                raise
+        except BaseException:  # the greenlet is being killed
+            sock.close()
+            raise
+        else:
+            return sock
+    raise OSError(f"{host} has no address")

@@ -5,6 +5,8 @@ send (a look at the socket, no bytes sent); a connection that breaks after the s
 acted. Parsing is llhttp's, through httptools; `transport` has the sockets.
 """
 
+import errno
+import ipaddress
 import socket
 import ssl
 from collections import deque
@@ -15,15 +17,22 @@ import httptools
 
 from harness.connect.transport import BUFFER_BYTES, Channel, Deadlines, TlsChannel, connect
 
+_TLS_ALERT = b"\x15"
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
-class WireError(Exception):
-    """No usable answer. `after_send` tells whether the server may have seen the request."""
+_GENERATOR_FAULTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
+"""What this machine has run out of: file descriptors, memory, local ports. No service is to blame for it."""
 
-    def __init__(self, message: str, *, after_send: bool) -> None:
+
+class WireError(Exception):
+    """No usable answer. `after_send` tells whether the server may have seen the request, `generator_fault` whether this
+    machine has run out of something."""
+
+    def __init__(self, message: str, *, after_send: bool, generator_fault: bool = False) -> None:
         super().__init__(message)
         self.after_send = after_send
+        self.generator_fault = generator_fault
 
 
 class WireTimeout(WireError):
@@ -61,10 +70,27 @@ class Endpoint:
             port = parts.port
         except ValueError as error:
             raise ValueError(f"{url!r} has no valid port; give a number from 1 to 65535") from error
+        if port == 0:
+            raise ValueError(f"{url!r} has port 0, which no server has; give a number from 1 to 65535")
         name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         default = 443 if tls else 80
         authority = name if port in (None, default) else f"{name}:{port}"
         return cls(parts.hostname, port or default, tls, authority)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the host is this machine by its name alone: localhost, 127.0.0.0/8 or ::1. Nothing is resolved."""
+        return is_loopback_host(self.host)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether `host`, without brackets, is this machine by its name alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Connection:
@@ -78,11 +104,13 @@ class Connection:
         except TimeoutError as error:
             raise WireTimeout(f"no connection within {deadlines.seconds:g} s", after_send=False) from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name with a label that no resolver takes
-            raise WireError(f"cannot connect: {_reason(error)}", after_send=False) from error
+            fault = is_generator_fault(error)
+            raise WireError(f"cannot connect: {_reason(error)}", after_send=False, generator_fault=fault) from error
         if context is None:
             self._channel = Channel(sock, buffer)
         else:
-            self._channel = _handshake(TlsChannel(sock, buffer, context, endpoint.host), deadlines)
+            self._channel = _handshake(TlsChannel(sock, buffer, context, endpoint.host), deadlines, endpoint.authority)
+        self._authority = endpoint.authority
         self._deadlines = deadlines
         self._expire = self._channel.expire
         self._parser = httptools.HttpResponseParser(self)
@@ -94,6 +122,7 @@ class Connection:
         self._reset()
         self._deadlines.begin(self._expire)
         received = 0
+        data = memoryview(b"")
         broken: OSError | None = None
         try:
             try:
@@ -113,11 +142,14 @@ class Connection:
         except TimeoutError as error:
             raise WireTimeout(f"no answer within {self._deadlines.seconds:g} s", after_send=True) from error
         except OSError as error:
-            raise WireError(f"connection broke: {_reason(broken or error)}", after_send=True) from error
+            fault = is_generator_fault(error)
+            reason = _reason(broken or error)
+            raise WireError(f"connection broke: {reason}", after_send=True, generator_fault=fault) from error
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.reusable = False
             if self._answer is None:  # otherwise what is no HTTP came after the answer
-                raise WireError(f"the answer is no HTTP: {error}", after_send=True) from error
+                hint = f"; it speaks TLS: write https://{self._authority}" if data[:1] == _TLS_ALERT else ""
+                raise WireError(f"the answer is not HTTP: {error}{hint}", after_send=True) from error
         finally:
             self._deadlines.end(self._expire)
         return self._answer
@@ -211,7 +243,12 @@ class Pool:
             self._idle.pop().close()
 
 
-def _handshake(channel: TlsChannel, deadlines: Deadlines) -> TlsChannel:
+def is_generator_fault(error: BaseException) -> bool:
+    """Whether `error` says that this machine has run out of file descriptors, memory or local ports."""
+    return isinstance(error, OSError) and error.errno in _GENERATOR_FAULTS
+
+
+def _handshake(channel: TlsChannel, deadlines: Deadlines, authority: str) -> TlsChannel:
     deadlines.begin(channel.expire)
     try:
         channel.handshake()
@@ -220,6 +257,8 @@ def _handshake(channel: TlsChannel, deadlines: Deadlines) -> TlsChannel:
         if isinstance(error, TimeoutError):
             message = f"no TLS handshake within {deadlines.seconds:g} s"
             raise WireTimeout(message, after_send=False) from error
+        if channel.first_bytes.startswith(b"HTTP/"):
+            raise WireError(f"{authority} speaks http: write http://{authority}", after_send=False) from error
         if isinstance(error, OSError | ssl.CertificateError):
             raise WireError(f"TLS: {_reason(error)}", after_send=False) from error
         raise

@@ -14,6 +14,7 @@ from harness.recording.validity import LatenessHistogram
 MAX_DISTINCT_ANSWERS = 200
 MAX_WAITING_ROWS = 500_000
 _BATCH_ROWS = 512  # encoded in about half a millisecond, so that a flush does not delay a send
+_CUT_BEFORE = 2000  # characters: what is hidden may take some of them away before the text is cut to its final length
 _OTHER = "(further messages)"
 
 Answers = dict[tuple[str, str, int, str | None, str], list[float]]
@@ -82,10 +83,10 @@ class Collector:
         ]
 
     def _note_answer(self, sample: Sample, message: str) -> None:
-        key = (sample.operation, sample.outcome, sample.status, sample.error_code, _presentable(message))
+        key = (sample.operation, sample.outcome, sample.status, sample.error_code, _presentable(message[:_CUT_BEFORE]))
         seen = self._answers.get(key)
         if seen is None and len(self._answers) >= MAX_DISTINCT_ANSWERS:  # messages with an id in them never end
-            key = (*key[:4], _OTHER)
+            key = (*key[:3], None, _OTHER)
             seen = self._answers.get(key)
         if seen is None:
             self._answers[key] = [1, sample.received]

@@ -50,6 +50,7 @@ class Tally:
             raise
         self._cells = memoryview(self._map).cast("Q")
         self._closed = False
+        self._missing = 0
 
     def begun(self) -> None:
         """One more attempt goes on the wire."""
@@ -61,6 +62,11 @@ class Tally:
         if not self._closed:  # an answer that came after the end
             self._cells[_RECORDED] += 1
 
+    @property
+    def missing(self) -> int:
+        """Attempts that went on the wire and were not taken as samples."""
+        return self._missing if self._closed else int(self._cells[_BEGUN] - self._cells[_RECORDED])
+
     def places(self, taken: int) -> None:
         """So many places of the budget are taken now."""
         if not self._closed:
@@ -68,6 +74,7 @@ class Tally:
 
     def close(self, *, remove: bool) -> None:
         """Let go of the file. It is removed when everything that it counted is written; else it tells what is missing."""
+        self._missing = self.missing
         self._closed = True
         self._cells.release()
         self._map.close()

@@ -71,12 +71,10 @@ class Conversation:
         self._crowd = crowd
         self._session = crowd.session
         self._contact_id = reply.contact_id
-        self._token = reply.participant_token or ""
-        self._connection = (
-            Connection(reply.websocket_url, reply.connection_token)
-            if reply.websocket_url and reply.connection_token
-            else None
-        )
+        self._token = reply.participant_token
+        self._connection: Connection | None = None
+        if reply.websocket_url and reply.connection_token and not crowd.client.refusal_of_address(reply.websocket_url):
+            self._connection = Connection(reply.websocket_url, reply.connection_token)
         self._url_at = reply.received
         self._chat = chat
         self._rng = rng
@@ -129,6 +127,8 @@ class Conversation:
     def _attempt_to_connect(self) -> bool:
         # A websocket address must be opened within 100 s; AWS's own client trusts one for 85 s.
         if self._connection is None or now() - self._url_at > 85:
+            if self._token is None:
+                return False  # the service answered the start without a token that could be sent
             due = now()
             reply, self._connection = self._crowd.client.create_connection(self._token)
             self._url_at = reply.received
@@ -136,7 +136,13 @@ class Conversation:
             if self._connection is None:
                 return False
         socket = ParticipantSocket(
-            self._contact_id, self._hear, self._lost, self._crowd.pulse, self._crowd.timeout, self._crowd.ca_bundle
+            self._contact_id,
+            self._hear,
+            self._lost,
+            self._crowd.pulse,
+            self._crowd.timeout,
+            self._crowd.ca_bundle,
+            self._crowd.bare_429,
         )
         url = self._connection.websocket_url
         due = now()
@@ -221,9 +227,8 @@ class Conversation:
             self._seen[identity] = at
 
     def _receipt(self, sent: _Sent, at: float, outcome: str) -> None:
-        reply = Reply(outcome, sent.at, at, contact_id=self._contact_id)
-        if outcome != OK:
-            reply.message = "the message's frame did not come on the websocket"
+        message = "" if outcome == OK else "the message's frame did not come on the websocket"
+        reply = Reply(outcome=outcome, sent=sent.at, received=at, message=message, contact_id=self._contact_id)
         self._session.record(MESSAGE_RECEIPT, sent.at, reply, self._chat.kind, sent.content_type, sent.size)
 
     # --- leaving -------------------------------------------------------------------------------------------------------
@@ -277,7 +282,7 @@ class Conversation:
     def _record(
         self, operation: str, due: float, reply: Reply, content_type: str | None = None, message_bytes: int = 0
     ) -> None:
-        reply.contact_id = self._contact_id
+        reply = reply.but(contact_id=self._contact_id)
         self._session.record(operation, due, reply, self._chat.kind, content_type, message_bytes)
 
 

@@ -7,9 +7,7 @@ from typing import Any
 import gevent
 
 from harness import __version__
-from harness.connect.participant import ParticipantClient
 from harness.connect.participant_socket import ParticipantSocket, Pulse
-from harness.connect.wire import Endpoint
 from harness.durations import Hold
 from harness.load.conversation.conversation import Conversation
 from harness.load.options.options import Settings
@@ -48,8 +46,8 @@ class Conversations:
         target = session.target
         self.timeout = session.settings.call_timeout
         self.ca_bundle = target.ca_bundle
-        pool = target.pool(Endpoint.parse(target.participant_endpoint), self.timeout)
-        self.client = ParticipantClient(pool, f"chatquota/{__version__}")
+        self.bare_429 = session.settings.treat_bare_429_as
+        self.client = target.participant_client(f"chatquota/{__version__}", self.timeout, self.bare_429)
         self.pulse = Pulse()
         self.sockets: set[ParticipantSocket] = set()
         self.reconnects = 0

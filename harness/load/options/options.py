@@ -17,6 +17,7 @@ from harness.load.options.load_profile import FORMS, parse_curve
 from harness.load.stopping.pace import DEFAULT_STOP_RATE
 from harness.load.workload.model import Workload
 from harness.load.workload.toml import load_workload
+from harness.vocabulary import TPS_THROTTLED, UNCLASSIFIED_429
 
 PROBES = ("tps", "active-chats", "both", "safe")
 STEPS = ("typing", "messages", "transcript", "disconnect")
@@ -153,6 +154,13 @@ class Settings:
         check=checks.one_of(*SDK_RETRIES),
         choices=SDK_RETRIES,
         counts_for="StartChat",
+    )
+    treat_bare_429_as: str = option(
+        "Load",
+        UNCLASSIFIED_429,
+        "what a 429 without any error code is; it is never guessed, as an API Gateway of your own in front may send it",
+        check=checks.one_of(UNCLASSIFIED_429, TPS_THROTTLED),
+        choices=(UNCLASSIFIED_429, TPS_THROTTLED),
     )
 
     messages: int = option(

@@ -1,11 +1,13 @@
 """The retry lab: StartChatContact as a customer's own code calls it, through boto3 with the SDK's retries on.
 
 Everywhere else in the harness a call is one attempt. Here the SDK decides (`--sdk-retries legacy|standard|adaptive`). Each
-of its attempts is seen through botocore's events and becomes a sample of its own, and the lab keeps what the caller felt:
-how many calls got their chat, how long they waited for it, and how many attempts that cost.
+of its attempts is seen where botocore hands it to its HTTP client, before anything parses the answer, and becomes a sample
+of its own; and the lab keeps what the caller felt: how many calls got their chat, how long they waited for it, and how many
+attempts that cost.
 """
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -16,11 +18,11 @@ import orjson
 from botocore.config import Config
 from gevent.local import local
 
-from harness.connect.client import Reply, now
-from harness.connect.outcome import classify, read_error
+from harness.connect.client import Reply, answered, now, read_started
 from harness.connect.target import Target
+from harness.connect.wire import Answer, is_generator_fault
 from harness.recording.validity import LatenessHistogram
-from harness.vocabulary import CONNECTION_ERROR, START_CHAT, STARTED, TIMEOUT
+from harness.vocabulary import CONNECTION_ERROR, START_CHAT, STARTED, TIMEOUT, UNCLASSIFIED_429
 
 Tally = dict[str, Any]
 
@@ -30,8 +32,28 @@ class _Call:
     """One call under way: when it began, and its attempts so far."""
 
     begun: float
-    sent: float = 0.0
     attempts: list[Reply] = field(default_factory=list)
+
+
+class _SeenSession:
+    """botocore's HTTP session, with each request and what came of it seen by `see(request, sent, outcome)`."""
+
+    def __init__(self, session: Any, see: Callable[[Any, float, Any], None]) -> None:
+        self._session = session
+        self._see = see
+
+    def send(self, request: Any) -> Any:
+        sent = now()
+        try:
+            response = self._session.send(request)
+        except Exception as error:
+            self._see(request, sent, error)
+            raise
+        self._see(request, sent, response)
+        return response
+
+    def close(self) -> None:
+        self._session.close()
 
 
 class RetryLab:
@@ -40,14 +62,21 @@ class RetryLab:
     The number of attempts is the SDK's own default, or what AWS_MAX_ATTEMPTS or the profile says, as in the caller's code.
     """
 
-    def __init__(self, target: Target, mode: str, timeout: float, connections: int) -> None:
+    def __init__(
+        self, target: Target, mode: str, timeout: float, connections: int, bare_429: str = UNCLASSIFIED_429
+    ) -> None:
         self.mode = mode
+        self._bare_429 = bare_429
         credentials = target.credentials()
         create: Any = boto3.Session().client
         # A pool smaller than the calls in flight would add reconnects of its own to what is compared here.
         retries: Any = {"mode": mode}
         config = Config(
-            retries=retries, connect_timeout=timeout, read_timeout=timeout, max_pool_connections=connections
+            retries=retries,
+            connect_timeout=timeout,
+            read_timeout=timeout,
+            max_pool_connections=connections,
+            proxies=target.sdk_proxies,
         )
         self._client = create(
             "connect",
@@ -60,9 +89,9 @@ class RetryLab:
             config=config,
         )
         self._now = local()
-        # Last, and as general as it: the adaptive mode's own waiting is a handler of this event.
-        self._client.meta.events.register_last("before-send", self._on_send)
-        self._client.meta.events.register(f"response-received.connect.{START_CHAT}", self._on_response)
+        # Every attempt passes here, whatever its answer; botocore's events leave out answers that its parser cannot read.
+        endpoint = self._client._endpoint
+        endpoint.http_session = _SeenSession(endpoint.http_session, self._on_attempt)
         self.calls = 0
         self._first, self._last = inf, -inf
         self.attempts_by_call: Counter[int] = Counter()
@@ -83,9 +112,11 @@ class RetryLab:
         except botocore.exceptions.ClientError as error:
             metadata: Any = error.response.get("ResponseMetadata", {})
             quota_reached = bool(metadata.get("RetryQuotaReached"))
-        except botocore.exceptions.BotoCoreError as error:
+        except Exception as error:  # botocore's parser raises all sorts of errors; what was on the wire has been seen
             if not call.attempts:  # refused before anything was sent: a parameter of the wrong type, no credentials
-                call.attempts.append(Reply(CONNECTION_ERROR, now(), now(), message=str(error), after_send=False))
+                at = now()
+                refused = Reply(outcome=CONNECTION_ERROR, sent=at, received=at, message=str(error), after_send=False)
+                call.attempts.append(refused)
         finally:
             self._now.call = None
         self._count(call, quota_reached)
@@ -116,47 +147,55 @@ class RetryLab:
         else:
             self.gave_up[last.outcome] += 1
 
-    def _on_send(self, **_: Any) -> None:
-        call: _Call | None = getattr(self._now, "call", None)
-        if call is not None:
-            call.sent = now()
-
-    def _on_response(
-        self, response_dict: Any = None, parsed_response: Any = None, exception: Any = None, **_: Any
-    ) -> None:
+    def _on_attempt(self, request: Any, sent: float, came: Any) -> None:
         call: _Call | None = getattr(self._now, "call", None)
         if call is None:
             return
+        reply = _unanswered(came, sent) if isinstance(came, Exception) else self._answered(request, sent, came)
+        call.attempts.append(reply.but(waited=sent - call.begun))
+
+    def _answered(self, request: Any, sent: float, response: Any) -> Reply:
         received = now()
-        sent = call.sent or received
-        if response_dict is None:
-            reply = _unanswered(exception, sent, received)
-        else:
-            reply = _answered(response_dict, parsed_response or {}, sent, received)
-        reply.waited = sent - call.begun
-        call.attempts.append(reply)
+        headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
+        answer = Answer(response.status_code, headers, response.content)
+        # As it went out, but for its body: the secrets of a request are in its head.
+        head = "\r\n".join(f"{name}: {_text(value)}" for name, value in request.headers.items())
+        reply = answered(START_CHAT, answer, sent, received, head.encode("latin-1", "replace"), self._bare_429)
+        return reply.but(**read_started(answer.body)) if reply.outcome == STARTED else reply
 
 
-def _answered(response: Any, parsed: Any, sent: float, received: float) -> Reply:
-    status: int = response["status_code"]
-    headers = {name.lower(): value for name, value in response["headers"].items()}
-    body = response["body"] if isinstance(response["body"], bytes) else b""
-    code, message = (None, "") if 200 <= status < 300 else read_error(headers, body)
-    reply = Reply(classify(START_CHAT, status, code), sent, received, status, code, message, body_bytes=len(body))
-    reply.request_id = headers.get("x-amzn-requestid")
-    if reply.outcome == STARTED:
-        reply.contact_id = parsed.get("ContactId")
-        reply.participant_token = parsed.get("ParticipantToken")
-    return reply
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _unanswered(exception: Any, sent: float, received: float) -> Reply:
-    timed_out = isinstance(exception, botocore.exceptions.ConnectTimeoutError | botocore.exceptions.ReadTimeoutError)
-    unsent = isinstance(
-        exception, botocore.exceptions.ConnectTimeoutError | botocore.exceptions.EndpointConnectionError
+_UNSENT = (
+    botocore.exceptions.ConnectTimeoutError,
+    botocore.exceptions.EndpointConnectionError,
+    botocore.exceptions.ProxyConnectionError,
+    botocore.exceptions.SSLError,
+)
+
+
+def _unanswered(error: Exception, sent: float) -> Reply:
+    timed_out = isinstance(error, botocore.exceptions.ConnectTimeoutError | botocore.exceptions.ReadTimeoutError)
+    return Reply(
+        outcome=TIMEOUT if timed_out else CONNECTION_ERROR,
+        sent=sent,
+        received=now(),
+        message=str(error),
+        after_send=not isinstance(error, _UNSENT),
+        generator_fault=any(is_generator_fault(cause) for cause in _causes(error)),
     )
-    outcome = TIMEOUT if timed_out else CONNECTION_ERROR
-    return Reply(outcome, sent, received, message=str(exception), after_send=not unsent)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and what led to it: urllib3 and botocore wrap the system's error several times."""
+    seen: BaseException | None = error
+    for _ in range(10):
+        if seen is None:
+            return
+        yield seen
+        seen = seen.__cause__ or seen.__context__
 
 
 def merge(tallies: list[Tally]) -> dict[str, Any] | None:

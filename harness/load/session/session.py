@@ -36,6 +36,7 @@ from harness.vocabulary import (
     START_CHAT,
     STARTED,
     STOP_CONTACT,
+    TIMEOUT,
     TPS_THROTTLED,
     UNCLASSIFIED_429,
 )
@@ -99,7 +100,7 @@ class Session:
         self._on_hopeless = on_hopeless
         self._on_budget_spent = on_budget_spent
         self._on_trouble = on_trouble
-        self.client = target.client(f"chatquota/{__version__}", settings.call_timeout)
+        self.client = target.client(f"chatquota/{__version__}", settings.call_timeout, settings.treat_bare_429_as)
         self.drawer = Drawer(settings.workload, target.instance_id, target.contact_flow_id, part.run_id, part.index)
         # Seeded apart from the drawer's, so that a change of the workload leaves the arrivals as they were.
         self._hold_rng = random.Random(f"hold/{settings.workload.seed}/{part.index}")
@@ -124,7 +125,13 @@ class Session:
         self.journey: Journey = self.start_chat
         self.retry_lab: RetryLab | None = None
         if settings.sdk_retries != "off":
-            self.retry_lab = RetryLab(target, settings.sdk_retries, settings.call_timeout, settings.max_in_flight)
+            self.retry_lab = RetryLab(
+                target,
+                settings.sdk_retries,
+                settings.call_timeout,
+                settings.max_in_flight,
+                settings.treat_bare_429_as,
+            )
         self.before_drain: list[Callable[[], None]] = []
         self.users = 0
         self.withheld = 0
@@ -171,6 +178,7 @@ class Session:
             if reply is None:  # killed while the call was on the wire
                 self._note_unanswered(chat)
                 self._settle(may_have_started=True)
+                self._record_start(due, _ended_on_the_wire(due), chat)
         doubtful = False
         if reply.outcome == STARTED and reply.contact_id:
             self.started += 1
@@ -189,9 +197,15 @@ class Session:
         """Make one StopContact attempt and record it."""
         due = now()
         self._tally.begun()
-        reply = self.client.stop_contact(self.target.instance_id, contact_id)
-        self._add(STOP_CONTACT, due, reply, (None, 0, 0, 0, 0, reply.request_id, None))
+        reply = _ended_on_the_wire(due)
+        try:
+            reply = self.client.stop_contact(self.target.instance_id, contact_id)
+        finally:
+            self._record_stop(due, reply.but(contact_id=contact_id))
         return reply
+
+    def _record_stop(self, due: float, reply: Reply) -> None:
+        self._add(STOP_CONTACT, due, reply, (None, 0, 0, 0, 0, reply.request_id, None))
 
     def stop_soon(self, contact_id: str) -> None:
         """Stop an open chat as soon as the pace of StopContact allows."""
@@ -273,7 +287,7 @@ class Session:
             "lateness": {str(index): n for index, n in self.collector.lateness.counts().items()},
             "cpu": self.recorder.cpu.summary(),
             "samples": self.collector.recorded,
-            "samples_lost": self.recorder.samples_lost,
+            "samples_lost": self.recorder.samples_lost + (self._tally.missing if self.recorder.closed else 0),
             "retries_seen": self.retries_seen,
             "troubles": self.recorder.troubles,
             "chat_ends": dict(self.end_reasons.counts),
@@ -340,10 +354,10 @@ class Session:
             return self.client.start_chat(chat.body)
         *earlier, last = self.retry_lab.call(chat.body)
         for reply in earlier:
+            self._tally.begun()
             self._record_start(due, reply, chat)
         # All attempts of a call share its ClientToken: an unanswered one may have started a chat unknown to the last.
-        last.doubtful = any(reply.may_have_started for reply in earlier)
-        return last
+        return last.but(doubtful=any(self._is_doubtful(reply) for reply in earlier))
 
     def _record_start(self, due: float, reply: Reply, chat: Chat) -> None:
         due += reply.waited  # what an SDK waits on purpose is no lateness of ours
@@ -383,5 +397,9 @@ class Session:
         elif reply.outcome in _HOPELESS and not chat.invalid:
             self._refusals += 1
             if self._refusals == REFUSALS_TO_GIVE_UP:
-                reply.message = redact(reply.message)
-                self._on_hopeless(reply)
+                self._on_hopeless(reply.but(message=redact(reply.message)))
+
+
+def _ended_on_the_wire(due: float) -> Reply:
+    """Return the reply of a call that the end of the run cut off."""
+    return Reply(outcome=TIMEOUT, sent=due, received=now(), message="the run ended before the answer came")

@@ -13,7 +13,7 @@ from harness.connect.client import ConnectClient
 from harness.connect.outcome import classify, read_error
 from harness.connect.signing import Credentials
 from harness.connect.wire import Answer, Endpoint, Pool
-from harness.vocabulary import OUTCOMES, START_CHAT, STOP_CONTACT
+from harness.vocabulary import OUTCOMES, START_CHAT, STOP_CONTACT, cause_of_429
 from tests.support.botocore_says import Sdk
 from tests.support.scripted_server import ScriptedServer, answer, answering, serving
 from tests.support.wiretap import Wiretap
@@ -43,6 +43,7 @@ codes = st.sampled_from(CODES) | st.sampled_from(CODES).flatmap(
     )
 )
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=30)
 objects: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {}, optional={"message": words, "Message": words, "code": codes, "Code": codes, "__type": codes, "Detail": words}
 )
@@ -88,7 +89,7 @@ def test_code_message_and_status_are_the_sdks(status: int, header: str | None, b
 
 
 @settings(max_examples=300)
-@given(contact=words.filter(bool), participant=st.none() | words, token=st.none() | words, extra=words)
+@given(contact=ids, participant=st.none() | ids, token=st.none() | ids, extra=words)
 def test_a_start_is_read_as_the_sdk_reads_it(
     contact: str, participant: str | None, token: str | None, extra: str
 ) -> None:
@@ -225,3 +226,42 @@ def test_every_answer_has_one_known_outcome(operation: str, status: int, code: s
         assert operation == START_CHAT
     if status == 429:
         assert outcome in ("tps_throttled", "active_chat_limit", "unclassified_429")
+
+
+USAGE_PLAN = b'{"message": "Limit Exceeded"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "body", "bare", "outcome"),
+    [
+        (429, "LimitExceededException", USAGE_PLAN, "unclassified_429", "unclassified_429"),
+        (429, "LimitExceededException", USAGE_PLAN, "tps_throttled", "unclassified_429"),
+        (
+            429,
+            "LimitExceededException",
+            b'{"Message": "You have reached the limit"}',
+            "tps_throttled",
+            "active_chat_limit",
+        ),
+        (429, "LimitExceededException", b'{"message": "limit exceeded"}', "unclassified_429", "active_chat_limit"),
+        (429, None, b'{"message": "Too Many Requests"}', "unclassified_429", "unclassified_429"),
+        (429, None, b'{"message": "Too Many Requests"}', "tps_throttled", "tps_throttled"),
+        (429, None, b"", "tps_throttled", "tps_throttled"),
+        (429, None, USAGE_PLAN, "tps_throttled", "unclassified_429"),
+        (429, "SomethingNew", b"{}", "tps_throttled", "unclassified_429"),
+        (429, "not a name!", b"{}", "tps_throttled", "unclassified_429"),
+        (503, None, b"", "tps_throttled", "service_error"),
+    ],
+)
+def test_a_429_is_never_guessed(status: int, code: str | None, body: bytes, bare: str, outcome: str) -> None:
+    """A usage plan's answer is not the chat quota, and a bare 429 is a throttle only for who says so."""
+    headers = {} if code is None else {"x-amzn-errortype": code}
+    read, message = read_error(headers, body)
+    assert classify(START_CHAT, status, read, message, bare) == outcome
+
+
+def test_the_likely_cause_of_an_unclassified_429_is_told() -> None:
+    """In words that say what to do."""
+    assert "usage plan" in cause_of_429("LimitExceededException", "Limit Exceeded")
+    assert "--treat-bare-429-as tps_throttled" in cause_of_429(None, "Too Many Requests")
+    assert "SomethingNew" in cause_of_429("SomethingNew", "")

@@ -89,7 +89,7 @@ def test_the_ca_bundle_of_the_target_is_trusted(authority: Authority, tmp_path: 
 
 
 def test_plain_http_behind_https_is_a_connection_error(authority: Authority) -> None:
-    """A server that does not speak TLS is told apart before anything is sent."""
+    """A server that does not speak TLS is told apart before anything is sent, and the URL to write is named."""
 
     def plain(peer: Peer) -> None:
         peer.sock.recv(1)
@@ -98,7 +98,8 @@ def test_plain_http_behind_https_is_a_connection_error(authority: Authority) -> 
     with serving(plain) as server:
         reply = start(server.url.replace("http:", "https:"), authority.trusted())
     assert (reply.outcome, reply.may_have_started) == ("connection_error", False)
-    assert reply.message.startswith("TLS: ")
+    authority_of_server = server.url.removeprefix("http://")
+    assert reply.message == f"{authority_of_server} speaks http: write http://{authority_of_server}"
 
 
 def test_a_handshake_that_stalls_is_a_timeout(authority: Authority) -> None:

@@ -64,7 +64,7 @@ def test_ends_by_others_are_told_apart(tmp_path: Path) -> None:
     workload.write_text('[[kind]]\nname = "short"\nduration_minutes = 60\n')
     # An hour of the emulator's is 4 s: the five minutes to connect are a third of a second, a duration of 60 min 4 s.
     with running("active_chats=40", STOPS_AT_ONCE, arguments=("--time-scale", "900")) as emulator:
-        never = load(emulator, "StartChat", tmp_path / "never", *("-u", "5", "-r", "5", "-t", "2s", "--hold", "1s"))
+        never = load(emulator, "StartChat", tmp_path / "never", *("-u", "5", "-r", "5", "-t", "3s", "--hold", "1s"))
         assert never["chat_ends"] == {"CUSTOMER_CONNECTION_NOT_ESTABLISHED": never["chats"]["already_ended"]}
         assert never["chats"]["already_ended"] > 0
 
@@ -145,7 +145,7 @@ def test_lost_sockets_are_opened_again(tmp_path: Path) -> None:
         emulator.where["endpoint"] = emulator.where["endpoint"].replace("127.0.0.2", "127.0.0.1")
         proxy = BreakingProxy(emulator.port)
         run = tmp_path / "run"
-        options = ("-u", "4", "-r", "4", "-t", "4s", "--messages", "2", "--think-time", "2s", "--hold", "1m")
+        options = ("-u", "4", "-r", "4", "-t", "8s", "--messages", "2", "--think-time", "2s", "--hold", "1m")
         participants = ("--participant-host", emulator.endpoint)
         started = command(emulator, "ChatConversation", run, *options, *participants)
         with subprocess.Popen(

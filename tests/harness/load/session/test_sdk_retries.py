@@ -35,3 +35,15 @@ def test_adaptive_waiting_is_added_latency_and_no_lateness_of_the_generator(tmp_
     assert said["generator"]["lateness_ms_p99"] < lab["added_latency_ms"]["p95"]
     late = Counter(row["sent"] - row["scheduled"] > 0.5 for row in samples(run))
     assert not late[True]
+
+
+def test_answers_that_boto3_cannot_parse_are_samples_too(tmp_path: Path) -> None:
+    """Half of the answers are garbage: each attempt is recorded, none is lost, and nothing is left open."""
+    run = tmp_path / "run"
+    with running("rate=50,burst=50,fault_garbage=0.5", STOPS_AT_ONCE) as emulator:
+        done = load(emulator, "StartChat", run, "-u", "5", "-r", "5", "-t", "2s", "--sdk-retries", "standard")
+        theirs = ask(emulator, "state")["counts"]["StartChatContact"]
+    ours = outcomes(run)["StartChatContact"]
+    assert ours["service_error"] > 0
+    assert ours.total() == sum(theirs.values()) == done["retry_lab"]["attempts"]
+    assert done["generator"]["samples_lost"] == 0
