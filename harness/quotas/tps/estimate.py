@@ -45,6 +45,23 @@ def _likely(reading: Reading) -> tuple[float, float]:
     return max(0.0, float(rates.min())), float(rates.max())
 
 
+_FEW_THROTTLES = 6
+"""Throttles below which no single bucket is claimed: two or five fit many buckets, and the best one is often wrong."""
+_SOME_THROTTLES = 20
+"""Throttles up to which an interval is widened: by so much that it holds as often as it is said to."""
+
+
+def _for_few_throttles(rate: Interval, throttles: int) -> Interval:
+    """The interval of a rate, wider where few calls were throttled."""
+    if throttles >= _SOME_THROTTLES or rate.estimate is None:
+        return rate
+    more = _SOME_THROTTLES / throttles
+    least = 0.002 * more * rate.estimate
+    low = min(rate.estimate - more * (rate.estimate - (rate.low or 0.0)), rate.estimate - least)
+    high = max(rate.estimate + more * ((rate.high or rate.estimate) - rate.estimate), rate.estimate + least)
+    return Interval(rate.estimate, max(low, 0.0), high)
+
+
 def _clocks(rate: Interval) -> Interval:
     middle = rate.estimate or 0.0
     least = _CLOCKS * middle
@@ -109,12 +126,16 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
     if window is not None and window.limit > 1:
         why = "too few calls were throttled to tell a token bucket from a window of time"
         return unknown(attempts, why, evidence)
+    throttles = attempts.count(THROTTLED)
     rate, burst = _intervals(reading)
+    rate = _for_few_throttles(rate, throttles)
     low, high = rate.low or 0.0, rate.high or 0.0
     seen_full = reading.fit.record.without_a_brim(reading.rate, reading.burst) > good.allowed
     evidence["bucket_seen_full"] = seen_full
-    if high > 1.5 * low:
+    if high > 1.5 * low or throttles < _FEW_THROTTLES:
         low, high = _likely(reading)
+        wider = 1.0 + 3.0 / throttles
+        low, high = low / wider, high * wider
         why = (
             f"too few calls were throttled; it lies between {low:.2g} and {high:.2g} a second, if it is a token bucket"
         )

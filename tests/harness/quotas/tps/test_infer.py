@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.quotas.attempts import Attempts
+from harness.quotas.attempts import THROTTLED, Attempts
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.infer import infer_tps
 from tests.support.virtual.records import arrivals, default_bucket
@@ -115,6 +115,19 @@ def test_a_run_killed_early_gives_no_confident_number(most: int) -> None:
     if found.rate.low is not None and found.rate.high is not None:
         assert found.rate.low <= 5.0 <= found.rate.high
     assert found.burst.low is None or found.burst.low <= 8
+
+
+@pytest.mark.parametrize("throttles", [1, 2, 5, 9])
+@pytest.mark.parametrize("seed", range(4))
+def test_few_throttles_give_bounds_that_hold(throttles: int, seed: int) -> None:
+    """Up to five throttles bound the rate and claim no bucket; some more give an interval that is wide enough."""
+    whole = arrivals(default_bucket(), 7.0, 60, seed=seed)
+    refused = np.flatnonzero(whole.outcome == THROTTLED)
+    found = infer_tps(whole.where(np.arange(len(whole)) <= refused[throttles - 1]))
+    if throttles < 6:
+        assert found.verdict == "not_explained"
+    if found.rate.low is not None and found.rate.high is not None:
+        assert found.rate.low <= 5.0 <= found.rate.high
 
 
 @pytest.mark.parametrize("level", [0.0, 3.0])
