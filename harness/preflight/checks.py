@@ -37,12 +37,16 @@ class Surroundings:
 def run_checks(account: Account, intent: Intent, around: Surroundings) -> list[Row]:
     """Return every row, in the order in which a reader wants them. Raises nothing: what fails is a row."""
 
+    def reach() -> list[Row]:
+        needed = intent.user_class == "ChatConversation"
+        return list(check_reach(account.endpoint, around.participant_endpoint, around.ca_bundle, around.now, needed))
+
     def budget() -> list[Row]:
         return list(check_budget(intent, _quota(account), _open(account, around.now())))
 
     checks: list[tuple[str, Check]] = [
         ("account", lambda: check_who(account, intent)),
-        ("endpoint", lambda: check_reach(account.endpoint, around.participant_endpoint, around.ca_bundle, around.now)),
+        ("endpoint", reach),
         ("instance", lambda: check_instance(account)),
         ("flow", lambda: check_flow(account)),
         ("permissions", lambda: check_permissions(account)),

@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
 from harness.preflight.asking import one_line
-from harness.preflight.rows import Row
+from harness.preflight.rows import Row, State
 
 _TIMEOUT = 8.0
 SIGV4_TOLERANCE = 300.0
@@ -41,22 +41,27 @@ def clock_of(date: str | None, sent: float, received: float) -> Clock | None:
 
 
 def check_reach(
-    endpoint: str, participant_endpoint: str, ca_bundle: str | None = None, now: Callable[[], float] = time.time
+    endpoint: str,
+    participant_endpoint: str,
+    ca_bundle: str | None = None,
+    now: Callable[[], float] = time.time,
+    participant_needed: bool = True,
 ) -> Iterator[Row]:
-    """Yield a row for each endpoint, and one for the clock."""
+    """Yield a row for each endpoint, and one for the clock. A participant endpoint that is not needed stops nothing."""
     clock: Clock | None = None
     for name, url in (("endpoint", endpoint), ("participant endpoint", participant_endpoint)):
+        bad: State = "stop" if participant_needed or name == "endpoint" else "note"
         try:
             date, seconds, sent = _look(url, ca_bundle, now)
         except ssl.SSLError as error:
             yield Row(
-                check=name, state="stop", text=f"{url}: TLS fails: {one_line(error)}; check the URL and AWS_CA_BUNDLE"
+                check=name, state=bad, text=f"{url}: TLS fails: {one_line(error)}; check the URL and AWS_CA_BUNDLE"
             )
             continue
         except (OSError, HTTPException) as error:
             yield Row(
                 check=name,
-                state="stop",
+                state=bad,
                 text=f"{url} does not answer: {one_line(error)}; check --host, --region, the network",
             )
             continue

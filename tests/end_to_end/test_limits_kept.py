@@ -80,7 +80,7 @@ def test_a_live_run_says_what_it_will_do_before_its_first_call(tmp_path: Path) -
         f"instance  {announced['instance_id']}",
         f"flow      {announced['contact_flow_id']}",
         "approval  CASE-7",
-        "up to 20 starts/s (20 users x 1), at most 5 chats in all",
+        "up to 20 starts/s (20 users x 1); at most 5 chats in all",
         "at most about 0.20 USD = 5 chats x 2 messages x 0.02 USD a message",
     ):
         assert part in said

@@ -5,8 +5,7 @@ AWS allows load tests of Amazon Connect from 6 PM to 6 AM in the Region's local 
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 import gevent
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,9 +15,7 @@ from harness.connect.target import Target
 from harness.errors import UsageError
 from harness.load.options.load_profile import parse_curve
 from harness.load.options.options import Settings
-
-FIRST_HOUR, LAST_HOUR = 18, 6
-"""A load test may run from 18:00 to 06:00."""
+from harness.preflight.hours import allowed, local_time, until_last_hour
 
 COUNTDOWN = 5
 """Seconds between the announcement of a live run and its first call."""
@@ -36,51 +33,13 @@ _PROBE_EFFORT = {
     "safe": f"{_RATE_EFFORT}; it then offers rates below the limit for several minutes",
 }
 
-# Where AWS says that each Region is (https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html).
-ZONES = {
-    "af-south-1": "Africa/Johannesburg",
-    "ap-east-1": "Asia/Hong_Kong",
-    "ap-northeast-1": "Asia/Tokyo",
-    "ap-northeast-2": "Asia/Seoul",
-    "ap-northeast-3": "Asia/Tokyo",
-    "ap-south-1": "Asia/Kolkata",
-    "ap-south-2": "Asia/Kolkata",
-    "ap-southeast-1": "Asia/Singapore",
-    "ap-southeast-2": "Australia/Sydney",
-    "ap-southeast-3": "Asia/Jakarta",
-    "ap-southeast-4": "Australia/Melbourne",
-    "ap-southeast-5": "Asia/Kuala_Lumpur",
-    "ap-southeast-7": "Asia/Bangkok",
-    "ca-central-1": "America/Toronto",
-    "ca-west-1": "America/Edmonton",
-    "eu-central-1": "Europe/Berlin",
-    "eu-central-2": "Europe/Zurich",
-    "eu-north-1": "Europe/Stockholm",
-    "eu-south-1": "Europe/Rome",
-    "eu-south-2": "Europe/Madrid",
-    "eu-west-1": "Europe/Dublin",
-    "eu-west-2": "Europe/London",
-    "eu-west-3": "Europe/Paris",
-    "il-central-1": "Asia/Jerusalem",
-    "me-central-1": "Asia/Dubai",
-    "me-south-1": "Asia/Bahrain",
-    "mx-central-1": "America/Mexico_City",
-    "sa-east-1": "America/Sao_Paulo",
-    "us-east-1": "America/New_York",
-    "us-east-2": "America/New_York",
-    "us-gov-east-1": "America/New_York",
-    "us-gov-west-1": "America/Los_Angeles",
-    "us-west-1": "America/Los_Angeles",
-    "us-west-2": "America/Los_Angeles",
-}
-
 
 def check_hours(settings: Settings, target: Target, at: datetime | None = None) -> None:
     """Raise UsageError when a live run would begin outside the hours that AWS allows (`at`: now, by default)."""
     if not target.live or settings.any_hour:
         return
     local = _local_time(target.region, at)
-    if LAST_HOUR <= local.hour < FIRST_HOUR:
+    if not allowed(local):
         raise UsageError(
             f"it is {local:%H:%M} in {target.region} ({local.tzinfo}): AWS allows load tests from 6 PM to 6 AM of "
             "the Region's local time; wait, or give --any-hour if the approval says otherwise"
@@ -88,24 +47,20 @@ def check_hours(settings: Settings, target: Target, at: datetime | None = None) 
 
 
 def seconds_left(settings: Settings, target: Target, at: datetime | None = None) -> float | None:
-    """Seconds until 6 AM in the Region, when a live run must have ended; None when it need not."""
+    """Return the seconds until 6 AM in the Region, when a live run must have ended; None when it need not."""
     if not target.live or settings.any_hour:
         return None
-    local = _local_time(target.region, at)
-    end = local.replace(hour=LAST_HOUR, minute=0, second=0, microsecond=0)
-    if local.hour >= LAST_HOUR:
-        end += timedelta(days=1)
-    return end.timestamp() - local.timestamp()  # of wall-clock times the clock changes in between would be wrong
+    return until_last_hour(_local_time(target.region, at))
 
 
 def _local_time(region: str, at: datetime | None) -> datetime:
-    zone = ZONES.get(region)
-    if zone is None:
+    local = local_time(region, at)
+    if local is None:
         raise UsageError(
             f"the local time of Region {region!r} is not known here: check by hand that it is between 6 PM and 6 AM there, "
             "and give --any-hour"
         )
-    return (at or datetime.now(UTC)).astimezone(ZoneInfo(zone))
+    return local
 
 
 def account_of(target: Target) -> str:

@@ -242,6 +242,13 @@ class Settings:
         counts_for="live targets",
         browser="started",
     )
+    shared: bool = option(
+        "Guard",
+        False,
+        "let a live run start although others are active on the instance",
+        counts_for="live targets",
+        browser="started",
+    )
     yes: bool = option(
         "Guard",
         False,

@@ -28,6 +28,7 @@ from harness.load.options.options import Settings, read_settings, recorded_optio
 from harness.load.options.target_choice import target_line
 from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
+from harness.load.run.first_look import look_first
 from harness.load.run.manifest import RunRecord
 from harness.recording.format.layout import check_run_directory, create_run_directory, new_run_id
 
@@ -132,6 +133,7 @@ class Coordinator:
         user_class = "+".join(cls.__name__ for cls in self.environment.user_classes)
         lines = guard.announcement(settings, target, users, account, user_class)
         print("\n".join(lines), file=sys.stderr, flush=True)
+        look_first(settings, target, user_class, users, self.environment.parsed_options.run_time)
         confirmed, self.confirmed = self.confirmed or settings.yes, False
         if not confirmed:
             self._unwanted = Event()

@@ -182,8 +182,10 @@ def test_the_same_hour_a_week_ago_is_told(check: Check, cloudwatch: str) -> None
 
 
 def test_unreachable_endpoint_stops(check: Check) -> None:
-    """A participant endpoint where nothing listens is a stop that names the URL."""
-    code, rows = check(None, "--participant-host", "http://127.0.0.1:1")
+    """A participant endpoint where nothing listens is a note, and a stop for conversations; both name the URL."""
+    _, rows = check(None, "--participant-host", "http://127.0.0.1:1")
+    assert rows["participant endpoint"]["state"] == "note"
+    code, rows = check(None, "--participant-host", "http://127.0.0.1:1", "ChatConversation")
     assert (code, rows["participant endpoint"]["state"]) == (3, "stop")
     assert "http://127.0.0.1:1 does not answer" in rows["participant endpoint"]["text"]
 

@@ -13,6 +13,7 @@ from harness.connect.target import Target
 from harness.errors import UsageError
 from harness.load.options import guard
 from harness.load.options.options import Settings, add_options, read_settings
+from harness.preflight import hours
 
 
 def _settings(*arguments: str) -> Settings:
@@ -71,7 +72,7 @@ def test_every_region_of_connect_has_a_zone() -> None:
         for region in session.get_available_regions("connect", partition_name=partition)
     ]
     assert known
-    assert [region for region in known if region not in guard.ZONES and "fips" not in region] == []
+    assert [region for region in known if region not in hours.ZONES and "fips" not in region] == []
 
 
 def test_a_live_run_ends_at_six() -> None:
