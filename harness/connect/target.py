@@ -68,8 +68,11 @@ class Target:
         """The proxies of an SDK client: none for this machine, whatever the environment says; else the SDK's own choice."""
         return {} if is_loopback(self.endpoint) else None
 
-    def boto(self, service: str, **options: Any) -> Any:
-        """A boto3 client of `service` for the same credentials and Region, with the SDK's retries off."""
+    def boto(self, service: str, *, timeout: float | None = None, **options: Any) -> Any:
+        """A boto3 client of `service` for the same credentials and Region, with the SDK's retries off.
+
+        `timeout` in seconds bounds each connect and each read (None: the SDK's own, a minute).
+        """
         present = self.credentials()
         create: Any = boto3.client  # its type knows service names only as literals
         return create(
@@ -78,7 +81,9 @@ class Target:
             aws_access_key_id=present.access_key,
             aws_secret_access_key=present.secret_key,
             aws_session_token=present.token,
-            config=NO_RETRIES,
+            config=NO_RETRIES
+            if timeout is None
+            else NO_RETRIES.merge(Config(connect_timeout=timeout, read_timeout=timeout)),
             **options,
         )
 

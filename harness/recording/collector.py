@@ -1,21 +1,22 @@
 """The collector: tallies each attempt, keeps what the service said verbatim, and hands samples to the journal."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
 from harness.recording.format.schema import Sample, to_batch
-from harness.recording.redact import redact
+from harness.recording.redact import redact_field, redact_id, redact_text
 from harness.recording.validity import LatenessHistogram
 
 MAX_DISTINCT_ANSWERS = 200
 MAX_WAITING_ROWS = 500_000
 _BATCH_ROWS = 512  # encoded in about half a millisecond, so that a flush does not delay a send
-_CUT_BEFORE = 2000  # characters: what is hidden may take some of them away before the text is cut to its final length
 _OTHER = "(further messages)"
+_OTHER_CODES = "(further codes)"
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}").fullmatch
 
 Answers = dict[tuple[str, str, int, str | None, str], list[float]]
 
@@ -35,11 +36,17 @@ class Collector:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.lateness = LatenessHistogram()
         self._answers: Answers = {}
+        self._codes: set[str] = set()
         self.recorded = 0
         self.lost = 0
 
     def add(self, sample: Sample, message: str = "") -> None:
-        """Tally one attempt. `message` is the error's text, kept for the manifest verbatim but for secrets."""
+        """Tally one attempt. `message` is the error's text, kept for the manifest verbatim but for secrets.
+
+        What a sample has from the wire is redacted and bounded here, before it reaches any file.
+        """
+        if sample.error_code is not None or not _is_plain(sample.request_id) or not _is_plain(sample.contact_id):
+            sample = self._present(sample)
         self._rows.append(sample)
         self._count()
         if len(self._rows) > MAX_WAITING_ROWS:  # the disk is full, and memory must not fill up as well
@@ -82,11 +89,21 @@ class Collector:
             for (operation, outcome, status, code, message), (count, first) in self._answers.items()
         ]
 
+    def _present(self, sample: Sample) -> Sample:
+        code = sample.error_code
+        if code is not None:
+            code = redact_field(code)
+            if code not in self._codes and len(self._codes) >= MAX_DISTINCT_ANSWERS:
+                code = _OTHER_CODES
+            self._codes.add(code)
+        ids = [None if value is None else redact_id(value) for value in (sample.request_id, sample.contact_id)]
+        return sample._replace(error_code=code, request_id=ids[0], contact_id=ids[1])
+
     def _note_answer(self, sample: Sample, message: str) -> None:
-        key = (sample.operation, sample.outcome, sample.status, sample.error_code, _presentable(message[:_CUT_BEFORE]))
+        key = (sample.operation, sample.outcome, sample.status, sample.error_code, redact_text(message))
         seen = self._answers.get(key)
         if seen is None and len(self._answers) >= MAX_DISTINCT_ANSWERS:  # messages with an id in them never end
-            key = (*key[:3], None, _OTHER)
+            key = (sample.operation, sample.outcome, 0, None, _OTHER)
             seen = self._answers.get(key)
         if seen is None:
             self._answers[key] = [1, sample.received]
@@ -94,9 +111,9 @@ class Collector:
             seen[0] += 1
 
 
-@lru_cache(maxsize=1024)  # a flood of throttles says the same thing over and over
-def _presentable(message: str) -> str:
-    return redact(message)[:500]
+def _is_plain(value: str | None) -> bool:
+    """Return whether an id is one as AWS makes them, which is nearly always so: then there is nothing to look for."""
+    return value is None or _UUID(value) is not None
 
 
 def merge_answers(lists: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from harness.recording.format.files import open_plain
 from harness.recording.format.layout import ledger_path
 from harness.recording.format.ledger import ALREADY_ENDED, ENDED, KEPT, RESOLVED, STARTED, STOPPED, UNANSWERED
 from harness.recording.format.schema import RUN_SCHEMA
+from harness.recording.redact import redact_field, redact_id
 
 __all__ = ["ALREADY_ENDED", "KEPT", "STOPPED", "Ledger"]
 
@@ -40,15 +41,15 @@ class Ledger:
 
     def started(self, contact_id: str, at: float) -> None:
         """A start was answered with this contact."""
-        self._append({"event": STARTED, "at": at, "contact_id": contact_id})
+        self._append({"event": STARTED, "at": at, "contact_id": redact_id(contact_id)})
 
     def ended(self, contact_id: str, at: float, how: str, reason: str | None = None) -> None:
         """The contact has ended: `how` is stopped, already_ended, or kept for one that is left open on purpose.
 
         Of one that had ended already a second line may follow, with the service's DisconnectReason as `reason`.
         """
-        why = {} if reason is None else {"reason": reason}
-        self._append({"event": ENDED, "at": at, "contact_id": contact_id, "how": how, **why})
+        why = {} if reason is None else {"reason": redact_field(reason)}
+        self._append({"event": ENDED, "at": at, "contact_id": redact_id(contact_id), "how": how, **why})
 
     def unanswered(self, client_token: str, at: float) -> None:
         """A start got no answer: the chat may exist."""

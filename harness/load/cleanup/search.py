@@ -14,12 +14,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from harness.connect.outcome import classify
 from harness.connect.target import Target
 from harness.load.workload.model import RUN_ATTRIBUTE
+from harness.recording.format.ledger import LONGEST_ID
+from harness.recording.redact import redact_field
 from harness.vocabulary import TPS_THROTTLED, UNCLASSIFIED_429
 
 LONGEST_SPAN = timedelta(weeks=8)
 """SearchContacts looks at no longer time."""
 _MARGIN = timedelta(minutes=10)  # clocks differ
 _PAGE = 100
+_MOST_PAGES = 10_000
 _ATTEMPTS = 12
 _PAUSE = 2.1  # seconds after a throttle; SearchContacts allows a call every two seconds
 
@@ -36,15 +39,18 @@ class Found:
     ended: dict[str, float] = field(default_factory=dict)
 
 
-def find_chats(target: Target, run_id: str, since: float | None, until: float | None = None) -> Found:
+def find_chats(
+    target: Target, run_id: str, since: float | None, until: float | None = None, timeout: float | None = None
+) -> Found:
     """Return the chats of a run that were started between two unix times (None: eight weeks ago, now).
 
-    Raises SearchFailed.
+    `timeout` in seconds bounds each call. Raises SearchFailed.
     """
     end = datetime.fromtimestamp(until, UTC) if until is not None else datetime.now(UTC)
-    start = (
-        datetime.fromtimestamp(since, UTC) - _MARGIN if since is not None else end - LONGEST_SPAN + timedelta(hours=1)
-    )
+    earliest = end - LONGEST_SPAN + timedelta(hours=1)
+    start = earliest
+    if since is not None and earliest.timestamp() < since < end.timestamp():
+        start = datetime.fromtimestamp(since, UTC) - _MARGIN
     request: dict[str, Any] = {
         "InstanceId": target.instance_id,
         "TimeRange": {"Type": "INITIATION_TIMESTAMP", "StartTime": start, "EndTime": end + _MARGIN},
@@ -57,17 +63,26 @@ def find_chats(target: Target, run_id: str, since: float | None, until: float | 
         },
         "MaxResults": _PAGE,
     }
-    client = target.boto("connect", endpoint_url=target.endpoint)
+    try:
+        client = target.boto("connect", timeout=timeout, endpoint_url=target.endpoint)
+    except (BotoCoreError, ValueError) as error:
+        raise SearchFailed(f"SearchContacts cannot be called ({error}); give --region") from error
     found = Found()
-    while True:
+    for _ in range(_MOST_PAGES):
         answer = _ask(client, request)
         for contact in answer.get("Contacts", []):
-            begun = contact.get("InitiationTimestamp")
-            at = begun.timestamp() if begun else 0.0
-            (found.ended if contact.get("DisconnectTimestamp") else found.open)[contact["Id"]] = at
+            _add(contact, found)
         if not answer.get("NextToken"):
             return found
         request["NextToken"] = answer["NextToken"]
+    raise SearchFailed(f"SearchContacts still has more after {_MOST_PAGES:,} pages; it is not asked any further")
+
+
+def _add(contact: dict[str, Any], found: Found) -> None:
+    contact_id, begun = contact.get("Id"), contact.get("InitiationTimestamp")
+    if isinstance(contact_id, str) and 0 < len(contact_id) <= LONGEST_ID:
+        at = begun.timestamp() if isinstance(begun, datetime) else 0.0
+        (found.ended if contact.get("DisconnectTimestamp") else found.open)[contact_id] = at
 
 
 def _ask(client: Any, request: dict[str, Any]) -> dict[str, Any]:
@@ -81,10 +96,11 @@ def _ask(client: Any, request: dict[str, Any]) -> dict[str, Any]:
             throttled = classify("SearchContacts", status, code) in (TPS_THROTTLED, UNCLASSIFIED_429)
             if not throttled or attempt == _ATTEMPTS:
                 raise SearchFailed(
-                    f"SearchContacts is refused ({code or status}); allow connect:SearchContacts, make the attribute "
+                    f"SearchContacts is refused ({redact_field(str(code or status))}); allow "
+                    f"connect:SearchContacts, make the attribute "
                     f"{RUN_ATTRIBUTE} searchable for the instance, and run this again"
                 ) from error
             time.sleep(_PAUSE)
-        except BotoCoreError as error:
-            raise SearchFailed(f"SearchContacts got no answer ({type(error).__name__})") from error
+        except Exception as error:  # an answer may be of any form, and botocore's parser raises as many kinds of error
+            raise SearchFailed(f"SearchContacts got no answer that can be read ({type(error).__name__})") from error
     raise AssertionError("unreachable")

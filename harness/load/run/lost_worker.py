@@ -12,6 +12,7 @@ from harness.recording.format.layout import SAMPLES, ledger_path
 from harness.recording.format.ledger import merge_ledgers, read_ledgers
 from harness.recording.journal import recover
 from harness.recording.recovery import summarise
+from harness.recording.redact import redact_text
 from harness.recording.tally import is_alive
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,11 @@ def take_over(record: RunRecord, name: str, shipped: bool, abandoned: Callable[[
         try:
             _stop_chats(record, name, abandoned)
         except Hopeless as error:
-            logger.error("the chats of %s could not be stopped: %s", name, error.reply.message or error.reply.outcome)
+            logger.error(
+                "the chats of %s could not be stopped: %s",
+                name,
+                redact_text(error.reply.message) or error.reply.outcome,
+            )
 
 
 def _stop_chats(record: RunRecord, name: str, abandoned: Callable[[], bool]) -> None:

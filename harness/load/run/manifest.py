@@ -16,6 +16,7 @@ from harness.connect.target import Target
 from harness.errors import EXIT_DONE, EXIT_INVALID
 from harness.load.options.options import Settings
 from harness.load.session.sdk_retries import merge
+from harness.recording import owner
 from harness.recording.account import Summary, account, add_chats
 from harness.recording.collector import merge_answers
 from harness.recording.format.manifest import write_manifest
@@ -54,6 +55,7 @@ class RunRecord:
         self.started_at = time.time()
         self._manifest: dict[str, Any] = {
             "run_id": run_id,
+            "owner": owner.mark(run_id, target.endpoint, target.instance_id),
             "user_class": user_class,
             "status": "running",
             "ended_by": None,

@@ -12,9 +12,13 @@ import gevent
 from gevent.event import Event
 
 from harness.connect.client import Reply
+from harness.recording.redact import redact_field
 from harness.vocabulary import OK
 
 NOT_ASKED = "not_asked"
+FURTHER = "(further reasons)"
+MOST_REASONS = 100
+"""Different reasons that are counted; AWS knows about fifteen."""
 """Counts the chats whose reason was not looked up, or not told."""
 
 MOST_ASKED = 2_000
@@ -48,7 +52,8 @@ class EndReasons:
 
     def found(self, reason: str) -> None:
         """A chat was ended for this reason."""
-        self.counts[reason] += 1
+        reason = redact_field(reason)
+        self.counts[reason if reason in self.counts or len(self.counts) < MOST_REASONS else FURTHER] += 1
 
     def finish(self) -> None:
         """Wait until every question is answered, for half a minute at most."""

@@ -25,7 +25,7 @@ from harness.load.stopping.stopper import Stopper
 from harness.load.workload.model import Chat, Drawer
 from harness.recording.format.schema import Sample
 from harness.recording.ledger import ALREADY_ENDED, KEPT, STOPPED
-from harness.recording.redact import redact
+from harness.recording.redact import redact_field, redact_text
 from harness.vocabulary import (
     ACCESS_DENIED,
     ACTIVE_CHAT_LIMIT,
@@ -397,7 +397,8 @@ class Session:
         elif reply.outcome in _HOPELESS and not chat.invalid:
             self._refusals += 1
             if self._refusals == REFUSALS_TO_GIVE_UP:
-                self._on_hopeless(reply.but(message=redact(reply.message)))
+                code = None if reply.error_code is None else redact_field(reply.error_code)
+                self._on_hopeless(reply.but(message=redact_text(reply.message), error_code=code))
 
 
 def _ended_on_the_wire(due: float) -> Reply:

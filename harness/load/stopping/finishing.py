@@ -2,9 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.connect.client import ConnectClient, Reply, now
 from harness.load.stopping.pace import Pace
@@ -72,15 +71,23 @@ def end_chats(
 class Finisher:
     """Ends chats as `worker` and writes that into its own ledger and samples in the run directory `directory`.
 
-    `header` goes into the ledger: run_id, endpoint, region, instance_id. Raises OSError when it cannot be written.
+    `header` goes into the ledger: run_id, endpoint, region, instance_id; `instance_id` is another
+    one to call. Raises OSError when it cannot be written.
     """
 
     def __init__(
-        self, directory: Path, worker: str, header: dict[str, Any], client: ConnectClient, rate: float, may_grow: bool
+        self,
+        directory: Path,
+        worker: str,
+        header: Mapping[str, str],
+        client: ConnectClient,
+        rate: float,
+        may_grow: bool,
+        instance_id: str = "",
     ) -> None:
         self.worker = worker
         self.ledger = Ledger(directory, worker, header)
-        self._instance_id: str = header["instance_id"]
+        self._instance_id = instance_id or header["instance_id"]
         self._client = client
         self._pace = Pace(rate, may_grow)
         self._journal = Journal(directory / SAMPLES, worker)

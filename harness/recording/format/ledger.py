@@ -22,10 +22,12 @@ STOPPED, ALREADY_ENDED, KEPT = "stopped", "already_ended", "kept"
 """How a chat ended; a kept one is left open on purpose."""
 
 LONGEST_LINE = 16 * 1024
+LONGEST_ID = 1024
+"""Characters of a contact id; AWS's have 36, and at most 256 by its model."""
 LONGEST_LEDGER = 2048 * MiB
 
 _Name = Annotated[str, Meta(max_length=2000)]
-_Id = Annotated[str, Meta(min_length=1, max_length=1024)]
+_Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
 _Time = Annotated[float, Meta(ge=-1e15, le=1e15)]
 
 

@@ -26,8 +26,11 @@ Table = dict[str, object]
 
 
 class Target(Struct, frozen=True):
-    """What a run called: `emulator` are the settings of an embedded emulator, None for any other target."""
+    """What a run called: `kind` is lab or live (None in runs of 0.1), `account` AWS's of a live one, `emulator` the settings
+    of an embedded emulator, None for any other target."""
 
+    kind: Text | None = None
+    account: Text | None = None
     endpoint: Text = ""
     region: Text = ""
     instance_id: Text = ""
@@ -98,6 +101,7 @@ class Manifest(Struct, frozen=True):
     of another type, is as it stands here."""
 
     run_id: Text = ""
+    owner: Text | None = None
     user_class: Text = ""
     status: Text = ""
     ended_by: Text | None = None

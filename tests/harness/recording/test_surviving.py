@@ -227,7 +227,8 @@ def test_a_killed_runs_record_is_put_together_from_its_files(tmp_path: Path) -> 
     (tmp_path / SAMPLES / "local-00007.parquet").write_bytes(b"PAR1 cut off")
     assert recover(tmp_path / SAMPLES).rows == 4
     assert workers_of(tmp_path) == ["local"]
-    manifest = recovered_manifest(tmp_path, {"run_id": "r", "status": "running"}, merge_ledgers(read_ledgers(tmp_path)))
+    chats = merge_ledgers(read_ledgers(tmp_path))
+    manifest: dict[str, Any] = recovered_manifest(tmp_path, {"run_id": "r", "status": "running"}, chats)
     generator = manifest["generator"]
     assert (manifest["status"], manifest["ended_by"], manifest["exit_code"]) == ("recovered", "crash", 5)
     assert (generator["sent"], generator["samples_recorded"], generator["samples_lost"]) == (4, 4, 2)

@@ -1,0 +1,59 @@
+"""Finds and stops the chats of a run of which nothing but its id is left."""
+
+import calendar
+import re
+import sys
+import time
+
+from harness import __version__
+from harness.errors import EXIT_DONE, EXIT_INVALID, UsageError
+from harness.load.cleanup.arguments import CleanupOptions
+from harness.load.cleanup.claims import Claims
+from harness.load.cleanup.outcome import refuse_search, refuse_stop
+from harness.load.cleanup.permission import ask, resolve
+from harness.load.cleanup.search import SearchFailed, find_chats
+from harness.load.stopping.finishing import Hopeless, end_chats
+from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
+from harness.load.stopping.progress import drain_progress
+from harness.recording.format.layout import is_worker_name
+
+_STAMP = re.compile(r"\d{8}T\d{6}Z")
+
+
+def sweep(options: CleanupOptions) -> int:
+    """Stop the chats that carry the run's attribute and return the exit code."""
+    if not is_worker_name(options.run_id):
+        raise UsageError(f"--run-id {options.run_id!r} is not the id of a run; see run_id in its run.json or log")
+    # Nothing here comes from a file: the command line and the AWS configuration name the target.
+    target = resolve(options, Claims(run_id=options.run_id, endpoint=options.host, own=True))
+    try:
+        found = find_chats(target, options.run_id, _begun(options.run_id), timeout=options.call_timeout)
+    except SearchFailed as error:
+        return refuse_search(error)
+    print(f"{len(found.open) + len(found.ended)} chats of run {options.run_id} found, {len(found.open)} of them open")
+    if not found.open:
+        return EXIT_DONE
+    ask(options, Claims(own=True), target, len(found.open), searches=False)
+    client = target.client(f"chatquota/{__version__}", options.call_timeout)
+    pace = Pace(options.stop_rate or DEFAULT_STOP_RATE)
+    left = len(found.open)
+    try:
+        with drain_progress() as progress:
+            contacts = sorted(found.open, key=found.open.__getitem__)
+            left = end_chats(contacts, lambda contact: client.stop_contact(target.instance_id, contact), pace, progress)
+    except Hopeless as error:
+        return refuse_stop(error.reply)
+    except KeyboardInterrupt:
+        print("interrupted; run it again", file=sys.stderr)
+        return EXIT_INVALID
+    print(f"{len(found.open) - left} stopped, {left} still open")
+    return EXIT_INVALID if left else EXIT_DONE
+
+
+def _begun(run_id: str) -> float | None:
+    """Return the time in a run's id, if it has one."""
+    stamp = _STAMP.match(run_id)
+    try:
+        return float(calendar.timegm(time.strptime(stamp[0], "%Y%m%dT%H%M%SZ"))) if stamp else None
+    except ValueError:
+        return None
