@@ -71,8 +71,9 @@ def ask(options: CleanupOptions, claims: Claims, target: Target, chats: int, sea
 
     Raises UsageError where the answer is no, or nobody is there to give one.
     """
-    what = f"{chats:,} chats" + (" and what a search by attribute finds" if searches else "")
-    print(f"about to stop {what} at {target.endpoint}, Region {target.region}, instance {target.instance_id}")
+    what = [f"stop {chats:,} chats"] if chats else []
+    what += ["look for chats of the run that no ledger knows, and stop those"] if searches else []
+    print(f"about to {' and '.join(what)} at {target.endpoint}, Region {target.region}, instance {target.instance_id}")
     if not claims.own:
         print("this run was not made by you on this machine: look at the endpoint and the instance before you go on")
     elif not target.live:
