@@ -45,7 +45,7 @@ run: $(STAMP) ## a run against the embedded emulator that meets both limits, and
 test: $(TOOLS) ## the test suite, without what builds or installs something first
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(TOOLS) ## the rest: the built wheel in an environment of its own, the container image
+test-slow: $(TOOLS) ## the rest: the built wheel in an environment of its own
 	$(BIN)/python -m pytest -m slow -n0
 
 coverage: $(TOOLS) ## the test suite with branch coverage, which may not fall below its floor

@@ -68,7 +68,7 @@ def test_counts_active_chats_and_estimates_follow_the_samples(tmp_path: Path) ->
     assert said["counts"] == {"StartChatContact": dict(expected)}
     assert (said["open"], said["most_open"]) == (30, 30)
     table = {row["limit"]: row for row in rows({**said, "run": "r", "phase": "running", "chats": {"left_open": 30}})}
-    assert table["Active chats"]["estimate"] == "30"
+    assert table["Active chats"]["estimate"] == "30 (18 to 30)"
     assert table["Active chats"]["full"] == expected["active_chat_limit"]
     assert str(table["StartChatContact calls/s"]["estimate"]).endswith("burst 8")
     assert table["Chats left to stop"]["now"] == "30 of 0"

@@ -12,7 +12,7 @@ def test_every_attempt_of_the_sdk_is_a_sample_and_the_run_stays_valid(tmp_path: 
     """Samples equal the attempts that the service counted; calls, attempts and goodput fit together."""
     run = tmp_path / "run"
     with running("rate=5,burst=2", STOPS_AT_ONCE) as emulator:
-        said = load(emulator, "StartChat", run, "-u", "10", "-r", "10", "-t", "2s", "--sdk-retries", "legacy")
+        said = load(emulator, "StartChat", run, "-u", "10", "-r", "10", "-t", "4s", "--sdk-retries", "legacy")
         theirs = ask(emulator, "state")["counts"]["StartChatContact"]
     lab, ours = said["retry_lab"], outcomes(run)["StartChatContact"]
     assert said["generator"]["valid"], said["generator"]["reasons"]
@@ -29,7 +29,7 @@ def test_adaptive_waiting_is_added_latency_and_no_lateness_of_the_generator(tmp_
     """The SDK's client-side waiting shows as added latency; the generator's own lateness stays small."""
     run = tmp_path / "run"
     with running("rate=5,burst=2", STOPS_AT_ONCE) as emulator:
-        said = load(emulator, "StartChat", run, "-u", "12", "-r", "12", "-t", "2s", "--sdk-retries", "adaptive")
+        said = load(emulator, "StartChat", run, "-u", "12", "-r", "12", "-t", "4s", "--sdk-retries", "adaptive")
     lab = said["retry_lab"]
     assert lab["added_latency_ms"]["p95"] > 300
     assert said["generator"]["lateness_ms_p99"] < lab["added_latency_ms"]["p95"]
@@ -41,7 +41,7 @@ def test_answers_that_boto3_cannot_parse_are_samples_too(tmp_path: Path) -> None
     """Half of the answers are garbage: each attempt is recorded, none is lost, and nothing is left open."""
     run = tmp_path / "run"
     with running("rate=50,burst=50,fault_garbage=0.5", STOPS_AT_ONCE) as emulator:
-        done = load(emulator, "StartChat", run, "-u", "5", "-r", "5", "-t", "2s", "--sdk-retries", "standard")
+        done = load(emulator, "StartChat", run, "-u", "5", "-r", "5", "-t", "4s", "--sdk-retries", "standard")
         theirs = ask(emulator, "state")["counts"]["StartChatContact"]
     ours = outcomes(run)["StartChatContact"]
     assert ours["service_error"] > 0
