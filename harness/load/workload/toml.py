@@ -26,6 +26,17 @@ _KIND_KEYS = (
 )
 _ATTRIBUTE_KEYS = ("count", "value_bytes", "unicode", "fixed", "total_bytes")
 _MESSAGE_KEYS = ("content_type", "texts", "share")
+_OWN_MEMBERS = {
+    "InstanceId": "set it with the option --instance-id",
+    "ContactFlowId": "set it with the option --contact-flow-id",
+    "ParticipantDetails": "set it with the key display_names",
+    "Attributes": "set them with the key attributes",
+    "InitialMessage": "set it with the key message",
+    "ChatDurationInMinutes": "set it with the key duration_minutes",
+    "SupportedMessagingContentTypes": "set them with the key content_types",
+    "ClientToken": "each chat has one of its own",
+}
+"""Members that every request has from elsewhere. A second one would go to another instance, or hide the run's attribute."""
 
 
 def load_workload(path: str | None) -> Workload:
@@ -50,7 +61,7 @@ def parse_workload(text: str, source: str) -> Workload:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"--workload {source}: no valid TOML: {error}") from error
+        raise UsageError(f"--workload {source}: not valid TOML: {error}") from error
     try:
         _known(document, ("seed", "kind"), "")
         tables = document.get("kind")
@@ -82,7 +93,7 @@ def _kind(table: Any, number: int) -> Kind:
             attributes=_attributes(table.get("attributes", {})),
             message=_message(table["message"]) if "message" in table else None,
             durations=_durations(table.get("duration_minutes", [])),
-            members=_table(table.get("request", {}), "request"),
+            members=_members(table.get("request", {})),
             invalid=_flag(table.get("invalid", False), "invalid"),
         )
         if not kind.invalid:
@@ -150,6 +161,14 @@ def _message(table: Any) -> Message:
     if "texts" not in table:
         raise ValueError("message: it has no texts; give at least one")
     return Message(content_type, _texts(table["texts"], "message.texts"), float(share))
+
+
+def _members(value: Any) -> dict[str, Any]:
+    members = _table(value, "request")
+    for name in members:
+        if name in _OWN_MEMBERS:
+            raise ValueError(f"request.{name}: {_OWN_MEMBERS[name]}, not in request")
+    return members
 
 
 def _durations(value: Any) -> tuple[int, ...]:

@@ -47,8 +47,17 @@ def kind(lines: str) -> str:
         (kind(f'request = {{ CustomerId = "{"x" * 129}" }}'), "CustomerId: over the maximum of 128"),
         (kind('request = { ConnectionTypes = ["PIGEON"] }'), "'PIGEON' is none of"),
         (kind('request = { ConnectionTypes = "WEBSOCKET" }'), "ConnectionTypes"),
+        (kind('request = { InstanceId = "other" }'), "request.InstanceId: set it with the option --instance-id"),
+        (kind('request = { ContactFlowId = "f" }'), "request.ContactFlowId: set it with the option --contact-flow-id"),
+        (kind('request = { Attributes = { a = "b" } }'), "request.Attributes: set them with the key attributes"),
+        (kind('request = { ParticipantDetails = { DisplayName = "x" } }'), "the key display_names"),
+        (kind('request = { InitialMessage = { Content = "x" } }'), "the key message"),
+        (kind("request = { ChatDurationInMinutes = 60 }"), "the key duration_minutes"),
+        (kind('request = { SupportedMessagingContentTypes = ["text/plain"] }'), "the key content_types"),
+        (kind('request = { ClientToken = "t" }'), "request.ClientToken: each chat has one of its own"),
+        (kind('invalid = true\nrequest = { InstanceId = "other" }'), "the option --instance-id"),
         ('[[kind]]\nname = "a"\n[[kind]]\nname = "a"', "kind 'a' is there 2 times"),
-        ("[[kind]", "no valid TOML"),
+        ("[[kind]", "not valid TOML"),
     ],
 )
 def test_workload_that_breaks_a_rule_is_refused_by_name(text: str, said: str) -> None:
