@@ -43,7 +43,7 @@ def test_a_breach_is_exit_code_1_and_a_failed_test_case(
     failed = [case for case in suite if case.find("failure") is not None]
     assert [case.get("name") for case in failed] == ["holds 100: <chats>"]
     assert "BREACHED" in capsys.readouterr().out
-    assert "active_chats.low is 30, wanted &gt;= 100" in (path / "report.html").read_text()
+    assert "active_chats.low is 15, wanted &gt;= 100" in (path / "report.html").read_text()
     assert "2 of 3 gates passed" in (path / "report.md").read_text()
 
 
@@ -91,7 +91,7 @@ def test_github_hears_of_it_only_in_a_workflow(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     summary.write_text("before\n")
     main(["report", str(path), "--gates", file, "--no-figures"])
-    expected = "::error title=Gate breached%3A holds 100%3A <chats>::active_chats.low is 30, wanted >= 100"
+    expected = "::error title=Gate breached%3A holds 100%3A <chats>::active_chats.low is 15, wanted >= 100"
     assert expected in capsys.readouterr().out.splitlines()
     assert summary.read_text() == f"before\n{(path / 'report.md').read_text()}\n"
 
