@@ -74,7 +74,7 @@ def _check_or_exit(coordinator: Coordinator) -> None:
             settings = read_settings(options, environment.host)
             if settings.live:
                 settings.resolve()  # its guard cannot be changed by a form; the rest is checked when a run is asked for
-        attach_shape(environment)
+        attach_shape(environment, options.load_shape)
     except ChatquotaError as error:
         sys.exit(refuse("locust", error))
 

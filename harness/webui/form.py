@@ -5,48 +5,76 @@ import copy
 import math
 from typing import Any
 
+from locust.argument_parser import ui_extra_args_dict
 from locust.util.timespan import parse_timespan
 
-from harness.errors import Unreachable, UsageError
-from harness.load.options.options import NAMES, read_settings
+from harness.errors import UsageError
+from harness.load.options.options import NAMES, Settings, read_settings
 from harness.load.run.coordinator import Coordinator
 from harness.load.users.load_shape import attach_shape
 from harness.load.users.selection import select_users
+from harness.webui.confirmation import FIELD, Confirmations
+from harness.webui.form_policy import FormPolicy
 
 _READY, _STOPPED = "ready", "stopped"
+EDIT = "chatquota_edit"
+"""The field that tells that the page took the form for an edit of a run that is on."""
+_LOCUSTS_FIELDS = ("user_count", "spawn_rate", "run_time", "host", "user_classes", "shape_class", "profile")
 
 
 class Form:
     """One POST of the start form or, while a run is on, of its edit form.
 
-    `fields` are the texts as they came; `lists` gives all values of a field that may be there several times.
+    `fields` are the texts as they came; `user_classes` all that it names; `about_to_start` whether another form was taken
+    whose run is about to begin.
     """
 
-    def __init__(self, environment: Any, coordinator: Coordinator, fields: dict[str, str], user_classes: list[str]):
+    def __init__(
+        self,
+        environment: Any,
+        coordinator: Coordinator,
+        fields: dict[str, str],
+        user_classes: list[str],
+        about_to_start: bool = False,
+    ):
         self._environment = environment
         self._coordinator = coordinator
         self._fields = fields
         self._user_classes = user_classes
+        self._about_to_start = about_to_start
 
-    def check(self) -> bool:
+    def check(self, policy: FormPolicy, confirmations: Confirmations) -> bool:
         """Check all of it, and choose user class and shape for a run that starts; True when one does.
 
-        Raises UsageError or Unreachable; nothing of the form is kept then.
+        Raises UsageError, Unreachable, or NotConfirmed for a live run that nobody has agreed to; nothing of the form is kept
+        then.
         """
-        state = self._environment.runner.state
+        known = (*_LOCUSTS_FIELDS, EDIT, FIELD, *ui_extra_args_dict())
+        if unknown := sorted(set(self._fields) - set(known)):
+            raise UsageError(f"the form has no field {unknown[0][:60]!r}")
         options = copy.copy(self._environment.parsed_options)
         self._fill(options)
         host: str | None = self._fields.get("host", self._environment.host or "").strip()
         if not host or host == self._coordinator.lab_endpoint:
             host = None
-        if state not in (_READY, _STOPPED):
+        if self._environment.runner.state not in (_READY, _STOPPED):
             self._check_edit(options, host)
             return False
+        self._check_moment()
+        settings = read_settings(options, host)
+        policy.check(options, host)
+        self._check_for_real(settings, options.num_users or 1, confirmations)
+        return True
+
+    def _check_moment(self) -> None:
+        if EDIT in self._fields:
+            raise UsageError("the run has ended meanwhile; press New to start another one")
+        if self._about_to_start:
+            raise UsageError("another run is about to begin; wait until the Quotas tab shows it")
         if self._coordinator.record is not None:
             raise UsageError("the last run is still stopping its chats; wait until the Quotas tab shows none left")
-        read_settings(options, host)
-        self._check_for_real(options, host)
-        return True
+        if getattr(self._environment.runner, "worker_count", 1) == 0:
+            raise UsageError("no worker is connected; start one with --worker")
 
     def _fill(self, options: argparse.Namespace) -> None:
         """Put the form's values into `options`, each with the type that the option has."""
@@ -88,22 +116,24 @@ class Form:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
             raise UsageError(f"{flags} cannot change while a run is on; stop it, then start a new one")
 
-    def _check_for_real(self, options: argparse.Namespace, host: str | None) -> None:
-        """Look at files, the emulator's spec and the target, with the options in place."""
+    def _check_for_real(self, settings: Settings, users: int, confirmations: Confirmations) -> None:
+        """Look at files, the emulator's spec and the target; a live run must have been agreed to."""
         environment, coordinator = self._environment, self._coordinator
-        before = (environment.parsed_options, environment.host)
-        environment.parsed_options, environment.host = options, host
+        before = (list(environment.user_classes), environment.shape_class)
         try:
             select_users(environment, self._user_classes)
             coordinator.discard_lab()  # one that an earlier form asked for may have had other limits
-            coordinator.check()
-            attach_shape(environment)
-        except (UsageError, Unreachable):
+            coordinator.check(settings)
+            attach_shape(environment, settings.load_shape)
+            if settings.live:
+                lines = coordinator.announcement(settings, users)
+                if not confirmations.agreed(self._fields, lines):
+                    raise confirmations.ask(self._fields, lines)
+                coordinator.confirmed = True
+        except BaseException:
             coordinator.discard_lab()
+            environment.user_classes[:], environment.shape_class = before
             raise
-        finally:
-            # Locust itself fills in what the form says, once it is known to be right.
-            environment.parsed_options, environment.host = before
 
 
 def _number(text: str, what: str, kind: type) -> Any:

@@ -40,6 +40,10 @@ class LiveRun:
         self._asked_to_start = True
         self._coordinator.exit_code = None  # the last run's; a run that cannot begin sets its own
 
+    def expect_nothing(self) -> None:
+        """Locust did not start the run of a form that was accepted."""
+        self._asked_to_start = False
+
     @property
     def phase(self) -> str:
         """idle, starting, running, stopping chats, or finished."""

@@ -4,6 +4,9 @@ import hmac
 import logging
 import os
 import secrets
+import time
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, make_response, redirect, request, session, url_for
@@ -12,7 +15,29 @@ from flask_login import UserMixin, login_user
 logger = logging.getLogger(__name__)
 
 USER, PASSWORD = "CHATQUOTA_WEB_USER", "CHATQUOTA_WEB_PASSWORD"
-_MEND = f"--web-login: set {USER} and {PASSWORD}, or configure the login in a locustfile of your own\n"
+_HINT = f"--web-login: set {USER} and {PASSWORD}, or configure the login in a locustfile of your own\n"
+
+
+class Attempts:
+    """Counts failed log-ins: after MOST of one address, or ten times as many of all, the next are refused for a while."""
+
+    MOST, WITHIN = 5, 60.0
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failed: deque[tuple[float, str]] = deque(maxlen=10 * self.MOST)
+
+    def allowed(self, address: str) -> bool:
+        """Whether `address` may try now."""
+        since = self._clock() - self.WITHIN
+        while self._failed and self._failed[0][0] <= since:
+            self._failed.popleft()
+        of_address = sum(1 for _, each in self._failed if each == address)
+        return of_address < self.MOST and len(self._failed) < 10 * self.MOST
+
+    def failed(self, address: str) -> None:
+        """Count a failure of `address`."""
+        self._failed.append((self._clock(), address))
 
 
 class _Engineer(UserMixin):  # type: ignore[misc]
@@ -25,12 +50,12 @@ def install_login(web_ui: Any, base: str) -> None:
     name, password = os.environ.get(USER, ""), os.environ.get(PASSWORD, "")
     app = web_ui.app
     if not name or not password:
-        logger.warning(_MEND.strip())
+        logger.warning(_HINT.strip())
 
         @app.before_request  # type: ignore[untyped-decorator]
         def unconfigured() -> Response | None:
             if web_ui.login_manager._user_callback is None:
-                return make_response(_MEND, 503)
+                return make_response(_HINT, 503)
             return None  # a locustfile that builds on this one has configured its own
 
         return
@@ -38,13 +63,21 @@ def install_login(web_ui: Any, base: str) -> None:
     web_ui.login_manager.user_loader(lambda user: _Engineer(user) if user == name else None)
     web_ui.auth_args = {"username_password_callback": f"{base}/quotas/login"}
 
+    attempts = Attempts()
+
     @app.route(f"{base}/quotas/login", methods=["POST"])  # type: ignore[untyped-decorator]
     def log_in() -> Response:
+        address = request.remote_addr or ""
+        if not attempts.allowed(address):
+            logger.warning("too many failed log-ins from %s", address)
+            session["auth_error"] = "Too many failed attempts; wait a minute"
+            return redirect(url_for("locust.login"))  # type: ignore[return-value]
         given = (request.form.get("username", ""), request.form.get("password", ""))
         # Both are always compared, so that the time taken tells nothing of either.
         right = [hmac.compare_digest(a.encode(), b.encode()) for a, b in zip(given, (name, password), strict=True)]
         if all(right):
             login_user(_Engineer(name))
             return redirect(url_for("locust.index"))  # type: ignore[return-value]
+        attempts.failed(address)
         session["auth_error"] = "Wrong user name or password"
         return redirect(url_for("locust.login"))  # type: ignore[return-value]

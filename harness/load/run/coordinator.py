@@ -130,8 +130,7 @@ class Coordinator:
     def _announce(self, settings: Settings, target: Target, account: str) -> None:
         """Say what a live run is about to do, let the user end it, and end it when AWS's hours are over."""
         users = self.environment.runner.target_user_count or self.environment.parsed_options.num_users or 0
-        user_class = "+".join(cls.__name__ for cls in self.environment.user_classes)
-        lines = guard.announcement(settings, target, users, account, user_class)
+        lines = self.announcement(settings, users, target, account)
         print("\n".join(lines), file=sys.stderr, flush=True)
         look_first(settings, target, user_class, users, self.environment.parsed_options.run_time)
         confirmed, self.confirmed = self.confirmed or settings.yes, False
@@ -144,6 +143,14 @@ class Coordinator:
         seconds = guard.seconds_left(settings, target)
         if seconds is not None:
             self._hours_over = gevent.spawn_later(seconds, self._on_hours_over)
+
+    def announcement(
+        self, settings: Settings, users: int, target: Target | None = None, account: str | None = None
+    ) -> list[str]:
+        """Return the lines that tell what a live run with `settings` will do."""
+        target = target or settings.resolve()
+        user_class = "+".join(cls.__name__ for cls in self.environment.user_classes)
+        return guard.announcement(settings, target, users, account or guard.account_of(target), user_class)
 
     def _on_hours_over(self) -> None:
         logger.error("it is 6 AM in the Region: load tests are allowed from 6 PM to 6 AM; ending the run")

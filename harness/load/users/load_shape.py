@@ -41,7 +41,6 @@ class CurveShape(LoadTestShape):
         return self._last
 
 
-def attach_shape(environment: Any) -> None:
-    """Let the next run follow `--load-shape`, or no shape where that is not set. Raises ValueError for a wrong one."""
-    text = environment.parsed_options.load_shape
+def attach_shape(environment: Any, text: str) -> None:
+    """Let the next run follow the `--load-shape` `text`, or no shape for "". Raises ValueError for a wrong one."""
     environment.shape_class = CurveShape(parse_curve(text), environment) if text else None

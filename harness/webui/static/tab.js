@@ -34,14 +34,57 @@
     clearTimeout(hiding);
     hiding = setTimeout(() => toast.remove(), 12000);
   };
+  // A live run is announced and asked for before it begins: the server refuses the form until it comes with its token.
+  const asked = (lines) => new Promise((decide) => {
+    const dialog = document.createElement("dialog");
+    dialog.id = "chatquota-confirm";
+    dialog.setAttribute("aria-labelledby", "chatquota-confirm-title");
+    dialog.style.cssText = "max-width: 760px; padding: 20px 24px; border-radius: 8px; border: 2px solid #b3261e; font: 15px/1.5 system-ui, sans-serif;";
+    const title = document.createElement("h2");
+    title.id = "chatquota-confirm-title";
+    title.textContent = "Start real chats?";
+    const text = document.createElement("pre");
+    text.textContent = lines.join("\n");
+    text.style.cssText = "white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.5 ui-monospace, monospace;";
+    const button = (label, value) => {
+      const made = document.createElement("button");
+      made.textContent = label;
+      made.style.cssText = "font: inherit; padding: 6px 16px; margin-right: 12px;";
+      made.addEventListener("click", () => dialog.close(value));
+      return made;
+    };
+    dialog.append(title, text, button("Do not start", ""), button("Start the live run", "yes"));
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      decide(dialog.returnValue === "yes");
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+
   const send = window.fetch;
-  window.fetch = async (...request) => {
-    const answer = await send(...request);
-    const url = request[0] instanceof Request ? request[0].url : String(request[0]);
-    if (new URL(url, location.href).pathname.endsWith("/swarm") && answer.ok) {
-      answer.clone().json().then((said) => said.success || refused(said.message), () => {});
+  const swarm = async (request) => {
+    const fields = new URLSearchParams(await request.clone().text());
+    const editing = [...document.querySelectorAll("[role=presentation] button")].some((b) => b.textContent === "Update");
+    if (editing) fields.set("chatquota_edit", "1");
+    const post = () => send(request.url, { method: "POST", body: fields, credentials: "same-origin" });
+    const answer = await post();
+    const said = await answer.clone().json().catch(() => ({}));
+    if (said.confirm) {
+      if (await asked(said.announcement)) {
+        fields.set("chatquota_confirmed", said.confirm);
+        return post();
+      }
+      const not = { success: false, message: "not started: nobody agreed to the live run", host: said.host };
+      return new Response(JSON.stringify(not), { status: 200, headers: { "content-type": "application/json" } });
     }
+    if (said.success === false) refused(said.message);
     return answer;
+  };
+  window.fetch = (...given) => {
+    const request = new Request(...given);
+    const starts = request.method === "POST" && new URL(request.url).pathname.endsWith("/swarm");
+    return starts ? swarm(request) : send(...given);
   };
 
   const follow = () => {

@@ -70,7 +70,7 @@ def _refused(page: Page, ui: WebUi) -> None:
         "startsPerUser": ("fast", "--starts-per-user 'fast': a number is needed"),
         "emulator": ("rate=abc", "rate=abc: wants a number"),
         "loadShape": ("banana", "--load-shape 'banana' is not a load shape"),
-        "host": ("http://203.0.113.9", "give --live if you mean it"),
+        "host": ("http://203.0.113.9", "only the command line may name such a host"),
     }
     for field, (value, said) in wrong.items():
         before = page.locator(f"[name={field}]").input_value()
