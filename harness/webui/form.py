@@ -39,7 +39,9 @@ class Form:
     ):
         self._environment = environment
         self._coordinator = coordinator
-        self._fields = fields
+        # Locust's page moves an underscore where a name has a digit: treat_bare_42_9as.
+        names = {name.replace("_", ""): name for name in ui_extra_args_dict()}
+        self._fields = {names.get(name.replace("_", ""), name): value for name, value in fields.items()}
         self._user_classes = user_classes
         self._about_to_start = about_to_start
 

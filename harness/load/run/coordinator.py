@@ -105,7 +105,7 @@ class Coordinator:
             reach(target, settings.call_timeout)
             if account is not None:
                 self._announce(settings, target, account)
-            user_class = "+".join(cls.__name__ for cls in self.environment.user_classes)
+            user_class = self._user_class()
             run_id = new_run_id(user_class)
             directory = create_run_directory(settings.run_dir, run_id)
             options = recorded_options(self.environment.parsed_options)
@@ -132,7 +132,7 @@ class Coordinator:
         users = self.environment.runner.target_user_count or self.environment.parsed_options.num_users or 0
         lines = self.announcement(settings, users, target, account)
         print("\n".join(lines), file=sys.stderr, flush=True)
-        look_first(settings, target, user_class, users, self.environment.parsed_options.run_time)
+        look_first(settings, target, self._user_class(), users, self.environment.parsed_options.run_time)
         confirmed, self.confirmed = self.confirmed or settings.yes, False
         if not confirmed:
             self._unwanted = Event()
@@ -149,8 +149,10 @@ class Coordinator:
     ) -> list[str]:
         """Return the lines that tell what a live run with `settings` will do."""
         target = target or settings.resolve()
-        user_class = "+".join(cls.__name__ for cls in self.environment.user_classes)
-        return guard.announcement(settings, target, users, account or guard.account_of(target), user_class)
+        return guard.announcement(settings, target, users, account or guard.account_of(target), self._user_class())
+
+    def _user_class(self) -> str:
+        return "+".join(cls.__name__ for cls in self.environment.user_classes)
 
     def _on_hours_over(self) -> None:
         logger.error("it is 6 AM in the Region: load tests are allowed from 6 PM to 6 AM; ending the run")
