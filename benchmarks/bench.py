@@ -75,7 +75,7 @@ def cores() -> tuple[int, int]:
 
 @contextlib.contextmanager
 def nginx(tls: bool = False) -> Iterator[Nginx]:
-    """Start nginx on the target's core. Raises SystemExit, with the mend, where there is none."""
+    """Start nginx on the target's core. Raises SystemExit, with what to do, where there is none."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         raise SystemExit("nginx is not installed; this benchmark needs it as its target: apt-get install nginx-light")

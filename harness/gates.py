@@ -82,7 +82,7 @@ class Gate:
 
 
 def read_gates(path: Path) -> tuple[Gate, ...]:
-    """Read and validate a file of gates. Raises UsageError that names the gate, the mistake and the mend."""
+    """Read and validate a file of gates. Raises UsageError that names the gate, the mistake and what to do."""
     try:
         table = tomllib.loads(read_bounded(str(path), "a TOML file of gates").decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -95,7 +95,7 @@ def read_gates(path: Path) -> tuple[Gate, ...]:
 
 
 def parse_gates(table: Mapping[str, Any], where: str = "gates") -> tuple[Gate, ...]:
-    """Validate a parsed gates file. Raises UsageError that names the gate, the mistake and the mend."""
+    """Validate a parsed gates file. Raises UsageError that names the gate, the mistake and what to do."""
     entries = table.get("gate")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise UsageError(f"{where} has no gates; {_SYNTAX}")

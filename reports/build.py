@@ -1,8 +1,6 @@
 """Makes a report: reads the run, folds its samples, infers the limits, draws, and writes the files beside it."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,12 +13,13 @@ from reports.capacity.capacity import capacity, measure
 from reports.capacity.inference import infer
 from reports.ci.gates import annotations, judge, junit, tell_github
 from reports.ci.gates import view as gates_view
-from reports.figures.artist import Artist
-from reports.figures.picture import Picture, standalone_svg
+from reports.figures.picture import FIGURES, Picture, standalone_svg
+from reports.figures.process import FigureProcess
 from reports.page.page import render
 from reports.page.request import request_text
 from reports.page.terminal import print_gates, print_summary
 from reports.page.wanted import Wanted
+from reports.run.files import own_folder, replace
 from reports.run.fold import Aggregates, fold
 from reports.run.rundir import Run, read_run
 from reports.run.samples import count_rows, read_batches
@@ -51,7 +50,7 @@ def build_report(
     console = Console(quiet=quiet)
     figures = figures and not summary
     rows = count_rows(run.sample_files)
-    with Artist(own_process=figures and rows >= MANY_ROWS) as artist:
+    with FigureProcess(own_process=figures and rows >= MANY_ROWS) as artist:
         total = _fold(run, rows, console)
         view = timeline(total, _dropped(run))
         measured = measure(run, total, view)
@@ -105,26 +104,13 @@ def _dropped(run: Run) -> dict[int, int]:
 
 
 def write(path: Path, texts: Mapping[str, str], pictures: list[Picture]) -> None:
-    """Write the files of the report into the run directory, each whole; figures of an older report go."""
-    folder = path / "figures"
-    folder.mkdir(exist_ok=True)
-    for old in (*folder.glob("*.png"), *folder.glob("*.svg")):
-        old.unlink()
+    """Write the files of the report into the run directory, each whole; figures of an older report go, and nothing else."""
+    folder = own_folder(path / "figures")
+    for name in FIGURES:
+        for ending in ("png", "svg"):
+            (folder / f"{name}.{ending}").unlink(missing_ok=True)
     for one in pictures:
         (folder / f"{one.name}.svg").write_text(standalone_svg(one), "utf-8")
         (folder / f"{one.name}.png").write_bytes(one.png)
     for name, text in texts.items():
         replace(path / name, text)
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file whole: a reader sees the old one or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink()
-        raise

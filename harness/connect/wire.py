@@ -59,7 +59,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, url: str) -> "Endpoint":
-        """Read an http(s) URL. Raises ValueError, with the mend, when it is none or has more than a host and port."""
+        """Read an http(s) URL. Raises ValueError, with what to do, when it is none or has more than a host and port."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no URL of an endpoint; give one like https://connect.us-east-1.amazonaws.com")

@@ -10,18 +10,18 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from harness.preflight.asking import Account
-from harness.preflight.budget import check_budget, check_policy
-from harness.preflight.codes import ACTIVE_CHATS
-from harness.preflight.instance import check_flow, check_instance
-from harness.preflight.intent import Intent
-from harness.preflight.leftovers import check_leftovers
-from harness.preflight.others import activity, check_others
-from harness.preflight.permissions import check_permissions
-from harness.preflight.quotas import applied_quota, check_quotas
-from harness.preflight.reach import check_reach
-from harness.preflight.rows import Check, NotKnown, Row, collect
-from harness.preflight.who import check_who
+from harness.preflight.looks.budget import check_budget, check_policy
+from harness.preflight.looks.instance import check_flow, check_instance
+from harness.preflight.looks.leftovers import check_leftovers
+from harness.preflight.looks.others import activity, check_others
+from harness.preflight.looks.permissions import check_permissions
+from harness.preflight.looks.quotas import applied_quota, check_quotas
+from harness.preflight.looks.reach import check_reach
+from harness.preflight.looks.who import check_who
+from harness.preflight.model.asking import Account
+from harness.preflight.model.codes import ACTIVE_CHATS
+from harness.preflight.model.intent import Intent
+from harness.preflight.model.rows import Check, NotKnown, Row, collect
 
 
 @dataclass(frozen=True)

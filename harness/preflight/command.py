@@ -17,11 +17,11 @@ from rich.text import Text
 from harness.connect.target import resolve_target
 from harness.durations import parse_duration
 from harness.errors import Parser, UsageError
-from harness.preflight.asking import Account
 from harness.preflight.checks import Surroundings, run_checks
-from harness.preflight.intent import Intent
+from harness.preflight.model.asking import Account
+from harness.preflight.model.intent import Intent
+from harness.preflight.model.rows import Row, State, stops
 from harness.preflight.plan_document import plan_document
-from harness.preflight.rows import Row, State, stops
 
 EXIT_STOP = 3
 _WIDTH = 160

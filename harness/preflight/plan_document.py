@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.preflight.asking import Account
-from harness.preflight.intent import Intent
-from harness.preflight.rows import Row
+from harness.preflight.model.asking import Account
+from harness.preflight.model.intent import Intent
+from harness.preflight.model.rows import Row
 
 MAIL = "Amazon-Connect-Load-Test-Requests@amazon.com"
 """Where AWS wants it (https://docs.aws.amazon.com/connect/latest/adminguide/load-and-penetration-testing.html)."""

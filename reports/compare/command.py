@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import UsageError
-from reports.build import replace
+from reports.capacity.load import load_answer
 from reports.ci.gates import tell_github
 from reports.compare.comparison import Delta, Figure, compare, differences, figure
 from reports.figures.picture import OUTCOME_COLOURS, Picture, standalone_svg
 from reports.figures.style import new_figure, picture, report_style
-from reports.plan.command import load_answer
+from reports.run.files import replace
 from reports.wording.sentences import moment, number
 from reports.wording.vocabulary import QUOTA, STARTED, TPS
 

@@ -9,6 +9,18 @@ INK, MUTED, GRID, PAPER = "#1d2733", "#5b6674", "#dde3ea", "#ffffff"
 OFFERED = "#2566a8"
 LIMIT = "#a3243b"
 
+FIGURES = (
+    "outcomes",
+    "active-chats",
+    "latency",
+    "variety-latency",
+    "lateness",
+    "bucket",
+    "feasible-region",
+    "varieties",
+)
+"""The names of a run's figures: the files in `figures/` that a report makes, and that the next report may delete."""
+
 OUTCOME_COLOURS = {
     STARTED: "#1d7a5a",
     OK: "#1d7a5b",

@@ -54,8 +54,7 @@ def _limit(limit: Mapping[str, Any] | None) -> str:
         return "not inferred"
     rate, burst = limit["rate"], limit["burst"]
     if limit["verdict"] == "explained" and rate["estimate"] is not None:
-        size = "unknown" if burst["estimate"] is None else words.known(burst)
-        size = f"{'at least ' if burst['high'] is None else ''}{size}"
+        size = "unknown" if burst["estimate"] is None else words.burst_size(burst)
         return f"{words.known(rate)}/s ({rate['low']:.5g} to {rate['high']:.5g}), burst {size}"
     if limit["verdict"] == "lower_bound":
         return "not met" if rate["estimate"] is None else f"not met; {words.number(rate['estimate'])}/s seen"

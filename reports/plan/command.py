@@ -8,13 +8,14 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.errors import UsageError
-from reports.build import replace
+from reports.capacity.load import load_answer
 from reports.figures.picture import standalone_svg
 from reports.figures.style import report_style
 from reports.plan.day import parse_arrivals
 from reports.plan.lengths import parse_length
 from reports.plan.planning import Limits, course, plan
 from reports.plan.text import day_figure, frontier_figure, markdown, sentences
+from reports.run.files import replace
 from reports.run.rundir import is_number
 
 DOCUMENTED = Limits(5.0, 8.0, 500, "AWS's documented defaults for new accounts (5/s, burst 8, 500 chats)")
@@ -110,22 +111,3 @@ def declared_limits(path: Path) -> Limits:
     tps = found.get("tps", DOCUMENTED.tps)
     burst = found.get("burst", tps * DOCUMENTED.burst / DOCUMENTED.tps)
     return Limits(tps, burst, int(found.get("active_chats", DOCUMENTED.active_chats)), "; ".join(sources))
-
-
-def load_answer(path: Path) -> dict[str, Any]:
-    """Read the capacity.json of a run directory, or the file itself. Raises UsageError that says how to make one."""
-    file = path / "capacity.json" if path.is_dir() else path
-    try:
-        answer = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        if path.is_dir():
-            raise UsageError(f"{path} has no capacity.json; make it with 'chatquota report {path}'") from None
-        raise UsageError(f"{path} does not exist; give a run directory or a capacity.json") from None
-    except (OSError, ValueError, RecursionError):
-        raise UsageError(f"{file} is no capacity.json; make it with 'chatquota report RUN'") from None
-    wanted = ("tps", "active_chats", "outcomes", "latency_ms", "generator", "run")
-    if not isinstance(answer, dict) or not all(isinstance(answer.get(name), dict) for name in wanted):
-        raise UsageError(f"{file} is no capacity.json; make it with 'chatquota report RUN'")
-    if answer.get("schema") != 1:
-        raise UsageError(f"{file} has schema {answer.get('schema')}; this chatquota reads schema 1")
-    return answer

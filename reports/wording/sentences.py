@@ -38,9 +38,14 @@ def _tps_part(tps: Mapping[str, Any]) -> str | None:
     if tps["verdict"] == "explained" and rate["estimate"] is not None:
         text = f"starts {known(rate)} chats a second"
         if burst["estimate"] is not None:
-            text += f" with a burst of {'at least ' if burst['high'] is None else ''}{known(burst)}"
+            text += f" with a burst of {burst_size(burst)}"
         return text
     return None
+
+
+def burst_size(burst: Mapping[str, Any]) -> str:
+    """Say how large a burst is: its bound where it is only known to be at least that."""
+    return f"at least {number(burst['low'])}" if burst["high"] is None else known(burst)
 
 
 def _chats_part(chats: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import botocore.session
 
-from harness.declared import Clients, fetch_declared
+from harness.preflight.declared import Clients, fetch_declared
 from tests.support.counting import CountingServer, counting_server
 from tests.support.locust_runs import ROOT, chatquota, locust, manifest, started, wait_until_started
 

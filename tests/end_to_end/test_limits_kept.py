@@ -118,7 +118,7 @@ def test_a_target_that_refuses_every_signature_ends_the_run_without_leaking_the_
     ],
 )
 def test_cleanup_says_what_is_wrong_in_one_line(tmp_path: Path, arguments: tuple[str, ...], line: str) -> None:
-    """A mistake on the command line is one line with the mend and exit code 2."""
+    """A mistake on the command line is one line with what to do and exit code 2."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "newer").mkdir()
     (tmp_path / "newer" / "run.json").write_text('{"schema": 99}')

@@ -70,7 +70,7 @@ def test_counts_equal_those_of_the_service(tmp_path: Path, throttle_form: str, q
 
 
 def test_refusing_target_ends_the_run_with_one_line(tmp_path: Path) -> None:
-    """A service that refuses every call for a reason that is no quota ends the run with exit code 3 and the mend."""
+    """A service that refuses every call for a reason that is no quota ends the run with exit code 3 and what to do."""
     with emulator() as endpoint:
         done = locust(
             *("StartChat", "-u", "20", "-r", "20", "-t", "20s", "--host", endpoint),
@@ -101,7 +101,7 @@ def test_unreachable_host_is_one_line_and_exit_code_3() -> None:
     ],
 )
 def test_wrong_option_is_one_line_and_exit_code_2(arguments: tuple[str, ...], said: str) -> None:
-    """A wrong option is said in one line with the mend, exit code 2, and no traceback."""
+    """A wrong option is said in one line with what to do, exit code 2, and no traceback."""
     done = locust("StartChat", *arguments)
     assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if "/INFO/" not in line]

@@ -38,7 +38,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_missing_run_directory_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
-    """A command's usage error is one line on standard error that names the command and the mend."""
+    """A command's usage error is one line on standard error that names the command and what to do."""
     assert main(["report", "/nowhere/at/all"]) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1

@@ -15,7 +15,7 @@ from harness.connect.target import Target
 from harness.errors import UsageError
 from harness.load.options.load_profile import parse_curve
 from harness.load.options.options import Settings
-from harness.preflight.hours import allowed, local_time, until_last_hour
+from harness.preflight.model.hours import allowed, local_time, until_last_hour
 
 COUNTDOWN = 5
 """Seconds between the announcement of a live run and its first call."""

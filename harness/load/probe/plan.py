@@ -42,9 +42,9 @@ class ProbePlan(ProbeMoves):
         if goal != "tps":
             yield from self._fill()
             yield from self._confirm_chats()
-        self.known.doing = "reckoning"
+        self.known.doing = "working out both limits"
         yield from self._quiet()
-        yield from self._reckon()
+        yield from self._infer()
 
     def _find_tps(self) -> Iterator[Action]:
         yield from self._drain(32)
@@ -63,7 +63,7 @@ class ProbePlan(ProbeMoves):
             yield from self._drain(int(min(size + 4, 32)))
             yield from self._press(1.25 if cycle % 2 == 0 else 3.0, 0.5 * self._press_time(), least=4)
             yield from self._quiet()
-            yield from self._reckon()
+            yield from self._infer()
             tps = self.known.tps
             if tps is None or tps.verdict != "explained" or tps.limiter != "token_bucket":
                 settled += 1
@@ -260,7 +260,7 @@ class ProbePlan(ProbeMoves):
             self.known.burst = (1.0, max(1.0, np.ceil(top)))
         yield from ()
 
-    def _reckon(self) -> Iterator[Action]:
+    def _infer(self) -> Iterator[Action]:
         """Infer both limits from all answers so far; nothing may be on the wire."""
         attempts = self.attempts()
         found: list[object] = []

@@ -12,7 +12,6 @@ from gevent.event import Event
 from harness.connect.client import Reply
 from harness.connect.target import Target
 from harness.connect.wire import Endpoint, WireError
-from harness.declared import connect_clients, fetch_declared
 from harness.errors import (
     EXIT_DONE,
     EXIT_GATE,
@@ -30,6 +29,7 @@ from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
 from harness.load.run.first_look import look_first
 from harness.load.run.manifest import RunRecord
+from harness.preflight.declared import connect_clients, fetch_declared
 from harness.recording.format.layout import check_run_directory, create_run_directory, new_run_id
 
 logger = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class Coordinator:
         """Every call is refused for a reason that is no quota: say it in one line and end the run with exit code 3."""
         said = f": {reply.message}" if reply.message else ""
         code = reply.error_code or (f"HTTP {reply.status}" if reply.status else reply.outcome)
-        logger.error("the target refuses every call, %s%s; %s", code, said, _MENDS.get(reply.outcome, _MENDS[""]))
+        logger.error("the target refuses every call, %s%s; %s", code, said, _HINTS.get(reply.outcome, _HINTS[""]))
         self.end_run("target", EXIT_TARGET)
 
     def on_budget_spent(self) -> None:
@@ -325,7 +325,7 @@ def _cancel(greenlet: gevent.Greenlet | None) -> None:
         greenlet.kill(block=False)
 
 
-_MENDS = {
+_HINTS = {
     "access_denied": "check the credentials, their policy and --region",
     "not_found": "check --instance-id, --contact-flow-id and --region",
     "invalid_request": "check --instance-id, --contact-flow-id and the workload",
@@ -335,7 +335,7 @@ _MENDS = {
 
 
 def reach(target: Target, timeout: float) -> None:
-    """Open one connection to the target. Raises Unreachable, with the mend, when that fails."""
+    """Open one connection to the target. Raises Unreachable, with what to do, when that fails."""
     pool = target.pool(Endpoint.parse(target.endpoint), timeout)
     try:
         pool.acquire().close()

@@ -13,11 +13,11 @@ from harness.connect.target import Target
 from harness.errors import Unreachable
 from harness.load.options.guard import PROBE_CLASS
 from harness.load.options.options import Settings
-from harness.preflight.asking import Account
 from harness.preflight.checks import Surroundings, run_checks
 from harness.preflight.command import print_rows
-from harness.preflight.intent import Intent
-from harness.preflight.rows import stops
+from harness.preflight.model.asking import Account
+from harness.preflight.model.intent import Intent
+from harness.preflight.model.rows import stops
 
 
 def look_first(settings: Settings, target: Target, user_class: str, users: int, seconds: float | None) -> None:

@@ -14,9 +14,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from harness.command import main
-from harness.preflight.budget import check_policy
-from harness.preflight.intent import Intent
-from harness.preflight.rows import Row
+from harness.preflight.looks.budget import check_policy
+from harness.preflight.model.intent import Intent
+from harness.preflight.model.rows import Row
 from tests.support.scripted_aws import BUSY_FLOW, Refusal, Script, ScriptedAws
 
 INSTANCE = "11111111-2222-3333-4444-555555555555"

@@ -108,7 +108,7 @@ def test_what_was_not_reported_is_refused(
     """A run without a report, and a file that is none, are named with the command that makes one."""
     path = make_run()
     (tmp_path / "other.json").write_text("[]")
-    for argument, message in ((path, "chatquota report"), (tmp_path / "other.json", "is no capacity.json")):
+    for argument, message in ((path, "chatquota report"), (tmp_path / "other.json", "is not a capacity.json")):
         code, _, err = run(capsys, argument, argument)
         assert code == 2
         assert message in err

@@ -16,6 +16,7 @@ import pytest
 
 import reports
 from harness.command import main
+from reports.figures.picture import FIGURES
 from reports.wording.vocabulary import LABELS, OUTCOMES
 from tests.reports.conftest import MakeRun
 from tests.reports.synthetic import SCHEMA, Scenario, simulate
@@ -104,6 +105,7 @@ def test_the_page_stands_alone_and_speaks(make_run: MakeRun) -> None:
     assert not re.search(r"url\((?!#)", html)
     assert len(page.alternatives) == len(list((path / "figures").glob("*.png"))) >= 6
     assert all(len(text) > 40 for text in page.alternatives)
+    assert {file.stem for file in (path / "figures").glob("*.png")} <= set(FIGURES)
     assert {file.stem for file in (path / "figures").glob("*.svg")} == {
         file.stem for file in (path / "figures").glob("*.png")
     }

@@ -143,7 +143,7 @@ def test_limit_moves_at_its_time() -> None:
 
 
 def test_window_too_short_for_its_rate_is_refused() -> None:
-    """A window that would admit nothing is a mistake that is told, with the mend."""
+    """A window that would admit nothing is a mistake that is told, with what to do."""
     with pytest.raises(ValueError, match="raise window"):
         parse_settings("limiter=fixed_window,rate=0.2")
 

@@ -13,7 +13,7 @@ from harness.connect.target import Target
 from harness.errors import UsageError
 from harness.load.options import guard
 from harness.load.options.options import Settings, add_options, read_settings
-from harness.preflight import hours
+from harness.preflight.model import hours
 
 
 def _settings(*arguments: str) -> Settings:

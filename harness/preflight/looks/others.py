@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from harness.preflight.asking import Account, ask, code_of
-from harness.preflight.intent import Intent
-from harness.preflight.rows import NotKnown, Row
+from harness.preflight.model.asking import Account, ask, code_of
+from harness.preflight.model.intent import Intent
+from harness.preflight.model.rows import NotKnown, Row
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef

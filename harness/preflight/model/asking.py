@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness.preflight.rows import NotKnown
+from harness.preflight.model.rows import NotKnown
 
 if TYPE_CHECKING:
     import boto3

@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
-from harness.preflight.asking import one_line
-from harness.preflight.rows import Row, State
+from harness.preflight.model.asking import one_line
+from harness.preflight.model.rows import Row, State
 
 _TIMEOUT = 8.0
 SIGV4_TOLERANCE = 300.0

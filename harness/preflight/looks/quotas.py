@@ -9,11 +9,19 @@ from typing import Literal
 
 from botocore.exceptions import ClientError
 
-from harness.preflight.asking import Account, ask, code_of
-from harness.preflight.codes import ACTIVE_CHATS, CHAT_QUOTAS, SERVICE, START_RATE, STOP_RATE, WITHOUT_CODE, QuotaCode
-from harness.preflight.intent import Intent
-from harness.preflight.rows import NotKnown, Row
-from harness.preflight.who import principal_of
+from harness.preflight.looks.who import principal_of
+from harness.preflight.model.asking import Account, ask, code_of
+from harness.preflight.model.codes import (
+    ACTIVE_CHATS,
+    CHAT_QUOTAS,
+    SERVICE,
+    START_RATE,
+    STOP_RATE,
+    WITHOUT_CODE,
+    QuotaCode,
+)
+from harness.preflight.model.intent import Intent
+from harness.preflight.model.rows import NotKnown, Row
 
 
 @dataclass(frozen=True)

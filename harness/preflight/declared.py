@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from harness.preflight.model.codes import ACTIVE_CHATS, SERVICE, START_RATE
+
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_service_quotas import ServiceQuotasClient
     from types_boto3_sts import STSClient
 
-_SERVICE = "connect"
-_START_RATE = "L-AA48CD49"  # account and Region
-_ACTIVE_CHATS = "L-D4BA6F6E"  # a resource-level quota: of one instance
-_STOP_RATE = "Rate of StopContact API requests"  # its code is not documented: found by name
+_STOP_RATE = "Rate of StopContact API requests"  # found by name: AWS documents no code for it
 _PERIOD = 60  # seconds: how often Connect publishes its chat metrics
 
 _METRICS = (
@@ -60,7 +59,7 @@ def fetch_declared(
     Each entry has `source` and either `value` or `error`. Times are unix seconds. Raises nothing that AWS answers.
     """
     return {
-        "tps": _quota(clients.quotas, _START_RATE),
+        "tps": _quota(clients.quotas, START_RATE.code),
         "active_chats": _active_chats(clients, region, instance_id),
         "stop_contact_tps": _by_name(clients.quotas, _STOP_RATE),
         "cloudwatch": _metrics(clients.cloudwatch, instance_id, started_at, ended_at),
@@ -68,14 +67,14 @@ def fetch_declared(
 
 
 def _active_chats(clients: Clients, region: str, instance_id: str) -> Entry:
-    source = f"service-quotas {_ACTIVE_CHATS} of the instance"
+    source = f"service-quotas {ACTIVE_CHATS.code} of the instance"
     try:
         caller = clients.sts.get_caller_identity()
     except (ClientError, BotoCoreError) as error:
         return {"source": source, "error": f"the account is unknown: {_said(error)}"}
     partition = caller["Arn"].split(":")[1]
     arn = f"arn:{partition}:connect:{region}:{caller['Account']}:instance/{instance_id}"
-    return _quota(clients.quotas, _ACTIVE_CHATS, context=arn)
+    return _quota(clients.quotas, ACTIVE_CHATS.code, context=arn)
 
 
 def _quota(quotas: ServiceQuotasClient, code: str, context: str | None = None) -> Entry:
@@ -83,9 +82,9 @@ def _quota(quotas: ServiceQuotasClient, code: str, context: str | None = None) -
     source = f"service-quotas {code}" + (" of the instance" if context else "")
     try:
         if context:
-            answer = quotas.get_service_quota(ServiceCode=_SERVICE, QuotaCode=code, ContextId=context)
+            answer = quotas.get_service_quota(ServiceCode=SERVICE, QuotaCode=code, ContextId=context)
         else:
-            answer = quotas.get_service_quota(ServiceCode=_SERVICE, QuotaCode=code)
+            answer = quotas.get_service_quota(ServiceCode=SERVICE, QuotaCode=code)
         return _value(answer.get("Quota", {}), source)
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") != "NoSuchResourceException":
@@ -103,12 +102,12 @@ def _by_name(quotas: ServiceQuotasClient, name: str) -> Entry:
 
 
 def _applied(quotas: ServiceQuotasClient) -> Iterator[Any]:
-    for page in quotas.get_paginator("list_service_quotas").paginate(ServiceCode=_SERVICE):
+    for page in quotas.get_paginator("list_service_quotas").paginate(ServiceCode=SERVICE):
         yield from page["Quotas"]
 
 
 def _defaults(quotas: ServiceQuotasClient) -> Iterator[Any]:
-    for page in quotas.get_paginator("list_aws_default_service_quotas").paginate(ServiceCode=_SERVICE):
+    for page in quotas.get_paginator("list_aws_default_service_quotas").paginate(ServiceCode=SERVICE):
         yield from page["Quotas"]
 
 
@@ -119,7 +118,7 @@ def _search(listed: Iterator[Any], key: str, wanted: str, source: str) -> Entry:
                 return _value(quota, source) | ({"code": quota.get("QuotaCode")} if key == "QuotaName" else {})
     except (ClientError, BotoCoreError) as error:
         return {"source": source, "error": _said(error)}
-    return {"source": source, "error": f"Service Quotas lists no quota {wanted!r} for {_SERVICE}"}
+    return {"source": source, "error": f"Service Quotas lists no quota {wanted!r} for {SERVICE}"}
 
 
 def _value(quota: Any, source: str) -> Entry:

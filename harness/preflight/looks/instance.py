@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from harness.preflight.asking import Account, ask, code_of
-from harness.preflight.flow import flow_sentence, read_flow
-from harness.preflight.rows import Row
+from harness.preflight.looks.flow import flow_sentence, read_flow
+from harness.preflight.model.asking import Account, ask, code_of
+from harness.preflight.model.rows import Row
 
 _CHAT_FLOWS = frozenset({"CONTACT_FLOW"})
 """Types of flows that StartChatContact may name

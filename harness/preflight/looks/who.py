@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness.preflight.asking import Account, ask, code_of, one_line
-from harness.preflight.intent import Intent
-from harness.preflight.rows import NotKnown, Row
+from harness.preflight.model.asking import Account, ask, code_of, one_line
+from harness.preflight.model.intent import Intent
+from harness.preflight.model.rows import NotKnown, Row
 
 _RENEWED = frozenset({"assume-role", "assume-role-with-web-identity", "iam-role", "container-role", "sso", "login"})
 """botocore's names for the sources of credentials that it renews by itself."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from harness.preflight.hours import allowed, local_time, until_last_hour
-from harness.preflight.intent import Intent
-from harness.preflight.rows import Row
+from harness.preflight.model.hours import allowed, local_time, until_last_hour
+from harness.preflight.model.intent import Intent
+from harness.preflight.model.rows import Row
 
 
 def check_budget(intent: Intent, active_chats: float | None, others_open: float | None) -> Iterator[Row]:

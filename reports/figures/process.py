@@ -11,7 +11,7 @@ from reports.figures.picture import Picture
 Pictures = list[Picture]
 
 
-class Artist:
+class FigureProcess:
     """Draws by calling functions of `reports.figures.draw` by name. A context manager.
 
     With a process of its own, that process loads matplotlib while the caller reads samples, draws one request after the

@@ -8,9 +8,9 @@ from functools import partial
 
 from botocore.exceptions import ClientError
 
-from harness.preflight.asking import Account, ask, code_of
-from harness.preflight.rows import NotKnown, Row
-from harness.preflight.who import principal_of
+from harness.preflight.looks.who import principal_of
+from harness.preflight.model.asking import Account, ask, code_of
+from harness.preflight.model.rows import NotKnown, Row
 
 NEEDED = ("connect:StartChatContact", "connect:StopContact")
 WANTED = {

@@ -1,0 +1,1 @@
+"""What every check knows: rows, the load that is planned, quota codes, hours, and how to ask AWS."""

@@ -1,0 +1,31 @@
+"""Writes files into a run directory: each whole, and never through a link that leads out of it."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from harness.errors import UsageError
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file whole: a reader sees the old one or the new one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink()
+        raise
+
+
+def own_folder(path: Path) -> Path:
+    """Return a folder of the run directory, made where it is missing.
+
+    Raises UsageError where it is a symbolic link, or not a folder: what is written or deleted there would be elsewhere.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise UsageError(f"{path} is not a folder of the run directory itself; remove it, and make the report again")
+    path.mkdir(exist_ok=True)
+    return path
