@@ -73,7 +73,7 @@ class CapacityPlan(ProbePlan):
             yield from self._confirm_chats()
         self.known.doing = "computing the limits"
         yield from self._quiet()
-        yield from self._reckon()
+        yield from self._infer()
         self._conclude()
 
     def _measure(self) -> Iterator[Action]:
@@ -86,7 +86,7 @@ class CapacityPlan(ProbePlan):
         if self.safe and not self._over():
             self.doing_part = "safe"
             yield from self._quiet()
-            yield from self._reckon()
+            yield from self._infer()
             yield from self._find_safe()
         if self.even and not self._over():
             self.doing_part = "even"
