@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from harness.errors import Parser
 
 SHELLS = ("bash", "zsh", "fish")
-_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 _USERS = ("ChatConversation", "QuotaProbe", "StartChat")
 
 _BASH = """# chatquota completion for bash: put `source <(chatquota completion bash)` into ~/.bashrc

@@ -79,7 +79,7 @@ def test_https_to_a_port_that_speaks_http_says_what_to_write(tmp_path: Path) -> 
         code, printed = run(tmp_path, "--headless", "StartChat", "-t", "1s", "--host", url)
         thread.join(10)
     assert code == 3, printed
-    assert f"{url} speaks http, not https; write http://" in printed
+    assert f"speaks http: write {url.replace('https', 'http')}" in printed
 
 
 def test_run_that_cannot_begin_ends_with_one_line(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_run_that_cannot_begin_ends_with_one_line(tmp_path: Path) -> None:
 
 
 def test_live_run_is_ended_in_its_countdown_by_ctrl_c(tmp_path: Path) -> None:
-    """Ctrl-C between the announcement and the first call: exit code 4, no run directory, and nothing but one connection."""
+    """Ctrl-C between the announcement and the first call: exit code 4, no run directory, and no chat."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         guard = ("--live", "--approval", "case 1", "--max-chats", "5", "--any-hour", "--region", "us-east-1")
@@ -118,7 +118,7 @@ def test_live_run_is_ended_in_its_countdown_by_ctrl_c(tmp_path: Path) -> None:
                 stdout=sink,
                 stderr=sink,
             )
-        thread = threading.Thread(target=_close_all, args=(server,), daemon=True)
+        thread = threading.Thread(target=_answer_all, args=(server,), daemon=True)
         thread.start()
         try:
             give_up = time.monotonic() + 60
@@ -139,9 +139,12 @@ def test_live_run_is_ended_in_its_countdown_by_ctrl_c(tmp_path: Path) -> None:
     assert "Traceback" not in printed
 
 
-def _close_all(server: socket.socket) -> None:
+def _answer_all(server: socket.socket) -> None:
     try:
         while True:
-            server.accept()[0].close()
+            connection = server.accept()[0]
+            if connection.recv(65_536).startswith(b"GET / "):  # STS and the rest get no answer
+                connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            connection.close()
     except OSError:
         pass

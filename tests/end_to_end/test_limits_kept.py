@@ -114,7 +114,10 @@ def test_a_target_that_refuses_every_signature_ends_the_run_without_leaking_the_
         (("nowhere",), "nowhere: no such directory; name one under runs/, or give --sweep --run-id ID"),
         (("empty",), "not a run directory: it holds neither run.json nor a ledger"),
         (("newer",), "written by a newer chatquota (schema 99, this one reads 1); upgrade"),
-        (("empty", "--stop-rate", "fast"), "argument --stop-rate: invalid float value: 'fast'"),
+        (
+            ("empty", "--stop-rate", "fast"),
+            "argument --stop-rate: 'fast' is not a number of 0 or more; give one such as 9",
+        ),
     ],
 )
 def test_cleanup_says_what_is_wrong_in_one_line(tmp_path: Path, arguments: tuple[str, ...], line: str) -> None:

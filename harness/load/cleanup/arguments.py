@@ -1,5 +1,6 @@
 """The command line of `chatquota cleanup`."""
 
+import argparse
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,18 +95,17 @@ def _is_directory(path: Path) -> bool:
 
 
 def _rate(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not 0 <= number < math.inf:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more; give one such as 9")
     return number
 
 
 def _seconds(text: str) -> float:
     number = _rate(text)
     if not number:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError("0 is too short; give a number of seconds such as 30")
     return number
-
-
-_rate.__name__ = "number of 0 or more"  # argparse says: invalid <name> value
-_seconds.__name__ = "number over 0"

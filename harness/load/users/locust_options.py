@@ -3,6 +3,8 @@
 import argparse
 import difflib
 import socket
+import sys
+from functools import partial
 from typing import Any
 
 from locust import HttpUser, User
@@ -20,7 +22,7 @@ def check_values(parser: Any) -> None:
         if action.dest == "num_users":
             action.type = _users
         elif action.dest == "user_classes":
-            action.type = _user_class
+            action.type = partial(_user_class, options=frozenset(parser._option_string_actions))
 
 
 def _users(text: str) -> int:
@@ -33,13 +35,21 @@ def _users(text: str) -> int:
     return users
 
 
-def _user_class(name: str) -> str:
+def _user_class(name: str, options: frozenset[str]) -> str:
     known = sorted(_user_classes())
     if known and name not in known:
         near = difflib.get_close_matches(name, known, 1)
+        if not near and _unknown_option(sys.argv[1:], options):
+            return name  # its value was taken for a user class: Locust tells of the option
         hint = f"did you mean {near[0]}? " if near else ""
         raise argparse.ArgumentTypeError(f"no user class {name!r}; {hint}There are {', '.join(known)}")
     return name
+
+
+def _unknown_option(arguments: list[str], options: frozenset[str]) -> bool:
+    """Tell whether a long option among `arguments` is none of `options`, nor the beginning of one."""
+    flags = [argument.partition("=")[0] for argument in arguments if argument.startswith("--") and len(argument) > 2]
+    return any(not any(option.startswith(flag) for option in options) for flag in flags)
 
 
 def _user_classes() -> set[str]:
