@@ -39,7 +39,7 @@ METRICS = (
     *(f"outcome_share.{outcome}" for outcome in START_OUTCOMES),
     *(f"latency_ms.{outcome}.{part}" for outcome in START_OUTCOMES for part in _LATENCY),
     *(f"latency_ms.{outcome}.from_sent.{part}" for outcome in START_OUTCOMES for part in _LATENCY),
-    *(f"generator.{part}" for part in ("valid", "offered", "sent", "dropped", "withheld", "retries_seen")),
+    *(f"generator.{part}" for part in ("valid", "offered", "sent", "dropped", "withheld")),
     "generator.samples_lost",
     *(f"generator.{part}" for part in ("offered_per_s", "lateness_ms_p50", "lateness_ms_p99", "cpu_percent_max")),
     *(f"chats.{part}" for part in ("started", "stopped", "already_ended", "kept", "left_open", "unanswered")),

@@ -10,11 +10,11 @@ Summary = dict[str, Any]
 """What one process did, in plain values (`Session.summary`, or `recovery.summarise` after a crash):
 
 worker, offered, sent, dropped, dropped_by_second, withheld, offering_seconds, outcomes ([operation, outcome, count] lists),
-answers, lateness (counts by bin), cpu {busy, seconds, max}, samples (recorded), samples_lost, retries_seen, troubles, chats.
+answers, lateness (counts by bin), cpu {busy, seconds, max}, samples (recorded), samples_lost, troubles, chats.
 """
 
 CHATS = ("started", "stopped", "already_ended", "kept", "left_open", "unanswered")
-_ADD_UP = ("offered", "sent", "dropped", "withheld", "retries_seen", "samples_lost")
+_ADD_UP = ("offered", "sent", "dropped", "dropped_late", "withheld", "samples_lost")
 
 
 def account(

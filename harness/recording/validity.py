@@ -79,7 +79,8 @@ class LatenessHistogram:
 
 @dataclass
 class GeneratorRecord:
-    """What the load generator knows of itself at the end of a run. Counts are arrivals, or calls for `retries_seen`.
+    """What the load generator knows of itself at the end of a run. Counts are arrivals;
+    `dropped_late` are those of `dropped` that were over --max-late late.
 
     `troubles` are sentences about what else went wrong: a full disk, a crash.
     """
@@ -87,8 +88,8 @@ class GeneratorRecord:
     offered: int = 0
     sent: int = 0
     dropped: int = 0
+    dropped_late: int = 0
     withheld: int = 0
-    retries_seen: int = 0
     samples_lost: int = 0
     workers_lost: list[str] = field(default_factory=list)
     lateness: LatenessHistogram = field(default_factory=LatenessHistogram)
@@ -99,9 +100,14 @@ class GeneratorRecord:
 def invalid_reasons(record: GeneratorRecord) -> list[str]:
     """Say why the generator and not the service set the result; an empty list means that the run is valid."""
     reasons = list(record.troubles)
-    if record.dropped:
+    if crowded := record.dropped - record.dropped_late:
         reasons.append(
-            f"{record.dropped} of {record.offered} arrivals were dropped: --max-in-flight calls were on the wire already"
+            f"{crowded} of {record.offered} arrivals were dropped: --max-in-flight calls were on the wire already"
+        )
+    if record.dropped_late:
+        reasons.append(
+            f"{record.dropped_late} of {record.offered} arrivals were dropped: the generator came over --max-late too late "
+            "(it was stopped, or its machine is overloaded)"
         )
     shortfall = record.offered - record.dropped - record.withheld - record.sent
     if shortfall > max(FEW, record.offered * MAX_SHORTFALL):
@@ -116,8 +122,6 @@ def invalid_reasons(record: GeneratorRecord) -> list[str]:
         reasons.append(f"{record.samples_lost} samples were lost")
     if record.workers_lost:
         reasons.append(f"workers were lost: {', '.join(sorted(record.workers_lost))}")
-    if record.retries_seen:
-        reasons.append(f"{record.retries_seen} calls were sent again in silence")
     return reasons
 
 

@@ -17,7 +17,6 @@ _GENERATOR = (
     "sent",
     "dropped",
     "withheld",
-    "retries_seen",
     "samples_recorded",
     "samples_lost",
     "offered_per_s",

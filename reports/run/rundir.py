@@ -188,7 +188,7 @@ _TABLES: dict[str, dict[str, Callable[[Any], bool]]] = {
         "reasons": _is_reasons,
         "processes": _is_list,
     }
-    | dict.fromkeys(("offered", "sent", "dropped", "withheld", "retries_seen"), _is_count)
+    | dict.fromkeys(("offered", "sent", "dropped", "withheld"), _is_count)
     | dict.fromkeys(("samples_recorded", "samples_lost"), _is_count)
     | dict.fromkeys(("offered_per_s", "lateness_ms_p50", "lateness_ms_p99", "cpu_percent_max"), is_number),
     "chats": dict.fromkeys(("started", "stopped", "already_ended", "kept", "left_open", "unanswered"), _is_count),

@@ -218,7 +218,6 @@ def _manifest(run_id: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
             "sent": len(starts),
             "dropped": 0,
             "dropped_by_second": {},
-            "retries_seen": 0,
             "samples_recorded": len(rows),
             "samples_lost": 0,
             "offered_per_s": round(len(starts) / max(1.0, last - BEGAN), 3),

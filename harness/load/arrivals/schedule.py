@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from math import inf
 
 from gevent.event import Event
 
@@ -17,15 +18,26 @@ class Schedule:
     """One open schedule for all Locust users of a process.
 
     `start(due)` runs in a greenlet of its own for each arrival, so a slow answer never delays the next start. Arrivals that
-    come while `max_in_flight` calls are on the wire are dropped and counted, by the unix second that they were due in.
+    come while `max_in_flight` calls are on the wire, or that are over `max_late` seconds late (a process that was stopped
+    or starved), are dropped and counted, by the unix second that they were due in. `clock` gives unix seconds.
     """
 
     def __init__(
-        self, start: Callable[[float], None], spacing: str, rng: random.Random, max_in_flight: int, offset: float = 0.0
+        self,
+        start: Callable[[float], None],
+        spacing: str,
+        rng: random.Random,
+        max_in_flight: int,
+        offset: float = 0.0,
+        max_late: float = inf,
+        clock: Callable[[], float] = now,
     ) -> None:
         self._start = start
-        self._arrivals = Arrivals(spacing, now(), rng, offset)
+        self._arrivals = Arrivals(spacing, clock(), rng, offset)
         self._max_in_flight = max_in_flight
+        self._max_late = max_late
+        self._clock = clock
+        self.dropped_late = 0
         self._idle = Event()
         self._idle.set()
         self.in_flight = 0
@@ -38,7 +50,7 @@ class Schedule:
 
     def set_rate(self, rate: float) -> None:
         """Offer `rate` arrivals per second from now on."""
-        at = now()
+        at = self._clock()
         self._arrivals.set_rate(max(rate, 0.0), at)
         if rate > 0:
             self._offering_since = self._offering_since or at
@@ -52,11 +64,11 @@ class Schedule:
         """Seconds from the first arrival's chance to the end of the schedule, or to now."""
         if self._offering_since is None:
             return 0.0
-        return (self._offering_until or now()) - self._offering_since
+        return (self._offering_until or self._clock()) - self._offering_since
 
     @property
     def dropped(self) -> int:
-        """Arrivals that were not sent because too many calls were on the wire."""
+        """Arrivals that were not sent: too many calls were on the wire, or they were too late."""
         return sum(self.dropped_by_second.values())
 
     def stop(self) -> None:
@@ -70,16 +82,19 @@ class Schedule:
         return bool(self._idle.wait(timeout)) or self.in_flight == 0
 
     def _set_alarm(self) -> None:
-        self._alarm.set(min(self._arrivals.next_due() - now(), _LONGEST_SLEEP))
+        self._alarm.set(min(self._arrivals.next_due() - self._clock(), _LONGEST_SLEEP))
 
     def _send_due(self) -> None:
         for _ in range(_AT_ONCE):
             due = self._arrivals.next_due()
-            if due > now():
+            at = self._clock()
+            if due > at:
                 break
             self._arrivals.advance()
             self.offered += 1
-            if self.in_flight >= self._max_in_flight:
+            late = at - due > self._max_late
+            if late or self.in_flight >= self._max_in_flight:
+                self.dropped_late += late
                 second = int(due)
                 self.dropped_by_second[second] = self.dropped_by_second.get(second, 0) + 1
                 continue

@@ -28,12 +28,15 @@ from harness.load.options.target_choice import target_line
 from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
 from harness.load.run.first_look import look_first
+from harness.load.run.judgement import HINTS
 from harness.load.run.manifest import RunRecord
 from harness.preflight.declared import connect_clients, fetch_declared
 from harness.recording.format.layout import check_run_directory, create_run_directory, new_run_id
 
 logger = logging.getLogger(__name__)
 
+_LOOK_EVERY = 0.5  # seconds between two looks at the embedded emulator
+_TRACEBACK = "Traceback (most recent call last)"
 _LONGEST_LOOK = 30.0  # seconds for what AWS declares, at the end of a live run
 
 
@@ -61,6 +64,7 @@ class Coordinator:
         self._ending: Event | None = None
         self._hours_over: gevent.Greenlet | None = None
         self._gate_watch: gevent.Greenlet | None = None
+        self._lab_watch: gevent.Greenlet | None = None
         self.abandoned = False
         self.confirmed = False
         """Whether somebody has read the announcement of the live run that begins next, and said yes."""
@@ -114,6 +118,7 @@ class Coordinator:
             logger.info("run %s: recording in %s", run_id, directory)
             try:
                 self._begin_load(self.record, settings, target)
+                self._lab_watch = gevent.spawn(self._watch_lab, self._lab) if self._lab is not None else None
                 self._gate_watch = watch_gates(aborting_gates(settings.gates), self.parts, self.on_gate_breached)
             except BaseException:
                 self.record.release()
@@ -182,11 +187,30 @@ class Coordinator:
         else:
             runner.stop()
 
+    def _watch_lab(self, lab: Lab) -> None:
+        """End the run when the embedded emulator ends before it: nothing can be measured or stopped any more."""
+        while lab.process.poll() is None:
+            gevent.sleep(_LOOK_EVERY)
+        record = self.record
+        if record is None or self._lab is not lab:
+            return
+        sentence = f"the embedded emulator ended in mid-run (exit code {lab.process.returncode}), and its chats with it"
+        logger.error("%s; ending the run", sentence)
+        record.troubles.append(sentence)
+        if self._wanted_end is None:
+            self._wanted_end = ("target", EXIT_TARGET)
+            gevent.spawn(self._leave)
+        self._leave_chats()
+
+    def _leave_chats(self) -> None:
+        """Let the processes that offer load not try to stop chats."""
+
     def on_hopeless(self, reply: Reply) -> None:
         """Every call is refused for a reason that is no quota: say it in one line and end the run with exit code 3."""
         said = f": {reply.message}" if reply.message else ""
         code = reply.error_code or (f"HTTP {reply.status}" if reply.status else reply.outcome)
-        logger.error("the target refuses every call, %s%s; %s", code, said, _HINTS.get(reply.outcome, _HINTS[""]))
+        hint = HINTS.get(reply.outcome, "see the run's answers")
+        logger.error("the target fails every call, %s%s; %s", code, said, hint)
         self.end_run("target", EXIT_TARGET)
 
     def on_budget_spent(self) -> None:
@@ -227,14 +251,18 @@ class Coordinator:
             except OSError as error:
                 record.troubles.append(f"the run could not be recorded: {error.strerror or error}".lower())
             finally:
+                _cancel(self._lab_watch)
                 self._stop_lab()
                 _cancel(self._hours_over)
                 _cancel(self._gate_watch)
-                self._hours_over = self._gate_watch = None
+                self._hours_over = self._gate_watch = self._lab_watch = None
             if record.target.live:
                 record.declared = _declared(record)
             self.exit_code = wanted or EXIT_INVALID
-            self.exit_code = record.finish(why, EXIT_INVALID if self.abandoned and wanted is None else wanted)
+            judgement = record.judge(EXIT_INVALID if self.abandoned and wanted is None else wanted)
+            for sentence in judgement.reasons:
+                logger.error("%s", sentence)
+            self.exit_code = record.finish(why, judgement.exit_code)
             self._close(record)
         except OSError as error:
             self.exit_code = EXIT_INVALID
@@ -249,9 +277,8 @@ class Coordinator:
         self.abandoned = True
 
     def _close(self, record: RunRecord) -> None:
-        left = record.chats["left_open"]
-        if left and not record.chats["kept"]:
-            logger.error("%d chats are still open; `chatquota cleanup %s` stops them", left, record.directory)
+        if record.to_stop:
+            logger.error("`chatquota cleanup %s` stops the chats that are still open", record.directory)
         if record.workers_lost:
             logger.warning(
                 "calls of lost workers may have started chats; `chatquota cleanup %s` looks for them", record.directory
@@ -264,12 +291,28 @@ class Coordinator:
             )
         gates = self.environment.parsed_options.gates
         if gates and self.exit_code in (EXIT_DONE, EXIT_GATE):
-            done = _chatquota("report", str(record.directory), "--gates", gates)
-            sys.stderr.write(done.stdout + done.stderr)
-            if done.returncode == EXIT_GATE:
-                self.exit_code = EXIT_GATE
-                record.set_exit_code(EXIT_GATE)
+            self._judge_gates(record, gates)
         logger.info("run recorded; `chatquota report %s` explains it", record.directory)
+
+    def _judge_gates(self, record: RunRecord, gates: str) -> None:
+        """Let a report judge the gates. A report that cannot be made, or crashes, passes no gate and breaches none."""
+        done = _chatquota("report", str(record.directory), "--gates", gates)
+        sys.stderr.write(done.stdout + done.stderr)
+        crashed = _TRACEBACK in done.stderr
+        if done.returncode == EXIT_DONE and not crashed:
+            record.gates_judged("passed", EXIT_GATE if self.exit_code == EXIT_GATE else EXIT_DONE)
+        elif done.returncode == EXIT_GATE and not crashed:
+            self.exit_code = EXIT_GATE
+            record.gates_judged("breached", EXIT_GATE)
+        else:
+            self.exit_code = EXIT_INVALID
+            record.gates_judged("not_judged", EXIT_INVALID)
+            logger.error(
+                "the gates could not be judged: the report ended with code %d; then `chatquota report %s --gates %s`",
+                done.returncode,
+                record.directory,
+                gates,
+            )
 
     def _end_load(self) -> None:
         raise NotImplementedError
@@ -323,15 +366,6 @@ def _declared(record: RunRecord) -> dict[str, Any]:
 def _cancel(greenlet: gevent.Greenlet | None) -> None:
     if greenlet is not None and greenlet is not gevent.getcurrent():
         greenlet.kill(block=False)
-
-
-_HINTS = {
-    "access_denied": "check the credentials, their policy and --region",
-    "not_found": "check --instance-id, --contact-flow-id and --region",
-    "invalid_request": "check --instance-id, --contact-flow-id and the workload",
-    "connection_error": "check --host",
-    "": "see the run's answers",
-}
 
 
 def reach(target: Target, timeout: float) -> None:

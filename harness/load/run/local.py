@@ -47,6 +47,11 @@ class LocalCoordinator(Coordinator):
         session = self.session or self._session_ending
         return [session.summary()] if self.record is not None and session is not None else []
 
+    def _leave_chats(self) -> None:
+        for session in (self.session, self._session_ending):
+            if session is not None:
+                session.abandon()
+
     def abandon(self) -> None:
         """Do not wait for the chats that are still open."""
         super().abandon()

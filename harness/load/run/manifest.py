@@ -15,6 +15,7 @@ from harness import __version__
 from harness.connect.target import Target
 from harness.errors import EXIT_DONE, EXIT_INVALID
 from harness.load.options.options import Settings
+from harness.load.run.judgement import Judgement, judge
 from harness.load.session.sdk_retries import merge
 from harness.recording import owner
 from harness.recording.account import Summary, account, add_chats
@@ -109,6 +110,25 @@ class RunRecord:
                     counts[outcome] += number
         return dict(counts)
 
+    @property
+    def to_stop(self) -> int:
+        """Chats that are open and were not to be kept."""
+        return 0 if self.settings.keep_chats else self.chats["left_open"]
+
+    def judge(self, wanted: int | None) -> Judgement:
+        """Judge the end of the run, which asks for exit code `wanted`; the reasons make it invalid."""
+        operations = {operation for part in self.parts.values() for operation, _, _ in part["outcomes"]}
+        kinds = self.settings.workload.kinds
+        judgement = judge(
+            wanted,
+            {operation: self.outcomes(operation) for operation in operations},
+            self.to_stop,
+            generator_failed=any(part["troubles"] for part in self.parts.values()),
+            refusals_expected=all(kind.invalid for kind in kinds),
+        )
+        self.troubles += judgement.reasons
+        return judgement
+
     def finish(self, ended_by: str, exit_code: int | None) -> int:
         """Write the final manifest and return the exit code of the run.
 
@@ -149,9 +169,9 @@ class RunRecord:
             counts.update(part.get(name, {}))
         return dict(counts)
 
-    def set_exit_code(self, exit_code: int) -> None:
-        """Change the exit code after the end: a gate was breached."""
-        self._manifest["exit_code"] = exit_code
+    def gates_judged(self, verdict: str, exit_code: int) -> None:
+        """Note after the end what became of the gates: `verdict` is passed, breached or not_judged."""
+        self._manifest.update(gates=verdict, exit_code=exit_code)
         self.save()
 
     def release(self) -> None:

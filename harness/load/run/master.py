@@ -114,6 +114,9 @@ class MasterCoordinator(Coordinator):
     def abandon(self) -> None:
         """Do not wait for the chats that are still open, and tell the workers so."""
         super().abandon()
+        self._leave_chats()
+
+    def _leave_chats(self) -> None:
         if self.record is not None:
             self._runner.send_message(ABANDON, {"run_id": self.record.run_id})
 

@@ -1,5 +1,6 @@
 """One process's part of a run: sends starts, records each attempt, stops the chats."""
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from harness.load.session.budget import Budget
 from harness.load.session.end_reasons import EndReasons
 from harness.load.session.recorder import Mirror, Recorder, Ship
 from harness.load.session.sdk_retries import RetryLab
+from harness.load.session.service_watch import ServiceWatch
 from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.stopping.stopper import Stopper
 from harness.load.workload.model import Chat, Drawer
@@ -27,25 +29,23 @@ from harness.recording.format.schema import Sample
 from harness.recording.ledger import ALREADY_ENDED, KEPT, STOPPED
 from harness.recording.redact import redact_field, redact_text
 from harness.vocabulary import (
-    ACCESS_DENIED,
-    ACTIVE_CHAT_LIMIT,
-    CONNECTION_ERROR,
+    CREATE_CONNECTION,
     DESCRIBE_CONTACT,
-    INVALID_REQUEST,
-    NOT_FOUND,
+    OK,
     START_CHAT,
     STARTED,
     STOP_CONTACT,
     TIMEOUT,
-    TPS_THROTTLED,
-    UNCLASSIFIED_429,
+    WEBSOCKET_OPEN,
 )
 
-REFUSALS_TO_GIVE_UP = 5
+logger = logging.getLogger(__name__)
+
+_MOST_TROUBLES = 10
 _ABANDONED_PATIENCE = 2.0
 """Seconds for the calls on the wire when somebody wants the process to end now: what they answer is worth that much."""
-_PROOF_OF_SERVICE = frozenset({STARTED, TPS_THROTTLED, ACTIVE_CHAT_LIMIT, UNCLASSIFIED_429})
-_HOPELESS = frozenset({ACCESS_DENIED, NOT_FOUND, INVALID_REQUEST, CONNECTION_ERROR})
+_CUSTOMER_REFUSALS = 20
+"""Refusals of a customer's connection that give the participant service up: one customer alone may try six times."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,14 @@ class Session:
         self.budget = budget or Budget(max_chats)
         rate = settings.stop_rate or DEFAULT_STOP_RATE
         pace = Pace(rate / part.workers, may_grow=not settings.stop_rate and not target.live)
-        self.stopper = Stopper(self.stop_chat, self._ended, pace)
+        self.stopper = Stopper(self.stop_chat, self._stopped, pace)
         self.schedule = Schedule(
             self._arrival,
             settings.arrivals,
             random.Random(f"arrivals/{settings.workload.seed}/{part.index}"),
             settings.max_in_flight,
             offset_of(part.index, part.workers),
+            max_late=settings.max_late,
         )
         self.end_reasons = EndReasons(self._describe, pace.rate)
         self.journey: Journey = self.start_chat
@@ -139,10 +140,15 @@ class Session:
         self.started = 0
         self.unanswered = 0
         self.ended: dict[str, int] = {STOPPED: 0, ALREADY_ENDED: 0, KEPT: 0}
-        self.retries_seen = 0
         self._told_of_budget = -1
-        self._refusals = 0
-        self._served = False
+        self._watches = {
+            START_CHAT: ServiceWatch(),
+            CREATE_CONNECTION: ServiceWatch(_CUSTOMER_REFUSALS),
+            WEBSOCKET_OPEN: ServiceWatch(_CUSTOMER_REFUSALS),
+        }
+        self._generator_troubles: list[str] = []
+        self._found_any = False  # whether StopContact or DescribeContact has found any chat of this process
+        self._gone: set[str] = set()  # StopContact did not find them, and nothing has shown yet that it finds any chat
         self._abandoned = False
         self._over = False
         settle()
@@ -190,7 +196,8 @@ class Session:
         self._settle(reply.outcome == STARTED or doubtful)
         self._record_start(due, reply, chat)
         self.tell_if_spent()
-        self._watch(reply, chat)
+        if not chat.invalid:
+            self._watch(START_CHAT, reply)
         return reply
 
     def stop_chat(self, contact_id: str) -> Reply:
@@ -233,6 +240,7 @@ class Session:
         self._tally.begun()
         about = (content_type, 0, 0, message_bytes, 0, reply.request_id, kind)
         self._add(operation, due, reply, about)
+        self._watch(operation, reply)
 
     def stop_arrivals(self) -> None:
         """Offer nothing more and wait until the calls on the wire have ended."""
@@ -262,6 +270,10 @@ class Session:
         progress(total - self.stopper.remaining(), total)
         if not self._abandoned:
             self.end_reasons.finish()
+        if self._gone:
+            logger.error(
+                "StopContact and DescribeContact found none of the chats of this run: check --instance-id, and stop them"
+            )
 
     def abandon(self) -> None:
         """Leave the chats that are open as they are: somebody wants the process to end now."""
@@ -270,7 +282,7 @@ class Session:
     @property
     def left_open(self) -> int:
         """Chats that this process started and that are still open, the kept ones included."""
-        return len(self.stopper.open)
+        return len(self.stopper.open) + len(self._gone)
 
     def summary(self) -> dict[str, Any]:
         """What this process did so far, in plain values that add up over workers (see `harness.load.run.manifest`)."""
@@ -279,6 +291,7 @@ class Session:
             "offered": self.schedule.offered,
             "sent": self.sent,
             "dropped": self.schedule.dropped,
+            "dropped_late": self.schedule.dropped_late,
             "dropped_by_second": {str(second): n for second, n in self.schedule.dropped_by_second.items()},
             "withheld": self.withheld,
             "offering_seconds": self.schedule.offering_seconds,
@@ -288,8 +301,7 @@ class Session:
             "cpu": self.recorder.cpu.summary(),
             "samples": self.collector.recorded,
             "samples_lost": self.recorder.samples_lost + (self._tally.missing if self.recorder.closed else 0),
-            "retries_seen": self.retries_seen,
-            "troubles": self.recorder.troubles,
+            "troubles": [*self.recorder.troubles, *self._generator_troubles],
             "chat_ends": dict(self.end_reasons.counts),
             "retry_lab": self.retry_lab.tally() if self.retry_lab else None,
             "chats": {
@@ -325,9 +337,32 @@ class Session:
     def _arrival(self, due: float) -> None:
         self.journey(due)
 
-    def _ended(self, contact_id: str, how: str) -> None:
+    def _stopped(self, contact_id: str, how: str) -> None:
+        """StopContact has ended the chat, or did not find it.
+
+        A service that finds no chat at all may be the wrong one, or the wrong instance: what is not found counts as ended
+        only once a call has found any chat of this run.
+        """
+        if how == STOPPED:
+            self._confirm_gone()
+        elif not self._found_any:
+            self._gone.add(contact_id)
+            self.end_reasons.ask(contact_id)
+            return
+        self._ended(contact_id, how)
+
+    def _confirm_gone(self) -> None:
+        self._found_any = True
+        gone, self._gone = self._gone, set()
+        for contact_id in gone:
+            self._note_end(contact_id, ALREADY_ENDED)
+
+    def _note_end(self, contact_id: str, how: str) -> None:
         self.ended[how] += 1
         self._keep(lambda: self._ledger.ended(contact_id, now(), how))
+
+    def _ended(self, contact_id: str, how: str) -> None:
+        self._note_end(contact_id, how)
         if how == ALREADY_ENDED:
             self.end_reasons.ask(contact_id)
 
@@ -335,6 +370,8 @@ class Session:
         due = now()
         reply, reason = self.client.describe_contact(self.target.instance_id, contact_id)
         self.record(DESCRIBE_CONTACT, due, reply)
+        if reply.outcome == OK:
+            self._confirm_gone()
         if reason is not None:
             self.end_reasons.found(reason)
             self._keep(lambda: self._ledger.ended(contact_id, now(), ALREADY_ENDED, reason))
@@ -388,17 +425,20 @@ class Session:
         )
         self.collector.add(sample, reply.message)
         self._report(operation, reply)
+        if reply.generator_fault:
+            self._note_generator_fault(reply.message)
 
-    def _watch(self, reply: Reply, chat: Chat) -> None:
-        if self._served:
-            return
-        if reply.outcome in _PROOF_OF_SERVICE:
-            self._served = True
-        elif reply.outcome in _HOPELESS and not chat.invalid:
-            self._refusals += 1
-            if self._refusals == REFUSALS_TO_GIVE_UP:
-                code = None if reply.error_code is None else redact_field(reply.error_code)
-                self._on_hopeless(reply.but(message=redact_text(reply.message), error_code=code))
+    def _watch(self, operation: str, reply: Reply) -> None:
+        watch = self._watches.get(operation)
+        if watch is not None and not reply.generator_fault and watch.saw(reply.outcome, reply.received):
+            code = None if reply.error_code is None else redact_field(reply.error_code)
+            self._on_hopeless(reply.but(message=redact_text(reply.message), error_code=code))
+
+    def _note_generator_fault(self, message: str) -> None:
+        sentence = f"the generator ran out of resources of its own machine ({message}): raise its limits (ulimit -n)"
+        if sentence not in self._generator_troubles and len(self._generator_troubles) < _MOST_TROUBLES:
+            self._generator_troubles.append(sentence)
+            logger.error("%s", sentence)
 
 
 def _ended_on_the_wire(due: float) -> Reply:

@@ -115,6 +115,7 @@ class Finisher:
             "offered": 0,
             "sent": 0,
             "dropped": 0,
+            "dropped_late": 0,
             "dropped_by_second": {},
             "withheld": 0,
             "offering_seconds": 0.0,
@@ -124,7 +125,6 @@ class Finisher:
             "cpu": {"busy": 0.0, "seconds": 0.0, "max": 0.0},
             "samples": self._collector.recorded + self._collector.waiting,
             "samples_lost": 0,
-            "retries_seen": 0,
             "troubles": [],
             "chats": {},
         }

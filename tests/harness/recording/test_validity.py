@@ -39,7 +39,6 @@ def test_trifles_leave_a_run_valid(record: GeneratorRecord) -> None:
         (GeneratorRecord(busiest_cpu_percent=97.0), "CPU was at 97 % of a core"),
         (GeneratorRecord(samples_lost=3), "3 samples were lost"),
         (GeneratorRecord(workers_lost=["worker-1"]), "workers were lost: worker-1"),
-        (GeneratorRecord(retries_seen=2), "2 calls were sent again in silence"),
         (GeneratorRecord(troubles=["the disk is full"]), "the disk is full"),
     ],
 )

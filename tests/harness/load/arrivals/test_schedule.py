@@ -178,3 +178,20 @@ def test_a_crew_uses_its_greenlets_again() -> None:
     gate.set()
     crew.dismiss()
     until(lambda: all(greenlet.dead for greenlet in set(used)))
+
+
+def test_arrivals_that_a_stall_made_late_are_dropped_and_counted_not_sent_in_a_flood() -> None:
+    """After 15 s without the processor only the arrivals of the last two seconds go out; the others are counted."""
+    clock = [1000.0]
+    sent: list[float] = []
+    schedule = Schedule(sent.append, "uniform", random.Random(1), 10_000, max_late=2.0, clock=lambda: clock[0])
+    schedule.set_rate(20.0)
+    clock[0] += 15.0  # a frozen machine
+    deadline = now() + PATIENCE
+    while schedule.offered < 300 and now() < deadline:
+        gevent.sleep(0)
+    schedule.stop()
+    assert 300 <= schedule.offered <= 302
+    assert schedule.dropped_late == schedule.dropped == schedule.offered - len(sent)
+    assert len(sent) <= 2.0 * 20 + 1
+    assert min(sent) >= 1013.0
