@@ -210,7 +210,8 @@ class Coordinator:
         said = f": {reply.message}" if reply.message else ""
         code = reply.error_code or (f"HTTP {reply.status}" if reply.status else reply.outcome)
         hint = HINTS.get(reply.outcome, "see the run's answers")
-        logger.error("the target fails every call, %s%s; %s", code, said, hint)
+        does = "refuses" if 400 <= reply.status < 500 else "fails"
+        logger.error("the target %s every call, %s%s; %s", does, code, said, hint)
         self.end_run("target", EXIT_TARGET)
 
     def on_budget_spent(self) -> None:
@@ -278,7 +279,7 @@ class Coordinator:
 
     def _close(self, record: RunRecord) -> None:
         if record.to_stop:
-            logger.error("`chatquota cleanup %s` stops the chats that are still open", record.directory)
+            logger.error("%d chats are still open; `chatquota cleanup %s` stops them", record.to_stop, record.directory)
         if record.workers_lost:
             logger.warning(
                 "calls of lost workers may have started chats; `chatquota cleanup %s` looks for them", record.directory
