@@ -26,7 +26,7 @@ help: ## list the targets
 $(STAMP): requirements.lock pyproject.toml
 	@rm -rf $(VENV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; use make PYTHON=python3.12" >&2; exit 1; }
-	@echo "Setting up $(VENV), once: it takes about a minute"
+	@echo "Setting up $(VENV), once: it takes a minute or two"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --require-hashes --requirement requirements.lock | $(call PROGRESS,requirements.lock)
 	@$(PIP) --quiet --no-deps --no-build-isolation --no-index --editable .

@@ -50,6 +50,8 @@ def burst_size(burst: Mapping[str, Any]) -> str:
 
 def _chats_part(chats: Mapping[str, Any]) -> str | None:
     if chats["verdict"] == "explained" and chats["estimate"] is not None:
+        if chats["low"] is not None and chats["high"] is not None and chats["low"] < chats["high"]:
+            return f"holds {number(chats['low'])} to {number(chats['high'])} chats at once"
         return f"holds {known(chats)} chats at once"
     if chats["verdict"] == "lower_bound" and chats["low"]:
         return f"holds at least {number(chats['low'])} chat{'' if chats['low'] == 1 else 's'} at once"
