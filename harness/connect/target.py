@@ -71,9 +71,16 @@ class Target:
     def boto(self, service: str, *, timeout: float | None = None, **options: Any) -> Any:
         """A boto3 client of `service` for the same credentials and Region, with the SDK's retries off.
 
-        `timeout` in seconds bounds each connect and each read (None: the SDK's own, a minute).
+        `timeout` in seconds bounds each connect and each read (None: the SDK's own, a minute). A lab target's clients, and
+        those with a loopback `endpoint_url`, use no proxy: nothing of them may leave this machine.
         """
         present = self.credentials()
+        config = NO_RETRIES
+        if timeout is not None:
+            config = config.merge(Config(connect_timeout=timeout, read_timeout=timeout))
+        url = options.get("endpoint_url")
+        if not self.live or (url is not None and is_loopback(url)):
+            config = config.merge(Config(proxies={}))
         create: Any = boto3.client  # its type knows service names only as literals
         return create(
             service,
@@ -81,9 +88,7 @@ class Target:
             aws_access_key_id=present.access_key,
             aws_secret_access_key=present.secret_key,
             aws_session_token=present.token,
-            config=NO_RETRIES
-            if timeout is None
-            else NO_RETRIES.merge(Config(connect_timeout=timeout, read_timeout=timeout)),
+            config=config,
             **options,
         )
 

@@ -35,8 +35,9 @@ _WORD = re.compile(r"[A-Za-z][a-z]*|[A-Z]+|\d{1,4}")
 _is_uuid = re.compile(_UUID.pattern).fullmatch
 _PIECE = re.compile(r"[A-Za-z0-9+/=_-]+")
 _BETWEEN = " \t\r\n,;|\"'\\"
-_NAME = re.compile(r"[a-z]*(?:[A-Z][a-z]{2,})*\d{0,4}|[A-Z]+|[a-z]+(?:[-_/][a-z]+)*-?\d{0,4}|\d+")
-_SHORTEST_PIECE = 6
+_NAME = re.compile(r"[a-z]*(?:[A-Z][a-z]{2,})*\d{0,4}|[A-Z]+|[a-z]+(?:[-_/][a-z]+)*-?\d{0,4}[a-z]?|\d+")
+_SHORTEST_PIECE = 3
+_LONGEST_NEUTRAL = 7  # a token cut this short leaves pieces that look like words, so they neither join nor part
 _FEWEST_PIECES = 3
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -85,16 +86,17 @@ def redact_id(value: str) -> str:
 def _hide_pieces(text: str) -> str:
     """Hide stretches of short pieces, with nothing but separators between, that look like a token which was cut up."""
     stretches: list[list[re.Match[str]]] = [[]]
+    end = 0  # of the last piece, whether it joined or not: what stands between pieces parts them
     for match in _PIECE.finditer(text):
-        last = stretches[-1]
-        if _is_word(match[0]):
+        if text[end : match.start()].strip(_BETWEEN):
             stretches.append([])
-        elif last and text[last[-1].end() : match.start()].strip(_BETWEEN):
-            stretches.append([match])
-        else:
-            last.append(match)
+        end = match.end()
+        if not _is_word(match[0]):
+            stretches[-1].append(match)
+        elif len(match[0]) > _LONGEST_NEUTRAL:
+            stretches.append([])
     for stretch in reversed(stretches):
-        if sum(_is_mixed(piece[0]) for piece in stretch) >= _FEWEST_PIECES:
+        if _is_cut_token([piece[0] for piece in stretch]):
             text = text[: stretch[0].start()] + HIDDEN + text[stretch[-1].end() :]
     return text
 
@@ -102,6 +104,13 @@ def _hide_pieces(text: str) -> str:
 def _is_word(piece: str) -> bool:
     """Return whether a short run of characters is none that a token leaves when it is cut up: a word, a name, an id."""
     return len(piece) < _SHORTEST_PIECE or _NAME.fullmatch(piece) is not None or _UUID.search(piece) is not None
+
+
+def _is_cut_token(pieces: list[str]) -> bool:
+    """Return whether pieces, none of them a word, go back and forth between kinds of characters as a token does."""
+    if sum(map(_is_mixed, pieces)) >= _FEWEST_PIECES:
+        return True
+    return len(pieces) >= 2 * _FEWEST_PIECES and sum(len(_WORD.findall(piece)) for piece in pieces) >= 2 * len(pieces)
 
 
 def _is_mixed(piece: str) -> bool:

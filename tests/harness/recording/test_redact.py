@@ -1,5 +1,7 @@
 """Secrets are taken out of what a service says; what explains an error stays."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,20 @@ def test_what_explains_an_error_stays(text: str) -> None:
     assert redact(text) == text
 
 
+@given(
+    st.binary(min_size=60, max_size=90).filter(lambda raw: len(set(raw)) > 30),
+    st.integers(4, 12),
+    st.sampled_from([" ", "\n", ", ", '","', "; "]),
+)
+def test_a_token_in_pieces_goes(raw: bytes, length: int, between: str) -> None:
+    """A token that was cut into short pieces is hidden but for a few that look like words: no stretch of it is left."""
+    token = base64.b64encode(raw).decode()
+    pieces = [token[at : at + length] for at in range(0, len(token), length)]
+    kept = redact(f"denied for {between.join(pieces)} here")
+    assert HIDDEN in kept
+    assert sum(len(piece) for piece in pieces if piece in kept) < 0.8 * len(token)
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_taken(text: str) -> None:
     """Whatever a service says, redaction returns a text, and doing it again changes nothing."""
@@ -56,8 +72,6 @@ def test_any_text_is_taken(text: str) -> None:
 @given(st.binary(min_size=48, max_size=200), st.text(max_size=20), st.text(max_size=20))
 def test_base64_of_any_token_goes(raw: bytes, before: str, after: str) -> None:
     """A token of AWS's usual shape is hidden wherever it stands in a sentence."""
-    import base64
-
     token = base64.b64encode(raw).decode()
     if len(set(raw)) > 30:  # a real token is no run of one byte
         assert token not in redact(f"{before} {token} {after}")
