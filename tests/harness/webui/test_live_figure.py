@@ -1,0 +1,89 @@
+"""The live figure in a real browser, on answers that a hostile or slow service could have caused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, Route, expect
+
+import harness.webui
+from tests.harness.webui.support import browser_page
+
+FIGURE = Path(harness.webui.__file__).parent / "static" / "figure.html"
+URL = "http://figure.test/quotas"
+SCRIPT = "<img src=x onerror=\"document.title='run by the page'\">"
+LIVE: dict[str, Any] = {
+    "run": f"2026-11-24 {SCRIPT}",
+    "phase": "running",
+    "offered": 9,
+    "counts": {"StartChatContact": {"started": 6}},
+    "chats": {"left_open": 6},
+    "chat_ends": {f"BY_{SCRIPT}": 2},
+    "valid": False,
+    "binding": [
+        {"operation": f"Send{SCRIPT}", "chats_per_s": {"estimate": 5.0}},
+        {"operation": "StartChatContact", "chats_per_s": {"estimate": 9.0}},
+    ],
+    "estimates": {},
+    "active_chats": None,
+    "declared": {},
+    "series": {
+        "from": 1_790_000_000,
+        "open": [2, 4, 6],
+        "values": {
+            "StartChatContact offered": [3, 3, 3],
+            "StartChatContact started": [2, 2, 2],
+            "StartChatContact tps_throttled": [1, 1, 1],
+            f"StartChatContact {SCRIPT}": [0, 0, 0],
+        },
+    },
+    "rows": [
+        dict.fromkeys(
+            ("limit", "offered", "admitted", "throttled", "full", "other", "now", "estimate", "chats"), SCRIPT
+        )
+    ],
+}
+
+
+def _show(page: Page, live: dict[str, Any]) -> None:
+    def answer(route: Route) -> None:
+        if route.request.url.endswith("live.json"):
+            route.fulfill(content_type="application/json", body=json.dumps(live))
+        else:
+            route.fulfill(content_type="text/html", body=FIGURE.read_text())
+
+    page.route("http://figure.test/**", answer)
+    page.goto(URL)
+
+
+def test_names_and_reasons_from_the_service_are_shown_as_text() -> None:
+    """Markup in a run's name, an ending's reason, an operation or a row is text: nothing of it is an element or runs."""
+    with browser_page() as page:
+        _show(page, LIVE)
+        expect(page.locator("#facts")).to_contain_text(SCRIPT)
+        expect(page.locator("#facts")).to_contain_text("not valid")
+        expect(page.locator("#rows")).to_contain_text(SCRIPT)
+        assert page.locator("img").count() == 0
+        assert page.title() == "chatquota: live"
+
+
+def test_values_of_a_second_stand_under_the_chart_and_a_text_says_the_same() -> None:
+    """The pointer over a chart tells that second's counts; who cannot see the chart is read its totals."""
+    with browser_page() as page:
+        _show(page, LIVE)
+        expect(page.locator("#rate path").first).to_be_visible()
+        page.locator("#rate").hover()
+        expect(page.locator("#rate-readout")).to_contain_text("offered 3, admitted 2, TPS throttled 1")
+        page.locator("#open").hover()
+        expect(page.locator("#open-readout")).to_contain_text("4 chats open")
+        expect(page.get_by_role("img", name="admitted 6, TPS throttled 3")).to_be_visible()
+        expect(page.get_by_role("status")).to_have_text("running")
+
+
+def test_a_phone_shows_the_charts_without_scrolling_sideways() -> None:
+    """At 360 pixels the charts fit the page; only the table scrolls, by itself."""
+    with browser_page() as page:
+        page.set_viewport_size({"width": 360, "height": 740})
+        _show(page, LIVE)
+        expect(page.locator("#rate path").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
