@@ -2,11 +2,16 @@
 
 import logging
 import os
+import re
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
 from typing import Any
 
 import gevent
+from locust.exception import RPCError
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.cli.result import show_result
@@ -38,6 +43,21 @@ def install(events: Any) -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)
     events.init.add_listener(_on_init)
+    sys.excepthook = partial(_on_uncaught, sys.excepthook)
+
+
+def _on_uncaught(
+    before: Callable[[type[BaseException], BaseException, TracebackType | None], object],
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None,
+) -> None:
+    # A master binds its port before the first event that a locustfile may listen to, and Locust lets the error pass.
+    if isinstance(error, RPCError) and "bind" in str(error):
+        reason = re.sub(r".*bind failure: ", "", str(error))
+        said = f"the master cannot listen for workers: {reason}; choose another port with --master-bind-port"
+        sys.exit(refuse("locust", UsageError(f"{said}, or end the master that has it")))
+    before(kind, error, traceback)
 
 
 def _on_init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:

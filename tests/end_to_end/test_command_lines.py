@@ -63,6 +63,18 @@ def test_port_in_use_is_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in printed
 
 
+def test_port_for_workers_in_use_is_one_line(tmp_path: Path) -> None:
+    """A master beside another one says so and ends, though Locust binds before any listener is asked."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, printed = run(tmp_path, "StartChat", "--headless", "--master", "--master-bind-port", port)
+    assert code == 2, printed
+    assert "choose another port with --master-bind-port" in printed
+    assert "Traceback" not in printed
+
+
 def test_https_to_a_port_that_speaks_http_says_what_to_write(tmp_path: Path) -> None:
     """The commonest mistake with a local server is named, with the URL that works."""
     with socket.create_server(("127.0.0.1", 0)) as server:
