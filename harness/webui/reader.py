@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from harness.quotas.active_chats import infer_active_chats
+from harness.quotas.any_limiter.measure import measure_capacity
 from harness.quotas.attempts import Attempts
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
@@ -35,6 +36,8 @@ KEPT_STARTS = 20_000
 """StartChatContact rows that are kept for the estimate of active chats; a longer run is for the report to judge."""
 SECONDS = 600
 """Seconds of history that the figure shows."""
+
+_EVERY, _LONGEST_PAUSE = 2.0, 10.0  # seconds between two estimates
 
 Row = tuple[float, float, str]
 
@@ -57,6 +60,7 @@ class Live:
         self.most_open = 0
         self._settled = False
         self.estimates: dict[str, TpsEstimate] = {}
+        self.capacity: dict[str, Any] | None = None
         self.active_chats: dict[str, Any] | None = None
 
     def update(self) -> None:
@@ -115,7 +119,12 @@ class Live:
         for operation, rows in recent.items():
             rows.sort()
             sent, received, outcome = zip(*rows, strict=True)
-            self.estimates[operation] = infer_operation(sent, received, outcome)
+            self.estimates[operation] = limit = infer_operation(sent, received, outcome)
+            if operation == START:
+                # What holds for any limiter is asked for where the exact answer does not hold.
+                exact = limit.verdict == "explained" or THROTTLED not in outcome
+                attempts = Attempts.of(sent, received, outcome)
+                self.capacity = None if exact else measure_capacity(attempts, limit).to_json()
         if starts and whole:
             found = infer_active_chats(Attempts.of(*zip(*starts, strict=True)), ends)
             self.active_chats = {**found.chats.to_json(), "verdict": found.verdict, "sentence": found.sentence()}
@@ -138,6 +147,7 @@ class Live:
                     operation: {**estimate.to_json(), "evidence": None, "sentence": estimate.sentence()}
                     for operation, estimate in dict(self.estimates).items()
                 },
+                "capacity": self.capacity,
                 "active_chats": self.active_chats,
                 "binding": self._binding(),
             }
@@ -168,7 +178,7 @@ class Live:
 
 
 class Inference(threading.Thread):
-    """Makes estimates in the background: not more often than leaves four fifths of the time to other things."""
+    """Makes estimates in the background: at most every two seconds, and not for more than half of the time."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True, name="inference")
@@ -184,10 +194,11 @@ class Inference(threading.Thread):
         while True:
             self._wanted.wait()
             self._wanted.clear()
-            begun = time.monotonic()
+            begun = time.thread_time()
             if self._live is not None:
                 self._live.infer()
-            time.sleep(max(3.0, 4 * (time.monotonic() - begun)))
+            # CPU time, not the clock's: a machine that was stopped or busy must not keep the next estimate waiting.
+            time.sleep(min(max(_EVERY, time.thread_time() - begun), _LONGEST_PAUSE))
 
 
 def main() -> int:

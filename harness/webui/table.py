@@ -79,7 +79,7 @@ def _calls(live: dict[str, Any], name: str, counts: dict[str, int]) -> Row:
         "full": NONE,
         "other": total - admitted - throttled - full,
         "now": _now(live, name) if timed else NONE,
-        "estimate": rate_estimate(found) if found else NONE,
+        "estimate": rate_estimate(found, live.get("capacity") if name == START else None) if found else NONE,
         "chats": _allowed(live, name),
     }
 
@@ -108,8 +108,8 @@ def _allowed(live: dict[str, Any], name: str) -> str:
     return NONE
 
 
-def rate_estimate(found: dict[str, Any]) -> str:
-    """A `TpsEstimate` in a few words."""
+def rate_estimate(found: dict[str, Any], capacity: dict[str, Any] | None = None) -> str:
+    """A `TpsEstimate` in a few words; where it explains nothing, what `capacity` (an `AnyLimiterEstimate`) knows."""
     rate, burst = found["rate"], found["burst"]
     if found["verdict"] == "explained" and rate["estimate"] is not None:
         text = f"{number(rate['estimate'])}/s ({number(rate['low'])} to {number(rate['high'])})"
@@ -118,6 +118,9 @@ def rate_estimate(found: dict[str, Any]) -> str:
         return text
     if found["verdict"] == "lower_bound":
         return f"not met; {number(rate['estimate'])}/s admitted so far" if rate["estimate"] else "not met"
+    if sustained := (capacity or {}).get("sustained"):
+        between = f"{number(sustained['low'])} to {number(sustained['high'])}"
+        return f"sustains {number(sustained['estimate'])}/s ({between}, 95 %); no exact limiter explains it so far"
     return "not explained yet"
 
 

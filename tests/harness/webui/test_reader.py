@@ -1,6 +1,7 @@
 """The process behind the Quotas tab: follows journals through their changes, counts, infers, and says it in rows."""
 
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -73,6 +74,32 @@ def test_counts_active_chats_and_estimates_follow_the_samples(tmp_path: Path) ->
     assert str(table["StartChatContact calls/s"]["estimate"]).endswith("burst 8")
     assert table["Chats left to stop"]["now"] == "30 of 0"
     assert sum(said["series"]["open"][-1:]) == 30
+    journal.close()
+
+
+def test_a_limiter_that_is_not_exact_shows_what_it_sustains(tmp_path: Path) -> None:
+    """Where a decision in ten goes the other way the row says the sustained rate and that no exact limiter explains it."""
+    journal = Journal(tmp_path / SAMPLES, "local")
+    rng, tokens, last = random.Random(2), 8.0, 0.0
+    for n in range(600):
+        at = n / 15
+        tokens, last = min(8.0, tokens + (at - last) * 5), at
+        admitted = tokens >= 1
+        tokens -= admitted
+        admitted ^= rng.random() < 0.1
+        outcome = "started" if admitted else "tps_throttled"
+        times = EPOCH + at, EPOCH + at, EPOCH + at + 0.002
+        journal.append(
+            to_batch([Sample("StartChatContact", *times, outcome, contact_id=f"c{n}" if admitted else None)])
+        )
+    live = Live(tmp_path)
+    live.update()
+    live.settle()
+    table = {row["limit"]: row for row in rows({**live.answer(), "run": "r", "phase": "running", "chats": {}})}
+    said = str(table["StartChatContact calls/s"]["estimate"])
+    assert re.match(r"sustains [56]\.\d+/s \([\d.]+ to [\d.]+, 95 %\); no exact limiter explains it so far$", said), (
+        said
+    )
     journal.close()
 
 
