@@ -127,13 +127,20 @@ class CpuMeter:
 def on_a_thread(work: Callable[[], object]) -> None:
     """Run `work` on a native thread while this greenlet waits: converting a segment takes a second.
 
-    Where the system can tell threads apart, that thread gives way to the one that sends the calls.
+    Where the system can tell threads apart, that thread gives way to the one that sends the calls. What `work` raises is
+    raised here; gevent, which would print it too, does not see it.
     """
 
-    def behind_the_sends() -> None:
+    def behind_the_sends() -> Exception | None:
         if hasattr(os, "SCHED_BATCH"):
             with suppress(OSError):
                 os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # of this thread alone
-        work()
+        try:
+            work()
+        except Exception as error:
+            return error
+        return None
 
-    get_hub().threadpool.apply(behind_the_sends)
+    failed: Exception | None = get_hub().threadpool.apply(behind_the_sends)
+    if failed is not None:
+        raise failed
