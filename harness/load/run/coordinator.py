@@ -3,7 +3,6 @@
 import logging
 import subprocess
 import sys
-import time
 from typing import Any
 
 import gevent
@@ -28,16 +27,15 @@ from harness.load.options.target_choice import target_line
 from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
 from harness.load.run.first_look import look_first
+from harness.load.run.instance_watch import InstanceWatch
 from harness.load.run.judgement import HINTS
 from harness.load.run.manifest import RunRecord
-from harness.preflight.declared import connect_clients, fetch_declared
 from harness.recording.format.layout import check_run_directory, create_run_directory, new_run_id
 
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.5  # seconds between two looks at the embedded emulator
 _TRACEBACK = "Traceback (most recent call last)"
-_LONGEST_LOOK = 30.0  # seconds for what AWS declares, at the end of a live run
 
 
 class Unwanted(ChatquotaError):
@@ -65,6 +63,7 @@ class Coordinator:
         self._hours_over: gevent.Greenlet | None = None
         self._gate_watch: gevent.Greenlet | None = None
         self._lab_watch: gevent.Greenlet | None = None
+        self._instance_watch: InstanceWatch | None = None
         self.abandoned = False
         self.confirmed = False
         """Whether somebody has read the announcement of the live run that begins next, and said yes."""
@@ -120,6 +119,7 @@ class Coordinator:
                 self._begin_load(self.record, settings, target)
                 self._lab_watch = gevent.spawn(self._watch_lab, self._lab) if self._lab is not None else None
                 self._gate_watch = watch_gates(aborting_gates(settings.gates), self.parts, self.on_gate_breached)
+                self._instance_watch = InstanceWatch(target) if target.live else None
             except BaseException:
                 self.record.release()
                 self.record = None
@@ -257,8 +257,9 @@ class Coordinator:
                 _cancel(self._hours_over)
                 _cancel(self._gate_watch)
                 self._hours_over = self._gate_watch = self._lab_watch = None
-            if record.target.live:
-                record.declared = _declared(record)
+            if self._instance_watch is not None:
+                record.declared = self._instance_watch.declared(record.started_at)
+                self._instance_watch = None
             self.exit_code = wanted or EXIT_INVALID
             judgement = record.judge(EXIT_INVALID if self.abandoned and wanted is None else wanted)
             for sentence in judgement.reasons:
@@ -346,22 +347,6 @@ class Coordinator:
         if self._lab is not None:
             self._lab.stop()
             self._lab = None
-
-
-def _declared(record: RunRecord) -> dict[str, Any]:
-    """What AWS declares of the instance, for the report to hold against what was found; {} when nobody answers in time."""
-    target = record.target
-    try:
-        with gevent.Timeout(_LONGEST_LOOK):
-            return fetch_declared(
-                connect_clients(target.region),
-                region=target.region,
-                instance_id=target.instance_id,
-                started_at=record.started_at,
-                ended_at=time.time(),
-            )
-    except gevent.Timeout:
-        return {}
 
 
 def _cancel(greenlet: gevent.Greenlet | None) -> None:

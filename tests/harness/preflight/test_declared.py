@@ -15,6 +15,7 @@ from moto.servicequotas.models import ServiceQuotasBackend
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from harness.preflight.declared import Clients, fetch_declared
+from harness.preflight.minutes import Minute, NoMinutes, fetch_minutes
 
 INSTANCE = "11111111-2222-3333-4444-555555555555"
 ARN = f"arn:aws:connect:us-east-1:123456789012:instance/{INSTANCE}"
@@ -130,6 +131,34 @@ def test_chat_metrics_are_folded_over_the_run(clients: Clients) -> None:
     assert metrics["ChatsBreachingActiveChatQuota"]["value"] == 7.0
     assert metrics["SuccessfulChatsPerInterval"]["value"] == 110.0
     assert "no data points" in metrics["ConcurrentActiveChatsPercentage"]["error"]
+
+
+def test_minutes_tell_what_the_whole_instance_held(clients: Clients) -> None:
+    """Each minute has the most and the fewest chats open and what was started; minutes without points are left out."""
+    dimensions = [{"Name": "InstanceId", "Value": "another"}, {"Name": "MetricGroup", "Value": "Chats"}]
+    points = [
+        ("ConcurrentActiveChats", 0, 40.0),
+        ("ConcurrentActiveChats", 10, 44.0),
+        ("ConcurrentActiveChats", 60, 80.0),
+    ]
+    for name, second, value in [*points, ("SuccessfulChatsPerInterval", 60, 50.0)]:
+        at = datetime.fromtimestamp(BEGAN + second, UTC)
+        datum: Any = {"MetricName": name, "Dimensions": dimensions, "Timestamp": at, "Value": value}
+        clients.cloudwatch.put_metric_data(Namespace="AWS/Connect", MetricData=[datum])
+    began = int(BEGAN)
+    assert fetch_minutes(clients.cloudwatch, "another", BEGAN, BEGAN + 300) == [
+        Minute(began, most_open=44.0, least_open=40.0),
+        Minute(began + 60, most_open=80.0, least_open=80.0, started=50.0),
+    ]
+
+
+def test_minutes_that_nobody_answers_for_say_what_would_tell() -> None:
+    """Without CloudWatch the reason is one sentence."""
+    quick = Config(retries={"total_max_attempts": 1}, connect_timeout=1)
+    session = boto3.Session("testing", "testing", region_name="us-east-1")
+    nowhere = session.client("cloudwatch", endpoint_url="http://127.0.0.1:9", config=quick)
+    with pytest.raises(NoMinutes, match="CloudWatch did not answer"):
+        fetch_minutes(nowhere, INSTANCE, BEGAN, BEGAN + 60)
 
 
 def test_an_unreachable_service_costs_rows_not_the_report(endpoint: str) -> None:

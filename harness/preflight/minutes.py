@@ -1,0 +1,94 @@
+"""The chats of the whole instance minute by minute, as CloudWatch counts them: ours and those of others together.
+
+Amazon Connect publishes its chat metrics once a minute, some minutes late
+(https://docs.aws.amazon.com/connect/latest/adminguide/monitoring-cloudwatch.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef
+
+PERIOD = 60
+"""Seconds of a minute, and of the metrics' period."""
+LATE = 300.0
+"""Seconds by which CloudWatch may be behind."""
+_METRICS = (
+    ("most_open", "ConcurrentActiveChats", "Maximum"),
+    ("least_open", "ConcurrentActiveChats", "Minimum"),
+    ("started", "SuccessfulChatsPerInterval", "Sum"),
+    ("refused_by_quota", "ChatsBreachingActiveChatQuota", "Sum"),
+)
+
+
+@dataclass(frozen=True)
+class Minute:
+    """What CloudWatch counted in the minute that begins at `at` (unix seconds); None where it has no point."""
+
+    at: int
+    most_open: float | None = None
+    least_open: float | None = None
+    started: float | None = None
+    refused_by_quota: float | None = None
+
+
+class NoMinutes(Exception):
+    """CloudWatch did not answer. Its text says why, and the permission that is missing where one is."""
+
+
+def fetch_minutes(cloudwatch: CloudWatchClient, instance_id: str, begin: float, end: float) -> list[Minute]:
+    """Return the minutes between two unix times of which CloudWatch knows something, in order. Raises NoMinutes."""
+    dimensions: list[DimensionTypeDef] = [
+        {"Name": "InstanceId", "Value": instance_id},
+        {"Name": "MetricGroup", "Value": "Chats"},
+    ]
+    queries: list[MetricDataQueryTypeDef] = [
+        {
+            "Id": name,
+            "MetricStat": {
+                "Metric": {"Namespace": "AWS/Connect", "MetricName": metric, "Dimensions": dimensions},
+                "Period": PERIOD,
+                "Stat": statistic,
+            },
+        }
+        for name, metric, statistic in _METRICS
+    ]
+    known: dict[int, dict[str, float]] = {}
+    try:
+        pages = cloudwatch.get_paginator("get_metric_data").paginate(
+            MetricDataQueries=queries,
+            StartTime=datetime.fromtimestamp(begin // PERIOD * PERIOD, UTC),
+            EndTime=datetime.fromtimestamp((end // PERIOD + 1) * PERIOD, UTC),
+        )
+        for page in pages:
+            for result in page["MetricDataResults"]:
+                for at, value in zip(result.get("Timestamps", []), result.get("Values", []), strict=False):
+                    known.setdefault(int(at.timestamp()), {})[result.get("Id", "")] = value
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", "an error"))
+        raise NoMinutes(f"CloudWatch answered {code}; cloudwatch:GetMetricData would tell what others hold") from error
+    except BotoCoreError as error:
+        raise NoMinutes(f"CloudWatch did not answer: {error}") from error
+    names = {name for name, _, _ in _METRICS}
+    return [
+        Minute(at, **{name: value for name, value in values.items() if name in names})
+        for at, values in sorted(known.items())
+    ]
+
+
+def merged(earlier: Iterable[Minute], later: Iterable[Minute]) -> list[Minute]:
+    """Return all minutes in order; of one that both have, the later look, which may know more."""
+    return sorted({minute.at: minute for minute in (*earlier, *later)}.values(), key=lambda minute: minute.at)
+
+
+def to_json(minutes: Iterable[Minute]) -> list[dict[str, float | None]]:
+    """Return the minutes as `run.json` has them."""
+    return [asdict(minute) for minute in minutes]
