@@ -16,7 +16,16 @@ WEBSOCKET_SUBSCRIBE = "WebSocketSubscribe"
 MESSAGE_RECEIPT = "MessageReceipt"
 """From sending a message until its frame came back on the websocket."""
 
-NO_CALLS = frozenset({MESSAGE_RECEIPT, WEBSOCKET_OPEN, WEBSOCKET_SUBSCRIBE})
+GREETING = "Greeting"
+"""From the subscription of the customer's websocket to the first message of another participant."""
+REPLY = "Reply"
+"""From a message of the customer's that was accepted to the next message of another participant."""
+AGENT_JOINED, AGENT_LEFT, TRANSFER = "AgentJoined", "AgentLeft", "Transfer"
+"""Events of a chat that the customer's websocket told: from its subscription to the event."""
+
+NO_CALLS = frozenset(
+    {MESSAGE_RECEIPT, WEBSOCKET_OPEN, WEBSOCKET_SUBSCRIBE, GREETING, REPLY, AGENT_JOINED, AGENT_LEFT, TRANSFER}
+)
 """Operations of samples that are not calls of an API with a TPS quota."""
 
 HARNESS_CALLS = frozenset({STOP_CONTACT, DESCRIBE_CONTACT})
@@ -33,6 +42,10 @@ ACCESS_DENIED = "access_denied"
 SERVICE_ERROR = "service_error"
 TIMEOUT = "timeout"
 CONNECTION_ERROR = "connection_error"
+NO_GREETING = "no_greeting"
+NO_REPLY = "no_reply"
+NOT_AWAITED = "not_awaited"
+"""A wait that ended before it was known whether an answer would come: the customer wrote first or left, or the run ended."""
 
 START_OUTCOMES = (
     STARTED,
@@ -48,8 +61,9 @@ START_OUTCOMES = (
 )
 """Every outcome of a StartChatContact attempt, in the order that tables show; exactly one for each attempt on the wire."""
 
-OUTCOMES = (*START_OUTCOMES, OK)
-"""Every outcome. `started` is a StartChatContact answered with a contact; the success of any other operation is `ok`."""
+OUTCOMES = (*START_OUTCOMES, OK, NO_GREETING, NO_REPLY, NOT_AWAITED)
+"""Every outcome. `started` is a StartChatContact answered with a contact; the success of any other operation is `ok`; the
+last three are of the customer's waits for the other side, which are no calls."""
 
 SERVED = frozenset({STARTED, OK})
 """What was asked for was done."""
@@ -60,7 +74,7 @@ QUOTA_REFUSALS = frozenset({TPS_THROTTLED, ACTIVE_CHAT_LIMIT, UNCLASSIFIED_429})
 ANSWERED_BY_SERVICE = SERVED | QUOTA_REFUSALS
 """Outcomes that prove a working service behind the endpoint, with credentials that it takes."""
 
-FAILURES = frozenset(OUTCOMES) - ANSWERED_BY_SERVICE
+FAILURES = frozenset(START_OUTCOMES) - ANSWERED_BY_SERVICE
 """What is neither done nor refused by a limit."""
 
 MAY_COST_TOKEN = ((ACTIVE_CHAT_LIMIT,), (INVALID_REQUEST, NOT_FOUND, ACCESS_DENIED), (SERVICE_ERROR,))

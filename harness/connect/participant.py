@@ -29,6 +29,8 @@ from harness.vocabulary import (
 _EVENT = "application/vnd.amazonaws.connect.event."
 TYPING = f"{_EVENT}typing"
 CHAT_ENDED = f"{_EVENT}chat.ended"
+AGENTS = {"joined": f"{_EVENT}participant.joined", "left": f"{_EVENT}participant.left"}
+TRANSFERRED = f"{_EVENT}transfer.succeeded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,11 @@ from harness.quotas.attempts import Attempts
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
 from harness.recording.format.layout import SAMPLES
+from harness.vocabulary import NO_CALLS
 from harness.webui.journals import Follower
 
 START, STOP, DISCONNECT = "StartChatContact", "StopContact", "DisconnectParticipant"
 THROTTLED = "tps_throttled"
-NO_CALLS = frozenset({"MessageReceipt", "WebSocketOpen", "WebSocketSubscribe"})
-"""Operations in the samples that are not calls of an API with a TPS quota."""
 HARNESS_CALLS = frozenset({STOP, "DescribeContact"})
 """Calls that the harness makes at its own pace, which are no part of a customer's journey."""
 

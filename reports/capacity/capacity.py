@@ -9,7 +9,7 @@ from reports.run.fold import Aggregates
 from reports.run.histogram import ERROR, Histograms
 from reports.run.rundir import Run, read_ledger, validity
 from reports.run.timeline import Timeline
-from reports.wording.vocabulary import OK, QUOTA, START, START_OUTCOMES, STARTED, TPS, UNKNOWN
+from reports.wording.vocabulary import OK, OUTCOMES, QUOTA, START, START_OUTCOMES, STARTED, TPS, UNKNOWN
 
 SCHEMA = 1
 _QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
@@ -69,7 +69,7 @@ def measure(run: Run, total: Aggregates, view: Timeline) -> dict[str, Any]:
 
 def _operation(total: Aggregates, operation: str) -> dict[str, Any]:
     """Attempts of an operation by outcome, and the latency of those that were admitted."""
-    names = (*START_OUTCOMES, OK, UNKNOWN)
+    names = (*OUTCOMES, UNKNOWN)
     outcomes = {name: count for name in names if (count := total.count(operation, name))}
     admitted = STARTED if operation == START else OK
     pair = (operation, admitted)

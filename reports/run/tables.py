@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.run.histogram import Histograms
-from reports.wording.vocabulary import SIZE_BANDS, START_OUTCOMES, UNKNOWN
+from reports.wording.vocabulary import OUTCOMES, SIZE_BANDS, UNKNOWN
 
 BANDS = {name: number for number, (_, name) in enumerate(SIZE_BANDS)}
 """The numbers of the bands of attribute sizes, by their names."""
@@ -15,7 +15,7 @@ BANDS = {name: number for number, (_, name) in enumerate(SIZE_BANDS)}
 
 def table_of(numbers: Mapping[str, int], counts: NDArray[Any]) -> pd.DataFrame:
     """A row for each category that occurred, a column for each outcome that occurred."""
-    names = [*START_OUTCOMES, "ok", UNKNOWN]
+    names = [*OUTCOMES, UNKNOWN]
     counts = counts[:, : len(names)]
     rows = {name or "(not set)": counts[number] for name, number in numbers.items() if counts[number].any()}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=names)

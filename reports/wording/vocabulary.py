@@ -7,7 +7,7 @@ START, STOP, DISCONNECT = "StartChatContact", "StopContact", "DisconnectParticip
 HARNESS_CALLS = frozenset({STOP, "DescribeContact"})
 """Calls that the harness makes at its own pace, which are no part of a customer's journey."""
 
-NO_CALLS = frozenset({"MessageReceipt", "WebSocketOpen", "WebSocketSubscribe"})
+NO_CALLS = vocabulary.NO_CALLS
 """Operations in the samples that are no calls of an API with a TPS quota."""
 
 STARTED, TPS, QUOTA, OTHER_429 = "started", "tps_throttled", "active_chat_limit", "unclassified_429"
@@ -16,7 +16,7 @@ OK = "ok"
 START_OUTCOMES = vocabulary.START_OUTCOMES
 """What can become of a StartChatContact call, in the order that tables show."""
 
-OUTCOMES = (*START_OUTCOMES, OK)
+OUTCOMES = vocabulary.OUTCOMES
 
 UNKNOWN = "(unknown)"
 """Stands for any outcome that this version does not know."""
@@ -33,6 +33,9 @@ LABELS = {
     "timeout": "time-out",
     "connection_error": "connection error",
     OK: "ok",
+    "no_greeting": "no greeting",
+    "no_reply": "no reply",
+    "not_awaited": "not awaited",
     UNKNOWN: "unknown outcome",
 }
 

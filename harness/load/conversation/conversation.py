@@ -1,54 +1,46 @@
-"""One customer's conversation in a chat: connect, subscribe, write, read the transcript, leave."""
+"""One customer's conversation in a chat: connect, subscribe, take the turns of a script, leave."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 from gevent.event import Event
 
 from harness.connect.client import Reply, now
-from harness.connect.participant import CHAT_ENDED, TYPING, Connection
-from harness.connect.participant_socket import ParticipantSocket
+from harness.connect.participant import AGENTS, CHAT_ENDED, TRANSFERRED, TYPING
+from harness.load.conversation.line import Line
+from harness.load.conversation.shared import Shared
+from harness.load.conversation.small_talk import small_talk
+from harness.load.conversation.waits import Wait, Waits
 from harness.load.workload.model import Chat
+from harness.load.workload.scripts import Script, Turn, Words
 from harness.recording.ledger import ALREADY_ENDED, STOPPED
 from harness.vocabulary import (
     ACCESS_DENIED,
-    CREATE_CONNECTION,
+    AGENT_JOINED,
+    AGENT_LEFT,
     DISCONNECT,
     GET_TRANSCRIPT,
+    GREETING,
     MESSAGE_RECEIPT,
+    NOT_AWAITED,
     OK,
+    REPLY,
     SEND_EVENT,
     SEND_MESSAGE,
     TIMEOUT,
-    WEBSOCKET_OPEN,
-    WEBSOCKET_SUBSCRIBE,
+    TRANSFER,
 )
 
-if TYPE_CHECKING:
-    from harness.load.conversation.crowd import Conversations
-
-CONNECT_ATTEMPTS = 6
-_LONGEST_PAUSE = 20.0
 _ENDED_WITHIN = 5.0
 """Seconds that a customer who has left waits for the chat.ended event, as AWS's own client does."""
-
-_TEXTS = {
-    "text/plain": ("Hello!", "I have a question about my order.", "It was due on Friday.", "Thank you."),
-    "text/markdown": (
-        "My order is **late**.",
-        "See [the order](https://shop.example/orders/4711), please.",
-        "I tried:\n\n- signing in\n- a new password",
-        "1. chose the seat\n2. *paid*",
-    ),
-    "application/json": ('{"order":4711,"question":"where is it?"}',),
-    "application/vnd.amazonaws.connect.message.interactive.response": (
-        '{"templateType":"QuickReply","version":"1.0","data":{"content":{"title":"Where is it?"}}}',
-    ),
-}
+_EVENTS = {AGENTS["joined"]: AGENT_JOINED, AGENTS["left"]: AGENT_LEFT, TRANSFERRED: TRANSFER}
+_SAID = ("MESSAGE", "ATTACHMENT")
+"""Types of items in which somebody says something."""
+_MISSED = "nobody answered within --reply-timeout, or before the chat was ended"
 
 
 @dataclass
@@ -66,29 +58,32 @@ class Conversation:
     The frame of a message may arrive before the answer to its SendMessage, so frames and answers wait for each other.
     """
 
-    def __init__(self, crowd: Conversations, reply: Reply, chat: Chat, rng: random.Random) -> None:
+    def __init__(self, shared: Shared, reply: Reply, chat: Chat, script: Script, rng: random.Random) -> None:
         assert reply.contact_id
-        self._crowd = crowd
-        self._session = crowd.session
+        self._shared = shared
+        self._session = shared.session
         self._contact_id = reply.contact_id
-        self._token = reply.participant_token
-        self._connection: Connection | None = None
-        if reply.websocket_url and reply.connection_token and not crowd.client.refusal_of_address(reply.websocket_url):
-            self._connection = Connection(reply.websocket_url, reply.connection_token)
-        self._url_at = reply.received
         self._chat = chat
+        self._script = script
         self._rng = rng
+        self._line = Line(shared, self, reply, rng, self._subscribed)
         self._number = 0
         self._awaited: dict[str, _Sent] = {}
         self._seen: dict[str, float] = {}
-        self._socket: ParticipantSocket | None = None
+        self._waits = Waits(shared.patience.seconds, self._wait_is_over)
+        self._subscribed_at = 0.0
+        self._last_heard: str | None = None
+        self._said: list[str] = []  # what the other side has said since the customer's last message
+        self._asked_at: float | None = None  # when the last message was accepted; None where it was not
+        self._greeted = False
         self._end_heard = Event()
         self._over = Event()
+        self._news = Event()
 
     def run(self) -> None:
         """Live through the conversation; returns when the chat has ended, is to be stopped, or the run ends."""
         try:
-            if self._connect():
+            if self._line.connect():
                 self._talk()
             self._leave()
         finally:
@@ -96,129 +91,51 @@ class Conversation:
 
     def close(self) -> None:
         """Close the websocket; messages whose frames have not come are recorded as timed out."""
-        if self._socket is not None:
-            self._socket.close()
-            self._crowd.sockets.discard(self._socket)
-            self._socket = None
-        self._over.set()
-        if not self._crowd.closing:
+        self._line.close()
+        self._end()
+        self._waits.close(now(), ended=False)
+        if not self._shared.closing:
             for sent in self._awaited.values():
                 self._receipt(sent, now(), TIMEOUT)
         self._awaited.clear()
 
-    # --- connecting ----------------------------------------------------------------------------------------------------
+    # --- what its line asks and tells ------------------------------------------------------------------------------------
 
-    def _connect(self) -> bool:
-        """Be subscribed, as AWS's own client would: try again after a pause that doubles. False when it was no use."""
-        pause = 1.0
-        for attempt in range(CONNECT_ATTEMPTS):
-            if attempt and not self._pause(pause * self._rng.uniform(0.75, 1.25)):
-                return False
-            if self._is_over():
-                return False
-            if self._attempt_to_connect():
-                if not self._is_over():
-                    return True
-                self._drop_socket()  # it was opened while the end came
-                return False
-            pause = min(pause * 2, _LONGEST_PAUSE)
-        return False
+    def is_over(self) -> bool:
+        """Tell whether the chat or the run has ended."""
+        return self._over.is_set() or self._shared.closing
 
-    def _attempt_to_connect(self) -> bool:
-        # A websocket address must be opened within 100 s; AWS's own client trusts one for 85 s.
-        if self._connection is None or now() - self._url_at > 85:
-            if self._token is None:
-                return False  # the service answered the start without a token that could be sent
-            due = now()
-            reply, self._connection = self._crowd.client.create_connection(self._token)
-            self._url_at = reply.received
-            self._record(CREATE_CONNECTION, due, reply)
-            if self._connection is None:
-                return False
-        socket = ParticipantSocket(
-            self._contact_id,
-            self._hear,
-            self._lost,
-            self._crowd.pulse,
-            self._crowd.timeout,
-            self._crowd.ca_bundle,
-            self._crowd.bare_429,
-        )
-        url = self._connection.websocket_url
-        due = now()
-        reply = socket.open(url)
-        self._record(WEBSOCKET_OPEN, due, reply)
-        if reply.outcome == OK:
-            self._socket = socket
-            self._crowd.sockets.add(socket)
-            due = now()
-            reply = socket.subscribe()
-            self._record(WEBSOCKET_SUBSCRIBE, due, reply)
-        if reply.outcome != OK:
-            self._drop_socket()
-            self._url_at = -1e18  # an address is good for one attempt
-            return False
-        return True
+    def pause(self, seconds: float) -> bool:
+        """Wait; False when the chat or the run ended in the meantime."""
+        self._over.wait(seconds)
+        return not self.is_over()
 
-    def _drop_socket(self) -> None:
-        if self._socket is not None:
-            self._crowd.sockets.discard(self._socket)
-            self._socket.close()
-            self._socket = None
+    def record(
+        self, operation: str, due: float, reply: Reply, content_type: str | None = None, message_bytes: int = 0
+    ) -> None:
+        """Record an attempt of this customer's that was due at `due`."""
+        reply = reply.but(contact_id=self._contact_id)
+        self._session.record(operation, due, reply, self._chat.kind, content_type, message_bytes)
 
-    def _lost(self, socket: ParticipantSocket) -> None:
-        self._crowd.sockets.discard(socket)
-        if socket is not self._socket or self._is_over():
-            return
-        self._socket = None
-        self._crowd.reconnects += 1
-        gevent.spawn(self._connect)
-
-    # --- talking -------------------------------------------------------------------------------------------------------
-
-    def _talk(self) -> None:
-        script = self._crowd.script
-        for number in range(script.messages):
-            if script.typing and not self._is_over():
-                due = now()
-                reply = self._crowd.client.send_event(self._bearer, TYPING, self._client_token())
-                self._record(SEND_EVENT, due, reply)
-                self._check_denied(reply)
-            if not self._pause(script.think.draw(self._rng)):
-                return
-            self._say(number)
-        if script.transcript and not self._is_over():
-            due = now()
-            reply, _ = self._crowd.client.get_transcript(self._bearer)
-            self._record(GET_TRANSCRIPT, due, reply)
-            self._check_denied(reply)
-        self._pause(self._session.settings.hold.draw(self._rng))
-
-    def _say(self, number: int) -> None:
-        content_type = _sendable(self._chat)[number % len(_sendable(self._chat))]
-        texts = _TEXTS[content_type]
-        text = texts[int(self._rng.random() * len(texts))]
-        due = now()
-        reply, message_id = self._crowd.client.send_message(self._bearer, content_type, text, self._client_token())
-        size = len(text.encode())
-        self._record(SEND_MESSAGE, due, reply, content_type, size)
-        self._check_denied(reply)
-        if message_id is None:
-            return
-        sent = _Sent(reply.sent, content_type, size)
-        at = self._seen.pop(message_id, None)
-        if at is not None:
-            self._receipt(sent, at, OK)
-        else:
-            self._awaited[message_id] = sent
-
-    def _hear(self, item: dict[str, Any], at: float) -> None:
-        if item.get("ContentType") == CHAT_ENDED:
+    def hear(self, item: dict[str, Any], at: float) -> None:
+        """Take one message or event of the chat, whose frame was read at `at`."""
+        content_type, role = item.get("ContentType"), item.get("ParticipantRole")
+        if content_type == CHAT_ENDED:
             self._end_heard.set()
-            self._over.set()
-            return
-        identity = item.get("Id")
-        if item.get("ParticipantRole") != "CUSTOMER" or item.get("Type") != "MESSAGE" or not isinstance(identity, str):
+            self._waits.close(at, ended=True)
+            self._end()
+        elif item.get("Type") in _SAID:
+            if role == "CUSTOMER":
+                self._hear_own(item.get("Id"), at)
+            elif isinstance(role, str) and (not isinstance(item.get("Id"), str) or item["Id"] != self._last_heard):
+                self._last_heard = item.get("Id")
+                self._hear_other(item.get("Content"), at)
+        elif content_type in _EVENTS and (role == "AGENT" or content_type == TRANSFERRED):
+            begun = self._subscribed_at or at
+            self._note(_EVENTS[str(content_type)], begun, begun, at, OK)
+
+    def _hear_own(self, identity: Any, at: float) -> None:
+        if not isinstance(identity, str):
             return
         sent = self._awaited.pop(identity, None)
         if sent is not None:
@@ -226,67 +143,181 @@ class Conversation:
         else:
             self._seen[identity] = at
 
+    def _hear_other(self, content: Any, at: float) -> None:
+        self._greeted = True
+        self._said.append(content if isinstance(content, str) else "")
+        self._waits.heard(at)
+        self._news.set()
+
+    def _subscribed(self, at: float) -> None:
+        if not self._subscribed_at:
+            self._subscribed_at = at
+            self._waits.subscribed(at)
+            self._watch_waits()
+
+    def _end(self) -> None:
+        self._over.set()
+        self._news.set()
+
+    # --- waiting for the other side --------------------------------------------------------------------------------------
+
+    def _watch_waits(self) -> None:
+        if self._waits.waiting:
+            self._shared.deadlines.add(now() + self._shared.patience.seconds, self._waits.expire)
+
+    def _wait_is_over(self, wait: Wait, at: float, outcome: str) -> None:
+        if outcome == OK:
+            self._shared.patience.heard(wait.operation)
+        message = "" if outcome in (OK, NOT_AWAITED) else _MISSED
+        self._note(wait.operation, wait.due, wait.begun, at, outcome, message, wait.content_type, wait.message_bytes)
+        self._news.set()
+
+    def _await_other(self, turn: Turn) -> bool:
+        """Wait as `turn` says; whether the other side said what was waited for."""
+        came_at = now()
+        while not self.is_over():
+            if self._has_said(turn):
+                return True
+            if turn.wait_for == "reply" and self._asked_at is None and turn.matches is None and self._number:
+                return False  # the message was refused: nobody will reply to it
+            until = self._waits_until(turn, came_at)
+            if now() >= until:
+                return False
+            self._news.clear()
+            self._news.wait(until - now())
+        return False
+
+    def _waits_until(self, turn: Turn, came_at: float) -> float:
+        if turn.within is not None:
+            return came_at + turn.within
+        greeting = turn.wait_for == "greeting"
+        begun = self._subscribed_at if greeting else self._asked_at or came_at
+        if self._script.firm:
+            return begun + self._shared.patience.seconds
+        return self._shared.patience.until(GREETING if greeting else REPLY, begun)
+
+    def _has_said(self, turn: Turn) -> bool:
+        if turn.matches is not None:
+            return any(turn.matches.search(text) for text in self._said)
+        return self._greeted if turn.wait_for == "greeting" else bool(self._said)
+
+    # --- talking -------------------------------------------------------------------------------------------------------
+
+    def _talk(self) -> None:
+        script = self._script
+        spoken = 0
+        for turn in script.turns:
+            if self.is_over():
+                return
+            if not self._take(turn, spoken):
+                return
+            spoken += turn.small_talk
+        if script.transcript and not self.is_over():
+            due = now()
+            reply, _ = self._shared.client.get_transcript(self._line.token)
+            self.record(GET_TRANSCRIPT, due, reply)
+            self._check_denied(reply)
+        self.pause((script.stay or self._session.settings.hold).draw(self._rng))
+
+    def _take(self, turn: Turn, spoken: int) -> bool:
+        """Take one turn; False when it was the customer's last."""
+        if turn.reconnect and not self._line.reconnect():
+            return False
+        if (turn.wait_for or turn.matches) and not self._await_other(turn) and turn.else_leave:
+            return False
+        if turn.abandon and self._rng.random() < turn.abandon:
+            return False
+        if turn.typing and not self.is_over():
+            due = now()
+            reply = self._shared.client.send_event(self._line.token, TYPING, self._client_token())
+            self.record(SEND_EVENT, due, reply)
+            self._check_denied(reply)
+        if turn.think is not None and not self.pause(turn.think.draw(self._rng)):
+            return False
+        if turn.small_talk:
+            self._say(small_talk(self._chat.content_types, spoken, self._rng))
+        elif turn.words:
+            self._say(turn.words[int(self._rng.random() * len(turn.words))])
+        return True
+
+    def _say(self, words: Words) -> None:
+        self._said.clear()
+        self._asked_at = None
+        self._waits.sending()
+        due = now()
+        reply, message_id = self._shared.client.send_message(self._line.token, *words, self._client_token())
+        size = len(words.text.encode())
+        self.record(SEND_MESSAGE, due, reply, words.content_type, size)
+        self._check_denied(reply)
+        if message_id is None:
+            return
+        sent = _Sent(reply.sent, words.content_type, size)
+        at = self._seen.pop(message_id, None)
+        self._asked_at = reply.received
+        if not self._end_heard.is_set():
+            self._waits.accepted(due, reply.received, at or reply.sent, words.content_type, size)
+            self._watch_waits()
+        if at is not None:
+            self._receipt(sent, at, OK)
+        else:
+            self._awaited[message_id] = sent
+
     def _receipt(self, sent: _Sent, at: float, outcome: str) -> None:
         message = "" if outcome == OK else "the message's frame did not come on the websocket"
-        reply = Reply(outcome=outcome, sent=sent.at, received=at, message=message, contact_id=self._contact_id)
-        self._session.record(MESSAGE_RECEIPT, sent.at, reply, self._chat.kind, sent.content_type, sent.size)
+        self._note(MESSAGE_RECEIPT, sent.at, sent.at, at, outcome, message, sent.content_type, sent.size)
+
+    def _note(
+        self,
+        operation: str,
+        due: float,
+        begun: float,
+        at: float,
+        outcome: str,
+        message: str = "",
+        content_type: str | None = None,
+        size: int = 0,
+    ) -> None:
+        """Record what was no call: something that the websocket showed, or did not."""
+        reply = Reply(outcome=outcome, sent=begun, received=at, message=message)
+        self.record(operation, due, reply, content_type, size)
 
     # --- leaving -------------------------------------------------------------------------------------------------------
 
     def _leave(self) -> None:
         """End the chat, unless it has ended or the run is about to end it. Only what is known to have ended is told so."""
-        if self._crowd.closing:
+        if self._shared.closing:
             return
         if self._end_heard.is_set():
             self._session.chat_ended(self._contact_id, ALREADY_ENDED)  # by somebody else: the session asks why
             return
-        if self._crowd.script.disconnects and self._socket is not None and not self._is_over():
+        if self._script.leave == "disconnect" and self._line.is_open and not self.is_over():
             self._await_receipts()
+            self._waits.close(now(), ended=False)
             due = now()
-            reply = self._crowd.client.disconnect(self._bearer, self._client_token())
-            self._record(DISCONNECT, due, reply)
+            reply = self._shared.client.disconnect(self._line.token, self._client_token())
+            self.record(DISCONNECT, due, reply)
             if reply.outcome == OK and self._over.wait(_ENDED_WITHIN) and self._end_heard.is_set():
                 self._session.chat_ended(self._contact_id, STOPPED)
                 return
-        if not self._crowd.closing:
+        if self._script.leave == "vanish":
+            self._line.close()
+            self._waits.close(now(), ended=False)
+            self.pause(self._session.settings.hold.draw(self._rng))
+        if not self._shared.closing:
             self._session.stop_soon(self._contact_id)
 
     def _await_receipts(self) -> None:
         """A frame that is on its way should not be missed because the customer left."""
-        give_up = now() + self._crowd.timeout
-        while self._awaited and now() < give_up and not self._is_over():
+        give_up = now() + self._shared.timeout
+        while self._awaited and now() < give_up and not self.is_over():
             gevent.sleep(0.05)
 
     def _check_denied(self, reply: Reply) -> None:
         # A token is refused once its chat has ended, and a socket that was lost at the time did not hear of the end. It may
         # be refused for other reasons as well, so the chat is then stopped, not taken for ended.
         if reply.outcome == ACCESS_DENIED:
-            self._over.set()
-
-    def _is_over(self) -> bool:
-        return self._over.is_set() or self._crowd.closing
-
-    @property
-    def _bearer(self) -> str:
-        return self._connection.token if self._connection else ""
-
-    def _pause(self, seconds: float) -> bool:
-        """Wait; False when the chat or the run ended in the meantime."""
-        self._over.wait(seconds)
-        return not self._is_over()
+            self._end()
 
     def _client_token(self) -> str:
         self._number += 1
         return f"{self._chat.client_token}.{self._number}"
-
-    def _record(
-        self, operation: str, due: float, reply: Reply, content_type: str | None = None, message_bytes: int = 0
-    ) -> None:
-        reply = reply.but(contact_id=self._contact_id)
-        self._session.record(operation, due, reply, self._chat.kind, content_type, message_bytes)
-
-
-def _sendable(chat: Chat) -> list[str]:
-    """The declared content types that a customer may send, in their order; text/plain where none was declared."""
-    declared = (chat.content_types or "text/plain").split(",")
-    return [content_type for content_type in declared if content_type in _TEXTS] or ["text/plain"]

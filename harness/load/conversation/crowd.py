@@ -1,37 +1,35 @@
-"""All conversations of one process: what they share, and how they end together."""
+"""All conversations of one process: how they begin, and how they end together."""
 
 import random
-from dataclasses import dataclass
 from typing import Any
 
 import gevent
 
-from harness import __version__
-from harness.connect.participant_socket import ParticipantSocket, Pulse
-from harness.durations import Hold
 from harness.load.conversation.conversation import Conversation
+from harness.load.conversation.shared import Shared
 from harness.load.options.options import Settings
 from harness.load.session.session import Session
+from harness.load.workload.scripts import Script, Scripts, Turn
 from harness.vocabulary import STARTED
 
 
-@dataclass(frozen=True)
-class Script:
-    """What each customer does: `messages` of them, `think` seconds before each, whether typing is announced, whether the
-    transcript is read, and whether the customer `disconnects` (otherwise the chat is ended with StopContact)."""
-
-    messages: int
-    think: Hold
-    typing: bool = True
-    transcript: bool = True
-    disconnects: bool = True
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Script":
-        """The script that the options ask for."""
-        steps = settings.conversation.split(",")
-        messages = settings.messages if "messages" in steps else 0
-        return cls(messages, settings.think_time, "typing" in steps, "transcript" in steps, "disconnect" in steps)
+def script_of(settings: Settings) -> Script:
+    """Return the script of chats for which the workload has none: what the options ask for."""
+    steps = settings.conversation.split(",")
+    messages = settings.messages if "messages" in steps else 0
+    typing = "typing" in steps
+    turns = [
+        Turn(wait_for="reply" if number else "greeting", typing=typing, think=settings.think_time, small_talk=True)
+        for number in range(messages)
+    ]
+    turns.append(Turn(wait_for="reply" if messages else "greeting"))
+    return Script(
+        "",
+        tuple(turns),
+        transcript="transcript" in steps,
+        leave="disconnect" if "disconnect" in steps else "stop",
+        firm=False,
+    )
 
 
 class Conversations:
@@ -40,20 +38,14 @@ class Conversations:
     A chat start counts against `--max-in-flight` for as long as its call lasts, its conversation does not.
     """
 
-    def __init__(self, session: Session, script: Script) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self.script = script
-        target = session.target
-        self.timeout = session.settings.call_timeout
-        self.ca_bundle = target.ca_bundle
-        self.bare_429 = session.settings.treat_bare_429_as
-        self.client = target.participant_client(f"chatquota/{__version__}", self.timeout, self.bare_429)
-        self.pulse = Pulse()
-        self.sockets: set[ParticipantSocket] = set()
-        self.reconnects = 0
-        self.closing = False
+        self.shared = Shared(session)
+        workload = session.settings.workload
+        kinds = [kind.name for kind in workload.kinds]
+        self._scripts = Scripts(workload.conversations, kinds, script_of(session.settings))
         self._live: set[Conversation] = set()
-        self._rng = random.Random(f"conversation/{session.settings.workload.seed}/{session.part.index}")
+        self._rng = random.Random(f"conversation/{workload.seed}/{session.part.index}")
         session.before_drain.append(self.close)
 
     def arrive(self, due: float) -> None:
@@ -61,9 +53,10 @@ class Conversations:
         chat = self.session.drawer.draw()
         # Drawn in the order of the arrivals, so that answers that overtake each other change no script.
         rng = random.Random(self._rng.random())
+        script = self._scripts.draw(chat.kind, rng)
         reply = self.session.start_chat(due, chat, hold=False)
-        if reply is not None and reply.outcome == STARTED and not self.closing:
-            conversation = Conversation(self, reply, chat, rng)
+        if reply is not None and reply.outcome == STARTED and not self.shared.closing:
+            conversation = Conversation(self.shared, reply, chat, script, rng)
             self._live.add(conversation)
             gevent.spawn(self._live_through, conversation)
 
@@ -75,16 +68,18 @@ class Conversations:
 
     def close(self) -> None:
         """End all conversations: sockets are closed, what is on the wire may end, the chats are left to the session."""
-        self.closing = True
+        self.shared.closing = True
         for number, conversation in enumerate(tuple(self._live)):
             conversation.close()
             if number % 100 == 99:
                 gevent.sleep(0)  # thousands of sockets must not keep a worker from its other duties
-        with gevent.Timeout(self.timeout + 1, False):
+        with gevent.Timeout(self.shared.timeout + 1, False):
             while self._live:
                 gevent.sleep(0.02)
-        self.pulse.close()
+        self.shared.pulse.close()
+        self.shared.deadlines.close()
 
     def state(self) -> dict[str, Any]:
         """Figures of the moment: conversations under way, open sockets, reconnects so far."""
-        return {"conversations": len(self._live), "sockets": len(self.sockets), "reconnects": self.reconnects}
+        shared = self.shared
+        return {"conversations": len(self._live), "sockets": len(shared.sockets), "reconnects": shared.reconnects}

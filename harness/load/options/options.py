@@ -5,7 +5,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from harness.connect.target import Target, is_loopback
 from harness.durations import Hold
@@ -22,6 +22,9 @@ from harness.vocabulary import TPS_THROTTLED, UNCLASSIFIED_429
 PROBES = ("tps", "active-chats", "both", "safe")
 STEPS = ("typing", "messages", "transcript", "disconnect")
 """What a customer of ChatConversation may do, in the order in which it is done."""
+Manner = Literal["auto", "yes", "no"]
+MANNERS: tuple[Manner, ...] = get_args(Manner)
+"""Whether customers wait for the other side before they go on."""
 SDK_RETRIES = ("off", "legacy", "standard", "adaptive")
 
 LOOPBACK = "127.0.0.1"
@@ -185,6 +188,22 @@ class Settings:
         check=checks.subset_of(*STEPS),
         metavar="STEPS",
         counts_for="ChatConversation",
+    )
+    reply_timeout: float = option(
+        "Conversation",
+        "30s",
+        "how long a greeting or a reply may take before the customer counts as not answered",
+        check=checks.seconds(0.1, 24 * 3600),
+        metavar="DURATION",
+        counts_for="ChatConversation",
+    )
+    await_replies: Manner = option(
+        "Conversation",
+        "auto",
+        "whether customers wait for the greeting and for each reply before they go on; auto: where anybody was answered",
+        check=checks.one_of(*MANNERS),
+        choices=MANNERS,
+        counts_for="ChatConversation without a script",
     )
 
     probe: str = option(

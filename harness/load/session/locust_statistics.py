@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.connect.client import Reply
-from harness.vocabulary import OK, OUTCOMES, STARTED
+from harness.vocabulary import NOT_AWAITED, OK, OUTCOMES, STARTED
 
 REQUEST_TYPE = "Connect"
 
@@ -28,6 +28,8 @@ def reporter(fire: Callable[..., Any]) -> Callable[[str, Reply], None]:
     """Return a function that fires Locust's `request` event for an attempt; `fire` is the event's own."""
 
     def report(operation: str, reply: Reply) -> None:
+        if reply.outcome == NOT_AWAITED:  # neither a success nor a failure
+            return
         fire(
             request_type=REQUEST_TYPE,
             name=operation,

@@ -4,7 +4,7 @@ from typing import Any
 
 from locust import User, constant, task
 
-from harness.load.conversation.crowd import Conversations, Script
+from harness.load.conversation.crowd import Conversations
 from harness.load.run.host import coordinator_of
 
 
@@ -50,4 +50,4 @@ class ChatConversation(OfferedLoad):
     def prepare(self, session: Any) -> None:
         """Let each arrival begin a conversation."""
         if not session.before_drain:  # the first user of the run in this process
-            session.journey = Conversations(session, Script.of(session.settings)).arrive
+            session.journey = Conversations(session).arrive

@@ -14,6 +14,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
 from harness.connect import contract
+from harness.load.workload.scripts import Script
 
 T = TypeVar("T")
 
@@ -87,11 +88,13 @@ class Kind:
 
 @dataclass(frozen=True)
 class Workload:
-    """Weighted kinds of chat, where they came from, the seed of every draw, and the TOML text (workers get that)."""
+    """Weighted kinds of chat, where they came from, the seed of every draw, the conversations of the customers, and the TOML
+    text (workers get that)."""
 
     kinds: tuple[Kind, ...]
     source: str = "built-in"
     seed: int = 1
+    conversations: tuple[Script, ...] = ()
     text: str = field(default="", repr=False)
 
 

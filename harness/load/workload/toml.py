@@ -72,7 +72,7 @@ def parse_workload(text: str, source: str) -> Workload:
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"kind {name!r} is there {names.count(name)} times; names must differ")
-        return Workload(kinds, source, _whole(document.get("seed", 1), "seed"), text)
+        return Workload(kinds, source, _whole(document.get("seed", 1), "seed"), text=text)
     except ValueError as error:
         raise UsageError(f"--workload {source}: {error}") from error
 

@@ -1,0 +1,68 @@
+"""How long customers wait for the other side, and who tells them that it was too long."""
+
+from collections import deque
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+
+from harness.connect.client import now
+from harness.load.options.options import Manner
+
+LISTEN = 2.0
+"""Seconds in which the first customers of a process wait for an answer before it is taken that nobody gives one."""
+
+
+class Patience:
+    """Whether a customer waits for a greeting or a reply before going on, and for how long.
+
+    With the manner `yes` each wait is `seconds` long, with `no` nobody waits. With `auto` customers wait where anybody in
+    this process has been answered: a flow that says nothing would otherwise delay every message by the whole patience.
+    """
+
+    def __init__(self, manner: Manner, seconds: float) -> None:
+        self._manner = manner
+        self.seconds = seconds
+        self._heard: set[str] = set()
+        self._first: dict[str, float] = {}
+
+    def heard(self, operation: str) -> None:
+        """Somebody was answered."""
+        self._heard.add(operation)
+
+    def until(self, operation: str, begun: float) -> float:
+        """Until when (unix s) a customer waits whose wait began at `begun`. May be later when asked again."""
+        if self._manner == "no":
+            return begun
+        if self._manner == "yes" or operation in self._heard:
+            return begun + self.seconds
+        return min(self._first.setdefault(operation, begun) + LISTEN, begun + self.seconds)
+
+
+class Deadlines:
+    """Calls back at deadlines that come in the order in which they were added, all from one greenlet."""
+
+    def __init__(self) -> None:
+        self._due: deque[tuple[float, Callable[[float], None]]] = deque()
+        self._changed = Event()
+        self._greenlet = gevent.spawn(self._run)
+
+    def add(self, at: float, call: Callable[[float], None]) -> None:
+        """Call `call(now)` at `at` (unix s), which is no earlier than those added before."""
+        self._due.append((at, call))
+        if len(self._due) == 1:
+            self._changed.set()
+
+    def close(self) -> None:
+        """Call nothing more."""
+        self._greenlet.kill()
+
+    def _run(self) -> None:
+        while True:
+            wait = self._due[0][0] - now() if self._due else None
+            if wait is None or wait > 0:
+                self._changed.clear()
+                self._changed.wait(wait)
+                continue
+            _, call = self._due.popleft()
+            call(now())
