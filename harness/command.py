@@ -14,17 +14,22 @@ COMMANDS = {
     "run": ("harness.cli.run:main", "offer load: Locust with chatquota's users and options, headless or in its web UI"),
     "init": ("harness.cli.init:main", "write a locustfile, locust.conf, workload, gates and day file to start from"),
     "report": ("reports.commands:report", "make the capacity report of a run directory"),
+    "runs": ("reports.commands:runs", "list runs and their answers, newest first"),
     "compare": ("reports.commands:compare", "compare runs; exit code 1 on a regression"),
     "plan": ("reports.commands:plan", "which quota binds first for an expected day, and what to request"),
     "check": (
         "harness.preflight.command:main",
         "look before the first call of a live run: exit code 3 says do not start",
     ),
+    "upload": ("harness.storage.command:main", "send a run directory to S3, or what of it is not there yet"),
     "cleanup": ("harness.load.cleanup.command:main", "stop the chats that a crashed run left open"),
     "emulator": ("harness.emulator.cli:main", "serve a local Amazon Connect chat with known limits"),
     "completion": ("harness.cli.completion:main", "print the completion script of bash, zsh or fish"),
     "demo": ("harness.demo.command:main", "a run against the emulator that meets both limits, and its report"),
 }
+
+READ_RUNS = ("report", "compare", "plan", "cleanup")
+"""The commands that take `latest` and addresses in S3 in place of run directories."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,6 +50,9 @@ def main(argv: list[str] | None = None) -> int:
     module, _, function = COMMANDS[name][0].partition(":")
     command: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
     try:
+        if name in READ_RUNS:
+            code: int = importlib.import_module("harness.storage.run_names").on_runs(name, command, rest)
+            return code
         return command(rest)
     except ChatquotaError as error:
         return refuse(f"chatquota {name}", error)

@@ -1,6 +1,7 @@
-"""The commands `chatquota report`, `compare` and `plan`: their options, and nothing that is slow to load."""
+"""The commands `chatquota report`, `runs`, `compare` and `plan`: their options, and nothing that is slow to load."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from harness.errors import Parser, UsageError
@@ -47,6 +48,19 @@ def report(argv: list[str]) -> int:
         quiet=arguments.quiet,
         summary=arguments.summary,
     )
+
+
+def runs(argv: list[str]) -> int:
+    """`chatquota runs [DIR]`: returns 0."""
+    parser = Parser(prog="chatquota runs", description="List runs and their answers, newest first.")
+    parser.add_argument(
+        "directory", metavar="DIR", type=Path, nargs="?", default=Path("runs"), help="where they are (default: runs)"
+    )
+    parser.add_argument("--all", action="store_true", help="list all of them, not the newest 20 alone")
+    arguments = parser.parse_args(argv)
+    from reports.runs import list_runs
+
+    return list_runs(arguments.directory, sys.maxsize if arguments.all else 20)
 
 
 def plan(argv: list[str]) -> int:

@@ -17,6 +17,7 @@ from harness.load.options.load_profile import FORMS, parse_curve
 from harness.load.stopping.pace import DEFAULT_STOP_RATE
 from harness.load.workload.model import Workload
 from harness.load.workload.toml import load_workload
+from harness.storage.address import check_address
 from harness.vocabulary import TPS_THROTTLED, UNCLASSIFIED_429
 
 PROBES = ("tps", "active-chats", "both", "safe")
@@ -314,6 +315,14 @@ class Settings:
         metavar="DIR",
         shown="runs/<UTC time>-<user class>",
         browser="directory",
+    )
+    upload: str = option(
+        "Recording",
+        "",
+        "also keep the run in S3, in a folder of its id: every minute what there is so far, all of it at the end",
+        check=check_address,
+        metavar="s3://BUCKET/PREFIX",
+        browser="started",
     )
     gates: str = option(
         "Recording",

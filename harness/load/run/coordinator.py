@@ -31,6 +31,7 @@ from harness.load.run.instance_watch import InstanceWatch
 from harness.load.run.judgement import HINTS
 from harness.load.run.manifest import RunRecord
 from harness.recording.format.layout import check_run_directory, create_run_directory, new_run_id
+from harness.storage.uploader import Uploader, check_upload
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Coordinator:
         self._gate_watch: gevent.Greenlet | None = None
         self._lab_watch: gevent.Greenlet | None = None
         self._instance_watch: InstanceWatch | None = None
+        self._uploader = Uploader()
         self.abandoned = False
         self.confirmed = False
         """Whether somebody has read the announcement of the live run that begins next, and said yes."""
@@ -79,6 +81,7 @@ class Coordinator:
         settings = settings or self._settings()
         aborting_gates(settings.gates)
         check_run_directory(settings.run_dir)
+        check_upload(settings.upload)
         if settings.embedded:
             self._start_lab(settings)  # it knows whether its spec is right; the run that follows takes it over
         else:
@@ -116,11 +119,13 @@ class Coordinator:
             self.last_directory = str(directory)
             logger.info("run %s: recording in %s", run_id, directory)
             try:
+                self._uploader.begin(directory, settings.upload)
                 self._begin_load(self.record, settings, target)
                 self._lab_watch = gevent.spawn(self._watch_lab, self._lab) if self._lab is not None else None
                 self._gate_watch = watch_gates(aborting_gates(settings.gates), self.parts, self.on_gate_breached)
                 self._instance_watch = InstanceWatch(target) if target.live else None
             except BaseException:
+                self._uploader.stop()
                 self.record.release()
                 self.record = None
                 raise
@@ -247,6 +252,7 @@ class Coordinator:
         assert self._ending is not None
         self.exit_code = EXIT_INVALID  # until the end of the run has gone well
         try:
+            self._uploader.hurry()
             try:
                 self._end_load()
             except OSError as error:
@@ -266,10 +272,13 @@ class Coordinator:
                 logger.error("%s", sentence)
             self.exit_code = record.finish(why, judgement.exit_code)
             self._close(record)
+            if not self._uploader.finish() and self.exit_code == EXIT_DONE:
+                self.exit_code = EXIT_INVALID
         except OSError as error:
             self.exit_code = EXIT_INVALID
             logger.error("%s: %s", record.directory, (error.strerror or str(error)).lower())
         finally:
+            self._uploader.stop()
             record.release()
             self.record = None
             self._ending.set()
