@@ -15,6 +15,7 @@ from harness.preflight.looks.instance import check_flow, check_instance
 from harness.preflight.looks.leftovers import check_leftovers
 from harness.preflight.looks.others import activity, check_others
 from harness.preflight.looks.permissions import check_permissions
+from harness.preflight.looks.queues import check_queues
 from harness.preflight.looks.quotas import applied_quota, check_quotas
 from harness.preflight.looks.reach import check_reach
 from harness.preflight.looks.who import check_who
@@ -52,6 +53,7 @@ def run_checks(account: Account, intent: Intent, around: Surroundings) -> list[R
         ("permissions", lambda: check_permissions(account)),
         ("quotas", lambda: check_quotas(account, intent)),
         ("others now", lambda: check_others(account, intent, around.now)),
+        ("queues", lambda: check_queues(account, around.now)),
         ("leftovers", lambda: check_leftovers(around.runs, account.instance_id)),
         ("budget", budget),
         ("policy", lambda: check_policy(intent, account.region, datetime.fromtimestamp(around.now()).astimezone())),

@@ -70,10 +70,11 @@ def check(
     urllib.request.urlopen(urllib.request.Request(f"{cloudwatch}/moto-api/reset", method="POST"), timeout=10).close()
 
 
-def chats_seen(cloudwatch: str, name: str, value: float, ago: timedelta) -> None:
-    """Make CloudWatch know `value` of a chat metric at a moment in the past."""
+def chats_seen(cloudwatch: str, name: str, value: float, ago: timedelta, **by: str) -> None:
+    """Make CloudWatch know `value` of a metric at a moment in the past: of all chats, or `by` queue or flow."""
     client = boto3.client("cloudwatch", "us-east-1", endpoint_url=cloudwatch)
-    dimensions = [{"Name": "InstanceId", "Value": INSTANCE}, {"Name": "MetricGroup", "Value": "Chats"}]
+    about = {"InstanceId": INSTANCE, "MetricGroup": "Chats", **by}
+    dimensions: Any = [{"Name": key, "Value": text} for key, text in about.items()]
     at = datetime.now(UTC) - ago
     point: Any = {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": at}
     client.put_metric_data(Namespace="AWS/Connect", MetricData=[point])
@@ -126,7 +127,7 @@ def test_everything_in_order_stops_nothing(check: Check) -> None:
         ),
         (Script(simulation=lambda action: "explicitDeny"), "permission cloudwatch:GetMetricData", "note", "denied"),
         (Script(clock_ahead=90), "clock", "note", "behind"),
-        (Script(clock_ahead=-2), "clock", "note", "ahead"),
+        (Script(clock_ahead=-20), "clock", "note", "ahead"),
         (Script(clock_ahead=900), "clock", "stop", "set the clock"),
         (
             Script(quota_refusal=Refusal(400, "AccessDeniedException")),
@@ -171,6 +172,25 @@ def test_others_stop_a_run_unless_it_is_shared(check: Check, cloudwatch: str) ->
     assert "others hold 23: to meet it takes 58 chats" in rows["budget"]["text"]
     code, rows = check(Script(quotas=quotas), "--max-chats", "58", "--shared")
     assert (code, rows["others now"]["state"], rows["budget"]["state"]) == (0, "note", "ok")
+
+
+def test_full_queues_and_failing_flows_are_told_by_name(check: Check, cloudwatch: str) -> None:
+    """Where chats wait and where flows break off is a note with names and numbers, before a chat is spent on it."""
+    _, rows = check()
+    assert (rows["queues"]["state"], rows["flow errors"]["state"]) == ("ok", "ok")
+    chats_seen(cloudwatch, "QueueSize", 7, timedelta(minutes=5), MetricGroup="Queue", QueueName="Returns")
+    chats_seen(
+        cloudwatch, "ContactFlowErrors", 3, timedelta(minutes=9), MetricGroup="ContactFlow", ContactFlowName="Main"
+    )
+    code, rows = check()
+    assert code == 0
+    assert rows["queues"]["text"] == "waiting in the last hour, at most: 7 in Returns"
+    assert rows["flow errors"]["text"] == "contacts of the last hour took an error branch: 3 in Main"
+    chats_seen(
+        cloudwatch, "QueueCapacityExceededError", 2, timedelta(minutes=1), MetricGroup="Queue", QueueName="Sales"
+    )
+    _, rows = check()
+    assert rows["queues"]["text"].startswith("full in the last hour: 2 in Sales; a chat sent there")
 
 
 def test_the_same_hour_a_week_ago_is_told(check: Check, cloudwatch: str) -> None:
