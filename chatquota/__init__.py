@@ -1,25 +1,37 @@
-"""What a locustfile imports: `from chatquota import StartChat` brings the user classes and hooks the harness into Locust."""
+"""What users import: Locust's user classes for a locustfile, and the emulator for tests of their own application.
 
-import sys
-from pathlib import Path
+Nothing is loaded before it is asked for: `from chatquota import StartChat` brings Locust, which patches the sockets of
+the whole process, and `from chatquota import emulator` must not.
+"""
 
-from locust import events  # before anything that imports boto3: Locust must patch the sockets first
+import importlib
+from typing import TYPE_CHECKING
 
-# A locustfile's own directory stands first on sys.path while Locust loads it, and may hold a `harness` of its own.
-_HOME = str(Path(__file__).resolve().parent.parent)
-if "harness" in sys.modules and not str(sys.modules["harness"].__file__).startswith(_HOME):
-    raise ImportError(
-        f"another package named 'harness' is loaded ({sys.modules['harness'].__file__}); import chatquota before it"
-    )
-sys.path.insert(0, _HOME)
-try:
+if TYPE_CHECKING:
+    from chatquota.emulation import Chat, Emulator, EmulatorError, emulator
+    from chatquota.load import ChatConversation, QuotaProbe, StartChat
     from harness import __version__
-    from harness.load.probe.user import QuotaProbe
-    from harness.load.users.users import ChatConversation, StartChat
-    from harness.plugin import install
-finally:
-    sys.path.remove(_HOME)
 
-__all__ = ["ChatConversation", "QuotaProbe", "StartChat", "__version__"]
+__all__ = [
+    "Chat",
+    "ChatConversation",
+    "Emulator",
+    "EmulatorError",
+    "QuotaProbe",
+    "StartChat",
+    "__version__",
+    "emulator",
+]
 
-install(events)
+_PLACES = {
+    "__version__": "harness",
+    **dict.fromkeys(("ChatConversation", "QuotaProbe", "StartChat"), "chatquota.load"),
+    **dict.fromkeys(("Chat", "Emulator", "EmulatorError", "emulator"), "chatquota.emulation"),
+}
+
+
+def __getattr__(name: str) -> object:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'chatquota' has no attribute {name!r}; it has {', '.join(sorted(_PLACES))}")
+    return getattr(importlib.import_module(place), name)

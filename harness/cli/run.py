@@ -28,10 +28,10 @@ def main(argv: list[str]) -> int:
     parser.set_defaults(locustfile=packaged)
     chosen = parser.parse_known_args(argv)[0].locustfile
     # Before Locust puts the locustfile's directory first on sys.path, where packages of the same names may stand.
-    import chatquota
+    import chatquota.load
 
     sys.argv = [PROGRAM, "-f", chosen, *argv]
-    if chosen == packaged and (misspelt := _misspelt(sys.argv[1:], chatquota.__all__)):
+    if chosen == packaged and (misspelt := _misspelt(sys.argv[1:], chatquota.load.__all__)):
         print(misspelt, file=sys.stderr)
         return EXIT_USAGE
     locust.main.main()  # type: ignore[no-untyped-call]

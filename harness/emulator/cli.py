@@ -2,15 +2,24 @@
 
 import argparse
 import json
+import socket
 import sys
+import tempfile
 from dataclasses import fields
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from harness.emulator.settings.parse import parse_settings
 from harness.emulator.settings.settings import Settings
 from harness.emulator.settings.values import SettingsError
 
+if TYPE_CHECKING:
+    from harness.emulator.http.certificate import Certificate
+
 EXIT_USAGE = 2
+_NODE_HELPER = Path(__file__).resolve().parents[2] / "chatquota" / "node" / "emulator.js"
+# Where clients on this machine reach what listens on an address that is not one to connect to.
+_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,46 +35,64 @@ def main(argv: list[str]) -> int:
     if options.list_settings:
         print(settings_table())
         return 0
+    if options.node_helper:
+        print(_NODE_HELPER)
+        return 0
     # Imported late: --help and mistakes need no server.
     from harness.emulator.http.server import is_loopback, listen, serve
 
-    try:
-        settings = parse_settings(*options.emulator)
-        if not 0 < options.time_scale < 1e9:
-            raise SettingsError(f"--time-scale {options.time_scale:g}: wants a number above 0")
-        if not 0 <= options.port < 65536:
-            raise SettingsError(f"--port {options.port}: wants 0 (any free port) to 65535")
-        listener = listen(options.bind, options.port)
-    except SettingsError as error:
-        return _refuse(str(error))
-    except OSError as error:
-        return _refuse(f"cannot listen on {options.bind}:{options.port}: {error.strerror or error}; try --port 0")
-    if not is_loopback(options.bind):
-        print(
-            f"chatquota emulator: {options.bind} is not loopback: everyone who reaches this port can call it",
-            file=sys.stderr,
-        )
-    host = options.advertise or {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}.get(
-        options.bind, options.bind
-    )
-    authority = f"[{host}]" if ":" in host else host
-    authority = f"{authority}:{listener.getsockname()[1]}"
-    endpoint = f"http://{authority}"
+    with tempfile.TemporaryDirectory(prefix="chatquota-tls-") as scratch:
+        try:
+            settings = parse_settings(*options.emulator)
+            if not 0 < options.time_scale < 1e9:
+                raise SettingsError(f"--time-scale {options.time_scale:g}: wants a number above 0")
+            if not 0 <= options.port < 65536:
+                raise SettingsError(f"--port {options.port}: wants 0 (any free port) to 65535")
+            certificate = None if options.tls is None else _certificate(options, Path(options.tls or scratch))
+            listener = listen(options.bind, options.port)
+        except SettingsError as error:
+            return _refuse(str(error))
+        except OSError as error:
+            return _refuse(f"cannot listen on {options.bind}:{options.port}: {error.strerror or error}; try --port 0")
+        if not is_loopback(options.bind):
+            print(
+                f"chatquota emulator: {options.bind} is not loopback: everyone who reaches this port can call it",
+                file=sys.stderr,
+            )
+        host = options.advertise or _REACHED_AT.get(options.bind, options.bind)
+        authority = f"[{host}]" if ":" in host else host
+        authority = f"{authority}:{listener.getsockname()[1]}"
 
-    def ready() -> None:
-        line = {
-            "endpoint": endpoint,
-            "participant_endpoint": endpoint,
-            "region": settings.region,
-            "instance_id": settings.instance_id,
-            "contact_flow_id": settings.contact_flow_id,
-            "access_key_id": settings.access_key_id,
-            "secret_access_key": settings.secret_access_key,
-        }
-        print(json.dumps(line), flush=True)
+        def ready() -> None:
+            print(_where(settings, authority, certificate), flush=True)
 
-    serve(settings, listener, authority, options.time_scale, options.lifeline, ready)
+        serve(settings, listener, authority, options.time_scale, options.lifeline, ready, certificate)
     return 0
+
+
+def _where(settings: Settings, authority: str, certificate: "Certificate | None") -> str:
+    """The line that tells a client all that it needs, as JSON."""
+    endpoint = f"http://{authority}" if certificate is None else f"https://{authority}"
+    line = {
+        "endpoint": endpoint,
+        "participant_endpoint": endpoint,
+        "region": settings.region,
+        "instance_id": settings.instance_id,
+        "contact_flow_id": settings.contact_flow_id,
+        "access_key_id": settings.access_key_id,
+        "secret_access_key": settings.secret_access_key,
+    }
+    if certificate is not None:
+        line["ca_bundle"] = str(certificate.authority)
+    return json.dumps(line)
+
+
+def _certificate(options: argparse.Namespace, directory: Path) -> "Certificate":
+    from harness.emulator.http.certificate import make_certificate
+
+    names = ["127.0.0.1", "::1", "localhost", socket.gethostname()]
+    names += [name for name in (options.advertise, options.bind) if name not in (None, "0.0.0.0", "::")]
+    return make_certificate(directory.resolve(), names)
 
 
 def settings_table() -> str:
@@ -103,6 +130,18 @@ def _parser() -> argparse.ArgumentParser:
         "--time-scale", type=float, default=1.0, metavar="N", help="run its clock N times faster (default: 1)"
     )
     parser.add_argument("--lifeline", action="store_true", help="exit when standard input ends")
+    parser.add_argument(
+        "--tls",
+        metavar="DIR",
+        nargs="?",
+        const="",
+        help="serve https:// and wss:// with a certificate of its own; DIR keeps its authority (ca.pem) for later runs",
+    )
+    parser.add_argument(
+        "--node-helper",
+        action="store_true",
+        help="print the path of the module that starts it from Node tests, and exit",
+    )
     parser.add_argument("--list-settings", action="store_true", help="print every setting and exit")
     return parser
 

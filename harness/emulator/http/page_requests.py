@@ -16,6 +16,7 @@ from harness.emulator.settings.values import SettingsError, duration, finite_dur
 _ROLES = ("AGENT", "SYSTEM", "CUSTOM_BOT", "SUPERVISOR")
 # Ends that no caller of the emulated operations brings about; AWS's words for them.
 _ENDS = ("AGENT_DISCONNECT", "AGENT_NETWORK_DISCONNECT", "THIRD_PARTY_DISCONNECT", "IDLE_DISCONNECT", "SYSTEM_ERROR")
+_MOST = 1000
 _CENTURY = 100 * 366 * 86400.0
 
 
@@ -99,8 +100,36 @@ def read_advance(body: bytes) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """Which chats a caller asks for, and how many of them at most; `full` asks for all that is known of each."""
+
+    state: str
+    attributes: Mapping[str, str]
+    limit: int
+    full: bool
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> "Filter":
+        """The filter of `?state=open|ended&attribute.KEY=VALUE&limit=N&full=yes`. Raises PageError."""
+        state, limit = query.get("state", ""), query.get("limit", str(_MOST))
+        if state not in ("", "open", "ended"):
+            raise PageError("state is open or ended")
+        if not (limit.isascii() and limit.isdigit()):
+            raise PageError("limit is a whole number")
+        prefix = "attribute."
+        attributes = {key.removeprefix(prefix): value for key, value in query.items() if key.startswith(prefix)}
+        return cls(state, attributes, int(limit), query.get("full", "no") == "yes")
+
+    def takes(self, chat: Chat) -> bool:
+        """Whether `chat` is one of them."""
+        if self.state and (chat.ended is None) != (self.state == "open"):
+            return False
+        return all(chat.attributes.get(key) == value for key, value in self.attributes.items())
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
-    """What a caller waits for: `connected`, `ended`, `agent`, `messages=N`, `message=REGEX`; empty: nothing."""
+    """What a caller waits for: `started`, `connected`, `ended`, `agent`, `messages=N`, `message=REGEX`; empty: nothing."""
 
     text: str
     timeout: float
@@ -116,14 +145,16 @@ class Condition:
             pattern = re.compile(value) if name == "message" else None
         except (SettingsError, re.error) as error:
             raise PageError(f"until={text}, timeout={query.get('timeout', '10s')}: {error}") from None
-        known = text in ("", "connected", "ended", "agent") or (name == "message" and value != "")
+        known = text in ("", "started", "connected", "ended", "agent") or (name == "message" and value != "")
         if not known and not (name == "messages" and value.isascii() and value.isdigit()):
-            raise PageError("until is connected, ended, agent, messages=N or message=REGEX")
+            raise PageError("until is started, connected, ended, agent, messages=N or message=REGEX")
         return cls(text, timeout, pattern)
 
     def holds(self, state: State, chat: Chat) -> bool:
         """Whether `chat` is what the caller waits for."""
         name, _, value = self.text.partition("=")
+        if name in ("", "started"):
+            return True
         if name == "connected":
             return chat.connected is not None
         if name == "ended":
@@ -134,4 +165,4 @@ class Condition:
         messages = [item for item in items if item.type == "MESSAGE"]
         if self.pattern is not None:
             return any(self.pattern.search(item.content or "") for item in messages)
-        return not name or len(messages) >= int(value)
+        return len(messages) >= int(value)

@@ -1,7 +1,8 @@
 """The emulator's own pages under `/_emulator/`, and the route of the participants' websocket."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import orjson
 from starlette.applications import Starlette
@@ -11,7 +12,15 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from harness.emulator.http.control import Control
-from harness.emulator.http.page_requests import Condition, PageError, read_advance, read_end, read_message, read_spec
+from harness.emulator.http.page_requests import (
+    Condition,
+    Filter,
+    PageError,
+    read_advance,
+    read_end,
+    read_message,
+    read_spec,
+)
 from harness.emulator.http.websocket import serve
 from harness.emulator.service.chats import Chat
 from harness.emulator.service.state import finite
@@ -19,7 +28,7 @@ from harness.emulator.service.transcript import plain
 from harness.emulator.service.view import chat_detail, chat_summary
 
 _POLL = 0.01
-_MOST = 1000
+_T = TypeVar("_T")
 
 
 class Pages:
@@ -35,43 +44,53 @@ class Pages:
         return _json({"settings": finite(state.settings), "counts": api.counts, **state.describe(state.clock.now())})
 
     async def chats(self, request: Request) -> Response:
-        """Every chat that is remembered, newest first: `?state=open|ended&attribute.KEY=VALUE&limit=N`."""
-        state = self._control.api.state
-        state.advance(state.clock.now())
-        wanted = request.query_params.get("state", "")
-        if wanted not in ("", "open", "ended"):
-            raise PageError("state is open or ended")
-        attributes = {
-            key.removeprefix("attribute."): value
-            for key, value in request.query_params.items()
-            if key.startswith("attribute.")
-        }
-        found = [
-            chat
-            for chat in reversed(state.chats.by_id.values())
-            if (not wanted or (chat.ended is None) == (wanted == "open"))
-            and all(chat.attributes.get(key) == value for key, value in attributes.items())
-        ]
-        limit = request.query_params.get("limit", str(_MOST))
-        if not (limit.isascii() and limit.isdigit()):
-            raise PageError("limit is a whole number")
-        listed = [chat_summary(state, chat) for chat in found[: int(limit)]]
-        return _json({"count": len(found), "chats": listed})
+        """Every chat that is remembered, newest first: `?state=open|ended&attribute.KEY=VALUE&limit=N&full=yes`.
+
+        With `?until=CONDITION&timeout=10s` those for which it holds, once there is one.
+        """
+        wanted, condition = Filter.read(request.query_params), Condition.read(request.query_params)
+        shown = chat_detail if wanted.full else chat_summary
+
+        def found() -> list[Chat]:
+            state = self._control.api.state
+            chats = reversed(state.chats.by_id.values())
+            return [chat for chat in chats if wanted.takes(chat) and condition.holds(state, chat)]
+
+        chats = await self._once(found, condition) if condition.text else self._now(found)
+        listed = [shown(self._control.api.state, chat) for chat in chats[: wanted.limit]]
+        if condition.text and not chats:
+            return _json({"message": f"no chat is {condition.text!r} within {condition.timeout:g} s"}, 408)
+        return _json({"count": len(chats), "chats": listed})
 
     async def chat(self, request: Request) -> Response:
         """One chat with its whole request; `?until=CONDITION&timeout=10s` answers once the condition holds."""
         condition = Condition.read(request.query_params)
+
+        def found() -> Chat | None:
+            chat = self._find(request)
+            return chat if condition.holds(self._control.api.state, chat) else None
+
+        chat = await self._once(found, condition)
+        if chat is not None:
+            return _json(chat_detail(self._control.api.state, chat))
+        detail = chat_detail(self._control.api.state, self._find(request))
+        said = [item["Content"] for item in detail["transcript"] if item["Type"] == "MESSAGE"]
+        text = f"not {condition.text!r} within {condition.timeout:g} s; the chat is {detail['state']}, its messages: {said}"
+        return _json({"message": text, "chat": detail}, 408)
+
+    def _now(self, found: Callable[[], _T]) -> _T:
+        state = self._control.api.state
+        state.advance(state.clock.now())
+        return found()
+
+    async def _once(self, found: Callable[[], _T], condition: Condition) -> _T:
+        """What `found` finds, once it finds something or the time of `condition` is over."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + condition.timeout
         while True:
-            state = self._control.api.state
-            state.advance(state.clock.now())
-            chat = self._find(request)
-            if condition.holds(state, chat):
-                return _json(chat_detail(state, chat))
-            if loop.time() >= deadline:
-                detail = chat_detail(state, chat)
-                return _json({"message": f"not {condition.text!r} within {condition.timeout:g} s", "chat": detail}, 408)
+            result = self._now(found)
+            if result or loop.time() >= deadline:
+                return result
             await asyncio.sleep(_POLL)
 
     async def speak(self, request: Request) -> Response:
@@ -91,8 +110,8 @@ class Pages:
         return _json({"DisconnectReason": reason})
 
     async def reset(self, request: Request) -> Response:
-        """Forget everything and go back to the settings of the start."""
-        self._control.reset()
+        """Forget everything and go back to the settings of the start, changed as the body says."""
+        self._control.reset(read_spec(await request.body()))
         return await self.state(request)
 
     async def settings(self, request: Request) -> Response:

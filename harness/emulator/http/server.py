@@ -16,6 +16,7 @@ import uvicorn
 
 from harness import __version__
 from harness.emulator.http.application import Application
+from harness.emulator.http.certificate import Certificate
 from harness.emulator.http.control import Control
 from harness.emulator.http.protocol import ConnectionProtocol
 from harness.emulator.service.clock import ScaledClock
@@ -90,14 +91,21 @@ def serve(
     scale: float,
     lifeline: bool,
     ready: Callable[[], None],
+    certificate: Certificate | None = None,
 ) -> None:
     """Serve until SIGINT, SIGTERM or, with `lifeline`, the end of standard input. `ready` is called once it listens.
 
     `authority` is the host:port under which clients reach `listener`; `scale` is how much faster its clock runs.
+    With a `certificate` it speaks TLS.
     """
     _raise_file_limit()
-    control = Control(settings, ScaledClock(scale), f"ws://{authority}")
-    server = _Server(uvicorn.Config(Application(control), http=ConnectionProtocol, **uvicorn_settings()), ready)
+    scheme: str = "ws"
+    tls: dict[str, Any] = {}
+    if certificate is not None:
+        scheme, tls = "wss", {"ssl_certfile": certificate.certificate, "ssl_keyfile": certificate.key}
+    control = Control(settings, ScaledClock(scale), f"{scheme}://{authority}")
+    config = uvicorn.Config(Application(control), http=ConnectionProtocol, **uvicorn_settings(), **tls)
+    server = _Server(config, ready)
 
     async def run() -> None:
         ticking = asyncio.create_task(_tick(control, scale))

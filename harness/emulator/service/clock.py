@@ -24,6 +24,10 @@ class ScaledClock:
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again at 0, which is now in real time too: what was advanced is taken back."""
         self._origin = time.monotonic()
         self._epoch = time.time()
         self._advanced = 0.0

@@ -42,9 +42,23 @@ class FlowPlayer:
         self._waiting: deque[Chat] = deque()
         self._busy: Counter[str] = Counter()
 
+    @property
+    def empty(self) -> bool:
+        """Whether its flow does nothing."""
+        return not self._flow.rules and self._flow.queue is None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a chat is in its flow."""
+        return bool(self._progress)
+
+    def plays(self, chat: Chat) -> bool:
+        """Whether `chat` is in its flow."""
+        return chat.contact_id in self._progress
+
     def start(self, now: float, chat: Chat) -> None:
         """The flow of `chat` starts."""
-        if chat.contact_id in self._progress or chat.ended is not None:
+        if self.empty or self.plays(chat) or chat.ended is not None:
             return
         progress = _Progress(random.Random(f"{self._seed} flow {chat.contact_id}"))
         self._progress[chat.contact_id] = progress

@@ -37,10 +37,8 @@ class State:
         self.throttles = Throttles(settings)
         self.conversations = Conversations(clock, settings.seed)
         self.schedule = Schedule()
-        flow = whole_flow(settings)
-        self.player: FlowPlayer | None = None
-        if flow.rules or flow.queue is not None:
-            self.player = FlowPlayer(flow, self.chats, self.conversations, self.schedule, settings.seed)
+        # The newest flow first; a chat stays in the flow in which it began.
+        self._players = [self._player(whole_flow(settings))]
         self.instances: dict[str, str] = {}
         for instance in instance_ids(settings):
             self.instances[instance] = self.instances[self.instance_arn(instance)] = instance
@@ -62,6 +60,9 @@ class State:
         """Go on with other settings; limiters that they do not concern keep their state."""
         throttles = Throttles(settings)
         throttles.keep_unchanged(self.throttles)
+        flow = whole_flow(settings)
+        if flow != whole_flow(self.settings):
+            self._players = [self._player(flow), *(player for player in self._players if player.busy)]
         self.settings = self.chats.settings = settings
         self.throttles = throttles
 
@@ -110,21 +111,21 @@ class State:
         """The chat's customer has subscribed on the websocket."""
         self.advance(now)
         self.chats.connect(now, chat)
-        if self.player is not None and not chat.subscribed:
-            self.player.start(now, chat)
-            self.player.connected(now, chat)
+        if not chat.subscribed:
+            player = self._plays(chat)
+            player.start(now, chat)
+            player.connected(now, chat)
         chat.subscribed = True
 
     def started(self, now: float, chat: Chat) -> None:
         """A chat has started, and with it, perhaps, its flow."""
-        if self.player is not None and self.settings.starts_flow == "contact":
-            self.player.start(now, chat)
+        if self.settings.starts_flow == "contact":
+            self._players[0].start(now, chat)
 
     def customer_says(self, now: float, chat: Chat, content_type: str, content: str | None) -> Item:
         """The customer says something, and the flow may answer."""
         item = self.conversations.say(now, chat, content_type, content)
-        if self.player is not None:
-            self.player.heard(now, chat, item)
+        self._plays(chat).heard(now, chat, item)
         return item
 
     def describe(self, now: float, most: int = 1000) -> dict[str, Any]:
@@ -153,8 +154,14 @@ class State:
 
     def _ended(self, chat: Chat) -> None:
         self.conversations.ended(chat)
-        if self.player is not None:
-            self.player.ended(chat.ended or 0.0, chat)
+        self._plays(chat).ended(chat.ended or 0.0, chat)
+
+    def _player(self, flow: Flow) -> FlowPlayer:
+        return FlowPlayer(flow, self.chats, self.conversations, self.schedule, self.settings.seed)
+
+    def _plays(self, chat: Chat) -> FlowPlayer:
+        """The player of the flow that `chat` is in; the newest where it has not begun."""
+        return next((player for player in self._players if player.plays(chat)), self._players[0])
 
     def _drop_old(self, now: float) -> None:
         # Insertion order is order of expiry, as every address lives equally long.
