@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 
+import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -16,6 +18,14 @@ def _sockets_stay_as_they_are() -> Iterator[None]:
     """Importing locust patches sockets and threads for the whole process: tests run it as a process of its own."""
     yield
     assert "locust" not in sys.modules, "a test imported locust; start it in a subprocess"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _service_models_are_read_once() -> Iterator[None]:
+    """Each session of boto3 reads its service models anew, which takes longer than most tests; here they share them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
+        yield
 
 
 @pytest.fixture(autouse=True)
