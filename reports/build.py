@@ -1,6 +1,5 @@
 """Makes a report: reads the run, folds its samples, infers the limits, draws, and writes the files beside it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,14 +10,14 @@ from harness.errors import UsageError
 from harness.gates import Gate
 from reports.capacity.capacity import capacity, measure
 from reports.capacity.inference import infer
+from reports.capacity.model import to_json
 from reports.ci.gates import annotations, judge, junit, tell_github
 from reports.ci.gates import view as gates_view
 from reports.figures.picture import FIGURES, Picture, standalone_svg
 from reports.figures.process import FigureProcess
 from reports.page.page import render
-from reports.page.request import request_text
+from reports.page.request import QuotaRequest, request_text
 from reports.page.terminal import print_gates, print_summary
-from reports.page.wanted import Wanted
 from reports.run.files import own_folder, replace
 from reports.run.fold import Aggregates, fold
 from reports.run.rundir import Run, read_run
@@ -35,7 +34,7 @@ def build_report(
     *,
     gates: tuple[Gate, ...] = (),
     junit_path: Path | None = None,
-    wanted: Wanted | None = None,
+    wanted: QuotaRequest | None = None,
     figures: bool = True,
     quiet: bool = False,
     summary: bool = False,
@@ -52,7 +51,7 @@ def build_report(
     rows = count_rows(run.sample_files)
     with FigureProcess(own_process=figures and rows >= MANY_ROWS) as artist:
         total = _fold(run, rows, console)
-        view = timeline(total, _dropped(run))
+        view = timeline(total, run.dropped_by_second)
         measured = measure(run, total, view)
         samples = artist.draw("draw_samples", measured, total, view) if figures else list
         inference = infer(run, total)
@@ -68,11 +67,11 @@ def build_report(
     texts = {"report.md": markdown, "report.html": html}
     if wanted is not None:
         texts["quota-request.md"] = request_text(answer, wanted)
-    texts["capacity.json"] = json.dumps(answer, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    texts["capacity.json"] = to_json(answer)
     try:
         write(run.path, texts, pictures)
         if gates:
-            replace(junit_path or run.path / "junit.xml", junit(judgements, answer["run"]["id"]))
+            replace(junit_path or run.path / "junit.xml", junit(judgements, answer.run.id))
         tell_github(annotations(judgements, answer), markdown)
     except OSError as error:
         raise UsageError(
@@ -81,7 +80,7 @@ def build_report(
     print_summary(answer, run.path / "report.html", console)
     if shown is not None:
         print_gates(shown, console)
-    return 1 if shown is not None and shown["breached"] else 0
+    return 1 if shown is not None and shown.breached else 0
 
 
 def _fold(run: Run, rows: int, console: Console) -> Aggregates:
@@ -98,11 +97,6 @@ def _fold(run: Run, rows: int, console: Console) -> Aggregates:
         return fold(read_batches(run.sample_files), lambda rows: bar.advance(task, rows))
 
 
-def _dropped(run: Run) -> dict[int, int]:
-    by_second = run.section("generator").get("dropped_by_second") or {}
-    return {int(float(second)): int(count) for second, count in by_second.items()}
-
-
 def write(path: Path, texts: Mapping[str, str], pictures: list[Picture]) -> None:
     """Write the files of the report into the run directory, each whole; figures of an older report go, and nothing else."""
     folder = own_folder(path / "figures")
@@ -110,7 +104,7 @@ def write(path: Path, texts: Mapping[str, str], pictures: list[Picture]) -> None
         for ending in ("png", "svg"):
             (folder / f"{name}.{ending}").unlink(missing_ok=True)
     for one in pictures:
-        (folder / f"{one.name}.svg").write_text(standalone_svg(one), "utf-8")
-        (folder / f"{one.name}.png").write_bytes(one.png)
+        replace(folder / f"{one.name}.svg", standalone_svg(one))
+        replace(folder / f"{one.name}.png", one.png)
     for name, text in texts.items():
         replace(path / name, text)

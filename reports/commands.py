@@ -6,7 +6,6 @@ from pathlib import Path
 
 from harness.errors import Parser, UsageError
 from harness.gates import read_gates
-from reports.page.wanted import Wanted
 
 
 def report(argv: list[str]) -> int:
@@ -34,16 +33,17 @@ def report(argv: list[str]) -> int:
     if arguments.run is None:
         raise UsageError("no run directory; give one, such as runs/<time>-start-chat")
     gates = read_gates(arguments.gates) if arguments.gates is not None else ()
-    wanted = Wanted(arguments.want_tps, arguments.want_active_chats, arguments.by) if arguments.request else None
-    if wanted is None and (arguments.want_tps or arguments.want_active_chats or arguments.by):
+    if not arguments.request and (arguments.want_tps or arguments.want_active_chats or arguments.by):
         raise UsageError("--want-tps, --want-active-chats and --by belong to --request; add it")
     from reports.build import build_report
+    from reports.page.request import QuotaRequest
 
+    wanted = QuotaRequest(arguments.want_tps, arguments.want_active_chats, arguments.by)
     return build_report(
         arguments.run,
         gates=gates,
         junit_path=arguments.junit,
-        wanted=wanted,
+        wanted=wanted if arguments.request else None,
         figures=not arguments.no_figures,
         quiet=arguments.quiet,
         summary=arguments.summary,
@@ -95,9 +95,9 @@ def plan(argv: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", type=Path, help="write plan.json, plan.md and the charts here")
     parser.add_argument("--seed", metavar="N", type=int, default=1, help="of the simulation (default: 1)")
     arguments = parser.parse_args(argv)
-    from reports.plan.command import run_plan
+    from reports.plan.command import PlanRequest, run_plan
 
-    return run_plan(arguments)
+    return run_plan(PlanRequest(**vars(arguments)))
 
 
 def _positive(text: str) -> float:

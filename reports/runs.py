@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,8 +10,9 @@ from rich.text import Text
 from harness.errors import UsageError
 from harness.recording.format.layout import MANIFEST
 from harness.recording.format.manifest import Manifest, read_manifest
-from reports.capacity.load import load_answer
-from reports.wording.sentences import moment, number
+from reports.capacity.load import load_capacity
+from reports.capacity.model import ActiveChats, Interval, Tps
+from reports.wording.numbers import number, utc
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def list_runs(directory: Path, at_most: int) -> int:
     for name in ("run", "began", "user class", "target", "end", "TPS limit", "active chats"):
         table.add_column(name, overflow="fold", no_wrap=name == "run")
     for row in rows[:at_most]:
-        began = moment(row.began) if row.began else "-"
+        began = utc(row.began) if row.began else "-"
         cells = (str(row.path), began, row.user_class, row.target, row.end, row.tps, row.active_chats)
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
@@ -59,11 +59,8 @@ def _row(path: Path) -> Row | None:
     except (UsageError, OSError):
         return None
     try:
-        answer = load_answer(path.parent)
-        limits = (
-            _limit(answer["tps"].get("rate"), answer["tps"], "/s"),
-            _limit(answer["active_chats"], answer["active_chats"]),
-        )
+        answer = load_capacity(path.parent)
+        limits = (_tps(answer.tps), _limit(answer.active_chats, answer.active_chats))
     except UsageError:
         limits = ("no report yet", "")
     target = run.target.kind or ("live" if run.target.live else "lab")
@@ -78,13 +75,16 @@ def _end(run: Manifest) -> str:
     return "valid" if run.generator.valid else "not valid"
 
 
-def _limit(entry: Any, limit: Any, unit: str = "") -> str:
+def _tps(tps: Tps) -> str:
+    if not tps.exact and tps.sustained is not None:
+        return f"sustains {number(tps.sustained.estimate)}/s"
+    return _limit(tps.rate, tps, "/s")
+
+
+def _limit(entry: Interval, limit: Tps | ActiveChats, unit: str = "") -> str:
     """A limit in few words: the estimate, or the bound of one that was not reached or not explained."""
-    if not isinstance(entry, dict) or not isinstance(limit, dict):
-        return "-"
-    estimate, low = entry.get("estimate"), entry.get("low")
-    if limit.get("verdict") == "explained" and isinstance(estimate, int | float):
-        return f"{number(estimate)}{unit}"
-    if isinstance(low, int | float) and low:
-        return f"at least {number(low)}{unit}"
-    return "not explained" if limit.get("verdict") == "not_explained" else "-"
+    if limit.verdict == "explained" and entry.estimate is not None:
+        return f"{number(entry.estimate)}{unit}"
+    if entry.low:
+        return f"at least {number(entry.low)}{unit}"
+    return "not explained" if limit.verdict == "not_explained" else "-"

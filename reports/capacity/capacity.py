@@ -1,157 +1,190 @@
-"""The answer for machines: what `capacity.json` says of a run."""
+"""Makes the answer of a run, `capacity.json`, from its samples and what was inferred from them."""
 
-from collections.abc import Mapping
-from typing import Any
+import msgspec
 
+from harness.quotas.estimates import Interval as QuotaInterval
 from reports.capacity.inference import Inference, missing_rows
 from reports.capacity.journey import add_limits
+from reports.capacity.model import (
+    SCHEMA,
+    ActiveChats,
+    Capacity,
+    Chats,
+    FirstLimit,
+    FirstSeen,
+    Generator,
+    InferenceNote,
+    Interval,
+    Latency,
+    MeasuredLateness,
+    Operation,
+    PeakActive,
+    Quantiles,
+    Target,
+    TargetKind,
+    Tps,
+    answers_of,
+)
+from reports.capacity.model import Run as RunNote
 from reports.run.fold import Aggregates
 from reports.run.histogram import ERROR, Histograms
-from reports.run.rundir import Run, read_ledger, validity
+from reports.run.rundir import Run, ledger_chats, validity
 from reports.run.timeline import Timeline
-from reports.wording.vocabulary import OK, OUTCOMES, QUOTA, START, START_OUTCOMES, STARTED, TPS, UNKNOWN
-
-SCHEMA = 1
-_QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
-_GENERATOR = (
-    "sent",
-    "dropped",
-    "withheld",
-    "samples_recorded",
-    "samples_lost",
-    "offered_per_s",
-    "cpu_percent_max",
+from reports.wording.vocabulary import (
+    NO_CALLS,
+    OK,
+    OUTCOMES,
+    PROBE,
+    QUOTA,
+    START,
+    START_OUTCOMES,
+    STARTED,
+    TPS,
+    UNKNOWN,
 )
 
+_QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
-def measure(run: Run, total: Aggregates, view: Timeline) -> dict[str, Any]:
-    """Everything of the answer that needs no inference."""
+
+def measure(run: Run, total: Aggregates, view: Timeline) -> Capacity:
+    """Everything of the answer that needs no inference: both limits are unknown in it."""
     outcomes = {name: total.count(START, name) for name in START_OUTCOMES}
     if unknown := total.count(START, UNKNOWN):
         outcomes[UNKNOWN] = unknown
     calls = sum(outcomes.values())
-    valid, reasons = validity(run)
-    generator = run.section("generator")
-    if missing := missing_rows(run, total):
-        reasons.append(f"{missing[0].lower()}{missing[1:]}")
-        valid = False
     problems = [*run.problems, *total.damage]
     if total.unplaced:
         problems.append(f"{total.unplaced:,} rows have no usable time: counted, but in no figure over time")
-    return {
-        "schema": SCHEMA,
-        "run": _run(run, total),
-        "first_limit": first_limit(total),
-        "first_seen": {
-            name: {"at": at, "after_s": round(at - total.first, 6)}
+    manifest = run.manifest
+    return Capacity(
+        schema=SCHEMA,
+        target=_target(run),
+        run=_run(run, total),
+        first_limit=first_limit(total),
+        first_seen={
+            name: FirstSeen(at, round(at - total.first, 6))
             for name in (TPS, QUOTA)
             if (at := total.first_of(name)) is not None
         },
-        "peak_active": {
-            "chats": int(view.active.max()) if len(view.active) else 0,
-            "after_s": int(view.active.to_numpy().argmax()) + 1 if len(view.active) else None,
-        },
-        "outcomes": outcomes,
-        "outcome_share": {name: count / calls if calls else None for name, count in outcomes.items()},
-        "operations": {name: _operation(total, name) for name in total.operations.numbers},
-        "latency_ms": {name: latency(total, (START, name)) for name in outcomes if (START, name) in total.pairs},
-        "quantile_error": ERROR,
-        "generator": _generator(generator, total, calls, valid, reasons),
-        "chats": _chats(run),
-        "declared": {key: value for key, value in run.section("declared").items() if isinstance(value, (dict, list))},
-        "answers": run.manifest.get("answers") or [],
-        "chat_ends": run.section("chat_ends"),
-        "retry_lab": run.section("retry_lab") or None,
-        "locust": locust_statistics(total),
-        "problems": problems,
-    }
+        tps=Tps(Interval(), Interval(), "unknown", "not_explained"),
+        active_chats=ActiveChats(verdict="not_explained"),
+        crossover_s=None,
+        peak_active=PeakActive(
+            int(view.active.max()) if len(view.active) else 0,
+            int(view.active.to_numpy().argmax()) + 1 if len(view.active) else None,
+        ),
+        outcomes=outcomes,
+        outcome_share={name: count / calls if calls else None for name, count in outcomes.items()},
+        operations={name: _operation(total, name) for name in total.operations.numbers},
+        latency_ms={name: latency(total, (START, name)) for name in outcomes if (START, name) in total.pairs},
+        quantile_error=ERROR,
+        generator=_generator(run, total, calls),
+        chats=_chats(run),
+        declared={key: value for key, value in manifest.declared.items() if isinstance(value, (dict, list))},
+        answers=answers_of(manifest.answers),
+        chat_ends=manifest.chat_ends,
+        retry_lab=manifest.retry_lab,
+        locust=locust_statistics(total),
+        problems=problems,
+    )
 
 
-def _operation(total: Aggregates, operation: str) -> dict[str, Any]:
+def _operation(total: Aggregates, operation: str) -> Operation:
     """Attempts of an operation by outcome, and the latency of those that were admitted."""
     names = (*OUTCOMES, UNKNOWN)
     outcomes = {name: count for name in names if (count := total.count(operation, name))}
     admitted = STARTED if operation == START else OK
     pair = (operation, admitted)
-    return {
-        "attempts": sum(outcomes.values()),
-        "admitted": outcomes.get(admitted, 0),
-        "throttled": outcomes.get(TPS, 0),
-        "outcomes": outcomes,
-        "latency_ms": latency(total, pair) if pair in total.pairs else None,
-    }
+    return Operation(
+        attempts=sum(outcomes.values()),
+        admitted=outcomes.get(admitted, 0),
+        throttled=outcomes.get(TPS, 0),
+        outcomes=outcomes,
+        latency_ms=latency(total, pair) if pair in total.pairs else None,
+    )
 
 
-def capacity(measured: Mapping[str, Any], inference: Inference) -> dict[str, Any]:
-    """The whole answer; its shape is `reports/capacity/schema/capacity.schema.json`."""
-    tps, chats = inference.tps.to_json(), inference.active_chats.to_json()
-    first = ("schema", "run", "first_limit", "first_seen")
-    operations, binds_first = add_limits(measured["operations"], inference.journey)
-    return {
-        **{name: measured[name] for name in first},
-        "tps": tps,
-        "active_chats": chats,
-        "crossover_s": crossover(tps, chats),
-        **{name: value for name, value in measured.items() if name not in first},
-        "operations": operations,
-        "binds_first": binds_first,
-        "inference": {
-            "attempts": len(inference.tps_excerpt.attempts),
-            "of_attempts": sum(measured["outcomes"].values()),
-            "tps_window": list(inference.tps_excerpt.window),
-            "active_chats_window": list(inference.chats_excerpt.window),
-        },
-    }
+def capacity(measured: Capacity, inference: Inference) -> Capacity:
+    """The whole answer: what was measured, with what was inferred."""
+    tps = Tps(
+        rate=interval_of(inference.tps.rate),
+        burst=interval_of(inference.tps.burst),
+        limiter=inference.tps.limiter,
+        verdict=inference.tps.verdict,
+        evidence=inference.tps.evidence,
+    )
+    found = inference.active_chats
+    chats = ActiveChats(
+        **msgspec.structs.asdict(interval_of(found.chats)), verdict=found.verdict, evidence=found.evidence
+    )
+    operations, binds_first = add_limits(measured.operations, inference.journey)
+    return msgspec.structs.replace(
+        measured,
+        tps=tps,
+        active_chats=chats,
+        crossover_s=crossover(tps, chats),
+        operations=operations,
+        binds_first=binds_first,
+        inference=InferenceNote(
+            len(inference.tps_excerpt.attempts),
+            sum(measured.outcomes.values()),
+            inference.tps_excerpt.window,
+            inference.chats_excerpt.window,
+        ),
+    )
 
 
-def first_limit(total: Aggregates) -> str | None:
+def interval_of(found: QuotaInterval) -> Interval:
+    """An inferred interval as capacity.json has it, with six significant digits."""
+    return Interval(**found.to_json())
+
+
+def first_limit(total: Aggregates) -> FirstLimit | None:
     """Which limit refused a call first in time: "tps", "active_chats", or None if neither did."""
-    first = {"tps": total.first_of(TPS), "active_chats": total.first_of(QUOTA)}
-    seen = {limit: at for limit, at in first.items() if at is not None}
-    return min(seen, key=lambda limit: seen[limit]) if seen else None
+    tps, chats = total.first_of(TPS), total.first_of(QUOTA)
+    if tps is None or chats is None:
+        return "tps" if tps is not None else "active_chats" if chats is not None else None
+    return "tps" if tps <= chats else "active_chats"
 
 
-def crossover(tps: Mapping[str, Any], chats: Mapping[str, Any]) -> dict[str, float] | None:
+def crossover(tps: Tps, chats: ActiveChats) -> Interval | None:
     """The mean chat length (s) beyond which the active-chat limit binds before the TPS rate does, as an interval.
 
     Little's law: at rate r with mean length W, r x W chats are open; the two limits meet at W = Q / r. None unless both
     limits are explained.
     """
-    rate = tps["rate"]
-    if (
-        tps["verdict"] != "explained"
-        or chats["verdict"] != "explained"
-        or not rate["estimate"]
-        or not chats["estimate"]
-    ):
+    rate, quota = tps.rate.estimate, chats.estimate
+    if tps.verdict != "explained" or chats.verdict != "explained" or not rate or not quota:
         return None
 
-    def ratio(quota: float | None, per_second: float | None) -> float:
-        return float(f"{(quota or chats['estimate']) / (per_second or rate['estimate']):.6g}")
+    def ratio(most: float, per_second: float) -> float:
+        return float(f"{most / per_second:.6g}")
 
-    return {
-        "estimate": ratio(chats["estimate"], rate["estimate"]),
-        "low": ratio(chats["low"], rate["high"]),
-        "high": ratio(chats["high"], rate["low"]),
-    }
+    return Interval(
+        ratio(quota, rate),
+        ratio(chats.low or quota, tps.rate.high or rate),
+        ratio(chats.high or quota, tps.rate.low or rate),
+    )
 
 
-def latency(total: Aggregates, pair: tuple[str, str]) -> dict[str, Any]:
+def latency(total: Aggregates, pair: tuple[str, str]) -> Latency:
     """Quantiles in ms of one operation's outcome: from when calls were due, and `from_sent`."""
     group = total.pairs[pair]
-    return _quantiles(total.from_scheduled, group) | {"from_sent": _quantiles(total.from_sent, group)}
+    due = _quantiles(total.from_scheduled, group)
+    return Latency(**msgspec.structs.asdict(due), from_sent=_quantiles(total.from_sent, group))
 
 
-def _quantiles(histograms: Histograms, group: int) -> dict[str, Any]:
-    row: dict[str, Any] = {"n": histograms.total(group)}
-    for name, q in _QUANTILES.items():
-        row[name] = _ms(histograms.quantile(group, q))
-    row["max"] = _ms(histograms.quantile(group, 1.0))
-    row["intervals"] = {
-        name: [_ms(bound) for bound in bounds] if (bounds := histograms.quantile_interval(group, q)) else None
-        for name, q in _QUANTILES.items()
-    }
-    return row
+def _quantiles(histograms: Histograms, group: int) -> Quantiles:
+    values = {name: _ms(histograms.quantile(group, q)) for name, q in _QUANTILES.items()}
+    bounds = {name: histograms.quantile_interval(group, q) for name, q in _QUANTILES.items()}
+    return Quantiles(
+        n=histograms.total(group),
+        **values,
+        max=_ms(histograms.quantile(group, 1.0)),
+        intervals={
+            name: None if bound is None else (_ms_of(bound[0]), _ms_of(bound[1])) for name, bound in bounds.items()
+        },
+    )
 
 
 def locust_statistics(total: Aggregates) -> dict[str, dict[str, float | None]]:
@@ -182,64 +215,98 @@ def locust_statistics(total: Aggregates) -> dict[str, dict[str, float | None]]:
     return table
 
 
-def _run(run: Run, total: Aggregates) -> dict[str, Any]:
-    manifest, target = run.manifest, run.section("target")
-    measured = None if total.rows == total.unplaced else round(total.last - total.first, 6)
-    return {
-        "id": manifest.get("run_id") or run.path.name,
-        "user_class": manifest.get("user_class"),
-        "status": manifest.get("status"),
-        "ended_by": manifest.get("ended_by"),
-        "started_at": manifest.get("started_at"),
-        "ended_at": manifest.get("ended_at"),
-        "first_call_at": None if measured is None else total.first,
-        "measured_s": measured,
-        "samples": total.rows,
-        "endpoint": target.get("endpoint"),
-        "region": target.get("region"),
-        "instance_id": target.get("instance_id"),
-        "live": target.get("live"),
-        "emulator": target.get("emulator"),
-        "options": run.section("options"),
-        "workload": run.section("workload"),
-        "versions": run.section("versions"),
-    }
+def _target(run: Run) -> Target:
+    aim = run.manifest.target
+    if not run.tells("target", "endpoint"):
+        return Target()
+    kind: TargetKind = "live" if aim.kind == "live" or aim.live else "lab"
+    return Target(kind, aim.endpoint, aim.account, aim.region or None, aim.instance_id or None)
 
 
-def _generator(
-    manifest: Mapping[str, Any], total: Aggregates, calls: int, valid: bool, reasons: list[str]
-) -> dict[str, Any]:
-    measured = {name: _ms(total.lateness.quantile(0, q)) for name, q in (*_QUANTILES.items(), ("max", 1.0))}
-    return {
-        "offered": manifest.get("offered", calls + (manifest.get("dropped") or 0)),
-        **{name: manifest.get(name) for name in _GENERATOR},
-        "lateness_ms_p50": measured["p50"],
-        "lateness_ms_p99": measured["p99"],
-        "measured_lateness_ms": measured,
-        "valid": valid,
-        "reasons": reasons,
-    }
+def _run(run: Run, total: Aggregates) -> RunNote:
+    manifest, aim = run.manifest, run.manifest.target
+    nothing = total.rows == total.unplaced
+    return RunNote(
+        id=manifest.run_id or run.path.name,
+        user_class=manifest.user_class or None,
+        status=manifest.status or None,
+        ended_by=manifest.ended_by,
+        started_at=manifest.started_at,
+        ended_at=manifest.ended_at,
+        first_call_at=None if nothing else total.first,
+        measured_s=None if nothing else round(total.last - total.first, 6),
+        samples=total.rows,
+        endpoint=aim.endpoint or None,
+        region=aim.region or None,
+        instance_id=aim.instance_id or None,
+        live=aim.live if run.tells("target", "endpoint") else None,
+        emulator=aim.emulator,
+        options=manifest.options,
+        workload=manifest.workload,
+        versions=manifest.versions,
+    )
 
 
-def _chats(run: Run) -> dict[str, Any]:
+def _generator(run: Run, total: Aggregates, calls: int) -> Generator:
+    told = run.manifest.generator
+    valid, reasons = validity(run)
+    if missing := missing_rows(run, total):
+        reasons.append(f"{missing[0].lower()}{missing[1:]}")
+    if calls and not _anything_served(total):
+        reasons.append("no call was served, so that nothing was measured of the limits")
+    lateness = MeasuredLateness(
+        **{name: _ms(total.lateness.quantile(0, q)) for name, q in (*_QUANTILES.items(), ("max", 1.0))}
+    )
+    return Generator(
+        offered=_offered(run, calls),
+        sent=calls if run.manifest.user_class == PROBE else _told(run, told.sent, "sent"),
+        dropped=_told(run, told.dropped, "dropped"),
+        dropped_late=_told(run, told.dropped_late, "dropped_late"),
+        withheld=_told(run, told.withheld, "withheld"),
+        samples_recorded=_told(run, told.samples_recorded, "samples_recorded"),
+        samples_lost=_told(run, told.samples_lost, "samples_lost"),
+        offered_per_s=told.offered_per_s,
+        cpu_percent_max=told.cpu_percent_max,
+        lateness_ms_p50=lateness.p50,
+        lateness_ms_p99=lateness.p99,
+        measured_lateness_ms=lateness,
+        valid=valid and not reasons,
+        reasons=reasons,
+    )
+
+
+def _offered(run: Run, calls: int) -> int:
+    """Chat starts that came due. A probe has no schedule: what it decided to send is what it offered."""
+    if run.manifest.user_class == PROBE:
+        return calls
+    told = run.manifest.generator
+    return told.offered if run.tells("generator", "offered") else calls + told.dropped
+
+
+def _told(run: Run, count: int, name: str) -> int | None:
+    """A count of the generator's own account; None where it does not say it."""
+    return count if run.tells("generator", name) else None
+
+
+def _anything_served(total: Aggregates) -> bool:
+    """Whether any call was admitted, or refused by a limit, which only a working service does."""
+    names = [name for name in total.operations.numbers if name not in NO_CALLS]
+    return any(total.count(name, outcome) for name in names for outcome in (STARTED, OK, TPS, QUOTA))
+
+
+def _chats(run: Run) -> Chats:
     """The run's own account of its chats, or the ledger's if the run left none."""
-    account = run.section("chats")
-    names = ("started", "stopped", "already_ended", "kept", "left_open", "unanswered")
-    if all(name in account for name in ("started", "stopped", "left_open")):
-        return {**{name: account.get(name) for name in names}, "source": "run.json"}
-    ledger = read_ledger(run)
-    if not ledger.files:
-        return {**dict.fromkeys(names), "source": "neither run.json nor a ledger"}
-    return {
-        "started": ledger.started,
-        "stopped": ledger.ended.get("stopped", 0),
-        "already_ended": ledger.ended.get("already_ended", 0),
-        "kept": ledger.ended.get("kept", 0),
-        "left_open": ledger.open_ids,
-        "unanswered": ledger.unanswered,
-        "source": "ledger",
-    }
+    if all(run.tells("chats", name) for name in ("started", "stopped", "left_open")):
+        return Chats(**msgspec.structs.asdict(run.manifest.chats), source="run.json")
+    counted = ledger_chats(run)
+    if counted is None:
+        return Chats(source="neither run.json nor a ledger")
+    return Chats(**msgspec.structs.asdict(counted), source="ledger")
 
 
 def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else float(f"{seconds * 1000:.6g}")
+    return None if seconds is None else _ms_of(seconds)
+
+
+def _ms_of(seconds: float) -> float:
+    return float(f"{seconds * 1000:.6g}")

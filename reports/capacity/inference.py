@@ -75,7 +75,7 @@ def missing_rows(run: Run, total: Aggregates) -> str | None:
     """Why the record cannot be whole, or None. The cut-off end of a killed run's journal is no hole in it."""
     if total.holes:
         return "Files of samples/ are damaged"
-    recorded, lost = (run.section("generator").get(name) for name in ("samples_recorded", "samples_lost"))
+    recorded, lost = (run.manifest.generator.samples_recorded, run.manifest.generator.samples_lost)
     if recorded is not None and recorded != total.rows:
         return f"samples/ holds {total.rows:,} rows where {recorded:,} were recorded"
     return f"{lost:,} samples were lost" if lost else None

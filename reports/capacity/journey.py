@@ -1,16 +1,17 @@
 """The limit of each operation of a run, and which of them a customer's journey meets first."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from zlib import crc32
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
 from reports.capacity.excerpt import stretch
+from reports.capacity.model import Interval, Operation, OperationLimit
 from reports.run.fold import Aggregates, BySecond
 from reports.run.rundir import Run
 from reports.run.samples import Batch, read_batches
@@ -24,8 +25,6 @@ MOST_CHATS = 4_000
 _COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received")
 _JUDGED = frozenset({*START_OUTCOMES, OK})
 
-Table = dict[str, dict[str, Any]]
-
 
 @dataclass(frozen=True)
 class Journey:
@@ -36,7 +35,7 @@ class Journey:
     calls_per_chat: dict[str, float] = field(default_factory=dict)
 
 
-def is_journey(operations: Mapping[str, Any]) -> bool:
+def is_journey(operations: Iterable[str]) -> bool:
     """Whether a run made more calls than those that start and stop chats."""
     return bool(set(operations) - {START} - HARNESS_CALLS)
 
@@ -57,20 +56,24 @@ def infer_journey(run: Run, total: Aggregates, start: TpsEstimate, attempts: int
     return Journey(limits, used, survey.calls_per_chat())
 
 
-def add_limits(counted: Mapping[str, Mapping[str, Any]], journey: Journey) -> tuple[Table, str | None]:
+def add_limits(counted: Mapping[str, Operation], journey: Journey) -> tuple[dict[str, Operation], str | None]:
     """The operations of capacity.json with their limits, and which of the limits that were met binds first."""
     order = binding_order(journey.limits, journey.calls_per_chat or {START: 1.0})
-    binds = {one.operation: one.chats.to_json() for one in order}
-    table: Table = {}
+    binds = {one.operation: Interval(**one.chats.to_json()) for one in order}
+    table = {}
     for name, row in counted.items():
         found = journey.limits.get(name)
-        limit: dict[str, Any] | None = None
+        limit = None
         if found is not None:
-            limit = {"rate": found.rate.to_json(), "burst": found.burst.to_json(), "limiter": found.limiter}
-            limit |= {"verdict": found.verdict, "attempts": journey.attempts[name]}
+            rate, burst = Interval(**found.rate.to_json()), Interval(**found.burst.to_json())
+            limit = OperationLimit(rate, burst, found.limiter, found.verdict, journey.attempts[name])
         cost = journey.calls_per_chat.get(name)
-        cost = None if cost is None else round(cost, 4)
-        table[name] = {**row, "limit": limit, "calls_per_chat": cost, "binds_at_chats_per_s": binds.get(name)}
+        table[name] = msgspec.structs.replace(
+            row,
+            limit=limit,
+            calls_per_chat=None if cost is None else round(cost, 4),
+            binds_at_chats_per_s=binds.get(name),
+        )
     return table, order[0].operation if order else None
 
 

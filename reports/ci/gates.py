@@ -1,13 +1,18 @@
 """Judges gates on an answer, and tells a CI service: JUnit XML, GitHub's annotations and step summary."""
 
 import os
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from harness.gates import Gate
+from reports.capacity.model import Capacity
+
+_NOT_XML = re.compile("[^\t\n\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -26,44 +31,66 @@ class Judgement:
         return f"{self.gate.metric} is {self.found:g}, wanted {self.gate.wanted}"
 
 
-def judge(gates: Iterable[Gate], answer: Mapping[str, Any]) -> list[Judgement]:
+def judge(gates: Iterable[Gate], answer: Capacity) -> list[Judgement]:
     """Judge each gate on the answer. A number that the run does not tell is a breach: it was not shown to be kept."""
+    table: object = msgspec.to_builtins(answer)
     judgements = []
     for gate in gates:
-        found = lookup(gate.metric, answer)
+        found = lookup(gate.metric, table)
         judgements.append(Judgement(gate, found, found is not None and gate.holds(found)))
     return judgements
 
 
-def lookup(metric: str, answer: Mapping[str, Any]) -> float | None:
-    """The number that a gate's metric names, or None."""
+def lookup(metric: str, answer: object) -> float | None:
+    """The number that a gate's metric names in the plain form of an answer, or None."""
     if metric.startswith("locust."):
         request, _, statistic = metric.removeprefix("locust.").rpartition(".")
         keys = ["locust", request, statistic]
+    elif metric.startswith("tps.safe.refused_at."):
+        keys = ["tps", "safe", "refused_at", metric.removeprefix("tps.safe.refused_at.")]
     else:
         keys = metric.split(".")
-    value: Any = answer
+    value = answer
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def view(judgements: list[Judgement]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class GateRow:
+    """One gate as the report shows it."""
+
+    name: str
+    wanted: str
+    found: str
+    result: str
+
+
+@dataclass(frozen=True)
+class GatesView:
+    """The judgements as the report shows them."""
+
+    breached: bool
+    text: str
+    rows: list[GateRow]
+
+
+def view(judgements: list[Judgement]) -> GatesView:
     """The judgements as the report shows them."""
     breached = [one for one in judgements if not one.passed]
     text = f"{len(judgements) - len(breached)} of {len(judgements)} gates passed."
     if breached:
         text += " Breached: " + "; ".join(f"{one.gate.name} ({one.text})" for one in breached) + "."
     rows = [
-        {
-            "name": one.gate.name,
-            "wanted": one.gate.wanted if one.gate.name == one.gate.metric else f"{one.gate.metric} {one.gate.wanted}",
-            "found": "unknown" if one.found is None else f"{one.found:g}",
-            "result": "passed" if one.passed else "BREACHED",
-        }
+        GateRow(
+            one.gate.name,
+            one.gate.wanted if one.gate.name == one.gate.metric else f"{one.gate.metric} {one.gate.wanted}",
+            "unknown" if one.found is None else f"{one.found:g}",
+            "passed" if one.passed else "BREACHED",
+        )
         for one in judgements
     ]
-    return {"breached": bool(breached), "text": text, "rows": rows}
+    return GatesView(bool(breached), text, rows)
 
 
 def junit(judgements: list[Judgement], run_id: str) -> str:
@@ -83,19 +110,19 @@ def junit(judgements: list[Judgement], run_id: str) -> str:
 
 
 def _legal(text: str) -> str:
-    """Text without the control characters that XML forbids."""
-    return "".join(letter for letter in text if letter in "\t\n" or letter >= " ")
+    """Text without the characters that XML forbids."""
+    return _NOT_XML.sub("", text)
 
 
-def annotations(judgements: list[Judgement], answer: Mapping[str, Any]) -> list[str]:
+def annotations(judgements: list[Judgement], answer: Capacity) -> list[str]:
     """GitHub workflow commands: an error for each breached gate, a warning for an invalid run."""
     lines = [
         f"::error title={_property(f'Gate breached: {one.gate.name}')}::{_data(one.text)}"
         for one in judgements
         if not one.passed
     ]
-    if not answer["generator"]["valid"]:
-        lines.append(f"::warning title=Invalid run::{_data('; '.join(answer['generator']['reasons']))}")
+    if not answer.generator.valid:
+        lines.append(f"::warning title=Invalid run::{_data('; '.join(answer.generator.reasons))}")
     return lines
 
 

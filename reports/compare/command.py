@@ -13,13 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import UsageError
-from reports.capacity.load import load_answer
+from reports.capacity.load import load_capacity
+from reports.capacity.model import Capacity
 from reports.ci.gates import tell_github
 from reports.compare.comparison import Delta, Figure, compare, differences, figure
 from reports.figures.picture import OUTCOME_COLOURS, Picture, standalone_svg
 from reports.figures.style import new_figure, picture, report_style
 from reports.run.files import replace
-from reports.wording.sentences import moment, number
+from reports.wording.numbers import number, utc
 from reports.wording.vocabulary import QUOTA, STARTED, TPS
 
 _STYLES = {"worse": "bold red", "better": "green"}
@@ -30,7 +31,7 @@ def run_compare(paths: Sequence[Path], *, tolerance: float, allow: Sequence[str]
 
     Raises UsageError for a run that is invalid or was made under other conditions.
     """
-    answers = [load_answer(path) for path in paths]
+    answers = [load_capacity(path) for path in paths]
     _refuse(paths, answers, frozenset(allow))
     base, console = answers[0], Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:  # a log of a CI job has no width to keep to
@@ -48,11 +49,11 @@ def run_compare(paths: Sequence[Path], *, tolerance: float, allow: Sequence[str]
     return 1 if worse else 0
 
 
-def _refuse(paths: Sequence[Path], answers: Sequence[Mapping[str, Any]], allowed: frozenset[str]) -> None:
+def _refuse(paths: Sequence[Path], answers: Sequence[Capacity], allowed: frozenset[str]) -> None:
     for path, answer in zip(paths, answers, strict=True):
-        if not answer["generator"]["valid"] and "validity" not in allowed:
+        if not answer.generator.valid and "validity" not in allowed:
             raise UsageError(
-                f"{path} is an invalid run ({'; '.join(answer['generator']['reasons'])}); "
+                f"{path} is an invalid run ({'; '.join(answer.generator.reasons)}); "
                 "make it again, or add --allow validity"
             )
     for path, answer in zip(paths[1:], answers[1:], strict=True):
@@ -108,7 +109,7 @@ def markdown(base: str, deltas: Mapping[str, Sequence[Delta]]) -> str:
     return "\n".join(parts)
 
 
-def _write(out: Path, text: str, deltas: Mapping[str, Sequence[Delta]], answers: Sequence[Mapping[str, Any]]) -> None:
+def _write(out: Path, text: str, deltas: Mapping[str, Sequence[Delta]], answers: Sequence[Capacity]) -> None:
     with report_style():
         trend = trend_figure(answers)
     table = {path: [_plain(asdict(row)) for row in rows] for path, rows in deltas.items()}
@@ -117,7 +118,7 @@ def _write(out: Path, text: str, deltas: Mapping[str, Sequence[Delta]], answers:
         replace(out / "compare.md", f"{text}\n![trend](trend.png)\n")
         replace(out / "compare.json", json.dumps({"schema": 1, "deltas": table}, indent=2, allow_nan=False) + "\n")
         replace(out / "trend.svg", standalone_svg(trend))
-        (out / "trend.png").write_bytes(trend.png)
+        replace(out / "trend.png", trend.png)
     except OSError as error:
         raise UsageError(f"the comparison cannot be written to {out} ({error.strerror}); give another --out") from error
 
@@ -131,7 +132,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def trend_figure(answers: Sequence[Mapping[str, Any]]) -> Picture:
+def trend_figure(answers: Sequence[Capacity]) -> Picture:
     """Both limits and the latency of started chats over the runs, in the order given, with their intervals."""
     figure_, axes = new_figure(3, height=2.7)
     words = []
@@ -157,6 +158,6 @@ def trend_figure(answers: Sequence[Mapping[str, Any]]) -> Picture:
         plot.set_ylim(bottom=0)
         plot.set_xlabel("run")
         words.append(f"{title}: {', '.join(_cell(found) for _, found in known) or 'no numbers'}")
-    began = ", ".join(moment(answer["run"]["started_at"]) for answer in answers)
+    began = ", ".join(utc(answer.run.started_at) for answer in answers)
     sentence = f"{'; '.join(words)}. Runs began at {began}."
     return picture("trend", "Trend over the runs", sentence, sentence, figure_)

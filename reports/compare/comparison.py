@@ -1,11 +1,11 @@
 """Compares the answers of runs: deltas with intervals, a direction for each metric, and when not to compare at all."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from reports.run.rundir import is_number
+from harness.recording.format.manifest import SdkRetries, Table
+from reports.capacity.model import ActiveChats, Capacity, Interval, Tps
+from reports.wording.numbers import wilson
 
 _FAULTS = ("service_error", "timeout", "connection_error", "unclassified_429", "invalid_request", "access_denied")
 _NOT_CONDITIONS = frozenset({"run_dir", "gates", "host", "participant_host", "approval", "emulator"})
@@ -56,18 +56,18 @@ _METRICS = (
 )
 
 
-def conditions(answer: Mapping[str, Any]) -> dict[str, Any]:
+def conditions(answer: Capacity) -> Table:
     """What must be equal for two runs to be compared, by name."""
-    run = answer["run"]
-    embedded = run.get("emulator") is not None
-    workload = run.get("workload") or {}
+    run = answer.run
+    embedded = run.emulator is not None
+    workload = run.workload
     found = {
-        "user_class": run.get("user_class"),
-        "target": "embedded emulator" if embedded else (run.get("endpoint"), run.get("region"), run.get("instance_id")),
-        "emulator": run.get("emulator"),
-        "workload": (workload.get("source"), workload.get("seed"), str(workload.get("kinds"))),
+        "user_class": run.user_class,
+        "target": "embedded emulator" if embedded else (run.endpoint, run.region, run.instance_id),
+        "emulator": run.emulator,
+        "workload": (workload.source, workload.seed, str(workload.kinds)),
     }
-    options = run.get("options") or {}
+    options = run.options
     return found | {f"options.{name}": value for name, value in options.items() if name not in _NOT_CONDITIONS}
 
 
@@ -76,7 +76,7 @@ def allows(allowed: frozenset[str], condition: str) -> bool:
     return condition in allowed or condition.removeprefix("options.") in allowed
 
 
-def differences(base: Mapping[str, Any], new: Mapping[str, Any], allowed: frozenset[str]) -> list[str]:
+def differences(base: Capacity, new: Capacity, allowed: frozenset[str]) -> list[str]:
     """The conditions that differ between two runs and are not `allowed` to, one text each."""
     first, second = conditions(base), conditions(new)
     texts = []
@@ -87,12 +87,12 @@ def differences(base: Mapping[str, Any], new: Mapping[str, Any], allowed: frozen
     return texts
 
 
-def _brief(value: Any) -> str:
+def _brief(value: object) -> str:
     text = " ".join(str(part) for part in value) if isinstance(value, tuple) else repr(value)
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def compare(base: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> list[Delta]:
+def compare(base: Capacity, new: Capacity, tolerance: float) -> list[Delta]:
     """Compare every metric; a change counts from `tolerance` on: a share of the base, or of all calls for shares.
 
     Faults that occurred in neither run are left out, and so is the retry lab where neither run had it on.
@@ -108,7 +108,7 @@ def _never_occurred(delta: Delta) -> bool:
     return is_fault and all(one is not None and one.estimate == 0 for one in (delta.base, delta.new))
 
 
-def _delta(metric: _Metric, base: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> Delta:
+def _delta(metric: _Metric, base: Capacity, new: Capacity, tolerance: float) -> Delta:
     first, second = figure(metric.name, base), figure(metric.name, new)
     if first is None or second is None:
         where = "either run" if first is None and second is None else "the base" if first is None else "the new run"
@@ -136,50 +136,58 @@ def _delta(metric: _Metric, base: Mapping[str, Any], new: Mapping[str, Any], tol
     return Delta(metric.name, first, second, (change, low, high), direction, "", metric.level)
 
 
-def figure(metric: str, answer: Mapping[str, Any]) -> Figure | None:
+def figure(metric: str, answer: Capacity) -> Figure | None:
     """A metric's number and interval in one answer, or None."""
     table, _, rest = metric.partition(".")
     if table == "outcome_share":
-        return _share(int(answer["outcomes"].get(rest, 0)), sum(answer["outcomes"].values()))
+        return _share(answer.outcomes.get(rest, 0), sum(answer.outcomes.values()))
     if table == "latency_ms":
         outcome, _, quantile = rest.partition(".")
-        entry = answer["latency_ms"].get(outcome) or {}
-        value, bounds = entry.get(quantile), (entry.get("intervals") or {}).get(quantile)
-        return Figure(value, bounds[0], bounds[1]) if is_number(value) and bounds else None
+        entry = answer.latency_ms.get(outcome)
+        if entry is None or (bounds := entry.intervals.get(quantile)) is None:
+            return None
+        value: float | None = getattr(entry, quantile)
+        return None if value is None else _ordered(value, *bounds)
     if table == "retry_lab":
-        return _retries(rest, answer.get("retry_lab") or {})
-    limit = answer[table]
-    return _limit(limit, limit[rest] if rest else limit)
+        return None if answer.retry_lab is None else _retries(rest, answer.retry_lab)
+    if table == "active_chats":
+        return _limit(answer.active_chats, answer.active_chats)
+    if rest == "sustained":
+        found = answer.tps.sustained
+        return None if found is None else _ordered(found.estimate, found.low, found.high)
+    return _limit(answer.tps, answer.tps.rate if rest == "rate" else answer.tps.burst)
 
 
-def _limit(limit: Mapping[str, Any], entry: Mapping[str, Any]) -> Figure | None:
-    estimate, low, high = entry["estimate"], entry["low"], entry["high"]
-    if limit["verdict"] == "not_explained" or low is None:
+def _ordered(value: float, low: float, high: float) -> Figure:
+    """A figure whose bounds lie around its number, whatever a file says."""
+    return Figure(value, min(low, value), max(high, value))
+
+
+def _limit(limit: Tps | ActiveChats, entry: Interval) -> Figure | None:
+    if limit.verdict == "not_explained" or entry.low is None:
         return None
-    if estimate is None or high is None:
-        return Figure(None, low, math.inf)
-    return Figure(estimate, low, high)
+    if entry.estimate is None or entry.high is None:
+        return Figure(None, entry.low, math.inf)
+    return _ordered(entry.estimate, entry.low, entry.high)
 
 
-def _retries(rest: str, lab: Mapping[str, Any]) -> Figure | None:
+def _retries(rest: str, lab: SdkRetries) -> Figure | None:
     """A number of the retry lab; goodput with the 95 % interval of a Poisson count, which a limit can only narrow."""
     name, _, quantile = rest.partition(".")
-    value = lab.get(name)
-    if quantile:
-        value = (value or {}).get(quantile)
-    if value is None or not is_number(value):
+    value = {
+        "goodput_per_s": lab.goodput_per_s,
+        "attempts_per_started_chat": lab.attempts_per_started_chat,
+        "added_latency_ms": lab.added_latency_ms.get(quantile),
+    }[name]
+    if value is None:
         return None
-    value, started = round(value, 3), lab.get("started")
-    half = 1.96 * value / math.sqrt(started) if name == "goodput_per_s" and started else 0.0
-    return Figure(value, max(0.0, value - half), value + half)
+    value = round(value, 3)
+    half = abs(1.96 * value / math.sqrt(lab.started)) if name == "goodput_per_s" and lab.started else 0.0
+    return Figure(value, max(min(0.0, value), value - half), value + half)
 
 
 def _share(count: int, calls: int) -> Figure | None:
     """A share with Wilson's 95 % interval."""
     if not calls:
         return None
-    z = 1.96
-    p, scale = count / calls, 1 + z * z / calls
-    centre = (p + z * z / (2 * calls)) / scale
-    half = z * math.sqrt(p * (1 - p) / calls + z * z / (4 * calls * calls)) / scale
-    return Figure(p, min(p, centre - half), max(p, centre + half))
+    return Figure(count / calls, *wilson(count, calls))

@@ -1,49 +1,47 @@
 """Draws the figures that a run has something to show in; which those are is decided here."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from harness.quotas.estimates import TpsEstimate
+from reports.capacity.model import Capacity
 from reports.figures import limits as limit_figures
 from reports.figures import over_time as figures
 from reports.figures import variety as variety_figures
 from reports.figures.picture import Picture
 from reports.figures.style import report_style
+from reports.run.declared import declared_value
 from reports.run.fold import Aggregates
-from reports.run.rundir import is_number
 from reports.run.tables import BANDS, latency_table, table_of
 from reports.run.timeline import Timeline
 
 
-def draw_limits(answer: Mapping[str, Any], view: Timeline, tps: TpsEstimate) -> list[Picture]:
+def draw_limits(answer: Capacity, view: Timeline, tps: TpsEstimate) -> list[Picture]:
     """The figures that show a limit: outcomes and chats over time, the fitted bucket, the feasible region."""
-    if not sum(answer["outcomes"].values()) or not len(view.rates):
+    if not sum(answer.outcomes.values()) or not len(view.rates):
         return []
-    entry = answer["declared"].get("active_chats")
-    declared = entry.get("value") if isinstance(entry, dict) and is_number(entry.get("value")) else None
+    entry = declared_value(answer.declared, "active_chats")
+    declared = entry.value if entry is not None else None
     with report_style():
         pictures = [figures.outcomes_over_time(view, answer), figures.active_chats(view, answer, declared)]
         if tps.trace is not None and len(tps.trace.at):
-            pictures.append(limit_figures.bucket_trace(tps, answer["run"]["first_call_at"]))
+            pictures.append(limit_figures.bucket_trace(tps, answer.run.first_call_at or 0.0))
         if tps.region is not None and tps.region.probability.size:
             pictures.append(limit_figures.feasible_region(tps))
     return pictures
 
 
-def draw_samples(measured: Mapping[str, Any], total: Aggregates, view: Timeline) -> list[Picture]:
+def draw_samples(measured: Capacity, total: Aggregates, view: Timeline) -> list[Picture]:
     """The figures that need no limit: latency, varieties, lateness."""
-    if not sum(measured["outcomes"].values()) or not len(view.rates):
+    if not sum(measured.outcomes.values()) or not len(view.rates):
         return []
     types, bands = table_of(total.types.numbers, total.by_type), table_of(BANDS, total.by_band)
     type_latency = latency_table(total.types.numbers, total.started_by_type)
     pictures = []
     with report_style():
-        if measured["latency_ms"]:
+        if measured.latency_ms:
             pictures.append(figures.latency(total, measured))
         pictures.append(variety_figures.varieties(types, bands))
         if len(type_latency):
             band_latency = latency_table(BANDS, total.started_by_band)
             pictures.append(variety_figures.variety_latency(type_latency, band_latency))
-        if measured["generator"]["measured_lateness_ms"]["p50"] is not None:
+        if measured.generator.measured_lateness_ms.p50 is not None:
             pictures.append(figures.lateness(view, measured))
     return pictures

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from harness.quotas.estimates import TpsEstimate
 from reports.figures.picture import LIMIT, OFFERED, OUTCOME_COLOURS, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
-from reports.wording.sentences import interval, number
+from reports.wording.numbers import interval, known, milliseconds, number
 from reports.wording.vocabulary import STARTED, TPS
 
 _MOST_MARKS = 800
@@ -34,9 +34,9 @@ def bucket_trace(tps: TpsEstimate, first: float) -> Picture:
     wrong = int(np.count_nonzero((trace.level >= 1.0) != trace.admitted))
     largest = float(np.max(np.abs(trace.residual))) * 1000 if len(trace.residual) else 0.0
     sentence = (
-        f"A bucket of {number(tps.burst.estimate or 0)} tokens refilled at {interval(tps.rate.to_json(), '/s')} agrees "
+        f"A bucket of {known(tps.burst)} tokens refilled at {interval(tps.rate, '/s')} agrees "
         f"with {len(trace.at) - wrong:,} of {len(trace.at):,} decisions shown; "
-        + (f"the largest disagreement is {largest:.3g} ms." if largest else "none disagrees.")
+        + (f"the largest disagreement is {milliseconds(largest)} ms." if largest else "none disagrees.")
     )
     return picture("bucket", "The fitted token bucket", sentence, sentence, figure)
 
@@ -67,7 +67,7 @@ def feasible_region(tps: TpsEstimate) -> Picture:
     legend(axes)
     inside = int(np.count_nonzero(share > 0.01))
     sentence = (
-        f"Rate {interval(tps.rate.to_json(), '/s')}, burst {interval(tps.burst.to_json())}: "
+        f"Rate {interval(tps.rate, '/s')}, burst {interval(tps.burst)}: "
         f"{number(inside)} of {number(region.probability.size)} pairs on the grid have at least 1 % of the best pair's "
         "probability."
     )

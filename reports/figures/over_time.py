@@ -1,22 +1,21 @@
 """The figures of a report, each with the one sentence that it shows and a text that can stand in its place."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from reports.capacity.model import ActiveChats, Capacity
 from reports.figures.picture import LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
 from reports.run.fold import Aggregates
 from reports.run.timeline import Timeline
+from reports.wording.numbers import known, milliseconds, number, seconds
 from reports.wording.vocabulary import LABELS, QUOTA, START, START_OUTCOMES, STARTED, TPS, UNKNOWN
 
 _SHOWN = (*START_OUTCOMES, UNKNOWN)
 
 
-def outcomes_over_time(view: Timeline, answer: Mapping[str, Any]) -> Picture:
+def outcomes_over_time(view: Timeline, answer: Capacity) -> Picture:
     """Offered rate as a line over the stacked rates of every outcome."""
     figure, (axes,) = new_figure()
     present = [name for name in _SHOWN if name in view.rates.columns]
@@ -29,16 +28,16 @@ def outcomes_over_time(view: Timeline, answer: Mapping[str, Any]) -> Picture:
         floor = top
     axes.stairs(view.rates["offered"].to_numpy(), edges, color=OFFERED, linewidth=1.3, label="offered", baseline=None)
     _mark_first(axes, answer)
-    rate = answer["tps"]["rate"]["estimate"]
-    if rate is not None and answer["tps"]["verdict"] == "explained":
-        axes.axhline(rate, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=f"TPS rate {rate:.3g}/s")
+    rate = answer.tps.rate.estimate
+    if rate is not None and answer.tps.verdict == "explained":
+        axes.axhline(rate, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=f"TPS rate {known(answer.tps.rate)}/s")
     _time_axis(axes, view)
     axes.set_ylabel("calls per second")
     legend(axes, 3)
-    counts = {name: answer["outcomes"].get(name, 0) for name in present}
-    offered, calls = answer["generator"]["offered"], sum(counts.values())
-    lead = f"{offered:,} chat starts were offered" if offered else f"{calls:,} chat starts were sent"
-    if answer["retry_lab"]:
+    counts = {name: answer.outcomes.get(name, 0) for name in present}
+    offered, calls = answer.generator.offered, sum(counts.values())
+    lead = f"{offered:,} chat starts were offered"
+    if answer.retry_lab:
         lead += f", {calls:,} attempts with the SDK's retries"
     told = ", ".join(f"{count:,} {LABELS[name]}" for name, count in counts.items() if count)
     first = _first_sentence(answer)
@@ -51,30 +50,30 @@ def outcomes_over_time(view: Timeline, answer: Mapping[str, Any]) -> Picture:
     )
 
 
-def active_chats(view: Timeline, answer: Mapping[str, Any], declared: float | None) -> Picture:
+def active_chats(view: Timeline, answer: Capacity, declared: float | None) -> Picture:
     """Chats that the run held open, against the limit."""
     figure, (axes,) = new_figure()
     edges = np.append(0.0, view.active.index.to_numpy(float))
     open_chats, colour = view.active.to_numpy(), OUTCOME_COLOURS[STARTED]
     axes.stairs(open_chats, edges, baseline=0, fill=True, color=colour, alpha=0.25)
     axes.stairs(open_chats, edges, baseline=None, color=colour, linewidth=1.4, label="open chats of this run")
-    limit = answer["active_chats"]
-    if limit["verdict"] == "explained" and limit["estimate"] is not None:
-        label = f"active-chat limit {limit['estimate']:,.0f}"
-        axes.axhline(limit["estimate"], color=LIMIT, linewidth=1.1, linestyle=DASHED, label=label)
-        if limit["high"] is not None and limit["high"] > limit["low"]:
-            axes.axhspan(limit["low"], limit["high"], color=LIMIT, alpha=0.12, linewidth=0)
+    limit = answer.active_chats
+    if limit.verdict == "explained" and limit.estimate is not None:
+        label = f"active-chat limit {number(limit.estimate)}"
+        axes.axhline(limit.estimate, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=label)
+        if limit.high is not None and limit.low is not None and limit.high > limit.low:
+            axes.axhspan(limit.low, limit.high, color=LIMIT, alpha=0.12, linewidth=0)
     if declared is not None and declared <= 4 * max(1, view.active.max()):
         axes.axhline(declared, color=MUTED, linewidth=1.0, linestyle=":", label=f"declared quota {declared:,.0f}")
     _mark_first(axes, answer, only=QUOTA)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, top=None if view.active.max() else 1)
     _time_axis(axes, view)
     axes.set_ylabel("active chats")
     legend(axes, 3)
-    peak, at = answer["peak_active"]["chats"], answer["peak_active"]["after_s"]
+    peak, at = answer.peak_active.chats, answer.peak_active.after_s
     chats = "chat" if peak == 1 else "chats"
-    sentence = f"The run held at most {peak:,} {chats} open at the end of a second, first {at:,} s into it"
-    sentence += _limit_words(limit)
+    sentence = f"The run held at most {peak:,} {chats} open at the end of a second"
+    sentence += f", first {at:,} s into it{_limit_words(limit)}" if peak and at else _limit_words(limit)
     return picture(
         "active-chats",
         "Active chats against the limit",
@@ -84,7 +83,7 @@ def active_chats(view: Timeline, answer: Mapping[str, Any], declared: float | No
     )
 
 
-def latency(total: Aggregates, answer: Mapping[str, Any]) -> Picture:
+def latency(total: Aggregates, answer: Capacity) -> Picture:
     """How latency is distributed, by outcome: from when calls were due (solid), from when they were sent (dotted)."""
     figure, (axes,) = new_figure()
     shown = [name for name in _SHOWN if (START, name) in total.pairs]
@@ -102,9 +101,9 @@ def latency(total: Aggregates, answer: Mapping[str, Any]) -> Picture:
     axes.set_ylim(0, 101)
     legend(axes, 3)
     parts = [
-        f"{LABELS[name]} p50 {row['p50']:,.3g} ms, p99 {row['p99']:,.3g} ms"
+        f"{LABELS[name]} p50 {milliseconds(row.p50)} ms, p99 {milliseconds(row.p99)} ms"
         for name in shown
-        if (row := answer["latency_ms"].get(name)) and row["p50"] is not None
+        if (row := answer.latency_ms.get(name)) and row.p50 is not None
     ]
     sentence = f"From when each call should have been sent: {'; '.join(parts)}."
     return picture(
@@ -116,48 +115,48 @@ def latency(total: Aggregates, answer: Mapping[str, Any]) -> Picture:
     )
 
 
-def lateness(view: Timeline, answer: Mapping[str, Any]) -> Picture:
+def lateness(view: Timeline, answer: Capacity) -> Picture:
     """The generator's own lateness: the largest of each bin, and the run's median and 99th percentile."""
     figure, (axes,) = new_figure(height=2.5)
     latest = view.lateness_ms.clip(lower=1e-3)
     axes.plot(latest.index, latest, color=OFFERED, linewidth=1.2, label=f"largest in each {view.width} s")
-    measured = answer["generator"]["measured_lateness_ms"]
-    for key, dashes in (("p50", ":"), ("p99", DASHED)):
-        label = f"{key} {measured[key]:.3g} ms"
-        axes.axhline(max(measured[key], 1e-3), color=MUTED, linewidth=1.1, linestyle=dashes, label=label)
+    measured = answer.generator.measured_lateness_ms
+    for key, value, dashes in (("p50", measured.p50 or 0.0, ":"), ("p99", measured.p99 or 0.0, DASHED)):
+        label = f"{key} {milliseconds(value)} ms"
+        axes.axhline(max(value, 1e-3), color=MUTED, linewidth=1.1, linestyle=dashes, label=label)
     axes.set_yscale("log")
     _plain_log(axes, vertical=True)
     _time_axis(axes, view)
     axes.set_ylabel("sent - due (ms)")
     legend(axes, 3)
     sentence = (
-        f"Half of the calls left within {measured['p50']:.3g} ms of when they were due, 99 % within "
-        f"{measured['p99']:.3g} ms, the last {measured['max']:.3g} ms late."
+        f"Half of the calls left within {milliseconds(measured.p50)} ms of when they were due, 99 % within "
+        f"{milliseconds(measured.p99)} ms, the last {milliseconds(measured.max)} ms late."
     )
     return picture("lateness", "The generator's own lateness", sentence, sentence, figure)
 
 
-def _mark_first(axes: Axes, answer: Mapping[str, Any], only: str | None = None) -> None:
+def _mark_first(axes: Axes, answer: Capacity, only: str | None = None) -> None:
     for name in (TPS, QUOTA):
-        seen = answer["first_seen"].get(name)
+        seen = answer.first_seen.get(name)
         if seen and only in (None, name):
-            axes.axvline(seen["after_s"], color=OUTCOME_COLOURS[name], linewidth=1.0, linestyle=(0, (1, 1.5)))
+            axes.axvline(seen.after_s, color=OUTCOME_COLOURS[name], linewidth=1.0, linestyle=(0, (1, 1.5)))
 
 
-def _first_sentence(answer: Mapping[str, Any]) -> str:
+def _first_sentence(answer: Capacity) -> str:
     parts = [
-        f"the first {what} came after {answer['first_seen'][name]['after_s']:.2f} s"
+        f"the first {what} came after {seconds(answer.first_seen[name].after_s)}"
         for name, what in ((TPS, "TPS throttle"), (QUOTA, "active-chat refusal"))
-        if answer["first_seen"].get(name)
+        if answer.first_seen.get(name)
     ]
     text = " and ".join(parts)
     return f"{text[0].upper()}{text[1:]} (dotted lines)." if text else "Neither limit refused a call."
 
 
-def _limit_words(limit: Mapping[str, Any]) -> str:
-    if limit["verdict"] == "explained":
-        return f"; the service refused further chats at {limit['estimate']:,.0f}."
-    if limit["verdict"] == "lower_bound":
+def _limit_words(limit: ActiveChats) -> str:
+    if limit.verdict == "explained" and limit.estimate is not None:
+        return f"; the service refused further chats at {number(limit.estimate)}."
+    if limit.verdict == "lower_bound":
         return "; the active-chat limit was not reached."
     return "; the refusals are not explained by one fixed limit on this run's chats."
 

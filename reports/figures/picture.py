@@ -9,18 +9,6 @@ INK, MUTED, GRID, PAPER = "#1d2733", "#5b6674", "#dde3ea", "#ffffff"
 OFFERED = "#2566a8"
 LIMIT = "#a3243b"
 
-FIGURES = (
-    "outcomes",
-    "active-chats",
-    "latency",
-    "variety-latency",
-    "lateness",
-    "bucket",
-    "feasible-region",
-    "varieties",
-)
-"""The names of a run's figures: the files in `figures/` that a report makes, and that the next report may delete."""
-
 OUTCOME_COLOURS = {
     STARTED: "#1d7a5a",
     OK: "#1d7a5b",
@@ -55,6 +43,12 @@ DARK = {
     "#4a525c": "#c0c8d2",
 }
 """The colour that stands for each colour of a figure on a dark page."""
+
+FIGURES = (
+    *("outcomes", "active-chats", "bucket", "feasible-region", "latency", "varieties", "variety-latency", "lateness"),
+    *("refused-share", "batches", "volleys", "contrary"),
+)
+"""The names of a run's figures: the files in `figures/` that a report makes, and that the next report may delete."""
 
 
 @dataclass(frozen=True)

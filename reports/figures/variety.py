@@ -46,7 +46,7 @@ def variety_latency(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
     figure, (left, right) = new_figure(2, height=max(2.7, 1.2 + 0.38 * max(len(types), len(bands))))
     for axes, table, title in ((left, types, "Content types"), (right, bands, "Attribute size")):
         positions = np.arange(len(table))[::-1]
-        axes.hlines(positions, table["p50"], table["p99"], color=GRID, linewidth=5)
+        axes.hlines(positions, table.p50, table.p99, color=GRID, linewidth=5)
         for column, marker, size in (("p50", "o", 5), ("p95", "D", 4), ("p99", "|", 9)):
             style: Any = {"color": OUTCOME_COLOURS[STARTED], "markersize": size, "markeredgewidth": 1.4}
             axes.plot(table[column], positions, marker, label=column, **style)
@@ -97,6 +97,6 @@ def _spread_words(table: pd.DataFrame, what: str) -> str:
 def _latency_words(table: pd.DataFrame, what: str) -> str:
     if len(table) < 2:
         return f"All started chats had one {what}."
-    medians = table["p50"].sort_values()
+    medians = table.p50.sort_values()
     fast, slow = (f"{medians.iloc[end]:.3g} ms ({_short(medians.index[end])})" for end in (0, -1))
     return f"By {what}, the median runs from {fast} to {slow}."

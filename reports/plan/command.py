@@ -1,28 +1,51 @@
 """Runs `chatquota plan`: finds the limits, plans, prints, and writes the plan's files."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from harness.errors import UsageError
-from reports.capacity.load import load_answer
+from reports.capacity.load import load_capacity
+from reports.capacity.model import ActiveChats, Interval, Tps
 from reports.figures.picture import standalone_svg
 from reports.figures.style import report_style
 from reports.plan.day import parse_arrivals
 from reports.plan.lengths import parse_length
 from reports.plan.planning import Limits, course, plan
 from reports.plan.text import day_figure, frontier_figure, markdown, sentences
+from reports.run.declared import declared_value
 from reports.run.files import replace
-from reports.run.rundir import is_number
+from reports.wording.numbers import number
 
 DOCUMENTED = Limits(5.0, 8.0, 500, "AWS's documented defaults for new accounts (5/s, burst 8, 500 chats)")
 
 
-def run_plan(arguments: Any) -> int:
-    """Make the plan that the parsed `arguments` of `chatquota plan` ask for. Raises UsageError."""
+MOST_RATE, MOST_BURST, MOST_CHATS = 100_000.0, 100_000.0, 10_000_000
+"""Quotas beyond these are not planned against: no account has them, and the formulas would take minutes."""
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What to plan: expected chats, the quotas to plan against, and the shares that may be refused and are added."""
+
+    arrivals: str
+    length: str
+    run: Path | None = None
+    declared: Path | None = None
+    tps: float | None = None
+    burst: float | None = None
+    active_chats: int | None = None
+    refused: float = 0.001
+    margin: float = 0.2
+    out: Path | None = None
+    seed: int = 1
+
+
+def run_plan(arguments: PlanRequest) -> int:
+    """Make the plan that is asked for, print it, and write its files. Raises UsageError."""
     day, length = parse_arrivals(arguments.arrivals), parse_length(arguments.length)
     limits = find_limits(arguments)
     answer = plan(day, length, limits, refused=arguments.refused, margin=arguments.margin, seed=arguments.seed)
@@ -39,7 +62,7 @@ def run_plan(arguments: Any) -> int:
         try:
             arguments.out.mkdir(parents=True, exist_ok=True)
             for one in pictures:
-                (arguments.out / f"{one.name}.png").write_bytes(one.png)
+                replace(arguments.out / f"{one.name}.png", one.png)
                 replace(arguments.out / f"{one.name}.svg", standalone_svg(one))
             replace(arguments.out / "plan.json", json.dumps(answer, indent=2, allow_nan=False) + "\n")
             replace(arguments.out / "plan.md", markdown(answer))
@@ -51,7 +74,7 @@ def run_plan(arguments: Any) -> int:
     return 0
 
 
-def find_limits(arguments: Any) -> Limits:
+def find_limits(arguments: PlanRequest) -> Limits:
     """The limits to plan against: given ones over a run's over AWS's documented defaults. Raises UsageError."""
     limits = DOCUMENTED
     if arguments.run is not None:
@@ -61,53 +84,66 @@ def find_limits(arguments: Any) -> Limits:
     given = {"tps": arguments.tps, "burst": arguments.burst, "active_chats": arguments.active_chats}
     chosen = {name: value for name, value in given.items() if value is not None}
     if not chosen:
-        return limits
-    values = {"tps": limits.tps, "burst": limits.burst, "active_chats": limits.active_chats} | chosen
+        return _bounded(limits)
+    values: dict[str, float] = {"tps": limits.tps, "burst": limits.burst, "active_chats": limits.active_chats} | chosen
     if "tps" in chosen and "burst" not in chosen:
         values["burst"] = max(1.0, limits.burst / limits.tps * values["tps"])
     named = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
     source = f"given ({named})" if len(chosen) == 3 else f"given ({named}); the rest from {limits.source}"
-    return Limits(float(values["tps"]), float(values["burst"]), int(values["active_chats"]), source)
+    return _bounded(Limits(values["tps"], values["burst"], int(values["active_chats"]), source))
+
+
+def _bounded(limits: Limits) -> Limits:
+    if limits.tps > MOST_RATE or limits.burst > MOST_BURST or limits.active_chats > MOST_CHATS:
+        raise UsageError(
+            f"{number(limits.tps)}/s, burst {number(limits.burst)} and {number(limits.active_chats)} chats are more than "
+            f"can be planned ({number(MOST_RATE)}/s, burst {number(MOST_BURST)}, {number(MOST_CHATS)} chats); give less"
+        )
+    return limits
 
 
 def run_limits(path: Path) -> Limits:
     """What a run found: estimates where they are explained, lower bounds where a limit was not reached."""
-    answer = load_answer(path)
-    tps, chats = answer["tps"], answer["active_chats"]
+    answer = load_capacity(path)
+    tps, chats = answer.tps, answer.active_chats
     for name, limit in (("TPS", tps), ("active-chat", chats)):
-        if limit["verdict"] == "not_explained":
+        if limit.verdict == "not_explained" and (name != "TPS" or tps.sustained is None):
             raise UsageError(
                 f"{path} does not explain its {name} limit; give it with --tps and --burst, or --active-chats"
             )
-    rate, quota = _figure(tps["rate"], tps), _figure(chats, chats)
-    if not rate and tps["verdict"] == "lower_bound":
+    rate, quota = _figure(tps.rate, tps), _figure(chats, chats)
+    if not rate and tps.verdict == "lower_bound":
         raise UsageError(f"{path} met no TPS limit, and a burst may have carried what it admitted; give --tps")
-    if not rate or not quota:
+    burst = _figure(tps.burst, tps)
+    note = ""
+    if tps.verdict == "not_explained" and tps.sustained is not None:
+        rate = tps.sustained.estimate
+        burst = tps.burst_from_rest.median if tps.burst_from_rest else None
+        note = " (no exact limiter: planned with the sustained rate under pressure, as if it were a token bucket)"
+    if not rate or not quota or rate <= 0:
         raise UsageError(f"{path} says nothing about a limit; give --tps, --burst and --active-chats")
-    burst = _figure(tps["burst"], tps) or max(1.0, 1.6 * rate)
-    bounds = [name for name, limit in (("TPS", tps), ("active chats", chats)) if limit["verdict"] == "lower_bound"]
-    note = f" ({' and '.join(bounds)}: a lower bound only, the limit was not reached)" if bounds else ""
-    return Limits(float(rate), float(burst), int(quota), f"run {answer['run']['id']}{note}")
+    bounds = [name for name, limit in (("TPS", tps), ("active chats", chats)) if limit.verdict == "lower_bound"]
+    note += f" ({' and '.join(bounds)}: a lower bound only, the limit was not reached)" if bounds else ""
+    return Limits(rate, burst or max(1.0, 1.6 * rate), max(1, int(quota)), f"run {answer.run.id}{note}")
 
 
-def _figure(entry: Any, limit: Any) -> float | None:
-    value = entry["estimate"] if limit["verdict"] == "explained" else entry["low"]
-    return float(value) if is_number(value) and value is not None and value > 0 else None
+def _figure(entry: Interval, limit: Tps | ActiveChats) -> float | None:
+    value = entry.estimate if limit.verdict == "explained" and entry.high is not None else entry.low
+    return value if value is not None and value > 0 else None
 
 
 def declared_limits(path: Path) -> Limits:
     """What AWS declared for the run's account and instance; where it did not, the documented default."""
-    declared = load_answer(path)["declared"]
+    declared = load_capacity(path).declared
     found: dict[str, float] = {}
     sources = []
     for name in ("tps", "burst", "active_chats"):
-        entry = declared.get(name)
-        value = entry.get("value") if isinstance(entry, dict) else None
-        if value is not None and is_number(value) and value > 0:
-            found[name] = float(value)
-            sources.append(f"{name} from {entry.get('source', 'unknown source')}")
+        entry = declared_value(declared, name)
+        if entry is not None and entry.value is not None and entry.value > 0:
+            found[name] = entry.value
+            sources.append(f"{name} from {entry.source or 'unknown source'}")
     if not {"tps", "active_chats"} & set(found):
         raise UsageError(f"{path} declares no quotas; give --tps, --burst and --active-chats")
     tps = found.get("tps", DOCUMENTED.tps)
     burst = found.get("burst", tps * DOCUMENTED.burst / DOCUMENTED.tps)
-    return Limits(tps, burst, int(found.get("active_chats", DOCUMENTED.active_chats)), "; ".join(sources))
+    return Limits(tps, burst, max(1, int(found.get("active_chats", DOCUMENTED.active_chats))), "; ".join(sources))

@@ -10,7 +10,7 @@ from reports.figures.picture import INK, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS,
 from reports.figures.style import DASHED, legend, new_figure, picture
 from reports.plan.day import Day
 from reports.plan.planning import Course, Limits, frontier
-from reports.wording.sentences import number, seconds
+from reports.wording.numbers import number, seconds
 from reports.wording.vocabulary import QUOTA, STARTED, TPS
 
 _TICKS = [*(1, 2, 5, 10, 20, 60, 120, 300, 600, 1200), *(3600 * hours for hours in (1, 2, 5, 10, 24, 48, 168))]

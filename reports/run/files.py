@@ -7,16 +7,16 @@ from pathlib import Path
 from harness.errors import UsageError
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a file whole: a reader sees the old one or the new one."""
+def replace(path: Path, content: str | bytes) -> None:
+    """Write a file whole: a reader sees the old one or the new one. A symbolic link is replaced, not followed."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8", "replace") if isinstance(content, str) else content)
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
-        Path(name).unlink()
+        Path(name).unlink(missing_ok=True)
         raise
 
 

@@ -21,6 +21,9 @@ OUTCOMES = vocabulary.OUTCOMES
 UNKNOWN = "(unknown)"
 """Stands for any outcome that this version does not know."""
 
+PROBE = "QuotaProbe"
+"""The user class that decides on each call itself: it has no schedule, and offers what it sends."""
+
 LABELS = {
     STARTED: "started",
     TPS: "TPS throttled",

@@ -22,7 +22,7 @@ from harness.recording.format.manifest import read_manifest
 from harness.recording.journal import recover
 from harness.recording.redact import redact
 from harness.vocabulary import OUTCOMES
-from reports.run.rundir import read_ledger, read_run
+from reports.run.rundir import ledger_chats, read_run
 
 
 def outcome(data: bytes) -> None:
@@ -71,7 +71,7 @@ def run_directory(data: bytes) -> None:
         (directory / "samples" / "local-00001.parquet").write_bytes(parts[3])
         _readable(lambda: read_manifest(directory))
         _readable(lambda: merge_ledgers(read_ledgers(directory)).counts())
-        _readable(lambda: read_ledger(read_run(directory)))
+        _readable(lambda: ledger_chats(read_run(directory)))
         part = read_journal(directory / "samples" / "local-00000.arrows")
         recover(directory / "samples")
         assert not list((directory / "samples").glob("*.arrows"))

@@ -217,6 +217,8 @@ def _manifest(run_id: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
             "offered": len(starts),
             "sent": len(starts),
             "dropped": 0,
+            "dropped_late": 0,
+            "withheld": 0,
             "dropped_by_second": {},
             "samples_recorded": len(rows),
             "samples_lost": 0,

@@ -1,15 +1,22 @@
 """Gates on a report, as a CI job runs them: exit codes, JUnit XML, annotations and the step summary."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.command import main
 from harness.gates import METRICS, parse_gates
+from harness.vocabulary import START_OUTCOMES
+from reports.capacity.metrics import metrics
+from reports.capacity.model import Generator
 from reports.ci.gates import annotations, judge, junit, lookup
+from tests.reports.answers import an_answer
 from tests.reports.conftest import MakeRun
+from tests.support.locust_runs import ROOT
 
 PASSING = '[[gate]]\nmetric = "outcomes.started"\nmin = 30\nmax = 30\n'
 BREACHED = '[[gate]]\nmetric = "active_chats.low"\nmin = 100\nname = "holds 100: <chats>"\n'
@@ -98,7 +105,8 @@ def test_github_hears_of_it_only_in_a_workflow(
 
 def test_annotations_and_junit_hold_any_text() -> None:
     """Line ends and control characters in names and reasons break neither the annotation nor the XML."""
-    answer = {"generator": {"valid": False, "reasons": ["50% late\nand more"]}, "outcomes": {"timeout": 3}}
+    generator = Generator(valid=False, reasons=["50% late\nand more"])
+    answer = an_answer(generator=generator, outcomes={"timeout": 3})
     table = {"gate": [{"metric": "outcomes.timeout", "max": 1, "name": "a\x00b\n100%"}]}
     judgements = judge(parse_gates(table), answer)
     lines = annotations(judgements, answer)
@@ -107,17 +115,43 @@ def test_annotations_and_junit_hold_any_text() -> None:
     ET.fromstring(junit(judgements, "run\x07id"))
 
 
-def test_every_gate_names_a_place_in_capacity_json(make_run: MakeRun) -> None:
-    """Each metric that a gate may name exists in the report of a run in which everything occurred, or is null there."""
+def test_a_gate_finds_its_number_in_capacity_json(make_run: MakeRun) -> None:
+    """The numbers that the report of a run in which both limits were met tells are found under their names."""
     path = make_run()
     main(["report", str(path), "--quiet", "--no-figures"])
     answer = json.loads((path / "capacity.json").read_text())
-    outcome_less = [metric for metric in METRICS if not metric.startswith("latency_ms.")]
-    known = {metric for metric in outcome_less if lookup(metric, answer) is not None}
-    for metric in set(outcome_less) - known:
-        *stem, last = metric.split(".")
-        table = answer
-        for key in stem:
-            table = table[key]
-        assert last in table, metric
-    assert lookup("latency_ms.started.from_sent.p99", answer) is not None
+    unknown = {metric for metric in METRICS if lookup(metric, answer) is None}
+    told = ("tps.rate", "active_chats", "first_seen", "outcomes", "outcome_share", "latency_ms.started", "generator.")
+    assert not {metric for metric in unknown if metric.startswith(told)}
+
+
+DESCRIPTIONS = re.compile(
+    r"schema|quantile_error|(run|inference|retry_lab)\..*|.*\.(n|at|pressure|seconds|admitted|calls|refused_share)"
+    r"|tps\.contrary\..*|tps\.burst_from_rest\.(rest_s|volleys)|peak_active\.after_s|active_chats\.(ours|others)\..*"
+    r"|generator\.(samples_recorded|measured_lateness_ms\..*)"
+)
+"""Numbers that say how something was measured, or are there under another name: no gate is put on them."""
+
+
+def test_gates_may_name_every_result_in_capacity_json() -> None:
+    """The metrics that a gate may name are the numbers of the answer's type, less those that only describe."""
+    named = metrics()
+    assert set(METRICS) <= set(named)
+    assert {name for name in set(named) - set(METRICS) if not DESCRIPTIONS.fullmatch(name)} == set()
+
+
+def test_the_documents_list_every_metric() -> None:
+    """The table in docs/gates.md, with its braces expanded, is the list of metrics."""
+    patterns = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "gates.md").read_text(), re.MULTILINE)
+    told = {name for pattern in patterns if "." in pattern for name in _expanded(pattern)}
+    assert told == set(METRICS)
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """The names that a pattern with {a,b} and <outcome> stands for."""
+    pattern = pattern.replace("<outcome>", "{" + ",".join(START_OUTCOMES) + "}")
+    if (braces := re.search(r"{([^}]*)}", pattern)) is None:
+        yield pattern
+        return
+    for part in braces[1].split(","):
+        yield from _expanded(pattern[: braces.start()] + part + pattern[braces.end() :])

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from harness.command import main
+from harness.quotas.estimates import Verdict
+from reports.capacity.model import Capacity, Interval, Tps
 from reports.compare.comparison import compare
+from tests.reports.answers import an_answer
 from tests.reports.conftest import MakeRun
 from tests.reports.synthetic import Scenario, simulate, write_run
 
@@ -114,18 +117,15 @@ def test_what_was_not_reported_is_refused(
         assert message in err
 
 
-def answer(rate: tuple[float | None, float, float | None], verdict: str, started: int, faults: int) -> dict[str, Any]:
+def answer(rate: tuple[float | None, float, float | None], verdict: Verdict, started: int, faults: int) -> Capacity:
     """An answer that has only what a comparison reads."""
-    interval = dict(zip(("estimate", "low", "high"), rate, strict=True))
-    return {
-        "tps": {"rate": interval, "burst": dict.fromkeys(interval), "verdict": verdict},
-        "active_chats": {**dict.fromkeys(interval), "verdict": "not_explained"},
-        "latency_ms": {},
-        "outcomes": {"started": started, "service_error": faults},
-    }
+    return an_answer(
+        tps=Tps(Interval(*rate), Interval(), "unknown", verdict),
+        outcomes={"started": started, "service_error": faults},
+    )
 
 
-def directions(base: dict[str, Any], new: dict[str, Any], tolerance: float = 0.05) -> dict[str, str]:
+def directions(base: Capacity, new: Capacity, tolerance: float = 0.05) -> dict[str, str]:
     """The direction of each metric."""
     return {delta.metric: delta.direction for delta in compare(base, new, tolerance)}
 

@@ -14,22 +14,27 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-import reports
 from harness.command import main
+from reports.capacity.schema import PUBLISHED, schema_text
 from reports.figures.picture import FIGURES
 from reports.wording.vocabulary import LABELS, OUTCOMES
 from tests.reports.conftest import MakeRun
 from tests.reports.synthetic import SCHEMA, Scenario, simulate
 
-PUBLISHED = json.loads((Path(reports.__file__).parent / "capacity" / "schema" / "capacity.schema.json").read_text())
+SHAPE = json.loads(PUBLISHED.read_text())
 
 
 def report(path: Path, *, figures: bool = False) -> dict[str, Any]:
     """Report the run at `path` and return its capacity.json, valid by the published schema."""
     assert main(["report", str(path), *([] if figures else ["--no-figures"])]) == 0
     answer: dict[str, Any] = json.loads((path / "capacity.json").read_text())
-    jsonschema.validate(answer, PUBLISHED)
+    jsonschema.validate(answer, SHAPE)
     return answer
+
+
+def test_the_published_schema_is_the_types() -> None:
+    """The JSON Schema of capacity.json is what its type makes: `python -m reports.capacity.schema` writes it anew."""
+    assert PUBLISHED.read_text() == schema_text()
 
 
 class Page(HTMLParser):
@@ -125,8 +130,8 @@ def test_the_answer_comes_first(make_run: MakeRun) -> None:
         rf"and holds {chats['low']} to 30 chats at once\.",
         heading[1],
     )
-    assert heading[1] in markdown.splitlines()[0]
-    assert html.index("<h1>") < html.index("Valid run") < html.index("<figure>")
+    assert heading[1] in markdown.splitlines()[2]
+    assert html.index("LAB emulator") < html.index("<h1>") < html.index("Valid run") < html.index("<figure>")
 
 
 def test_a_429_of_neither_kind_is_shown_verbatim(make_run: MakeRun) -> None:
@@ -197,7 +202,7 @@ def test_runs_that_meet_fewer_limits_claim_fewer(make_run: MakeRun, scenario: Sc
     text = (path / "report.md").read_text()
     if "tps_throttled" not in limits:
         assert (answer["tps"]["rate"]["low"], answer["tps"]["rate"]["high"]) == (None, None)
-        assert "does not know the TPS limit" in text.splitlines()[0]
+        assert "does not know the TPS limit" in text.splitlines()[2]
         assert "a burst may have carried them" in text
     assert "Neither limit refused" in text if not limits else "was not met" in text
 

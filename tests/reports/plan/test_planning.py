@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from harness.command import main
 from harness.errors import UsageError
+from reports.capacity.model import ActiveChats, Interval, Tps, to_json
 from reports.plan.day import Day, parse_arrivals, read_day
 from reports.plan.lengths import parse_length
 from reports.plan.planning import Limits, frontier, plan
 from reports.plan.queueing import bucket_refusal, erlang_b, open_chats, rate_for, servers_for
 from reports.plan.text import sentences
+from tests.reports.answers import an_answer
 
 DEFAULTS = Limits(5.0, 8.0, 500, "test")
 
@@ -238,23 +240,13 @@ def test_the_command_writes_its_plan(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_limits_come_from_a_run_or_its_declaration(tmp_path: Path) -> None:
     """A run's found limits and its declared quotas can be planned against; lower bounds are named as such."""
-    interval = {"estimate": None, "low": 40.0, "high": None}
-    answer = {
-        "schema": 1,
-        "run": {"id": "r"},
-        "outcomes": {},
-        "latency_ms": {},
-        "generator": {},
-        "tps": {
-            "rate": {"estimate": 7.0, "low": 6.9, "high": 7.1},
-            "burst": {"estimate": 9, "low": 9, "high": 9},
-            "verdict": "explained",
-        },
-        "active_chats": {**interval, "verdict": "lower_bound"},
-        "declared": {"tps": {"value": 6, "source": "service-quotas L-AA48CD49"}},
-    }
+    answer = an_answer(
+        tps=Tps(Interval(7.0, 6.9, 7.1), Interval(9, 9, 9), "token_bucket", "explained"),
+        active_chats=ActiveChats(None, 40.0, None, verdict="lower_bound"),
+        declared={"tps": {"value": 6, "source": "service-quotas L-AA48CD49"}},
+    )
     path = tmp_path / "capacity.json"
-    path.write_text(json.dumps(answer))
+    path.write_text(to_json(answer))
     for option, tps, chats, source in (("--run", 7.0, 40, "lower bound"), ("--declared", 6.0, 500, "L-AA48CD49")):
         out = tmp_path / option.strip("-")
         arguments = ["--arrivals", "2/s", "--length", "5s", option, str(path), "--out", str(out)]

@@ -1,0 +1,346 @@
+"""The type of `capacity.json`, from which its published schema and the names of its metrics are made."""
+
+import contextlib
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from harness.quotas.any_limiter.estimates import LimiterClass
+from harness.quotas.estimates import Limiter, Verdict
+from harness.recording.format.manifest import Count, SdkRetries, Table, Workload
+
+SCHEMA = 2
+"""What this version writes; it reads schema 1 as well, whose answers lack what came with schema 2."""
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Interval(Struct, frozen=True):
+    """A number and the bounds that it lies between; null where nothing is known."""
+
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+TargetKind = Literal["lab", "live"]
+FirstLimit = Literal["tps", "active_chats"]
+
+
+class Target(Struct, frozen=True):
+    """What was tested: an emulator or stand-in on loopback ("lab"), or an Amazon Connect instance ("live")."""
+
+    kind: TargetKind | None = None
+    endpoint: str | None = None
+    account: str | None = None
+    region: str | None = None
+    instance_id: str | None = None
+
+
+class Run(Struct, frozen=True):
+    """The run that the answer is about. Times are unix seconds, `measured_s` is from the first call to the last answer."""
+
+    id: str
+    user_class: str | None = None
+    status: str | None = None
+    ended_by: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    first_call_at: float | None = None
+    measured_s: float | None = None
+    samples: Count = 0
+    endpoint: str | None = None
+    region: str | None = None
+    instance_id: str | None = None
+    live: bool | None = None
+    emulator: str | None = None
+    options: Table = {}
+    workload: Workload = Workload()
+    versions: Table = {}
+
+
+class FirstSeen(Struct, frozen=True):
+    """When the first call that met a limit was sent: unix seconds, and seconds after the run's first call was due."""
+
+    at: float
+    after_s: float
+
+
+class Sustained(Struct, frozen=True):
+    """What the service goes on admitting a second under constant pressure (calls a second), with a 95 % interval.
+
+    `pressure` is the offered rate over the admitted one.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    pressure: float | None = None
+    seconds: float | None = None
+    admitted: Count | None = None
+
+
+class BurstFromRest(Struct, frozen=True):
+    """Calls that volleys after a rest of `rest_s` got admitted, corrected for the refill; `mean_*` is a 95 % interval."""
+
+    median: float
+    low: float
+    high: float
+    mean_low: float | None = None
+    mean_high: float | None = None
+    volleys: Count | None = None
+    rest_s: float | None = None
+
+
+class SafeRate(Struct, frozen=True):
+    """The highest rate (1/s) at which at most `refused_share` of the calls is refused; `low` is a 95 % lower bound.
+
+    It was tried with so many `calls` in so many `seconds`.
+    """
+
+    refused_share: Share
+    estimate: float | None = None
+    low: float | None = None
+    calls: Count | None = None
+    seconds: float | None = None
+
+
+class CurvePoint(Struct, frozen=True):
+    """The share of random arrivals that is refused at `rate` a second, with a 95 % interval."""
+
+    rate: float
+    refused: Share
+    low: Share
+    high: Share
+
+
+class Safe(Struct, frozen=True):
+    """Safe rates for random and evenly spaced arrivals.
+
+    `refused_at` is the refused share of random arrivals by share of the sustained rate; `curve` has more points, with
+    their intervals; `batches` are (offered calls a second, calls, refused) of each batch that was offered.
+    """
+
+    poisson: SafeRate | None = None
+    even: SafeRate | None = None
+    refused_at: dict[str, Share | None] = {}
+    curve: list[CurvePoint] = []
+    batches: list[tuple[float, Count, Count]] = []
+
+
+class Contrary(Struct, frozen=True):
+    """Decisions that the nearest token bucket would have made the other way, as a share with a 95 % interval."""
+
+    share: Share
+    low: Share | None = None
+    high: Share | None = None
+    refused_though_due: Count | None = None
+    admitted_though_empty: Count | None = None
+    decisions: Count | None = None
+
+
+class Tps(Struct, frozen=True):
+    """The limit on chat starts a second: the exact limiter where one is proved, and what holds for any limiter.
+
+    `class` says which to use: the exact numbers where it is "exact" or "exact_within_jitter", the others elsewhere. What
+    speaks against an exact limiter is in `findings`, a sentence each.
+    """
+
+    rate: Interval
+    burst: Interval
+    limiter: Limiter
+    verdict: Verdict
+    evidence: Table = {}
+    class_: LimiterClass | None = field(name="class", default=None)
+    sustained: Sustained | None = None
+    sustained_mild: Sustained | None = None
+    burst_from_rest: BurstFromRest | None = None
+    safe: Safe | None = None
+    contrary_share: Share | None = None
+    contrary: Contrary | None = None
+    findings: list[str] = []
+
+    @property
+    def exact(self) -> bool:
+        """Whether the exact rate and burst may be used; an answer without a class (schema 1) has only those."""
+        return self.verdict == "explained" and self.class_ in (None, "exact", "exact_within_jitter")
+
+
+class Others(Struct, frozen=True):
+    """How many chats other clients held at the time, and who says so."""
+
+    low: float | None = None
+    high: float | None = None
+    source: str | None = None
+
+
+class ActiveChats(Interval, frozen=True, kw_only=True):
+    """The limit on chats at once; `ours` is what this run held of it when it was met, `others` what others held."""
+
+    verdict: Verdict
+    evidence: Table = {}
+    ours: Interval | None = None
+    others: Others | None = None
+
+
+class PeakActive(Struct, frozen=True):
+    """The most chats of this run that were open at the end of a second."""
+
+    chats: Count = 0
+    after_s: int | None = None
+
+
+Bounds = tuple[float, float] | None
+
+
+class Quantiles(Struct, frozen=True):
+    """Quantiles (ms) of `n` durations, with 95 % intervals; an interval is null where the durations are too few."""
+
+    n: Count
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    max: float | None = None
+    intervals: dict[str, Bounds] = {}
+
+
+class Latency(Quantiles, frozen=True, kw_only=True):
+    """Latency from when a call was due; `from_sent` from when it was sent."""
+
+    from_sent: Quantiles
+
+
+class OperationLimit(Struct, frozen=True):
+    """The limit of one operation, inferred from so many `attempts`."""
+
+    rate: Interval
+    burst: Interval
+    limiter: Limiter
+    verdict: Verdict
+    attempts: Count
+
+
+class Operation(Struct, frozen=True):
+    """The attempts of one operation. `latency_ms` is of the admitted ones: started, or ok.
+
+    `limit` is null in a run that only starts and stops chats (there, see `tps`), and for steps that are not API calls
+    (MessageReceipt, WebSocketOpen, WebSocketSubscribe). `binds_at_chats_per_s` is the limit divided by `calls_per_chat`.
+    """
+
+    attempts: Count
+    admitted: Count
+    throttled: Count
+    outcomes: dict[str, Count] = {}
+    latency_ms: Latency | None = None
+    limit: OperationLimit | None = None
+    calls_per_chat: float | None = None
+    binds_at_chats_per_s: Interval | None = None
+
+
+class MeasuredLateness(Struct, frozen=True):
+    """sent - scheduled of StartChatContact (ms), counted from the samples."""
+
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+
+class Generator(Struct, frozen=True):
+    """What the load generator did. `dropped_late` are arrivals that were not sent because they were too late."""
+
+    offered: Count = 0
+    sent: Count | None = None
+    dropped: Count | None = None
+    dropped_late: Count | None = None
+    withheld: Count | None = None
+    samples_recorded: Count | None = None
+    samples_lost: Count | None = None
+    offered_per_s: float | None = None
+    cpu_percent_max: float | None = None
+    lateness_ms_p50: float | None = None
+    lateness_ms_p99: float | None = None
+    measured_lateness_ms: MeasuredLateness = MeasuredLateness()
+    valid: bool = False
+    reasons: list[str] = []
+
+
+class Chats(Struct, frozen=True):
+    """What became of the chats, by `source`: run.json's own account, or the ledger."""
+
+    started: Count | None = None
+    stopped: Count | None = None
+    already_ended: Count | None = None
+    kept: Count | None = None
+    left_open: Count | None = None
+    unanswered: Count | None = None
+    source: str = ""
+
+
+class Answer(Struct, frozen=True):
+    """One distinct answer that was not a success, verbatim, and how often it came; `first_at` is in unix seconds."""
+
+    outcome: str = ""
+    operation: str = ""
+    status: int | None = None
+    error_code: str | None = None
+    message: str | None = None
+    count: Count | None = None
+    first_at: float | None = None
+
+
+def answers_of(tables: list[Table]) -> list[Answer]:
+    """Return the answers that run.json holds; whatever of one is not of its type is left out."""
+    types = {one.name: one.type for one in msgspec.structs.fields(Answer)}
+    answers = []
+    for table in tables:
+        kept = {}
+        for name, kind in types.items():
+            with contextlib.suppress(msgspec.ValidationError):
+                kept[name] = msgspec.convert(table[name], kind) if name in table else None
+        answers.append(msgspec.convert({name: value for name, value in kept.items() if value is not None}, Answer))
+    return answers
+
+
+class InferenceNote(Struct, frozen=True):
+    """How much of the record the limits were inferred from; windows are unix seconds."""
+
+    attempts: Count = 0
+    of_attempts: Count = 0
+    tps_window: tuple[float, float] = (0.0, 0.0)
+    active_chats_window: tuple[float, float] = (0.0, 0.0)
+
+
+class Capacity(Struct, frozen=True):
+    """The answer of one run. Rates are in 1/s, latencies in ms, times in unix seconds unless a name ends in _s."""
+
+    schema: Annotated[int, Meta(ge=1, le=SCHEMA)]
+    run: Run
+    first_limit: FirstLimit | None
+    first_seen: dict[str, FirstSeen]
+    tps: Tps
+    active_chats: ActiveChats
+    crossover_s: Interval | None
+    peak_active: PeakActive
+    outcomes: dict[str, Count]
+    outcome_share: dict[str, Share | None]
+    operations: dict[str, Operation]
+    latency_ms: dict[str, Latency]
+    quantile_error: float
+    generator: Generator
+    chats: Chats
+    declared: Table = {}
+    answers: list[Answer] = []
+    inference: InferenceNote = InferenceNote()
+    locust: dict[str, dict[str, float | None]] = {}
+    problems: list[str] = []
+    binds_first: str | None = None
+    chat_ends: dict[str, Count] = {}
+    retry_lab: SdkRetries | None = None
+    target: Target | None = None
+
+
+def to_json(capacity: Capacity) -> str:
+    """The text of `capacity.json`."""
+    return msgspec.json.format(msgspec.json.encode(capacity), indent=2).decode() + "\n"

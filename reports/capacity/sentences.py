@@ -1,0 +1,280 @@
+"""Says what `capacity.json` holds in sentences: the same words for the page, the pull request and the terminal."""
+
+from reports.capacity.journey import is_journey
+from reports.capacity.model import ActiveChats, Capacity, Operation, Tps
+from reports.wording.numbers import at_least, between, interval, known, lies, number, percent, seconds, share, spread
+from reports.wording.vocabulary import NO_CALLS, OK, PROBE, QUOTA, START, STARTED, TPS
+
+LEVEL = "99 %"
+"""The level of the intervals of both limits, as the inference states them."""
+
+CLASSES = {
+    "exact": "an exact limiter",
+    "exact_within_jitter": "an exact limiter as far as the jitter lets it be seen",
+    "window": "a window",
+    "nearly_bucket": "nearly a token bucket",
+    "shared": "a limiter that others use too",
+    "depends_on_pressure": "a limiter whose rate depends on the pressure",
+    "approximate": "an approximate limiter",
+    "blocks": "a limiter that admits and refuses in long turns",
+    "not_stationary": "a limit that moved during the run",
+    "not_met": "not met",
+}
+_LIMITERS = {
+    "token_bucket": "a token bucket",
+    "fixed_window": "a fixed window",
+    "sliding_window": "a sliding window",
+    "unknown": "one limiter",
+}
+
+
+def target(answer: Capacity) -> str:
+    """What was tested, LAB or LIVE: the first line of everything that is reported."""
+    aim = answer.target
+    endpoint = (aim.endpoint if aim else None) or answer.run.endpoint or "an unknown endpoint"
+    kind = aim.kind if aim else None
+    if kind == "lab":
+        return f"LAB emulator {endpoint}" if answer.run.emulator is not None else f"LAB {endpoint}: not AWS"
+    if kind is None or aim is None:
+        return f"UNKNOWN target: the run does not say whether {endpoint} was live"
+    account = f"account {aim.account}, " if aim.account else ""
+    return f"LIVE {account}{aim.region or 'unknown Region'}, instance {aim.instance_id or 'unknown'}"
+
+
+def headline(answer: Capacity) -> str:
+    """What this instance can take, in one sentence."""
+    calls = sum(answer.outcomes.values())
+    if not calls:
+        return "No chat start was recorded: this run says nothing about the instance."
+    if not answer.outcomes.get(STARTED) and not answer.first_seen:
+        worst = max(answer.outcomes, key=lambda name: answer.outcomes[name])
+        return f"No call was served: {_reason(answer, worst)}. This run says nothing about the limits."
+    unmet = (
+        "No chat start was throttled, so this run does not know the TPS limit"
+        if answer.tps.verdict == "lower_bound"
+        else ""
+    )
+    lead = "" if answer.generator.valid else "Not to be relied on, for the run is invalid: "
+    journey = journey_sentence(answer)
+    parts = [part for part in (_tps_part(answer.tps), _chats_part(answer.active_chats)) if part]
+    if not parts and not journey:
+        return f"{unmet or 'No limit of this instance can be stated from this run'}."
+    limits = f"This instance {' and '.join(parts)}" if parts else ""
+    sentences = [sentence for sentence in (journey, limits, unmet) if sentence]
+    text = ". ".join(sentence.rstrip(".") for sentence in sentences) + "."
+    return f"{lead}{text[0].lower()}{text[1:]}" if lead and text.startswith("This") else f"{lead}{text}"
+
+
+def _reason(answer: Capacity, outcome: str) -> str:
+    """What answer every call got, as the service said it."""
+    rows = [row for row in answer.answers if row.outcome == outcome and row.operation in ("", START)]
+    calls = sum(answer.outcomes.values())
+    text = f"all {calls:,} chat starts" if calls > 1 else "the only chat start"
+    words = f"{text} failed, most of them with {outcome.replace('_', ' ')}"
+    if rows:
+        first = max(rows, key=lambda row: row.count or 0)
+        told = " ".join(part for part in (first.error_code, first.message) if part)
+        status = f"HTTP {first.status}" if first.status else "no HTTP answer"
+        return f"{words} ({status}{': ' + told[:160] if told else ''})"
+    return words
+
+
+def journey_sentence(answer: Capacity) -> str:
+    """Which operation stops a whole journey first and how often it refused; "" where StartChatContact does, or nothing."""
+    if not is_journey(answer.operations):
+        return ""
+    name = answer.binds_first
+    if name is not None and name != START and (row := answer.operations.get(name)) is not None:
+        room = f", at {known(row.binds_at_chats_per_s)} chats a second" if row.binds_at_chats_per_s else ""
+        return f"{name} stops this journey first{room}: {_refused(row)} of its {row.attempts:,} calls were refused"
+    worst = {
+        name: row
+        for name, row in answer.operations.items()
+        if name not in NO_CALLS and name != START and row.throttled and row.throttled / row.attempts >= 0.01
+    }
+    if not worst:
+        return ""
+    name = max(worst, key=lambda one: worst[one].throttled / worst[one].attempts)
+    return f"{name} was throttled: {_refused(worst[name])} of its {worst[name].attempts:,} calls were refused"
+
+
+def _refused(row: Operation) -> str:
+    return share(row.throttled, row.attempts)
+
+
+def _tps_part(tps: Tps) -> str | None:
+    if tps.verdict == "explained" and tps.rate.estimate is not None:
+        text = f"starts {known(tps.rate)} chats a second"
+        return f"{text} with a burst of {known(tps.burst)}" if tps.burst.low is not None else text
+    return any_limiter(tps)
+
+
+def any_limiter(tps: Tps) -> str | None:
+    """What holds of a limiter that is not an exact one; None where nothing was measured."""
+    if tps.sustained is None:
+        return None
+    parts = [
+        f"sustains {known(tps.sustained)} starts a second under pressure ({spread(tps.sustained.low, tps.sustained.high)})"
+    ]
+    if (burst := tps.burst_from_rest) is not None:
+        parts.append(f"admits {spread(burst.low, burst.high)} at once from rest")
+    if tps.safe is not None and tps.safe.poisson is not None and tps.safe.poisson.low:
+        safe = tps.safe.poisson
+        parts.append(f"refuses at most {percent(safe.refused_share)} of {number(safe.low or 0)} a second")
+    text = ", ".join(parts[:-1]) + (", and " if len(parts) > 2 else " and ") + parts[-1] if len(parts) > 1 else parts[0]
+    return f"{text}; {class_phrase(tps)}"
+
+
+def class_phrase(tps: Tps) -> str:
+    """That no exact limiter explains the record, and what it is nearest to."""
+    kind = f": {CLASSES[tps.class_]}" if tps.class_ is not None else ""
+    contrary = f", {percent(tps.contrary_share)} of the decisions contrary" if tps.contrary_share else ""
+    return f"no single exact limiter explains it{kind}{contrary}"
+
+
+def _chats_part(chats: ActiveChats) -> str | None:
+    if chats.verdict == "explained" and chats.estimate is not None:
+        if chats.low is not None and chats.high is not None and chats.low < chats.high:
+            return f"holds {spread(chats.low, chats.high)} chats at once"
+        return f"holds {known(chats)} chats at once"
+    if chats.verdict == "lower_bound" and chats.low:
+        return f"holds at least {number(chats.low)} chat{'' if chats.low == 1 else 's'} at once"
+    return None
+
+
+def first_limit_sentence(answer: Capacity) -> str:
+    """Which limit stopped the run first, and when each began."""
+    seen, names = answer.first_seen, {TPS: "TPS limit", QUOTA: "active-chat limit"}
+    times = sorted((entry.after_s, names[name]) for name, entry in seen.items() if name in names)
+    if not times:
+        return _others_sentence(answer)
+    first = f"The {times[0][1]} stopped it first, {seconds(times[0][0])} into the run"
+    if len(times) == 1:
+        other = next(name for name in names.values() if name != times[0][1])
+        return f"{first}; the {other} was not met."
+    return f"{first}; the {times[1][1]} followed at {seconds(times[1][0])}."
+
+
+def _others_sentence(answer: Capacity) -> str:
+    """Of a run in which no chat start was refused by a limit: whether another operation's call was."""
+    throttled = [name for name, row in answer.operations.items() if row.throttled and name not in NO_CALLS]
+    if throttled:
+        return f"No chat start was refused by a limit; calls of {', '.join(throttled)} were."
+    return "Neither limit refused a call in this run."
+
+
+def crossover_sentence(answer: Capacity) -> str | None:
+    """At which chat length the other limit takes over; None unless both limits are explained."""
+    at = answer.crossover_s
+    if at is None:
+        return None
+    rate, quota = known(answer.tps.rate), known(answer.active_chats)
+    return (
+        f"With chats of {known(at)} s on average, {rate} starts a second keep {quota} "
+        f"chats open. Longer chats meet the active-chat limit first, at {quota} / length starts a second; shorter "
+        f"chats meet the TPS limit first, at {rate} starts a second."
+    )
+
+
+def certainty(answer: Capacity) -> list[str]:
+    """How sure we are of each limit, one sentence each."""
+    return [_tps_certainty(answer.tps), _chats_certainty(answer.active_chats)]
+
+
+def _tps_certainty(tps: Tps) -> str:
+    if tps.verdict == "explained":
+        return (
+            f"TPS: {_LIMITERS[tps.limiter]} explains every decision; the rate {lies(tps.rate, '/s')}; "
+            f"the burst {lies(tps.burst)} ({LEVEL})."
+        )
+    if tps.verdict == "lower_bound":
+        return f"TPS: {_why(tps, 'the limit was not reached')}"
+    found = any_limiter(tps)
+    if found is None:
+        return f"TPS: {_why(tps, 'no single limiter explains the refusals')} No rate is given."
+    return f"TPS: {_why(tps, 'no single limiter explains the refusals')} It {found} (95 %)."
+
+
+def _chats_certainty(chats: ActiveChats) -> str:
+    if chats.verdict == "explained":
+        limit = f"lies between {between(chats)} ({LEVEL})"
+        if chats.low == chats.high and chats.estimate is not None:
+            limit = f"is exactly {number(chats.estimate)}"
+        return f"Active chats: every start and refusal fits one limit, which {limit}, {_whose(chats)}"
+    if chats.verdict == "lower_bound" and not chats.low:
+        return "Active chats: the limit was not reached."
+    if chats.verdict == "lower_bound":
+        return (
+            f"Active chats: the limit was not reached, so {at_least(chats)} is only what is known to be admitted (a chat "
+            "whose stop was on its way is not counted)."
+        )
+    return f"Active chats: {_why(chats, 'no fixed limit on the chats of this run explains the refusals')}"
+
+
+def _whose(chats: ActiveChats) -> str:
+    others = chats.others
+    if others is not None and others.high is not None:
+        source = f" ({others.source})" if others.source else ""
+        return f"this run's own and {number(others.low or 0)} to {number(others.high)} of others{source}."
+    return (
+        "counted in this run's own chats. If others held chats at the time, the instance's quota is higher by theirs."
+    )
+
+
+def _why(limit: Tps | ActiveChats, otherwise: str) -> str:
+    """The inference's own reason, as a sentence."""
+    return str(limit.evidence.get("sentence") or f"{otherwise}.")
+
+
+def validity(answer: Capacity) -> tuple[str, str]:
+    """Whether the run can be relied on: a title of two words, and why in one sentence."""
+    generator = answer.generator
+    if generator.valid:
+        refused = ", so the refusals are the service's" if answer.first_seen else ""
+        return "Valid run", f"the generator kept to its schedule{refused}."
+    reasons = "; ".join(generator.reasons)
+    return "Invalid run", f"{reasons}. The generator, not the service, may have set these numbers."
+
+
+def offered_sentence(answer: Capacity) -> str:
+    """What was offered: chat starts that came due or that a probe decided on, and which of them were not sent."""
+    generator = answer.generator
+    if by_probe(answer):
+        return f"{generator.offered:,} chat starts, each decided by the probe"
+    parts = [
+        f"{count:,} {words}"
+        for count, words in (
+            (generator.dropped, "were dropped, as too many calls were in flight"),
+            (generator.dropped_late, "were dropped, as they were too late"),
+            (generator.withheld, "were withheld by the budget of chats"),
+        )
+        if count
+    ]
+    tail = f", of which {' and '.join(parts)}" if parts else ""
+    return f"{generator.offered:,} chat starts{tail}"
+
+
+def by_probe(answer: Capacity) -> bool:
+    """Whether a probe decided on each call, so that there was no schedule."""
+    return answer.run.user_class == PROBE
+
+
+def admitted_calls(row: Operation, operation: str) -> int:
+    """The calls of an operation that the service served: chats that started, or other calls that were ok."""
+    return row.outcomes.get(STARTED if operation == START else OK, 0)
+
+
+def verdict(limit: Tps | ActiveChats) -> str:
+    """A verdict's name for a reader."""
+    return {"explained": "explained", "not_explained": "not explained", "lower_bound": "lower bound only"}[
+        limit.verdict
+    ]
+
+
+def tps_rate(tps: Tps) -> str:
+    """The rate for a table: the exact one, the sustained one, or what is known of it."""
+    if tps.verdict == "explained":
+        return interval(tps.rate, "/s")
+    if tps.sustained is not None:
+        return f"sustains {interval(tps.sustained, '/s')}"
+    return "not met" if tps.verdict == "lower_bound" else "not explained"
