@@ -4,8 +4,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from harness.errors import Parser, UsageError
+from harness.input_files import read_bounded
+from harness.load.workload.from_transcript import script_of_transcript
+from harness.load.workload.toml import parse_workload
 
-FILES = ("locustfile.py", "locust.conf", "workload.toml", "gates.toml", "day.csv")
+FILES = ("locustfile.py", "locust.conf", "workload.toml", "conversations.toml", "gates.toml", "day.csv")
+SCRIPT = "conversations.toml"
 
 
 def main(argv: list[str]) -> int:
@@ -18,18 +22,41 @@ def main(argv: list[str]) -> int:
         "directory", metavar="DIR", type=Path, nargs="?", default=Path(), help="where to (default: here)"
     )
     parser.add_argument("--force", action="store_true", help="replace files that are there already")
+    parser.add_argument(
+        "--script",
+        metavar="TRANSCRIPT",
+        type=Path,
+        help=f"write {SCRIPT} alone, with the conversation of this transcript (JSON of GetTranscript, or from S3)",
+    )
     arguments = parser.parse_args(argv)
     directory: Path = arguments.directory
-    there = [name for name in FILES if (directory / name).exists()]
+    if arguments.script is not None:
+        contents = {SCRIPT: _script(arguments.script)}
+    else:
+        contents = {name: files("harness.cli").joinpath("starter", name).read_bytes() for name in FILES}
+    there = [name for name in contents if (directory / name).exists()]
     if there and not arguments.force:
         raise UsageError(f"{directory}: {', '.join(there)} is there already; name another directory, or give --force")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            (directory / name).write_bytes(files("harness.cli").joinpath("starter", name).read_bytes())
+        for name, content in contents.items():
+            (directory / name).write_bytes(content)
             print(directory / name)
     except OSError as error:
         raise UsageError(f"{error.filename}: {(error.strerror or str(error)).lower()}; name a writable one") from error
     place = "" if directory == Path() else f"cd {directory} && "
-    print(f"\nNext: {place}chatquota run --headless    (a minute of load against the embedded emulator)")
+    if arguments.script is not None:
+        print(f"\nNext: {place}chatquota run --headless ChatConversation --workload {SCRIPT} -u 1 -t 1m")
+    else:
+        print(f"\nNext: {place}chatquota run --headless    (a minute of load against the embedded emulator)")
     return 0
+
+
+def _script(transcript: Path) -> bytes:
+    """The workload with the conversation of a transcript."""
+    try:
+        text = script_of_transcript(read_bounded(str(transcript), "a transcript in JSON"), transcript.stem)
+    except ValueError as error:
+        raise UsageError(f"--script {transcript}: {str(error).removeprefix(f'{transcript}: ')}") from error
+    parse_workload(text, str(transcript))
+    return text.encode("utf-8")

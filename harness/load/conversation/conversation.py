@@ -11,7 +11,7 @@ from gevent.event import Event
 
 from harness.connect.client import Reply, now
 from harness.connect.participant import AGENTS, CHAT_ENDED, TRANSFERRED, TYPING
-from harness.load.conversation.line import Line
+from harness.load.conversation.line import Line, further_tab
 from harness.load.conversation.shared import Shared
 from harness.load.conversation.small_talk import small_talk
 from harness.load.conversation.waits import Wait, Waits
@@ -67,6 +67,7 @@ class Conversation:
         self._script = script
         self._rng = rng
         self._line = Line(shared, self, reply, rng, self._subscribed)
+        self._tabs = [further_tab(shared, self, reply, rng) for _ in range(script.tabs - 1)]
         self._number = 0
         self._awaited: dict[str, _Sent] = {}
         self._seen: dict[str, float] = {}
@@ -84,6 +85,8 @@ class Conversation:
         """Live through the conversation; returns when the chat has ended, is to be stopped, or the run ends."""
         try:
             if self._line.connect():
+                for tab in self._tabs:
+                    tab.connect()
                 self._talk()
             self._leave()
         finally:
@@ -91,7 +94,8 @@ class Conversation:
 
     def close(self) -> None:
         """Close the websocket; messages whose frames have not come are recorded as timed out."""
-        self._line.close()
+        for line in (self._line, *self._tabs):
+            line.close()
         self._end()
         self._waits.close(now(), ended=False)
         if not self._shared.closing:
@@ -300,7 +304,8 @@ class Conversation:
                 self._session.chat_ended(self._contact_id, STOPPED)
                 return
         if self._script.leave == "vanish":
-            self._line.close()
+            for line in (self._line, *self._tabs):
+                line.close()
             self._waits.close(now(), ended=False)
             self.pause(self._session.settings.hold.draw(self._rng))
         if not self._shared.closing:

@@ -141,3 +141,20 @@ class Line:
         self._socket = None
         self._shared.reconnects += 1
         gevent.spawn(self.connect)
+
+
+class _Tab:
+    """A further tab of a customer, which hears nothing that the first has not heard."""
+
+    def __init__(self, customer: Customer) -> None:
+        self.is_over = customer.is_over
+        self.pause = customer.pause
+        self.record = customer.record
+
+    def hear(self, item: dict[str, Any], at: float) -> None:
+        """Do nothing."""
+
+
+def further_tab(shared: Shared, customer: Customer, reply: Reply, rng: random.Random) -> Line:
+    """Return the line of a further browser tab in which the customer has the chat open, with a connection of its own."""
+    return Line(shared, _Tab(customer), reply.but(websocket_url=None), rng, lambda at: None)

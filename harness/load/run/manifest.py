@@ -87,6 +87,10 @@ class RunRecord:
                     {"name": kind.name, "weight": kind.weight, "invalid": kind.invalid}
                     for kind in settings.workload.kinds
                 ],
+                "conversations": [
+                    {"name": script.name, "weight": script.weight, "turns": len(script.turns)}
+                    for script in settings.workload.conversations
+                ],
             },
             "declared": {},
         }

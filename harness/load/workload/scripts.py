@@ -49,7 +49,7 @@ class Script:
 
     After the turns the `transcript` is read, the customer stays for `stay` (None: `--hold`), and leaves: with
     DisconnectParticipant, by closing the websocket without a word (`vanish`: the chat stays open for `--hold`), or the chat
-    is ended with StopContact (`stop`).
+    is ended with StopContact (`stop`). The customer has the chat open in `tabs` websockets and talks in the first.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Script:
     transcript: bool = False
     stay: Hold | None = None
     leave: Leaving = "disconnect"
+    tabs: int = 1
     firm: bool = True
 
 

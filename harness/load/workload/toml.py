@@ -1,7 +1,6 @@
 """Reads a workload from TOML and refuses one that breaks the API's limits, naming the key and the limit."""
 
 import tomllib
-from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -9,6 +8,8 @@ from harness.connect import contract
 from harness.errors import UsageError
 from harness.input_files import read_bounded
 from harness.load.workload.model import RUN_ATTRIBUTE, Attributes, Kind, Message, Workload
+from harness.load.workload.script_toml import parse_scripts
+from harness.load.workload.values import as_table, flag, positive, refuse_unknown, share, span, texts, whole
 
 # The run's attribute is part of every chat; its value, the run id, is at most this long.
 RUN_ID_BYTES = 64
@@ -63,7 +64,7 @@ def parse_workload(text: str, source: str) -> Workload:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--workload {source}: not valid TOML: {error}") from error
     try:
-        _known(document, ("seed", "kind"), "")
+        refuse_unknown(document, ("seed", "kind", "conversation"), "")
         tables = document.get("kind")
         if not isinstance(tables, list) or not tables:
             raise ValueError("it has no kind; write at least one [[kind]] table")
@@ -72,7 +73,8 @@ def parse_workload(text: str, source: str) -> Workload:
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"kind {name!r} is there {names.count(name)} times; names must differ")
-        return Workload(kinds, source, _whole(document.get("seed", 1), "seed"), text=text)
+        scripts = parse_scripts(document.get("conversation", []), kinds)
+        return Workload(kinds, source, whole(document.get("seed", 1), "seed"), scripts, text)
     except ValueError as error:
         raise UsageError(f"--workload {source}: {error}") from error
 
@@ -84,17 +86,17 @@ def _kind(table: Any, number: int) -> Kind:
     if not isinstance(name, str) or not name:
         raise ValueError(f"kind {number}: name: a text")
     try:
-        _known(table, _KIND_KEYS, "")
+        refuse_unknown(table, _KIND_KEYS, "")
         kind = Kind(
             name=name,
-            weight=_positive(table.get("weight", 1.0), "weight"),
-            display_names=_texts(table.get("display_names", "Load Test"), "display_names"),
-            content_types=_texts(table["content_types"], "content_types") if "content_types" in table else None,
+            weight=positive(table.get("weight", 1.0), "weight"),
+            display_names=texts(table.get("display_names", "Load Test"), "display_names"),
+            content_types=texts(table["content_types"], "content_types") if "content_types" in table else None,
             attributes=_attributes(table.get("attributes", {})),
             message=_message(table["message"]) if "message" in table else None,
             durations=_durations(table.get("duration_minutes", [])),
             members=_members(table.get("request", {})),
-            invalid=_flag(table.get("invalid", False), "invalid"),
+            invalid=flag(table.get("invalid", False), "invalid"),
         )
         if not kind.invalid:
             _check(kind)
@@ -133,38 +135,37 @@ def _longest_key(count: int) -> int:
 
 
 def _attributes(table: Any) -> Attributes:
-    table = _table(table, "attributes")
-    _known(table, _ATTRIBUTE_KEYS, "attributes.")
-    fixed = _table(table.get("fixed", {}), "attributes.fixed")
+    table = as_table(table, "attributes")
+    refuse_unknown(table, _ATTRIBUTE_KEYS, "attributes.")
+    fixed = as_table(table.get("fixed", {}), "attributes.fixed")
     for key, value in fixed.items():
         if not isinstance(value, str):
             raise ValueError(f"attributes.fixed.{key}: a text, as the API wants it")
     total = table.get("total_bytes")
     return Attributes(
-        count=_range(table.get("count", 0), "attributes.count"),
-        value_bytes=_range(table.get("value_bytes", [5, 40]), "attributes.value_bytes"),
-        unicode=_flag(table.get("unicode", False), "attributes.unicode"),
+        count=span(table.get("count", 0), "attributes.count"),
+        value_bytes=span(table.get("value_bytes", [5, 40]), "attributes.value_bytes"),
+        unicode=flag(table.get("unicode", False), "attributes.unicode"),
         fixed=fixed,
-        total_bytes=None if total is None else _whole(total, "attributes.total_bytes"),
+        total_bytes=None if total is None else whole(total, "attributes.total_bytes"),
     )
 
 
 def _message(table: Any) -> Message:
-    table = _table(table, "message")
-    _known(table, _MESSAGE_KEYS, "message.")
+    table = as_table(table, "message")
+    refuse_unknown(table, _MESSAGE_KEYS, "message.")
     content_type = table.get("content_type", contract.TEXT_PLAIN)
     if not isinstance(content_type, str):
         raise ValueError("message.content_type: a text")
-    share = table.get("share", 1.0)
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise ValueError("message.share: a number from 0 to 1")
     if "texts" not in table:
         raise ValueError("message: it has no texts; give at least one")
-    return Message(content_type, _texts(table["texts"], "message.texts"), float(share))
+    return Message(
+        content_type, texts(table["texts"], "message.texts"), share(table.get("share", 1.0), "message.share")
+    )
 
 
 def _members(value: Any) -> dict[str, Any]:
-    members = _table(value, "request")
+    members = as_table(value, "request")
     for name in members:
         if name in _OWN_MEMBERS:
             raise ValueError(f"request.{name}: {_OWN_MEMBERS[name]}, not in request")
@@ -173,49 +174,4 @@ def _members(value: Any) -> dict[str, Any]:
 
 def _durations(value: Any) -> tuple[int, ...]:
     values = value if isinstance(value, list) else [value]
-    return tuple(_whole(item, "duration_minutes") for item in values)
-
-
-def _known(table: Mapping[str, Any], allowed: tuple[str, ...], path: str) -> None:
-    for key in table:
-        if key not in allowed:
-            raise ValueError(f"unknown key {path}{key}; allowed are {', '.join(allowed)}")
-
-
-def _table(value: Any, path: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: a table")
-    return value
-
-
-def _flag(value: Any, path: str) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{path}: true or false")
-    return value
-
-
-def _whole(value: Any, path: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{path}: a whole number")
-    return value
-
-
-def _positive(value: Any, path: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
-        raise ValueError(f"{path}: a number over 0")
-    return float(value)
-
-
-def _texts(value: Any, path: str) -> tuple[str, ...]:
-    values = value if isinstance(value, list) else [value]
-    if not values or not all(isinstance(item, str) for item in values):
-        raise ValueError(f"{path}: a text or a list of texts")
-    return tuple(values)
-
-
-def _range(value: Any, path: str) -> tuple[int, int]:
-    pair = value if isinstance(value, list) else [value, value]
-    check: Callable[[Any], bool] = lambda item: isinstance(item, int) and not isinstance(item, bool) and item >= 0  # noqa: E731
-    if len(pair) != 2 or not all(map(check, pair)) or pair[0] > pair[1]:
-        raise ValueError(f"{path}: a whole number, or [least, most]")
-    return pair[0], pair[1]
+    return tuple(whole(item, "duration_minutes") for item in values)

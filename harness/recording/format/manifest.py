@@ -41,11 +41,12 @@ class Target(Struct, frozen=True):
 
 
 class Workload(Struct, frozen=True):
-    """Where the workload came from, and its kinds of chat (name, weight, invalid)."""
+    """Where the workload came from, its kinds of chat (name, weight, invalid) and conversations (name, weight, turns)."""
 
     source: Text = ""
     seed: int | None = None
     kinds: list[Table] = []
+    conversations: list[Table] = []
 
 
 class Generator(Struct, frozen=True):

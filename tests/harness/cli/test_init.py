@@ -22,9 +22,10 @@ def test_what_it_writes_is_valid_and_commented(tmp_path: Path) -> None:
     directory = tmp_path / "new"
     assert {path.name for path in directory.iterdir()} == set(FILES)
     assert len(load_workload(str(directory / "workload.toml")).kinds) == 2
+    assert len(load_workload(str(directory / "conversations.toml")).conversations) == 2
     assert len(parse_gates(tomllib.loads((directory / "gates.toml").read_text()))) == 3
     assert parse_curve(f"day:{directory / 'day.csv'},96").seconds == 900
-    for name in ("locust.conf", "workload.toml", "gates.toml"):
+    for name in ("locust.conf", "workload.toml", "conversations.toml", "gates.toml"):
         assert (directory / name).read_text().startswith("# ")
 
 

@@ -74,3 +74,47 @@ def test_a_flow_that_says_nothing_makes_no_run_invalid(tmp_path: Path) -> None:
     assert outcomes["Greeting", "no_greeting"] >= len(log) - 3 > 0
     assert outcomes["Reply", "no_reply"] > 0
     assert manifest(run)["generator"]["valid"], manifest(run)["generator"]["reasons"]
+
+
+SCRIPTED = """
+[[kind]]
+name = "web"
+[[conversation]]
+name = "careful"
+tabs = 2
+stay = "0s"
+[[conversation.turn]]
+wait_for = "greeting"
+say = "first"
+[[conversation.turn]]
+say = "second, at once"
+[[conversation.turn]]
+matches = "second"
+within = "5s"
+reconnect = true
+say = "third"
+[[conversation.turn]]
+abandon = 0.5
+wait_for = "reply"
+say = "fourth"
+"""
+
+
+def test_scripts_are_played_as_they_are_written(tmp_path: Path) -> None:
+    """Each customer says the turns in order, waits for the words it is to wait for, reconnects, and may leave early."""
+    workload, run = tmp_path / "workload.toml", tmp_path / "run"
+    workload.write_text(SCRIPTED)
+    with AnsweringService(Behaviour(seconds=0.1, loses=0, silent=0)) as service:
+        converse(service, run, "-u", "4", "-r", "4", "-t", "8s", "--workload", str(workload))
+        log = service.log
+    through = [chat for chat in log.values() if chat.left is not None]
+    assert len(through) > 10
+    lengths = Counter(len(chat.words) for chat in through)
+    assert set(lengths) == {3, 4}
+    for chat in through:
+        assert chat.words == ["first", "second, at once", "third", "fourth"][: len(chat.words)]
+        assert chat.greeted is not None
+        assert chat.greeted < chat.taken[0] < chat.taken[1]
+        assert chat.answered[1] is not None
+        assert chat.answered[1] <= chat.taken[2]
+        assert chat.connections == 3  # two tabs, of which one was loaded again

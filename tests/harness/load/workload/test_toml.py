@@ -26,7 +26,7 @@ def kind(lines: str) -> str:
         ("", "no kind"),
         ("kind = 3", "no kind"),
         ("x = 1\n[[kind]]", "unknown key x"),
-        ("[[kind]]\nwieght = 2", "unknown key wieght; allowed are name, weight"),
+        ("[[kind]]\nwieght = 2", "unknown key wieght; did you mean weight? allowed are name, weight"),
         (kind("weight = 0"), "kind 'k': weight: a number over 0"),
         (kind("duration_minutes = 59"), "duration_minutes 59: 60 to 10,080 allowed"),
         (kind("duration_minutes = [60, 10081]"), "duration_minutes 10081: 60 to 10,080 allowed"),
