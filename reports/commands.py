@@ -78,6 +78,14 @@ def plan(argv: list[str]) -> int:
         required=True,
         help="how long a chat lasts: 8m, exponential:8m, lognormal:8m,0.6 ...",
     )
+    parser.add_argument(
+        "--abandoned", metavar="SHARE", type=_share, help="customers who leave without ending their chat, such as 5%%"
+    )
+    parser.add_argument(
+        "--chat-duration",
+        metavar="TIME",
+        help="when Amazon Connect ends such a chat: ChatDurationInMinutes of the call (default: 25h)",
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--run", metavar="RUN", type=Path, help="plan against the limits that a run found")
     source.add_argument(

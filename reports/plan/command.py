@@ -13,13 +13,15 @@ from reports.capacity.model import ActiveChats, Interval, Tps
 from reports.figures.picture import standalone_svg
 from reports.figures.style import report_style
 from reports.plan.day import parse_arrivals
-from reports.plan.lengths import parse_length
-from reports.plan.planning import Limits, course, plan
+from reports.plan.lengths import parse_length, parse_seconds, with_abandoned
+from reports.plan.planning import SHORTEST_DURATION, Abandoned, Limits, course, plan
 from reports.plan.text import day_figure, frontier_figure, markdown, sentences
 from reports.run.declared import declared_value
 from reports.run.files import replace
 from reports.wording.numbers import number
 
+_LONGEST_DEFAULT = "25h"  # of a chat whose ChatDurationInMinutes nobody set
+_LONGEST_DURATION = 7 * 86_400.0
 DOCUMENTED = Limits(5.0, 8.0, 500, "AWS's documented defaults for new accounts (5/s, burst 8, 500 chats)")
 
 
@@ -40,6 +42,8 @@ class PlanRequest:
     active_chats: int | None = None
     refused: float = 0.001
     margin: float = 0.2
+    abandoned: float | None = None
+    chat_duration: str | None = None
     out: Path | None = None
     seed: int = 1
 
@@ -48,7 +52,18 @@ def run_plan(arguments: PlanRequest) -> int:
     """Make the plan that is asked for, print it, and write its files. Raises UsageError."""
     day, length = parse_arrivals(arguments.arrivals), parse_length(arguments.length)
     limits = find_limits(arguments)
-    answer = plan(day, length, limits, refused=arguments.refused, margin=arguments.margin, seed=arguments.seed)
+    abandoned = _abandoned(arguments)
+    answer = plan(
+        day,
+        length,
+        limits,
+        refused=arguments.refused,
+        margin=arguments.margin,
+        seed=arguments.seed,
+        abandoned=abandoned,
+    )
+    if abandoned is not None:
+        length = with_abandoned(length, abandoned.share, abandoned.duration)
     console = Console()
     first, *rest = sentences(answer)
     console.print(Text(first, style="bold"))
@@ -72,6 +87,19 @@ def run_plan(arguments: PlanRequest) -> int:
             ) from error
         console.print(Text(f"plan: {arguments.out / 'plan.md'}"), soft_wrap=True)
     return 0
+
+
+def _abandoned(arguments: PlanRequest) -> Abandoned | None:
+    """Chats that nobody ends, as the options say. Raises UsageError."""
+    if arguments.abandoned is None:
+        if arguments.chat_duration is not None:
+            raise UsageError("--chat-duration says how long abandoned chats last; give --abandoned SHARE too")
+        return None
+    text = arguments.chat_duration or _LONGEST_DEFAULT
+    duration = parse_seconds(text)
+    if not SHORTEST_DURATION <= duration <= _LONGEST_DURATION:
+        raise UsageError(f"--chat-duration {text}: Amazon Connect takes 60 minutes (1h) to 7 days (168h)")
+    return Abandoned(arguments.abandoned, duration)
 
 
 def find_limits(arguments: PlanRequest) -> Limits:

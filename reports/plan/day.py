@@ -1,6 +1,7 @@
 """Expected arrivals: a constant rate, or a day from a CSV file."""
 
 import csv
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +38,16 @@ class Day:
     def label(self, seconds: float) -> str:
         """The name of the interval that holds a time (s)."""
         return self.labels[int(np.clip(np.searchsorted(self.starts, seconds, side="right") - 1, 0, None))]
+
+    def repeated(self, times: int) -> "Day":
+        """The same day `times` times in a row."""
+        offsets = np.repeat(np.arange(times) * self.length, len(self.starts))
+        starts = np.tile(self.starts, times) + offsets
+        return Day(starts, np.tile(self.rates, times), self.length * times, self.labels * times, self.constant)
+
+    def before(self, memory: float) -> int:
+        """How many days like this one, before it, can still be felt in it after `memory` seconds."""
+        return 0 if self.constant else math.ceil(memory / self.length)
 
     @property
     def expected(self) -> float:

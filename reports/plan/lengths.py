@@ -19,12 +19,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Length:
-    """A distribution of seconds: its `mean`, the share that lasts longer than each of some times, and random draws."""
+    """A distribution of seconds: its `mean`, the share that lasts longer than each of some times, and random draws.
+
+    `memory` is how long a start can still be felt, in seconds, where that is far longer than the mean; else 0.
+    """
 
     text: str
     mean: float
     survival: Callable[[Array], Array]
     draw: Callable[[np.random.Generator, int], Array]
+    memory: float = 0.0
 
 
 def parse_seconds(text: str) -> float:
@@ -50,6 +54,23 @@ def parse_length(text: str) -> Length:
     if name == "lognormal" and len(parts) == 2 and re.fullmatch(r"\s*\d*\.?\d+\s*", parts[1]) and float(parts[1]) > 0:
         return _lognormal(text, parse_seconds(parts[0]), float(parts[1]))
     raise UsageError(f"{text!r} is no distribution of lengths; write {_FORMS}")
+
+
+def with_abandoned(length: Length, share: float, duration: float) -> Length:
+    """Return the lengths when a `share` of the customers leave without ending: their chats last `duration` seconds.
+
+    Amazon Connect ends such a chat when its ChatDurationInMinutes are over: 25 hours unless the caller asked for less
+    (https://docs.aws.amazon.com/connect/latest/APIReference/API_StartChatContact.html).
+    """
+
+    def survival(t: Array) -> Array:
+        return (1 - share) * length.survival(t) + share * np.where(t < duration, 1.0, 0.0)
+
+    def draw(rng: np.random.Generator, n: int) -> Array:
+        return np.where(rng.random(n) < share, duration, length.draw(rng, n))
+
+    mean = (1 - share) * length.mean + share * duration
+    return Length(length.text, mean, survival, draw, memory=duration)
 
 
 def _fixed(text: str, seconds: float) -> Length:

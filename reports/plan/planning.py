@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.plan.day import Day
-from reports.plan.lengths import Length
+from reports.plan.lengths import Length, with_abandoned
 from reports.plan.queueing import bucket_refusal, erlang_b, open_chats, rate_for, servers_for
 from reports.plan.simulation import simulate
 
@@ -52,17 +52,74 @@ def course(day: Day, length: Length, limits: Limits) -> Course:
     if day.constant:
         held, offered = passed * length.mean, rates * length.mean
     else:
-        survival = length.survival(at - step / 2)
-        held, offered = open_chats(passed, step, survival), open_chats(rates, step, survival)
+        held, offered = (_held(day, length, each, step) for each in (passed, rates))
     chats_refused = (1 - tps_refused) * np.array([erlang_b(float(load), limits.active_chats) for load in held])
     return Course(at, rates, offered, tps_refused, chats_refused)
 
 
-def plan(day: Day, length: Length, limits: Limits, *, refused: float, margin: float, seed: int = 1) -> dict[str, Any]:
+def _held(day: Day, length: Length, arrivals: Array, step: float) -> Array:
+    """The chats open at the end of each step of a day, after as many days like it as its longest chats remember."""
+    before = day.before(length.memory)
+    steps = len(arrivals) * (before + 1)
+    ages: Array = (np.arange(steps, dtype=np.float64) + 0.5) * step
+    survival = length.survival(ages)
+    tiled: Array = np.tile(arrivals, before + 1)
+    return open_chats(tiled, step, survival)[-len(arrivals) :]
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """Customers who leave without ending: their `share`, and the seconds after which their chats end by themselves."""
+
+    share: float
+    duration: float
+
+
+SHORTEST_DURATION = 3600.0
+"""The least that ChatDurationInMinutes may ask for, in seconds."""
+
+
+def abandoned_chats(day: Day, length: Length, limits: Limits, abandoned: Abandoned) -> dict[str, float]:
+    """What chats that nobody ends hold at the fullest moment, and what the shortest duration would leave of them.
+
+    `length` is that of chats that are ended.
+    """
+
+    def most_open(duration: float) -> tuple[float, float]:
+        run = course(day, with_abandoned(length, abandoned.share, duration), limits)
+        without = course(day, with_abandoned(length, abandoned.share, 1e-9), limits)
+        fullest = int(run.open_chats.argmax())
+        return float(run.open_chats[fullest]), float((run.open_chats - without.open_chats)[fullest])
+
+    (most, held), (least, left) = most_open(abandoned.duration), most_open(SHORTEST_DURATION)
+    return {
+        "share": abandoned.share,
+        "duration_s": abandoned.duration,
+        "open_chats": held,
+        "peak_open_chats": most,
+        "open_chats_at_60_minutes": left,
+        "peak_open_chats_at_60_minutes": least,
+    }
+
+
+def plan(
+    day: Day,
+    length: Length,
+    limits: Limits,
+    *,
+    refused: float,
+    margin: float,
+    seed: int = 1,
+    abandoned: Abandoned | None = None,
+) -> dict[str, Any]:
     """The plan as plain numbers: shares are of all arrivals, times are seconds into the day.
 
     `refused` is the share of customers that may be refused at the busiest moment; `margin` is added to what that needs.
+    `length` is that of chats that are ended; `abandoned` says of those that are not.
     """
+    left = abandoned_chats(day, length, limits, abandoned) if abandoned is not None else None
+    if abandoned is not None:
+        length = with_abandoned(length, abandoned.share, abandoned.duration)
     run = course(day, length, limits)
     weights = run.rates / run.rates.sum()
     busiest = int(run.rates.argmax())
@@ -77,6 +134,7 @@ def plan(day: Day, length: Length, limits: Limits, *, refused: float, margin: fl
             "a_day": None if day.constant else day.expected,
         },
         "length": {"distribution": length.text, "mean_s": length.mean},
+        "abandoned": left,
         "limits": {
             "tps": limits.tps,
             "burst": limits.burst,

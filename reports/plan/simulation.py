@@ -25,13 +25,16 @@ class Simulated:
 def simulate(day: Day, length: Length, limits: tuple[float, float, int], seed: int = 1) -> Simulated | None:
     """Simulate `day` against `limits` (rate in 1/s, burst, active chats); None if it has too many arrivals.
 
-    A constant rate is simulated from empty for five mean lengths, and then counted for at least twenty more.
+    A constant rate is simulated from empty for five mean lengths, and then counted for at least twenty more. A day begins
+    empty, or after as many days like it as its longest chats remember.
     """
     if day.constant:
-        counted = max(20 * length.mean, 20_000 / float(day.rates[0]))
-        warm_up, total = 5 * length.mean, 5 * length.mean + counted
+        warm_up = max(5 * length.mean, length.memory)
+        total = warm_up + max(20 * length.mean, 20_000 / float(day.rates[0]))
     else:
-        warm_up, total = 0.0, day.length
+        warm_up = day.length * day.before(length.memory)
+        day = day.repeated(day.before(length.memory) + 1)
+        total = day.length
     expected = float(day.rates[0]) * total if day.constant else day.expected
     if expected > MOST_ARRIVALS:
         return None

@@ -9,7 +9,7 @@ from matplotlib.ticker import NullFormatter
 from reports.figures.picture import INK, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
 from reports.plan.day import Day
-from reports.plan.planning import Course, Limits, frontier
+from reports.plan.planning import SHORTEST_DURATION, Course, Limits, frontier
 from reports.wording.numbers import number, seconds
 from reports.wording.vocabulary import QUOTA, STARTED, TPS
 
@@ -29,12 +29,35 @@ def sentences(plan: Mapping[str, Any]) -> list[str]:
         f"TPS quota ({rate}/s, burst {number(limits['burst'])}).",
         f"Most chats open {open_chats}{_at(load['peak_open_chats_at'])}: {load['active_chats_share']:.0%} of the "
         f"active-chat quota ({quota}). Limits from: {limits['source']}.",
-        f"A mean chat lasts {seconds(length['mean_s'])} ({length['distribution']}). At full rate the active-chat quota "
-        f"binds first from a mean of {cross} on, the TPS quota below it.",
+        *_abandoned(plan),
+        f"A mean chat lasts {seconds(length['mean_s'])} ({length['distribution']}{_never_ended(plan)}). At full rate the "
+        f"active-chat quota binds first from a mean of {cross} on, the TPS quota below it.",
         _chance(plan),
         _check(plan),
         _request(plan),
     ]
+
+
+def _abandoned(plan: Mapping[str, Any]) -> list[str]:
+    """What chats cost that nobody ends, and what the shortest duration would save."""
+    left = plan["abandoned"]
+    if left is None:
+        return []
+    held = number(round(left["open_chats"]))
+    text = (
+        f"The {share(left['share'])} of the customers who leave without ending hold {held} of the "
+        f"{number(round(left['peak_open_chats']))} chats at the fullest moment, {seconds(left['duration_s'])} each"
+    )
+    if left["duration_s"] <= SHORTEST_DURATION:
+        return [f"{text}."]
+    return [
+        f"{text}; with ChatDurationInMinutes 60 they would hold {number(round(left['open_chats_at_60_minutes']))}, and the "
+        f"most open at once would be {number(round(left['peak_open_chats_at_60_minutes']))}."
+    ]
+
+
+def _never_ended(plan: Mapping[str, Any]) -> str:
+    return f", {share(plan['abandoned']['share'])} never ended" if plan["abandoned"] is not None else ""
 
 
 def _verdict(plan: Mapping[str, Any]) -> str:

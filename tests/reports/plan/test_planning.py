@@ -14,7 +14,7 @@ from harness.errors import UsageError
 from reports.capacity.model import ActiveChats, Interval, Tps, to_json
 from reports.plan.day import Day, parse_arrivals, read_day
 from reports.plan.lengths import parse_length
-from reports.plan.planning import Limits, frontier, plan
+from reports.plan.planning import Abandoned, Limits, abandoned_chats, frontier, plan
 from reports.plan.queueing import bucket_refusal, erlang_b, open_chats, rate_for, servers_for
 from reports.plan.text import sentences
 from tests.reports.answers import an_answer
@@ -280,3 +280,44 @@ def test_a_mistake_is_one_line(arguments: list[str], capsys: pytest.CaptureFixtu
     assert code == 2
     assert error.startswith("chatquota plan: ")
     assert error.count("\n") == 1
+
+
+def test_chats_that_nobody_ends_hold_share_times_arrivals_times_duration() -> None:
+    """By Little's law 5 % of 0.1/s for 25 h are 450 chats, and 18 for an hour; the plan then asks for more than 500."""
+    day, length = parse_arrivals("0.1/s"), parse_length("8m")
+    left = abandoned_chats(day, length, DEFAULTS, Abandoned(0.05, 25 * 3600.0))
+    assert left["open_chats"] == pytest.approx(450)
+    assert left["open_chats_at_60_minutes"] == pytest.approx(18)
+    assert left["peak_open_chats"] - left["open_chats"] == pytest.approx(0.95 * 0.1 * 480)
+    answer = plan(day, length, DEFAULTS, refused=0.001, margin=0.2, abandoned=Abandoned(0.05, 25 * 3600.0))
+    assert answer["request"]["active_chats"] > 500
+    assert answer["simulated"]["agrees"]
+    (said,) = [sentence for sentence in sentences(answer) if "without ending" in sentence]
+    assert said.startswith("The 5 % of the customers who leave without ending hold 450 of the 496 chats")
+    assert "with ChatDurationInMinutes 60 they would hold 18, and the most open at once would be 64" in said
+
+
+def test_a_day_begins_with_what_the_day_before_left_open(tmp_path: Path) -> None:
+    """Chats of 25 h that begin before noon are there at noon of the next day: the peak holds those of two days."""
+    path = tmp_path / "day.csv"
+    path.write_text("time,arrivals\n00:00,0\n11:00,3600\n12:00,0\n13:00,0\n")
+    length = parse_length("1m")
+    left = abandoned_chats(read_day(path), length, Limits(5.0, 8.0, 5000, "test"), Abandoned(0.1, 25 * 3600.0))
+    assert left["open_chats"] == pytest.approx(2 * 360, rel=0.02)
+    assert left["open_chats_at_60_minutes"] == pytest.approx(360, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--chat-duration", "2h"), "give --abandoned SHARE"),
+        (("--abandoned", "5%", "--chat-duration", "5m"), "60 minutes (1h) to 7 days (168h)"),
+        (("--abandoned", "5%", "--chat-duration", "long"), "'long' is no length"),
+    ],
+)
+def test_wrong_durations_of_abandoned_chats_are_named(
+    options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A duration that Amazon Connect would refuse is refused here."""
+    assert main(["plan", "--arrivals", "1/s", "--length", "8m", *options]) == 2
+    assert said in capsys.readouterr().err
