@@ -68,9 +68,9 @@ class Running:
         """Send a signal to the process and all its children, as Ctrl-C in a terminal does."""
         os.killpg(self.process.pid, number)
 
-    def wait(self) -> Finished:
-        """Wait for its end."""
-        return Finished(self.process.wait(PATIENCE), self.log.read_text("utf-8", "replace"))
+    def wait(self, patience: float = PATIENCE) -> Finished:
+        """Wait for its end, `patience` seconds at most."""
+        return Finished(self.process.wait(patience), self.log.read_text("utf-8", "replace"))
 
 
 def locust(server: CountingServer, *options: str, user: str = "StartChat") -> list[str]:

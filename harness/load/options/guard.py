@@ -6,6 +6,7 @@ AWS allows load tests of Amazon Connect from 6 PM to 6 AM in the Region's local 
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import cast
 
 import gevent
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,6 +17,7 @@ from harness.errors import UsageError
 from harness.load.options.load_profile import parse_curve
 from harness.load.options.options import Settings
 from harness.preflight.model.hours import allowed, local_time, until_last_hour
+from harness.quotas.cost import Goal, effort
 
 COUNTDOWN = 5
 """Seconds between the announcement of a live run and its first call."""
@@ -23,15 +25,6 @@ PROBE_CLASS = "QuotaProbe"
 
 _LONGEST_LOOK = 10.0  # seconds
 _LOOKS = 2000  # at a day's curve
-
-# Medians of docs/limits.md at AWS's default rates, and what filling the default quota takes.
-_RATE_EFFORT = "finding the rate of a 5/s limit took about 250 calls"
-_PROBE_EFFORT = {
-    "tps": f"{_RATE_EFFORT} and 66 chats, in under a minute",
-    "active-chats": "it opens one chat more than the quota holds, which at 5/s takes 100 s for 500 chats",
-    "both": f"{_RATE_EFFORT} in 40 s; it then opens one chat more than the quota holds, which at 5/s takes 100 s for 500",
-    "safe": f"{_RATE_EFFORT}; it then offers rates below the limit for several minutes",
-}
 
 
 def check_hours(settings: Settings, target: Target, at: datetime | None = None) -> None:
@@ -105,7 +98,7 @@ def _offered(settings: Settings, users: int, user_class: str) -> str:
         return (
             f"{user_class} sends calls in volleys of up to {settings.max_probe_rate:g} calls in any second "
             f"(--max-probe-rate) for at most {settings.probe_time / 60:g} min (--probe-time); "
-            f"{_PROBE_EFFORT[settings.probe]}"
+            f"{effort(cast(Goal, settings.probe))}"
         )
     if settings.load_shape.startswith("day:"):
         curve = parse_curve(settings.load_shape)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
+from harness.quotas.cost import Goal
 from harness.quotas.estimates import ActiveChatsEstimate, TpsEstimate
 
 
@@ -43,13 +43,13 @@ class Done:
 
 
 Action = Send | Pause | StopChats | Think | Done
-Goal = Literal["tps", "active-chats", "both"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeOptions:
     """What to look for, and how much it may cost.
 
+    `goal`: see `harness.quotas.cost.Goal`; a `ProbePlan` looks for the exact limiter alone and takes `safe` as `both`.
     `max_rate`: most calls in any one second; `max_chats`: most chats to start, None for no bound; `max_seconds`: longest
     time to spend.
     """

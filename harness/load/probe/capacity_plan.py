@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from harness.load.probe.actions import Action, Send, StopChats
-from harness.load.probe.cost import (
+from harness.load.probe.first_rate import first_rate
+from harness.load.probe.plan import ProbePlan
+from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
+from harness.quotas.any_limiter.classes import explained
+from harness.quotas.any_limiter.decisions import Decisions
+from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, Sustained
+from harness.quotas.any_limiter.measure import measure_capacity, search_of
+from harness.quotas.any_limiter.safe import Batch, SafeSearch, next_batch, next_even
+from harness.quotas.any_limiter.sustained import sustained_rate
+from harness.quotas.cost import (
     MILD,
     MOST_PRESSURE,
     PARTS,
@@ -18,20 +28,14 @@ from harness.load.probe.cost import (
     least_pressure,
     part_cost,
 )
-from harness.load.probe.plan import ProbePlan
-from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
-from harness.quotas.any_limiter.classes import explained
-from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, Sustained
-from harness.quotas.any_limiter.measure import measure_capacity, read_stages, safe_search
-from harness.quotas.any_limiter.safe import Batch, SafeSearch, next_batch, next_even
-from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.stages import Stage, StageKind
 
 _CLOSE_ENOUGH = 0.03
 """Half of the sustained rate's interval, as a share, at which the pressure may end."""
 _EXACT_BATCHES = 3
 """Poisson batches that confirm a limiter which the exact inference explains."""
+_CONTRARY_OF_NONE = 0.02
+"""Share of contrary decisions from which no exact bucket is hoped for."""
 _CYCLES = 3
 """Whole cycles to see of a limiter that admits in blocks."""
 
@@ -40,36 +44,65 @@ _CYCLES = 3
 class CapacityPlan(ProbePlan):
     """Measures sustained rate, burst from rest and class; with `safe` the safe rate too, with `even` that of even arrivals.
 
+    Both are left out unless the goal is `safe`, or they are asked for. Where the quota of active chats is a goal too, the
+    instance is filled under mild pressure first, and what follows is measured while it is full: then a call that the
+    limiter admits is refused by the quota, and costs no chat.
+
     Driven as `ProbePlan` is. `stages` says afterwards, and while it runs, which part of the record is which; `estimate` is
     the answer; `outlook` what the rest will cost.
     """
 
-    safe: bool = True
-    even: bool = False
+    safe: bool | None = None
+    even: bool | None = None
     stages: list[Stage] = field(default_factory=list)
     estimate: AnyLimiterEstimate | None = None
     doing_part: Part = "look"
     _first_burst: float = 8.0
+    _filled_under_pressure: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        asked = self.options.goal == "safe"
+        self.safe = asked if self.safe is None else self.safe
+        self.even = asked if self.even is None else self.even
 
     def outlook(self) -> Cost:
-        """What is still to come, from the part that is being done on, with what is known of the limiter."""
+        """What is still to come, from the part that is being done on, by what is known of the limiter, within the time."""
         total = Cost(0.0, 0, 0)
         for part in PARTS[PARTS.index(self.doing_part) :]:
             if (part != "safe" or self.safe) and (part != "even" or self.even):
                 total += part_cost(part, self._rate or 5.0, self._first_burst)
-        return total
+        left = max(0.0, self._within_time(math.inf) - self._now)
+        chats = total.chats if self.options.goal == "tps" or self._costless else 0
+        return Cost(min(total.seconds, left), total.calls, chats)
+
+    def line(self) -> str:
+        """What is known and what is still to come, in one line."""
+        told = self.known.line(self.open_chats)
+        if self.options.goal == "active-chats" or self.doing_part == "done":
+            return told
+        return f"{told}; to come: {self.outlook().sentence()}"
+
+    def findings(self) -> list[str]:
+        """What was found, in sentences."""
+        told = super().findings()
+        if self.estimate is not None and self.options.goal != "active-chats":
+            told.insert(min(len(told), 1), self.estimate.sentence())
+        return told
 
     # -- the script -------------------------------------------------------------------------------------------------------
 
     def _run(self) -> Iterator[Action]:
+        if self.options.goal == "active-chats":
+            yield from super()._run()
+            return
         yield from self._look()
-        if self.known.throttled:
-            if self.options.goal == "both":
-                yield from self._fill()
-            yield from self._measure()
-        elif self.options.goal == "both":
+        if self.options.goal != "tps":
             yield from self._fill()
-        if self.options.goal == "both":
+        if self.known.throttled:
+            yield from self._measure()
+        self.doing_part = "done"
+        if self.options.goal != "tps":
             yield from self._confirm_chats()
         self.known.doing = "computing the limits"
         yield from self._quiet()
@@ -80,19 +113,38 @@ class CapacityPlan(ProbePlan):
         self.doing_part = "strong"
         yield from self._sustain(PRESSURE, "pressure", least_pressure(self._rate), MOST_PRESSURE)
         self.doing_part = "mild"
-        yield from self._sustain(MILD, "pressure", least_pressure(self._rate), MOST_PRESSURE)
+        if not self._filled_under_pressure:
+            yield from self._sustain(MILD, "pressure", least_pressure(self._rate), MOST_PRESSURE)
         self.doing_part = "volleys"
         yield from self._volleys()
         if self.safe and not self._over():
             self.doing_part = "safe"
             yield from self._quiet()
-            yield from self._infer()
+            if self._may_be_exact():
+                yield from self._infer()
             yield from self._find_safe()
         if self.even and not self._over():
             self.doing_part = "even"
             yield from self._find_even()
         self.doing_part = "check"
         yield from self._sustain(PRESSURE, "check", check_time(self._rate), check_time(self._rate))
+
+    def _fill(self) -> Iterator[Action]:
+        """Start chats under mild pressure until the quota refuses some: what was admitted until then tells the rate too."""
+        if not self.known.throttled:
+            yield from super()._fill()
+            return
+        self.known.doing = "filling to the chat quota"
+        self.doing_part = "mild"
+        begin, tries = self._now, 0
+        offered = min(MILD * self._rate, 0.95 * self.options.max_rate)
+        while not self._over() and tries < 40 and self._full_streak < 2:
+            yield from self._offer(offered, lambda: self._full_streak > 0)
+            yield from self._quiet()
+            tries += 1
+        self.stages.append(Stage("pressure", begin, self._now, offered))
+        found = sustained_rate(self._decisions(begin, self._now), emptied=True)
+        self._filled_under_pressure = found is not None and _known(found)
 
     def _look(self) -> Iterator[Action]:
         """A first burst and a first rate."""
@@ -106,32 +158,30 @@ class CapacityPlan(ProbePlan):
         self.known.burst = (1.0, self._first_burst)
         if self.known.throttled:
             yield from self._coarse()
-            yield from self._adjust()
 
-    def _adjust(self) -> Iterator[Action]:
-        """Press until three times the rate is what it says: five admissions in a row tell it badly."""
-        self._rate = self._rate or 1.0
-        for _ in range(5):
-            begin, before = self._now, self._rate
-            yield from self._offer(PRESSURE * before, self._reached(self._now + min(max(1.5, 10 / before), 12.0)))
-            yield from self._quiet()
+    def _coarse(self) -> Iterator[Action]:
+        """Calls among which refusals are the most part, until the rate shows: a first idea of it.
+
+        A dozen admissions are enough where they come steadily; where they come in turns, two whole turns have to be seen.
+        """
+        self.known.doing = "looking for the rate"
+        top = 0.95 * self.options.max_rate
+        pace = min(30.0, 0.5 * self.options.max_rate)
+        begin, until = float(Decisions.of(self.attempts()).refusals[0]), self._now + MOST_PRESSURE
+        first = first_rate(self._decisions(begin, self._now))
+        while not self._over() and self._now < until:
+            yield from self._offer(pace, self._reached(self._now + max(0.5, min(15 / pace, 2.0))))
+            yield from self._quiet(5.0)
             seen = self._decisions(begin, self._now)
-            admitted = len(seen.admissions)
-            if len(seen) < 4 or self._over():
-                return
-            if admitted:
-                span = max(float(seen.at[-1] - seen.at[0]), 1e-3)
-                self._rate = admitted / span
-            if admitted and len(seen.refusals) and 0.7 < self._rate / before < 1.4:
-                return
-            if not admitted:  # a long silence: see it to its end
-                yield from self._until_admitted(PRESSURE * before)
-
-    def _until_admitted(self, pace: float) -> Iterator[Action]:
-        passed, begin = self.known.started + self.known.full_refusals, self._now
-        yield from self._offer(
-            pace, lambda: self.known.started + self.known.full_refusals > passed or self._now - begin > MOST_PRESSURE
-        )
+            first = first_rate(seen)
+            if len(seen.refusals) < 0.35 * len(seen) and len(seen) > 12 and pace < top:
+                pace, begin = min(pace * 1.6, top), self._now
+            elif first.known:
+                break
+            elif first.silence > 3.0:
+                pace = max(PRESSURE * first.rate, min(pace, 12.0))
+        self._rate = first.rate or 1.0
+        self.known.rate = (0.7 * self._rate, 1.4 * self._rate)
 
     def _sustain(self, pressure: float, kind: StageKind, least: float, most: float) -> Iterator[Action]:
         """Press for `least` seconds, and on until the rate is known closely enough or `most` seconds are over."""
@@ -192,7 +242,7 @@ class CapacityPlan(ProbePlan):
         longest = 3.0 + 3 * self._first_burst / pace
         while not self._over() and self._now - begin < longest:
             refused = self._outcome[first:].count("tps_throttled")
-            if refused >= 8 and self._outcome[-10:].count("tps_throttled") >= 7:
+            if refused >= 8 and self._outcome[-10:].count("tps_throttled") >= 8:
                 return
             if calls >= at_once:
                 yield from self._pace(1.0 / pace)
@@ -202,7 +252,7 @@ class CapacityPlan(ProbePlan):
     def _find_safe(self) -> Iterator[Action]:
         """Poisson batches, each at what the ones before suggest."""
         self.known.doing = "looking for the safe rate"
-        search = self._search()
+        search = search_of(self.attempts(), self.stages)
         if search is None:
             return
         told = self.known.tps
@@ -219,19 +269,19 @@ class CapacityPlan(ProbePlan):
             if exact:
                 exact = not self._search_contradicts(search)
 
+    def _may_be_exact(self) -> bool:
+        """False where a replayed bucket already contradicts the record: the exact inference can wait for the end."""
+        found = measure_capacity(self.attempts(), None, self.stages)
+        return found.contrary is not None and found.contrary.share < _CONTRARY_OF_NONE
+
     def _search_contradicts(self, search: SafeSearch) -> bool:
         """True if the batches so far speak against the exact limiter: then they have to find the safe rate themselves."""
         found = measure_capacity(self.attempts(), self.known.tps, self.stages)
         return not found.exact_numbers_hold
 
-    def _search(self) -> SafeSearch | None:
-        decisions = Decisions.of(self.attempts())
-        measured = read_stages(decisions, self.stages)
-        return safe_search(measured, burst_from_rest(measured.volleys)) if measured is not None else None
-
     def _find_even(self) -> Iterator[Action]:
         """Evenly spaced batches, until one rate passes."""
-        search = self._search()
+        search = search_of(self.attempts(), self.stages)
         if search is None:
             return
         batches: list[Batch] = []

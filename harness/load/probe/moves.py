@@ -42,6 +42,7 @@ class ProbeMoves:
         self._quota = 0
         self._costless = False
         self._full_streak = 0
+        self._full_since = 0.0
 
     # -- what the driver calls ------------------------------------------------------------------------------------
 
@@ -98,6 +99,8 @@ class ProbeMoves:
             self._full_streak = 0
         elif outcome == "active_chat_limit":
             self.known.full_refusals += 1
+            if not self._full_streak:
+                self._full_since = sent
             self._full_streak += 1
             self._quota = self._quota or self._open
 
@@ -146,6 +149,10 @@ class ProbeMoves:
             return "max_seconds"
         return None
 
+    def _within_time(self, due: float) -> float:
+        """`due`, or the end of the probe's time where that is earlier."""
+        return min(due, (self._begin if self._begin is not None else self._now) + self.options.max_seconds + 1e-3)
+
     def _pace(self, interval: float, dither: bool = False) -> Iterator[Action]:
         """Wait for the next call's moment, and for the ceiling of calls a second."""
         last = self._recent[-1] if self._recent else self._now - interval
@@ -153,7 +160,7 @@ class ProbeMoves:
         yield from self._sleep(due - self._now)
 
     def _sleep(self, seconds: float) -> Iterator[Action]:
-        due = self._now + seconds
+        due = self._within_time(self._now + seconds)
         if seconds > 0:
             self._waiting = (due, lambda: False)
             yield Pause(due)

@@ -9,7 +9,6 @@ import numpy as np
 from harness.load.probe.actions import (
     Action,
     Done,
-    Goal,
     Known,
     Pause,
     ProbeOptions,
@@ -19,6 +18,7 @@ from harness.load.probe.actions import (
 )
 from harness.load.probe.moves import ProbeMoves
 from harness.quotas.active_chats import COUNTED_WITHIN, infer_active_chats
+from harness.quotas.cost import Goal
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.infer import infer_tps_by_steps
 
@@ -54,7 +54,7 @@ class ProbePlan(ProbeMoves):
         if not self.known.throttled:
             return
         yield from self._coarse()
-        settled = 0
+        unexplained = 0
         for cycle in range(40):
             yield from self._press(3.0 if cycle % 2 == 0 else 1.25, self._press_time())
             yield from self._rest()
@@ -66,8 +66,8 @@ class ProbePlan(ProbeMoves):
             yield from self._infer()
             tps = self.known.tps
             if tps is None or tps.verdict != "explained" or tps.limiter != "token_bucket":
-                settled += 1
-                if settled >= 2 and not (self._costless and cycle < 4):
+                unexplained += 1
+                if unexplained >= 2 and not (self._costless and cycle < 4):
                     return
             elif self._sharp(tps) and cycle >= (0 if self.options.goal == "tps" else 1):
                 return
@@ -85,7 +85,8 @@ class ProbePlan(ProbeMoves):
 
     def _idle_at_quota(self) -> bool:
         """True if the chat quota refuses more calls in a row than the bucket could admit: they cost no token."""
-        if self._full_streak > 40 + 2 * self._burst_guess() + 3 * self._rate:
+        lasted = max(1.0, self._now - self._full_since)
+        if self._full_streak > 40 + 2 * self._burst_guess() + 3 * self._rate * lasted:
             self._costless = True
         return self._costless and self._full_streak > 2
 

@@ -13,9 +13,11 @@ from rich.console import Console
 
 from harness.connect.client import now
 from harness.errors import EXIT_GUARD
-from harness.load.probe.plan import Done, Goal, Pause, ProbeOptions, ProbePlan, Send, StopChats, Think
+from harness.load.probe.actions import Done, Pause, ProbeOptions, Send, StopChats, Think
+from harness.load.probe.capacity_plan import CapacityPlan
 from harness.load.run.host import RunPart, coordinator_of
 from harness.load.session.session import Session
+from harness.quotas.cost import Goal, effort
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ def _end(coordinator: RunPart, why: str) -> None:
 
 
 class Prober:
-    """Does what a `ProbePlan` says, with the calls of a `Session`. `done(why)` is called once, at the probe's own end."""
+    """Does what a `CapacityPlan` says, with the calls of a `Session`. `done(why)` is called once, at the probe's own end."""
 
     def __init__(self, session: Session, done: Callable[[str], None]) -> None:
         settings = session.settings
@@ -72,9 +74,12 @@ class Prober:
             cast(Goal, settings.probe),
             settings.max_probe_rate,
             settings.max_chats,
-            seed=settings.workload.seed,
+            settings.probe_time,
+            settings.workload.seed,
         )
-        self.plan = ProbePlan(options)
+        self.plan = CapacityPlan(options)
+        session.stages = self.plan.stages
+        logger.info("probe: %s; --probe-time ends it after %g min", effort(options.goal), settings.probe_time / 60)
         self._session = session
         self._done = done
         self._news = Event()
@@ -103,7 +108,7 @@ class Prober:
                     call.link(self._calls.discard)
                     gevent.sleep(0)  # it goes out now
                 elif isinstance(action, Pause):
-                    say(self.plan.known.line(self.plan.open_chats))
+                    say(self.plan.line())
                     self._news.clear()
                     self._news.wait(max(0.0, action.until - now()))
                 elif isinstance(action, StopChats):
@@ -145,7 +150,7 @@ class Prober:
             gevent.sleep(0)
             if self._over:
                 return
-        say(self.plan.known.line(self.plan.open_chats))
+        say(self.plan.line())
 
 
 @contextmanager

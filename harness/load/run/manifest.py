@@ -159,12 +159,17 @@ class RunRecord:
             chats=self.chats,
             chat_ends=self._sum("chat_ends"),
             retry_lab=self._retry_lab(),
+            probe=self._probe(),
         )
         self.save()
         return exit_code
 
     def _retry_lab(self) -> dict[str, Any] | None:
         return merge([part["retry_lab"] for part in self.parts.values() if part.get("retry_lab")])
+
+    def _probe(self) -> dict[str, Any] | None:
+        stages = [stage for part in self.parts.values() for stage in part.get("stages", [])]
+        return {"stages": stages} if stages else None
 
     def _sum(self, name: str) -> dict[str, int]:
         """The counts that the parts keep under `name`, added up."""

@@ -25,6 +25,7 @@ from harness.load.session.service_watch import ServiceWatch
 from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.stopping.stopper import Stopper
 from harness.load.workload.model import Chat, Drawer
+from harness.quotas.stages import Stage
 from harness.recording.format.schema import Sample
 from harness.recording.ledger import ALREADY_ENDED, KEPT, STOPPED
 from harness.recording.redact import redact_field, redact_text
@@ -134,6 +135,8 @@ class Session:
                 settings.treat_bare_429_as,
             )
         self.before_drain: list[Callable[[], None]] = []
+        self.stages: list[Stage] = []
+        """Those of the probe, if one runs here."""
         self.users = 0
         self.withheld = 0
         self.sent = 0
@@ -304,6 +307,7 @@ class Session:
             "troubles": [*self.recorder.troubles, *self._generator_troubles],
             "chat_ends": dict(self.end_reasons.counts),
             "retry_lab": self.retry_lab.tally() if self.retry_lab else None,
+            "stages": [stage.to_json() for stage in self.stages],
             "chats": {
                 "started": self.started,
                 **self.ended,

@@ -15,16 +15,21 @@ _BEHIND_THE_LIMITER = (STARTED, CHAT_LIMIT, INVALID, NOT_FOUND, DENIED, FAULT)
 """Outcomes that a call met after the limiter had let it pass, if everything costs a token."""
 
 
+_JITTERS = 3.0
+
+
 @dataclass(frozen=True, slots=True)
 class Decisions:
     """The decisions of a limiter in order: `at` (n,) seconds and `admitted` (n,).
 
-    `jitter` is one robust sd of a decision's moment, seconds.
+    `jitter` is one robust sd of a decision's moment, seconds; `reach` (n,) seconds by which each may have been earlier or
+    later: three jitters, and what its round trip took beyond that.
     """
 
     at: Floats
     admitted: Mask
     jitter: float
+    reach: Floats
 
     @classmethod
     def of(cls, attempts: Attempts, quota_refusal_costs_token: bool | None = None) -> Decisions:
@@ -39,7 +44,9 @@ class Decisions:
         usual = float(np.median(trips)) if len(trips) else 0.0
         at = sent + 0.5 * np.minimum(trips, 3 * usual)
         order = np.argsort(at, kind="stable")
-        return cls(at[order], admitted[order], _jitter(trips, admitted))
+        jitter = _jitter(trips, admitted)
+        reach = _JITTERS * jitter + np.maximum(0.0, trips - usual - _JITTERS * jitter)
+        return cls(at[order], admitted[order], jitter, reach[order])
 
     def __len__(self) -> int:
         return len(self.at)
@@ -47,7 +54,7 @@ class Decisions:
     def between(self, begin: float, end: float) -> Decisions:
         """The decisions from `begin` to `end`, seconds."""
         first, last = np.searchsorted(self.at, (begin, end), side="left")
-        return Decisions(self.at[first:last], self.admitted[first:last], self.jitter)
+        return Decisions(self.at[first:last], self.admitted[first:last], self.jitter, self.reach[first:last])
 
     @property
     def admissions(self) -> Floats:

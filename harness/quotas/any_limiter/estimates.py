@@ -21,6 +21,20 @@ LimiterClass = Literal[
 ]
 
 
+_CLASS_IN_WORDS: dict[LimiterClass, str] = {
+    "exact": "a token bucket, exactly",
+    "exact_within_jitter": "a token bucket, as far as the jitter of the network lets it be seen",
+    "window": "a window",
+    "nearly_bucket": "nearly a token bucket",
+    "shared": "a token bucket that others use too",
+    "depends_on_pressure": "what it sustains depends on the pressure",
+    "approximate": "no limiter that has a name",
+    "blocks": "it admits and refuses in long turns",
+    "not_stationary": "it moved while it was measured",
+    "not_met": "no throttle was met",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Sustained:
     """Calls a second that were admitted while more were offered, with a 95 % interval.
@@ -193,6 +207,27 @@ class AnyLimiterEstimate:
     def exact_numbers_hold(self) -> bool:
         """True where the rate and burst of the exact inference may be used; else use the numbers here."""
         return self.kind in ("exact", "exact_within_jitter")
+
+    def sentence(self) -> str:
+        """What was found, in one sentence; which kind of limiter it is comes last."""
+        told = []
+        if self.sustained is not None:
+            rate = self.sustained
+            told.append(
+                f"sustains {rate.estimate:.3g} starts a second under pressure ({rate.low:.3g} to {rate.high:.3g})"
+            )
+        if self.burst_from_rest is not None:
+            burst = self.burst_from_rest
+            span = f"{burst.low:.3g}" if burst.low == burst.high else f"{burst.low:.3g} to {burst.high:.3g}"
+            told.append(f"admits {span} at once from rest")
+        if self.safe is not None and self.safe.poisson is not None and self.safe.poisson.low > 0:
+            safe = self.safe.poisson
+            told.append(f"refuses at most {100 * safe.refused_share:g} % of {safe.low:.3g} a second at random moments")
+        if not told:
+            return (
+                "No throttle was met." if self.kind == "not_met" else "It was not under pressure long enough to count."
+            )
+        return f"It {', '.join(told)}: {_CLASS_IN_WORDS[self.kind]}."
 
     def to_json(self) -> dict[str, Any]:
         """What capacity.json's `tps` has beside the exact limiter."""

@@ -53,6 +53,7 @@ def measure_capacity(
         measured = _find_stretches(decisions)
     if measured is None:
         return AnyLimiterEstimate("approximate", findings=("It was not under pressure long enough to count.",))
+    measured = _seen_in_blocks(decisions, measured)
     burst = burst_from_rest(measured.volleys)
     contrary = _contrary(decisions, measured, burst, tps)
     evidence = Evidence(
@@ -60,7 +61,7 @@ def measure_capacity(
     )
     kind, findings = class_of(evidence)
     sustained, mild = _held_back(measured, tps)
-    safe = safe_of(safe_search(measured, burst), even_rate(measured.even))
+    safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even))
     if kind == "exact" and safe is not None and tps is not None:
         safe = of_exact(safe, tps, sustained.low)
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)
@@ -89,14 +90,26 @@ def read_stages(decisions: Decisions, stages: Sequence[Stage]) -> Measured | Non
     )
 
 
-def safe_search(measured: Measured, burst: BurstFromRest | None) -> SafeSearch:
+def safe_search(measured: Measured, burst: BurstFromRest | None, contrary: Contrary | None = None) -> SafeSearch:
     """The state of the search for the safe rate after the batches that were offered."""
     base = measured.mild or measured.sustained
-    search = SafeSearch(base.estimate, base.low, base.high, burst.high if burst else None)
+    search = SafeSearch(
+        base.estimate, base.low, base.high, burst.median if burst else None, contrary.share if contrary else None
+    )
     for batch in measured.batches:
         if batch.calls:
             search = search.seen(batch)
     return search
+
+
+def search_of(attempts: Attempts, stages: Sequence[Stage]) -> SafeSearch | None:
+    """The state of the search for the safe rate in a probe that is under way; None before any pressure."""
+    decisions = Decisions.of(attempts)
+    measured = read_stages(decisions, stages)
+    if measured is None:
+        return None
+    burst = burst_from_rest(measured.volleys)
+    return safe_search(measured, burst, _contrary(decisions, measured, burst, None))
 
 
 def _of(stages: Sequence[Stage], kind: StageKind) -> list[Stage]:
@@ -147,7 +160,9 @@ def _contrary(
     decisions: Decisions, measured: Measured, burst: BurstFromRest | None, tps: TpsEstimate | None
 ) -> Contrary | None:
     base = measured.sustained
-    rates = set(np.linspace(base.low, base.high, 7)) | {base.estimate}
+    rates = (
+        set(np.linspace(base.low, base.high, 7)) | {base.estimate} | set(base.estimate * np.linspace(0.88, 1.06, 16))
+    )
     if measured.mild is not None:
         rates |= {measured.mild.estimate}
     bursts = {1.0, 2.0, 4.0, 8.0, 16.0, 32.0, base.estimate, 2 * base.estimate, 4 * base.estimate}
@@ -168,6 +183,31 @@ def _held_back(measured: Measured, tps: TpsEstimate | None) -> tuple[Sustained, 
         first = replace(
             first, low=min([first.low, *(s.low for s in others)]), high=max([first.high, *(s.high for s in others)])
         )
+        half = max(first.estimate - first.low, first.high - first.estimate)
+        first = replace(first, low=max(0.0, first.estimate - half), high=first.estimate + half)
         if mild is not None:
             mild = replace(mild, low=min(first.low, mild.low), high=max(first.high, mild.high))
     return first, mild
+
+
+def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
+    """Where the limiter fell silent for long in another part of the record, a short pressure has seen one turn only.
+
+    Then all that was admitted in all of the time is what it sustains at the least, and both rates are widened to hold it.
+    """
+    first = measured.sustained
+    longest = max(3.0, 12 / first.estimate)
+    change = np.flatnonzero(np.diff(np.concatenate(([1], decisions.admitted.astype(int), [1]))))
+    begins, ends = change[0::2], change[1::2] - 1  # runs of refusals
+    lasted = decisions.at[ends] - decisions.at[begins] if len(begins) else np.empty(0)
+    long = (lasted > longest) & (ends - begins >= 12)
+    if first.blocks or not long.any():
+        return measured
+    span = float(decisions.at[-1] - decisions.at[0])
+    least = 0.8 * float(np.count_nonzero(decisions.admitted)) / span
+    mild = measured.mild
+    return replace(
+        measured,
+        sustained=replace(first, low=min(first.low, least), blocks=True),
+        mild=replace(mild, low=min(mild.low, least), blocks=True) if mild is not None else None,
+    )

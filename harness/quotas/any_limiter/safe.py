@@ -23,13 +23,16 @@ REFUSED_SHARE = 0.01
 """What may be refused at the safe rate."""
 _BURSTS = np.geomspace(1.0, 1500.0, 44)
 _FLOORS = np.array([0.0, 0.0005, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1])
-_FLOOR_PRIOR = np.array([60.0, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1])
+_FLOOR_PRIOR = np.array([400.0, 10, 8, 8, 6, 4, 2, 1, 1, 1, 1, 1])
+"""Refusals that do not depend on the load are rare, and where they are not the decisions contrary to a bucket show it."""
 _MOST_CALLS, _LEAST_SECONDS, _MOST_SECONDS = 600, 40.0, 300.0
 _ENOUGH_SECONDS, _ENOUGH_CALLS = 120.0, 300
 """So much is spent at most, unless fewer calls fit into the time."""
 _CLAIM_QUANTILE, _SURE = 0.30, 0.95
 _OF_SUSTAINED = 0.95
 """No safe rate is claimed over this share of the sustained rate's lower bound."""
+_LEAST = 0.35
+"""No batch is offered below this share of the sustained rate."""
 _SHARES = (0.5, 0.7, 0.85)
 
 
@@ -55,6 +58,7 @@ class SafeSearch:
     sustained_low: float
     sustained_high: float
     burst: float | None = None
+    contrary: float | None = None
     batches: tuple[Batch, ...] = ()
     claim: float | None = None
     log_p: Floats | None = None
@@ -96,9 +100,11 @@ def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
     if search.seconds >= _MOST_SECONDS or spent or slow:
         return search, None
     if count < 4:
-        return search, _batch(float(np.clip(_quantile(search, 0.5), 0.3 * search.sustained, top)))
+        return search, _batch(float(np.clip(_quantile(search, 0.5), _LEAST * search.sustained, top)))
     if search.claim is None:
-        search = replace(search, claim=float(np.clip(_quantile(search, _CLAIM_QUANTILE), 0.1 * search.sustained, top)))
+        search = replace(
+            search, claim=float(np.clip(_quantile(search, _CLAIM_QUANTILE), _LEAST * search.sustained, top))
+        )
     claim = search.claim
     assert claim is not None
     if _chance(search, claim) >= _SURE and search.seconds >= _LEAST_SECONDS:
@@ -107,7 +113,7 @@ def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
 
 
 def _batch(rate: float) -> Batch:
-    return Batch(rate, max(50, round(4 * rate)))
+    return Batch(rate, max(25, min(50, round(15 * rate)), round(4 * rate)))
 
 
 def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
@@ -158,14 +164,14 @@ def refused_at(search: SafeSearch, rate: float) -> CurvePoint:
 def _prior(search: SafeSearch) -> Floats:
     spread = max(0.05, (search.sustained_high - search.sustained_low) / (2 * search.sustained))
     off = np.log(search.rates / search.sustained)
-    rate = -np.log1p(
-        (off / (1.5 * spread)) ** 2
-    )  # wide tails: a limiter may do worse with Poisson arrivals than under pressure
+    rate = -2.5 * np.log1p((off / (1.5 * spread)) ** 2 / 3)  # wide tails: with Poisson arrivals a limiter may do worse
     burst = np.zeros(len(_BURSTS))
     if search.burst is not None:  # shards have less of it each, nodes that are slow to agree more
         away = np.log(_BURSTS / max(1.0, search.burst))
         burst = np.maximum(-0.5 * np.where(away > 0, (away / 0.3) ** 2, (away / 0.8) ** 2), -4.0)
     floor = np.log(_FLOOR_PRIOR / _FLOOR_PRIOR.sum())
+    if search.contrary is not None:
+        floor = np.where(max(3 * search.contrary, 0.004) < _FLOORS, floor - 3.0, floor)
     return np.asarray(rate[:, None, None] + burst[None, :, None] + floor[None, None, :])
 
 

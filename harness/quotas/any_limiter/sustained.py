@@ -51,7 +51,7 @@ def _without_lead_in(decisions: Decisions) -> Decisions:
 def _by_batches(times: Floats, offered: float) -> Sustained:
     """From admissions at `times` (n,): the hull over two ways to batch them."""
     lows, highs, middles = [], [], []
-    step: int | None = None
+    steps: list[float | None] = []
     shown: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     for most in _BATCHES:
         m = min(most, len(times) - 1)
@@ -59,7 +59,8 @@ def _by_batches(times: Floats, offered: float) -> Sustained:
         if not shown[0]:
             ends = tuple(float(t) for t in times[each * np.arange(1, m + 1)])
             shown = ends, tuple(float(each / max(d, 1e-9)) for d in durations)
-        step = step or moved(durations, each)
+        step = moved(durations, each)
+        steps.append(None if step is None else step / m)
         while m >= 12 and wanders(durations):
             m //= 2
             durations, each = _batched(times, m)
@@ -79,7 +80,10 @@ def _by_batches(times: Floats, offered: float) -> Sustained:
         batch_end=shown[0],
         batch_rate=shown[1],
     )
-    return found if step is None else _both_sides(found, times, step)
+    first, second = steps
+    if first is None or second is None or abs(first - second) > 0.1:
+        return found
+    return _both_sides(found, times, first)
 
 
 def _batched(times: Floats, m: int) -> tuple[Floats, int]:
@@ -88,15 +92,15 @@ def _batched(times: Floats, m: int) -> tuple[Floats, int]:
     return np.diff(edges), each
 
 
-def _both_sides(found: Sustained, times: Floats, step: int) -> Sustained:
+def _both_sides(found: Sustained, times: Floats, share: float) -> Sustained:
     """Widen to hold the rates before and after the step."""
-    cut = times[min(len(times) - 2, max(1, round(step * len(times) / max(1, len(found.batch_end)))))]
+    cut = int(np.clip(round(share * len(times)), 1, len(times) - 2))
     sides = []
-    for part in (times[times <= cut], times[times >= cut]):
-        span = float(part[-1] - part[0]) if len(part) > 1 else 0.0
-        if span > 0:
+    for part in (times[: cut + 1], times[cut:]):
+        rate = (len(part) - 1) / max(float(part[-1] - part[0]), 1e-9)
+        if rate < 5 * found.estimate:
             slack = 1.5 / (len(part) - 1)
-            sides += [(len(part) - 1) / span * (1 - slack), (len(part) - 1) / span * (1 + slack)]
+            sides += [rate * (1 - slack), rate * (1 + slack)]
     return replace(found, low=min([found.low, *sides]), high=max([found.high, *sides]), moved=True)
 
 

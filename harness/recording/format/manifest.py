@@ -97,6 +97,12 @@ class SdkRetries(Struct, frozen=True):
     added_latency_ms: dict[str, Number | None] = {}
 
 
+class Probe(Struct, frozen=True):
+    """What QuotaProbe did, in order: `stages` as `harness.quotas.stages.Stage` reads them, times in unix seconds."""
+
+    stages: list[Table] = []
+
+
 class Manifest(Struct, frozen=True):
     """The manifest of a run. `status` is running, finished or recovered; times are unix seconds. What a file lacks, or has
     of another type, is as it stands here."""
@@ -119,6 +125,7 @@ class Manifest(Struct, frozen=True):
     chats: Chats = Chats()
     chat_ends: dict[str, Count] = {}
     retry_lab: SdkRetries | None = None
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,25 @@ import pytest
 
 from harness.load.probe.actions import ProbeOptions
 from harness.load.probe.capacity_plan import CapacityPlan
-from harness.load.probe.cost import expected_cost
+from harness.quotas.cost import expected_cost
 from tests.support.virtual.driver import Probed, probe
 from tests.support.virtual.records import NO_QUOTA, default_bucket
 from tests.support.virtual.services import FixedWindow, Latency, Limiter, Service, Shards, TokenBucket
 
 
 def measured(
-    limiter: Limiter, *, chats: int = NO_QUOTA, goal: str = "tps", safe: bool = True, **options: float
+    limiter: Limiter,
+    *,
+    chats: int = NO_QUOTA,
+    goal: str = "tps",
+    safe: bool = True,
+    even: bool = False,
+    **options: float,
 ) -> tuple[CapacityPlan, Probed]:
     """Run the whole plan against a limiter with round trips of 30 ms."""
     rng = random.Random(5)
     told = ProbeOptions(goal, max_rate=500.0, seed=1, **options)  # type: ignore[arg-type]
-    plan = CapacityPlan(told, safe=safe)
+    plan = CapacityPlan(told, safe=safe, even=even)
     done = probe(Service(limiter, chats, Latency(0.03, 0.1, 0.5, rng)), told, plan=plan)
     return plan, done
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-Part = Literal["look", "strong", "mild", "volleys", "safe", "even", "check"]
-PARTS: tuple[Part, ...] = ("look", "strong", "mild", "volleys", "safe", "even", "check")
+Goal = Literal["tps", "active-chats", "both", "safe"]
+"""What a probe may look for: `both` is the limit on calls a second and that on open chats, `safe` adds the safe rates."""
+Part = Literal["look", "strong", "mild", "volleys", "safe", "even", "check", "done"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 PRESSURE, MILD = 3.0, 1.25
 """How many times the rate is offered."""
@@ -27,11 +29,14 @@ class Cost:
 
     def sentence(self) -> str:
         """The cost for a person."""
-        return f"about {self.seconds / 60:.1f} minutes, {self.calls:,} calls and {self.chats:,} chats"
+        chats = f" and {self.chats:,} chats" if self.chats else ""
+        return f"about {self.seconds / 60:.1f} minutes, {self.calls:,} calls{chats}"
 
 
 def part_cost(part: Part, rate: float, burst: float) -> Cost:
     """What one part costs against a limiter of about `rate` a second and `burst` from rest."""
+    if part == "done":
+        return Cost(0.0, 0, 0)
     if part == "look":
         return Cost(3.0 + 5 / rate, round(60 + burst + 15 * rate), round(burst + 5 * rate))
     if part in ("strong", "mild"):
@@ -59,9 +64,22 @@ def expected_cost(rate: float = 5.0, burst: float = 8.0, *, safe: bool = True, e
     return total
 
 
+def effort(goal: Goal, rate: float = 5.0, burst: float = 8.0) -> str:
+    """What a probe for `goal` takes, for a person; the default is AWS's documented limit for StartChatContact."""
+    fill = f"one chat more than the quota holds (at {rate:g}/s {500 / rate:.0f} s for 500 chats)"
+    if goal == "active-chats":
+        return f"it opens {fill}"
+    told = expected_cost(rate, burst, safe=goal == "safe", even=goal == "safe")
+    limit = f"at a limit of {rate:g}/s with burst {burst:g} it takes"
+    if goal == "tps":
+        return f"{limit} {told.sentence()}"
+    calls = Cost(told.seconds, told.calls, 0)
+    return f"{limit} {calls.sentence()}, and before that it opens {fill}"
+
+
 def least_pressure(rate: float) -> float:
-    """Least seconds under one pressure: 60 admissions, but 8 to 20 seconds."""
-    return min(max(8.0, 60 / rate), 20.0)
+    """Least seconds under one pressure: 60 admissions, but 6 to 20 seconds."""
+    return min(max(6.0, 60 / rate), 20.0)
 
 
 def check_time(rate: float) -> float:

@@ -1,0 +1,68 @@
+"""The class of a limiter, and the stages of a probe as plain data."""
+
+import json
+import random
+
+import pytest
+
+from harness.quotas.any_limiter.measure import measure_capacity
+from harness.quotas.stages import Stage
+from harness.quotas.tps.infer import infer_tps
+from tests.support.virtual.records import arrivals, default_bucket
+from tests.support.virtual.services import Limiter, Shared, SlidingLog, TokenBucket
+from tests.support.virtual.shared_limiters import Contrary, Penalising
+
+
+@pytest.mark.parametrize(
+    ("limiter", "kinds"),
+    [
+        (Contrary(TokenBucket(5, 8), 0.02, random.Random(1)), {"nearly_bucket"}),
+        (Shared(TokenBucket(10, 16), 4.0, random.Random(2)), {"shared", "approximate", "nearly_bucket"}),
+        (SlidingLog(5, 1.0), {"window"}),
+        (Penalising(TokenBucket(5, 8), 0.5), {"nearly_bucket", "approximate", "shared", "blocks"}),
+    ],
+    ids=["contrary", "shared", "window", "penalising"],
+)
+def test_what_is_no_exact_bucket_is_never_called_one(limiter: Limiter, kinds: set[str]) -> None:
+    """Each limiter gets a class of its kind, and not an exact one."""
+    attempts = arrivals(limiter, 15, 60, seed=3)
+    found = measure_capacity(attempts, infer_tps(attempts))
+    assert found.kind in kinds
+    assert found.sustained is not None
+    assert found.sustained.low < found.sustained.estimate < found.sustained.high
+
+
+def test_contrary_decisions_are_counted_and_placed() -> None:
+    """With 2 % contrary, the share lies in its interval, and each decision has its moment."""
+    found = measure_capacity(arrivals(Contrary(default_bucket(), 0.02, random.Random(5)), 12, 120, seed=4))
+    assert found.contrary is not None
+    assert 0.005 < found.contrary.share < 0.06
+    assert len(found.contrary.at) == found.contrary.refused + found.contrary.admitted
+
+
+def test_a_plain_bucket_has_hardly_a_contrary_decision() -> None:
+    """Jitter explains what there is."""
+    found = measure_capacity(arrivals(default_bucket(), 12, 60, trip=0.01))
+    assert found.contrary is not None
+    assert found.contrary.share < 0.01
+
+
+def test_stages_survive_json() -> None:
+    """What a probe writes down is read back the same."""
+    stage = Stage("volley", 1.5, 2.25, rest=4.0)
+    assert Stage.of_json(json.loads(json.dumps(stage.to_json()))) == stage
+
+
+@pytest.mark.parametrize("told", [{"kind": "nap"}, {"kind": "volley", "begin": "soon"}, {"begin": 1.0}])
+def test_what_is_no_stage_is_named(told: dict[str, object]) -> None:
+    """A stage that does not read says what is wrong."""
+    with pytest.raises(ValueError, match="stage"):
+        Stage.of_json(told)
+
+
+def test_the_answer_is_plain_json() -> None:
+    """Everything that goes to capacity.json is plain data, with the keys of the schema."""
+    attempts = arrivals(default_bucket(), 15, 30)
+    told = json.loads(json.dumps(measure_capacity(attempts, infer_tps(attempts)).to_json()))
+    assert {"class", "sustained", "sustained_mild", "burst_from_rest", "safe", "contrary_share"} <= set(told)
+    assert set(told["sustained"]) == {"estimate", "low", "high", "pressure", "seconds", "admitted"}
