@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     if chosen == packaged and (misspelt := _misspelt(sys.argv[1:], chatquota.load.__all__)):
         print(misspelt, file=sys.stderr)
         return EXIT_USAGE
-    locust.main.main()  # type: ignore[no-untyped-call]
+    locust.main.main()
     return 0
 
 

@@ -8,21 +8,24 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any
 
 import gevent
+from locust.env import Environment
+from locust.event import Events
 from locust.exception import RPCError
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import MasterRunner, Runner, WorkerRunner
+from locust.web import WebUI
 
 from harness.cli.result import show_result
 from harness.errors import EXIT_INVALID, ChatquotaError, UsageError, refuse
+from harness.load.distributed.connections import MasterHost, WorkerHost
+from harness.load.distributed.master import MasterCoordinator
+from harness.load.distributed.worker import WorkerCoordinator
 from harness.load.options.guard import PROBE_CLASS
 from harness.load.options.options import add_options, read_settings, unknown_variables
 from harness.load.run.coordinator import Coordinator
-from harness.load.run.host import RunPart, attach
+from harness.load.run.host import Host, RunPart, attach
 from harness.load.run.local import LocalCoordinator
-from harness.load.run.master import MasterCoordinator
-from harness.load.run.worker import WorkerCoordinator
 from harness.load.users.load_shape import attach_shape
 from harness.load.users.locust_options import check_tags, check_values, check_web_address
 from harness.load.users.selection import select_users
@@ -35,7 +38,7 @@ logger = logging.getLogger(__name__)
 _TALKATIVE = ("boto3", "botocore", "urllib3", "websocket", "websockets", "httptools")
 
 
-def install(events: Any) -> None:
+def install(events: Events) -> None:
     """Add the harness's options and listeners to Locust's `events`."""
     # Locust passes arguments by name, so the listeners' parameters must be called as they are.
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
@@ -60,86 +63,83 @@ def _on_uncaught(
     before(kind, error, traceback)
 
 
-def _on_init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
+def _on_init(environment: Environment, runner: Runner | None, web_ui: WebUI | None, **_: object) -> None:
     if isinstance(runner, WorkerRunner):
-        environment.user_classes[:] = list(environment.available_user_classes.values())
-        worker = WorkerCoordinator(environment, runner)
+        environment.user_classes[:] = list((environment.available_user_classes or {}).values())  # type: ignore[arg-type]  # of classes, whatever it says
+        worker_host = WorkerHost(environment, runner)
+        worker = WorkerCoordinator(worker_host)
         attach(environment, worker)
-        _listen(environment, worker)
+        _listen(worker_host, worker)
         return
     coordinator: Coordinator = (
-        MasterCoordinator(environment, runner) if isinstance(runner, MasterRunner) else LocalCoordinator(environment)
+        MasterCoordinator(MasterHost(environment, runner))
+        if isinstance(runner, MasterRunner)
+        else LocalCoordinator(Host(environment))
     )
     attach(environment, coordinator)
     _check_or_exit(coordinator)
     if web_ui is not None:
         install_web_ui(environment, web_ui, coordinator)
-    _listen(environment, coordinator)
-    environment.events.quit.add_listener(
-        lambda **_: show_result(environment.parsed_options, coordinator.last_directory)
-    )
+    _listen(coordinator.host, coordinator)
+    coordinator.host.listen("quit", lambda: show_result(coordinator.host.options, coordinator.last_directory))
 
 
 def _check_or_exit(coordinator: Coordinator) -> None:
-    environment = coordinator.environment
-    options = environment.parsed_options
+    host = coordinator.host
+    options = host.options
     for sentence in unknown_variables():
         logger.warning("%s", sentence)
     try:
-        select_users(environment, list(options.user_classes or []))
-        check_locust_options(environment)
-        if environment.web_ui is None or options.autostart:
+        select_users(host.environment, list(options.user_classes or []))
+        check_locust_options(host)
+        if not host.has_web_ui or options.autostart:
             coordinator.check()
         else:
-            settings = read_settings(options, environment.host)
+            settings = read_settings(options, host.endpoint)
             if settings.live:
                 settings.resolve()  # its guard cannot be changed by a form; the rest is checked when a run is asked for
-        attach_shape(environment, options.load_shape)
+        attach_shape(host.environment, options.load_shape)
     except ChatquotaError as error:
         sys.exit(refuse("locust", error))
 
 
-def check_locust_options(environment: Any) -> None:
+def check_locust_options(host: Host) -> None:
     """Refuse what Locust would take as it comes, and say what it would do in silence."""
-    options, chosen = environment.parsed_options, environment.user_classes[0]
+    options, chosen = host.options, host.user_classes[0]
     check_tags(options, chosen)
-    if environment.web_ui is not None:
+    if host.has_web_ui:
         check_web_address(options)
     idle = (options.num_users or 1) - 1
     if chosen.__name__ == PROBE_CLASS and idle:
         logger.warning("QuotaProbe probes once, however many users there are; the other %d do nothing", idle)
 
 
-def _listen(environment: Any, coordinator: RunPart) -> None:
-    def on_test_start(**_: Any) -> None:
+def _listen(host: Host, coordinator: RunPart) -> None:
+    def on_test_start() -> None:
         try:
             coordinator.begin()
         except ChatquotaError as error:
-            _fail(environment, coordinator, error)
+            _fail(host, coordinator, error)
         except Exception as error:  # whatever it is, a run that cannot begin must not stay idle
             logger.debug("the run could not begin", exc_info=True)
             _fail(
-                environment,
+                host,
                 coordinator,
                 UsageError(f"the run could not begin: {type(error).__name__}: {redact(str(error))}"),
             )
 
-    def on_test_stopping(**_: Any) -> None:
-        headless = environment.parsed_options.headless
-        coordinator.finish("run_time" if headless and environment.parsed_options.run_time else "user")
-
-    def on_quitting(**_: Any) -> None:
+    def on_quitting() -> None:
         interrupt.leaving = True
         coordinator.finish("signal")
         interrupt.ended = True
         if coordinator.exit_code is not None:
-            environment.process_exit_code = coordinator.exit_code
+            host.exit_with(coordinator.exit_code)
 
     interrupt = _Interrupt(coordinator)
     gevent.signal_handler(signal.SIGINT, interrupt)
-    environment.events.test_start.add_listener(on_test_start)
-    environment.events.test_stopping.add_listener(on_test_stopping)
-    environment.events.quitting.add_listener(on_quitting)
+    host.listen("test_start", on_test_start)
+    host.listen("test_stopping", lambda: coordinator.finish(host.plain_end))
+    host.listen("quitting", on_quitting)
 
 
 class _Interrupt:
@@ -169,12 +169,8 @@ class _Interrupt:
             os._exit(EXIT_INVALID)
 
 
-def _fail(environment: Any, coordinator: RunPart, error: ChatquotaError) -> None:
+def _fail(host: Host, coordinator: RunPart, error: ChatquotaError) -> None:
     """Say in one line why a run could not begin; a headless Locust ends with the error's exit code."""
     logger.error("%s", error)
     coordinator.exit_code = error.exit_code
-    if environment.web_ui is None:
-        environment.process_exit_code = error.exit_code
-        gevent.spawn(environment.runner.quit)
-    else:
-        gevent.spawn(environment.runner.stop)
+    host.cannot_begin(error.exit_code)

@@ -3,12 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pyarrow as pa
 
 from harness.recording.format.schema import Sample, to_batch
 from harness.recording.redact import redact_field, redact_id, redact_text
+from harness.recording.summary import Answer, OutcomeCount
 from harness.recording.validity import LatenessHistogram
 
 MAX_DISTINCT_ANSWERS = 200
@@ -70,24 +70,13 @@ class Collector:
         """Samples that were added and are not written yet."""
         return len(self._rows)
 
-    def counts(self, operation: str) -> dict[str, int]:
-        """Outcome counts of one operation."""
-        return {outcome: count for (name, outcome), count in self.outcomes.items() if name == operation}
+    def outcome_counts(self) -> tuple[OutcomeCount, ...]:
+        """Return how often each operation had each outcome."""
+        return tuple(OutcomeCount(*key, count) for key, count in self.outcomes.items())
 
-    def answers(self) -> list[dict[str, Any]]:
-        """Each distinct answer that was no success: operation, outcome, status, code, message, count, first_at."""
-        return [
-            {
-                "operation": operation,
-                "outcome": outcome,
-                "status": status,
-                "error_code": code,
-                "message": message,
-                "count": int(count),
-                "first_at": first,
-            }
-            for (operation, outcome, status, code, message), (count, first) in self._answers.items()
-        ]
+    def answers(self) -> tuple[Answer, ...]:
+        """Return each distinct answer that was not a success."""
+        return tuple(Answer(*key, int(count), first) for key, (count, first) in self._answers.items())
 
     def _present(self, sample: Sample) -> Sample:
         code = sample.error_code
@@ -114,14 +103,3 @@ class Collector:
 def _is_plain(value: str | None) -> bool:
     """Return whether an id is one as AWS makes them, which is nearly always so: then there is nothing to look for."""
     return value is None or _UUID(value) is not None
-
-
-def merge_answers(lists: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Add up the answers of several processes."""
-    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for answer in (answer for answers in lists for answer in answers):
-        key = tuple(answer[name] for name in ("operation", "outcome", "status", "error_code", "message"))
-        known = merged.setdefault(key, {**answer, "count": 0})
-        known["count"] += answer["count"]
-        known["first_at"] = min(known["first_at"], answer["first_at"])
-    return sorted(merged.values(), key=lambda answer: -answer["count"])

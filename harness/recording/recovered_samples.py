@@ -15,6 +15,7 @@ from harness.errors import UsageError
 from harness.recording.format.files import MiB, check_plain
 from harness.recording.format.schema import conform
 from harness.recording.redact import redact_field
+from harness.recording.summary import Answer, OutcomeCount
 from harness.recording.validity import LatenessHistogram
 from harness.vocabulary import START_CHAT
 
@@ -23,7 +24,7 @@ _LARGEST_ROW_GROUP = 1024 * MiB
 _MOST_ANSWERS = 200
 _LATEST = 1e11  # unix seconds: what lies beyond is no time of a call
 
-_Answer = tuple[str, str, int, str | None]
+_AnswerKey = tuple[str, str, int, str | None]
 
 
 class WorkerSamples:
@@ -36,7 +37,7 @@ class WorkerSamples:
         self.last_at = 0.0
         self.unreadable: list[str] = []
         self._first, self._last = math.inf, 0.0
-        self._answers: dict[_Answer, list[float]] = {}
+        self._answers: dict[_AnswerKey, list[float]] = {}
 
     def read(self, path: Path) -> None:
         """Count the samples of a parquet file, as far as it can be read."""
@@ -57,20 +58,14 @@ class WorkerSamples:
         """Seconds from the first StartChatContact call to the last."""
         return max(self._last - self._first, 0.0) if self._last else 0.0
 
-    def answers(self) -> list[dict[str, Any]]:
-        """Each distinct answer that was not a success, as in the manifest; its text is in no file."""
-        return [
-            {
-                "operation": operation,
-                "outcome": outcome,
-                "status": status,
-                "error_code": code,
-                "message": "(its text was lost in the crash)",
-                "count": int(count),
-                "first_at": first,
-            }
-            for (operation, outcome, status, code), (count, first) in self._answers.items()
-        ]
+    def outcome_counts(self) -> tuple[OutcomeCount, ...]:
+        """Return how often each operation had each outcome."""
+        return tuple(OutcomeCount(*key, count) for key, count in self.outcomes.items())
+
+    def answers(self) -> tuple[Answer, ...]:
+        """Return each distinct answer that was not a success; its text is in no file."""
+        text = "(its text was lost in the crash)"
+        return tuple(Answer(*key, text, int(count), first) for key, (count, first) in self._answers.items())
 
     def _add(self, table: pa.Table) -> None:
         self.rows += table.num_rows
@@ -89,7 +84,7 @@ class WorkerSamples:
             operation, outcome = redact_field(group["operation"] or "?"), redact_field(group["outcome"] or "?")
             self.outcomes[operation, outcome] += group["received_count"]
             if group["error_code"] is not None:
-                key: _Answer = (operation, outcome, group["status"] or 0, redact_field(group["error_code"]))
+                key: _AnswerKey = (operation, outcome, group["status"] or 0, redact_field(group["error_code"]))
                 if key not in self._answers and len(self._answers) >= _MOST_ANSWERS:
                     key = (operation, outcome, 0, "(further codes)")
                 first = group["received_min"] or 0.0

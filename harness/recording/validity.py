@@ -25,7 +25,8 @@ MAX_SHORTFALL = 0.001
 # Lateness bins grow by 2 % each, from a microsecond: a percentile read from them is at most 2 % too high.
 _GROWTH = 0.02
 _UNIT = 1e-6
-_BINS = 1200
+BINS = 1200
+"""The highest bin: about five hours; what is later still counts there."""
 
 
 class LatenessHistogram:
@@ -37,12 +38,12 @@ class LatenessHistogram:
     def add(self, seconds: float) -> None:
         """Count one lateness; a negative one is none."""
         index = int(log1p(max(seconds, 0.0) / _UNIT) / log1p(_GROWTH)) if seconds > 0 else 0
-        index = min(index, _BINS)
+        index = min(index, BINS)
         self._counts[index] = self._counts.get(index, 0) + 1
 
     def add_many(self, seconds: "np.ndarray[Any, np.dtype[np.float64]]") -> None:
         """Count each of an array of latenesses."""
-        bins = np.minimum(np.log1p(np.maximum(seconds, 0.0) / _UNIT) / log1p(_GROWTH), _BINS).astype(np.int64)
+        bins = np.minimum(np.log1p(np.maximum(seconds, 0.0) / _UNIT) / log1p(_GROWTH), BINS).astype(np.int64)
         self.merge({int(index): int(count) for index, count in zip(*np.unique(bins, return_counts=True), strict=True)})
 
     def merge(self, counts: Mapping[int, int]) -> None:

@@ -14,6 +14,7 @@ from gevent.lock import RLock
 from harness.errors import UsageError
 from harness.load.run.coordinator import Coordinator
 from harness.recording.format.manifest import read_manifest
+from harness.recording.summary import add_up
 
 logger = logging.getLogger(__name__)
 
@@ -115,21 +116,16 @@ class LiveRun:
                 "user_class": manifest.user_class,
                 "chat_ends": manifest.chat_ends,
             }
-        parts = self._coordinator.parts()
-        chats = {name: sum(part["chats"].get(name, 0) for part in parts) for name in ("started", "left_open")}
-        ends: dict[str, int] = {}
-        for part in parts:
-            for reason, count in part.get("chat_ends", {}).items():
-                ends[reason] = ends.get(reason, 0) + count
+        total = add_up(self._coordinator.parts())
         return {
             "declared": record.declared,
-            "chats": chats,
-            "offered": sum(part["offered"] for part in parts),
-            "dropped": sum(part["dropped"] for part in parts),
+            "chats": {"started": total.chats.started, "left_open": total.chats.left_open},
+            "offered": total.offered,
+            "dropped": total.dropped,
             "valid": None,
             "reasons": [],
             "user_class": "+".join(cls.__name__ for cls in self._environment.user_classes),
-            "chat_ends": ends,
+            "chat_ends": total.chat_ends,
         }
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any] | None:

@@ -103,7 +103,7 @@ def _read_manifest(path: Path) -> tuple[StoredManifest, list[str]]:
 def ledger_chats(run: Run) -> Chats | None:
     """What the run's ledgers say of its chats; None where there is no ledger. Raises UsageError for one that is hostile."""
     records = read_ledgers(run.path)
-    return Chats(**merge_ledgers(records).counts()) if records else None
+    return merge_ledgers(records).counts() if records else None
 
 
 def validity(run: Run) -> tuple[bool, list[str]]:

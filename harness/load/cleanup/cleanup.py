@@ -4,6 +4,8 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
+
 from harness import __version__
 from harness.connect.client import now
 from harness.connect.target import Target, is_loopback
@@ -189,7 +191,7 @@ class Cleanup:
             path = self._directory / MANIFEST
             print(f"the record is put together in {path}; the run is not valid, since it was killed")
         else:
-            tables = {**tables, "chats": chats.counts()}
+            tables = {**tables, "chats": msgspec.to_builtins(chats.counts())}
             if generator := self._manifest.section("generator"):
                 tables["generator"] = amend_counts(self._directory, generator, imported)
         write_manifest(self._directory, {name: value for name, value in tables.items() if name != "schema"})

@@ -1,1 +1,1 @@
-"""One run over one or many processes."""
+"""One run from start to end, in the process that records it."""

@@ -3,7 +3,6 @@
 import logging
 import subprocess
 import sys
-from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -27,10 +26,12 @@ from harness.load.options.target_choice import target_line
 from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
 from harness.load.run.first_look import look_first
+from harness.load.run.host import Host
 from harness.load.run.instance_watch import InstanceWatch
 from harness.load.run.judgement import HINTS
 from harness.load.run.manifest import RunRecord
 from harness.recording.format.layout import check_run_directory, create_run_directory, new_run_id
+from harness.recording.summary import Summary
 from harness.storage.uploader import Uploader, check_upload
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ class Coordinator:
     first asks, the others wait.
     """
 
-    def __init__(self, environment: Any) -> None:
-        self.environment = environment
+    def __init__(self, host: Host) -> None:
+        self.host = host
         self.record: RunRecord | None = None
         self.exit_code: int | None = None
         self.last_directory: str | None = None
@@ -99,8 +100,8 @@ class Coordinator:
         settings = self._settings()
         if settings.embedded:
             lab = self._start_lab(settings)
-            self._lab_endpoint = lab.announcement["endpoint"]
-            self.environment.host = self._lab_endpoint
+            self._lab_endpoint = lab.announcement.endpoint
+            self.host.endpoint = self._lab_endpoint
             target = lab_target(lab.announcement)
         else:
             target = settings.resolve()
@@ -111,10 +112,10 @@ class Coordinator:
             reach(target, settings.call_timeout)
             if account is not None:
                 self._announce(settings, target, account)
-            user_class = self._user_class()
+            user_class = self.host.user_class
             run_id = new_run_id(user_class)
             directory = create_run_directory(settings.run_dir, run_id)
-            options = recorded_options(self.environment.parsed_options)
+            options = recorded_options(self.host.options)
             self.record = RunRecord(run_id, directory, user_class, settings, target, options, account)
             self.last_directory = str(directory)
             logger.info("run %s: recording in %s", run_id, directory)
@@ -139,10 +140,10 @@ class Coordinator:
 
     def _announce(self, settings: Settings, target: Target, account: str) -> None:
         """Say what a live run is about to do, let the user end it, and end it when AWS's hours are over."""
-        users = self.environment.runner.target_user_count or self.environment.parsed_options.num_users or 0
+        users = self.host.users
         lines = self.announcement(settings, users, target, account)
         print("\n".join(lines), file=sys.stderr, flush=True)
-        look_first(settings, target, self._user_class(), users, self.environment.parsed_options.run_time)
+        look_first(settings, target, self.host.user_class, users, self.host.options.run_time)
         confirmed, self.confirmed = self.confirmed or settings.yes, False
         if not confirmed:
             self._unwanted = Event()
@@ -159,20 +160,17 @@ class Coordinator:
     ) -> list[str]:
         """Return the lines that tell what a live run with `settings` will do."""
         target = target or settings.resolve()
-        return guard.announcement(settings, target, users, account or guard.account_of(target), self._user_class())
-
-    def _user_class(self) -> str:
-        return "+".join(cls.__name__ for cls in self.environment.user_classes)
+        return guard.announcement(settings, target, users, account or guard.account_of(target), self.host.user_class)
 
     def _on_hours_over(self) -> None:
         logger.error("it is 6 AM in the Region: load tests are allowed from 6 PM to 6 AM; ending the run")
         self.end_run("hours", EXIT_GUARD)
 
     def _settings(self) -> Settings:
-        host = self.environment.host
+        host = self.host.endpoint
         if host and host == self._lab_endpoint:  # the last run's emulator, which is gone
             host = None
-        return read_settings(self.environment.parsed_options, host)
+        return read_settings(self.host.options, host)
 
     def _begin_load(self, record: RunRecord, settings: Settings, target: Target) -> None:
         raise NotImplementedError
@@ -183,14 +181,7 @@ class Coordinator:
         """Ask Locust to end the run, from any greenlet; `why` and `exit_code` go into the manifest."""
         if self._wanted_end is None:
             self._wanted_end = (why, exit_code)
-            gevent.spawn(self._leave)
-
-    def _leave(self) -> None:
-        runner = self.environment.runner
-        if self.environment.web_ui is None:
-            runner.quit()
-        else:
-            runner.stop()
+            gevent.spawn(self.host.leave)
 
     def _watch_lab(self, lab: Lab) -> None:
         """End the run when the embedded emulator ends before it: nothing can be measured or stopped any more."""
@@ -204,7 +195,7 @@ class Coordinator:
         record.troubles.append(sentence)
         if self._wanted_end is None:
             self._wanted_end = ("target", EXIT_TARGET)
-            gevent.spawn(self._leave)
+            gevent.spawn(self.host.leave)
         self._leave_chats()
 
     def _leave_chats(self) -> None:
@@ -294,13 +285,13 @@ class Coordinator:
             logger.warning(
                 "calls of lost workers may have started chats; `chatquota cleanup %s` looks for them", record.directory
             )
-        if record.chats["unanswered"]:
+        if record.chats.unanswered:
             logger.warning(
                 "%d starts got no answer, so their chats may exist; `chatquota cleanup %s` looks for them",
-                record.chats["unanswered"],
+                record.chats.unanswered,
                 record.directory,
             )
-        gates = self.environment.parsed_options.gates
+        gates = self.host.options.gates
         if gates and self.exit_code in (EXIT_DONE, EXIT_GATE):
             self._judge_gates(record, gates)
         logger.info("run recorded; `chatquota report %s` explains it", record.directory)
@@ -338,8 +329,8 @@ class Coordinator:
         """Whether a run is being ended: no load is offered any more, its chats are being stopped."""
         return self.record is not None and self._ending is not None
 
-    def parts(self) -> list[dict[str, Any]]:
-        """What each process of the run has done so far (`Session.summary`)."""
+    def parts(self) -> list[Summary]:
+        """Return what each process of the run has done so far (`Session.summary`)."""
         return list(self.record.parts.values()) if self.record is not None else []
 
     def discard_lab(self) -> None:

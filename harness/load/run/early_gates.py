@@ -1,13 +1,12 @@
 """Ends a run early on a gate that says so (`abort = true`): a run that has failed already need not spend more chats."""
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import gevent
 
 from harness.gates import Gate, early_breach, read_gates
+from harness.recording.summary import Summary, add_up
 from harness.vocabulary import START_CHAT
 
 _EVERY = 1.0  # seconds
@@ -19,7 +18,7 @@ def aborting_gates(path: str) -> tuple[Gate, ...]:
 
 
 def watch_gates(
-    gates: tuple[Gate, ...], parts: Callable[[], list[dict[str, Any]]], breached: Callable[[str], None]
+    gates: tuple[Gate, ...], parts: Callable[[], list[Summary]], breached: Callable[[str], None]
 ) -> gevent.Greenlet | None:
     """Judge `gates` once a second on what the run has done so far; call `breached` with the sentence, once.
 
@@ -28,17 +27,12 @@ def watch_gates(
     return gevent.spawn(_watch, gates, parts, breached) if gates else None
 
 
-def _watch(gates: tuple[Gate, ...], parts: Callable[[], list[dict[str, Any]]], breached: Callable[[str], None]) -> None:
+def _watch(gates: tuple[Gate, ...], parts: Callable[[], list[Summary]], breached: Callable[[str], None]) -> None:
     while True:
         gevent.sleep(_EVERY)
-        outcomes: Counter[str] = Counter()
-        generator: Counter[str] = Counter()
-        for part in parts():
-            generator.update({name: part[name] for name in ("offered", "sent", "dropped")})
-            for operation, outcome, count in part["outcomes"]:
-                if operation == START_CHAT:
-                    outcomes[outcome] += count
-        sentence = early_breach(gates, outcomes, generator)
+        total = add_up(parts())
+        generator = {"offered": total.offered, "sent": total.sent, "dropped": total.dropped}
+        sentence = early_breach(gates, total.outcomes_of(START_CHAT), generator)
         if sentence is not None:
             breached(sentence)
             return

@@ -1,11 +1,11 @@
 """The lab: an emulator of Amazon Connect started for one run and stopped with it, as a process of its own."""
 
-import json
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from typing import Any
+
+import msgspec
 
 from harness.connect.signing import Credentials
 from harness.connect.target import Target
@@ -14,12 +14,24 @@ from harness.errors import UsageError
 _MODULE = "harness.emulator"  # a name, not an import: harness and emulator meet on the wire only
 
 
+class LabAnnouncement(msgspec.Struct, frozen=True):
+    """The line of JSON that an emulator prints once it listens."""
+
+    endpoint: str
+    participant_endpoint: str
+    region: str
+    instance_id: str
+    contact_flow_id: str
+    access_key_id: str
+    secret_access_key: str
+
+
 @dataclass
 class Lab:
-    """A running emulator. `announcement` is the line of JSON that it printed once it listened."""
+    """A running emulator."""
 
     process: subprocess.Popen[str]
-    announcement: dict[str, str]
+    announcement: LabAnnouncement
 
     def stop(self) -> None:
         """End the emulator: its standard input closes, which it takes for the end of its parent."""
@@ -56,17 +68,17 @@ def start_lab(spec: str) -> Lab:
             said = errors.read().strip().splitlines()
             reason = said[-1].split(": ", 1)[-1] if said else f"it ended with exit code {process.returncode}"
             raise UsageError(f"--emulator: {reason}")
-    return Lab(process, json.loads(line))
+    return Lab(process, msgspec.json.decode(line, type=LabAnnouncement))
 
 
-def lab_target(announcement: dict[str, Any]) -> Target:
-    """The target that an emulator announced."""
-    credentials = Credentials(announcement["access_key_id"], announcement["secret_access_key"])
+def lab_target(announcement: LabAnnouncement) -> Target:
+    """Return the target that an emulator announced."""
+    credentials = Credentials(announcement.access_key_id, announcement.secret_access_key)
     return Target(
-        endpoint=announcement["endpoint"],
-        participant_endpoint=announcement["participant_endpoint"],
-        region=announcement["region"],
-        instance_id=announcement["instance_id"],
-        contact_flow_id=announcement["contact_flow_id"],
+        endpoint=announcement.endpoint,
+        participant_endpoint=announcement.participant_endpoint,
+        region=announcement.region,
+        instance_id=announcement.instance_id,
+        contact_flow_id=announcement.contact_flow_id,
         credentials=lambda: credentials,
     )

@@ -1,8 +1,18 @@
-"""The one edge to Locust: what a run's processes ask of it, and the members of Locust that are not public."""
+"""The edge to Locust: what a run asks of it in any process. `distributed.connections` adds master and worker."""
 
-from typing import Any, Protocol
+import argparse
+from collections.abc import Callable
+from typing import Protocol
 
+import gevent
+from locust import User
+from locust.env import Environment
+
+from harness.connect.client import Reply
+from harness.load.session.locust_statistics import reporter
 from harness.load.session.session import Session
+
+_PART = "chatquota"  # the attribute of Locust's environment that holds a process's part of a run
 
 
 class RunPart(Protocol):
@@ -34,12 +44,89 @@ class LoadPart(RunPart, Protocol):
     session: Session | None
 
 
-def attach(environment: Any, part: RunPart) -> None:
+def attach(environment: Environment, part: RunPart) -> None:
     """Make `part` what `coordinator_of` finds in a Locust environment."""
-    environment.chatquota = part
+    setattr(environment, _PART, part)
 
 
-def coordinator_of(environment: Any) -> LoadPart:
+def coordinator_of(environment: Environment) -> LoadPart:
     """Return the part of the run that `attach` gave to a Locust environment whose process offers load."""
-    part: LoadPart = environment.chatquota
+    part: LoadPart = getattr(environment, _PART)
     return part
+
+
+class Host:
+    """Locust in any process."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+
+    @property
+    def options(self) -> argparse.Namespace:
+        """The parsed options, those of the web form once it was sent."""
+        options: argparse.Namespace | None = self.environment.parsed_options
+        assert options is not None
+        return options
+
+    @property
+    def endpoint(self) -> str | None:
+        """What --host names, "" or None for nothing."""
+        return self.environment.host
+
+    @endpoint.setter
+    def endpoint(self, endpoint: str) -> None:
+        self.environment.host = endpoint
+
+    @property
+    def user_classes(self) -> list[type[User]]:
+        """The user classes that run."""
+        return self.environment.user_classes
+
+    @property
+    def user_class(self) -> str:
+        """The name of the user class that runs."""
+        return "+".join(cls.__name__ for cls in self.user_classes)
+
+    @property
+    def users(self) -> int:
+        """How many users there are to be."""
+        runner = self.environment.runner
+        return (runner.target_user_count if runner else 0) or self.options.num_users or 0
+
+    @property
+    def has_web_ui(self) -> bool:
+        """Whether a browser starts and stops the runs."""
+        return self.environment.web_ui is not None
+
+    def listen(self, event: str, listener: Callable[[], object]) -> None:
+        """Call `listener()` at one of Locust's events, whatever that event tells."""
+        getattr(self.environment.events, event).add_listener(lambda **_: listener())
+
+    @property
+    def report(self) -> Callable[[str, Reply], None]:
+        """Feeds Locust's statistics with an attempt."""
+        return reporter(self.environment.events.request.fire)
+
+    def leave(self) -> None:
+        """End the run: Locust itself, or with a web UI the load alone."""
+        runner = self.environment.runner
+        assert runner is not None
+        if not self.has_web_ui:
+            runner.quit()
+        else:
+            runner.stop()
+
+    def cannot_begin(self, exit_code: int) -> None:
+        """End a run that could not begin; a headless Locust ends with `exit_code`."""
+        if not self.has_web_ui:
+            self.environment.process_exit_code = exit_code
+        gevent.spawn(self.leave)
+
+    def exit_with(self, exit_code: int) -> None:
+        """Let Locust's process end with `exit_code`."""
+        self.environment.process_exit_code = exit_code
+
+    @property
+    def plain_end(self) -> str:
+        """Why a run ends that Locust stops: its time is over, or its user wants it."""
+        return "run_time" if self.options.headless and self.options.run_time else "user"

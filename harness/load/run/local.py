@@ -1,21 +1,20 @@
 """A run in one process: it offers the load and writes the directory."""
 
-from typing import Any
-
 from harness.connect.target import Target
 from harness.load.options.options import Settings
 from harness.load.run.coordinator import Coordinator
+from harness.load.run.host import Host
 from harness.load.run.manifest import RunRecord
-from harness.load.session.locust_statistics import reporter
+from harness.load.session.ending import end_session
 from harness.load.session.session import Part, Session
-from harness.load.stopping.progress import drain_progress
+from harness.recording.summary import Summary
 
 
 class LocalCoordinator(Coordinator):
     """Runs and records in this process."""
 
-    def __init__(self, environment: Any) -> None:
-        super().__init__(environment)
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
         self.session: Session | None = None
         self._session_ending: Session | None = None
 
@@ -25,7 +24,7 @@ class LocalCoordinator(Coordinator):
             target,
             Part(record.run_id, record.directory),
             settings.max_chats,
-            reporter(self.environment.events.request.fire),
+            self.host.report,
             self.on_hopeless,
             self.on_budget_spent,
             on_trouble=self.on_trouble,
@@ -42,8 +41,8 @@ class LocalCoordinator(Coordinator):
             session.close()
             record.parts[session.part.worker] = session.summary()
 
-    def parts(self) -> list[dict[str, Any]]:
-        """What this process has done so far."""
+    def parts(self) -> list[Summary]:
+        """Return what this process has done so far."""
         session = self.session or self._session_ending
         return [session.summary()] if self.record is not None and session is not None else []
 
@@ -57,13 +56,3 @@ class LocalCoordinator(Coordinator):
         super().abandon()
         if self._session_ending is not None:
             self._session_ending.abandon()
-
-
-def end_session(session: Session, quiet: bool = False) -> None:
-    """Stop offering, wait for the calls on the wire, and stop the chats, with a progress bar unless `quiet`."""
-    session.stop_arrivals()
-    if quiet:
-        session.drain(lambda done, total: None)
-        return
-    with drain_progress() as progress:
-        session.drain(progress)

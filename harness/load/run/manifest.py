@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from harness import __version__
 from harness.connect.target import Target
@@ -18,11 +19,10 @@ from harness.load.options.options import Settings
 from harness.load.run.judgement import Judgement, judge
 from harness.load.session.sdk_retries import merge
 from harness.recording import owner
-from harness.recording.account import Summary, account, add_chats
-from harness.recording.collector import merge_answers
-from harness.recording.format.manifest import write_manifest
+from harness.recording.account import account
+from harness.recording.format.manifest import Chats, Table, write_manifest
 from harness.recording.lock import RunLock
-from harness.vocabulary import START_CHAT
+from harness.recording.summary import Summary, add_chats, add_up
 
 
 class RunRecord:
@@ -51,10 +51,10 @@ class RunRecord:
         self.samples_received: Counter[str] = Counter()
         self.workers_lost: set[str] = set()
         self.troubles: list[str] = []
-        self.declared: dict[str, Any] = {}
+        self.declared: Table = {}
         self._lock = RunLock(directory)
         self.started_at = time.time()
-        self._manifest: dict[str, Any] = {
+        self._manifest: Table = {
             "run_id": run_id,
             "owner": owner.mark(run_id, target.endpoint, target.instance_id),
             "user_class": user_class,
@@ -101,33 +101,29 @@ class RunRecord:
         write_manifest(self.directory, self._manifest)
 
     @property
-    def chats(self) -> dict[str, int]:
-        """started, stopped, already_ended, kept, left_open and unanswered chats of all workers."""
-        return add_chats(self.parts.values())
+    def total(self) -> Summary:
+        """What all processes of the run did together."""
+        return add_up(self.parts.values())
 
-    def outcomes(self, operation: str = START_CHAT) -> dict[str, int]:
-        """Outcome counts of one operation over all workers."""
-        counts: Counter[str] = Counter()
-        for part in self.parts.values():
-            for name, outcome, number in part["outcomes"]:
-                if name == operation:
-                    counts[outcome] += number
-        return dict(counts)
+    @property
+    def chats(self) -> Chats:
+        """What became of the chats of all processes."""
+        return add_chats(part.chats for part in self.parts.values())
 
     @property
     def to_stop(self) -> int:
         """Chats that are open and were not to be kept."""
-        return 0 if self.settings.keep_chats else self.chats["left_open"]
+        return 0 if self.settings.keep_chats else self.chats.left_open
 
     def judge(self, wanted: int | None) -> Judgement:
         """Judge the end of the run, which asks for exit code `wanted`; the reasons make it invalid."""
-        operations = {operation for part in self.parts.values() for operation, _, _ in part["outcomes"]}
+        total = self.total
         kinds = self.settings.workload.kinds
         judgement = judge(
             wanted,
-            {operation: self.outcomes(operation) for operation in operations},
+            {each.operation: total.outcomes_of(each.operation) for each in total.outcomes},
             self.to_stop,
-            generator_failed=any(part["troubles"] for part in self.parts.values()),
+            generator_failed=bool(total.troubles),
             refusals_expected=all(kind.invalid for kind in kinds),
         )
         self.troubles += judgement.reasons
@@ -141,13 +137,14 @@ class RunRecord:
         for worker, received in self.samples_received.items():
             part = self.parts.get(worker)
             if part is not None:
-                part["samples_lost"] += max(int(part["samples"]) - received, 0)
-                part["samples"] = received
+                lost = part.samples_lost + max(part.samples - received, 0)
+                self.parts[worker] = msgspec.structs.replace(part, samples=received, samples_lost=lost)
         generator = account(
             self.parts.values(), self.workers_lost, self.troubles, seconds=time.time() - self.started_at
         )
         if exit_code is None:
             exit_code = EXIT_DONE if generator["valid"] else EXIT_INVALID
+        total = self.total
         self._manifest.update(
             status="finished",
             ended_by=ended_by,
@@ -155,28 +152,14 @@ class RunRecord:
             ended_at=time.time(),
             declared=self.declared,
             generator=generator,
-            answers=merge_answers([part["answers"] for part in self.parts.values()]),
-            chats=self.chats,
-            chat_ends=self._sum("chat_ends"),
-            retry_lab=self._retry_lab(),
-            probe=self._probe(),
+            answers=msgspec.to_builtins(total.answers),
+            chats=msgspec.to_builtins(total.chats),
+            chat_ends=total.chat_ends,
+            retry_lab=msgspec.to_builtins(merge(total.sdk_retries)),
+            probe={"stages": [stage.to_json() for stage in total.stages]} if total.stages else None,
         )
         self.save()
         return exit_code
-
-    def _retry_lab(self) -> dict[str, Any] | None:
-        return merge([part["retry_lab"] for part in self.parts.values() if part.get("retry_lab")])
-
-    def _probe(self) -> dict[str, Any] | None:
-        stages = [stage for part in self.parts.values() for stage in part.get("stages", [])]
-        return {"stages": stages} if stages else None
-
-    def _sum(self, name: str) -> dict[str, int]:
-        """The counts that the parts keep under `name`, added up."""
-        counts: Counter[str] = Counter()
-        for part in self.parts.values():
-            counts.update(part.get(name, {}))
-        return dict(counts)
 
     def gates_judged(self, verdict: str, exit_code: int) -> None:
         """Note after the end what became of the gates: `verdict` is passed, breached or not_judged."""

@@ -158,9 +158,13 @@ class Pool:
     def ask(self, worker: str, wanted: int, returned: int, kept: int) -> tuple[int, bool]:
         """Take in what a worker says and return (places granted to it in total, whether there are more).
 
-        `kept` is how many of its places are spent. No worker gets more than its fair part of what is left at once.
+        `kept` is how many of its places are spent. No worker gets more than its fair part of what is left at once. Raises
+        ValueError, and changes nothing, for a worker that gives back or has spent what it was never granted.
         """
-        lease = self._leases.setdefault(worker, _Lease())
+        lease = self._leases.get(worker, _Lease())
+        if min(wanted, returned, kept) < 0 or returned + kept > lease.granted:
+            raise ValueError(f"{returned} places given back and {kept} spent, of {lease.granted} granted")
+        self._leases[worker] = lease
         if returned > lease.returned:
             self._left += returned - lease.returned
             lease.returned = returned

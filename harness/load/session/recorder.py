@@ -16,6 +16,7 @@ from harness.recording.collector import Collector
 from harness.recording.format.layout import SAMPLES
 from harness.recording.journal import Journal
 from harness.recording.ledger import Ledger
+from harness.recording.summary import Cpu
 from harness.recording.tally import Tally
 
 FLUSH_EVERY = 0.5
@@ -117,11 +118,11 @@ class CpuMeter:
         if self._end is None:
             self._end = (time.monotonic(), time.thread_time())
 
-    def summary(self) -> dict[str, float]:
-        """Busy seconds, seconds, and the highest percentage over a window (over everything, before the first is full)."""
+    def summary(self) -> Cpu:
+        """Return busy seconds, seconds, and the highest percentage over a window (over all, before the first is full)."""
         at, busy = self._end or (time.monotonic(), time.thread_time())
         mean = 100 * (busy - self._busy) / max(at - self._since, 1e-9)
-        return {"busy": busy - self._busy, "seconds": at - self._since, "max": max(self._max, mean)}
+        return Cpu(busy - self._busy, at - self._since, max(self._max, mean))
 
 
 def on_a_thread(work: Callable[[], object]) -> None:

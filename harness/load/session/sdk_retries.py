@@ -7,7 +7,7 @@ attempts that cost.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -21,10 +21,10 @@ from gevent.local import local
 from harness.connect.client import Reply, answered, now, read_started
 from harness.connect.target import Target
 from harness.connect.wire import Answer, is_generator_fault
+from harness.recording.format.manifest import SdkRetries
+from harness.recording.summary import SdkTally
 from harness.recording.validity import LatenessHistogram
 from harness.vocabulary import CONNECTION_ERROR, START_CHAT, STARTED, TIMEOUT, UNCLASSIFIED_429
-
-Tally = dict[str, Any]
 
 
 @dataclass
@@ -122,18 +122,18 @@ class RetryLab:
         self._count(call, quota_reached)
         return call.attempts
 
-    def tally(self) -> Tally:
-        """What was counted, in plain values that `merge` adds up over workers."""
-        return {
-            "mode": self.mode,
-            "calls": self.calls,
-            "span": [self._first, self._last] if self.calls else None,
-            "attempts_by_call": {str(attempts): calls for attempts, calls in self.attempts_by_call.items()},
-            "gave_up": dict(self.gave_up),
-            "retry_quota_reached": self.quota_reached,
-            "latency": {str(index): count for index, count in self._latency.counts().items()},
-            "added": {str(index): count for index, count in self._added.counts().items()},
-        }
+    def tally(self) -> SdkTally:
+        """Return what was counted; `merge` adds it up over workers."""
+        return SdkTally(
+            self.mode,
+            self.calls,
+            (self._first, self._last) if self.calls else None,
+            dict(self.attempts_by_call),
+            dict(self.gave_up),
+            self.quota_reached,
+            self._latency.counts(),
+            self._added.counts(),
+        )
 
     def _count(self, call: _Call, quota_reached: bool) -> None:
         last = call.attempts[-1]
@@ -198,7 +198,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
-def merge(tallies: list[Tally]) -> dict[str, Any] | None:
+def merge(tallies: Sequence[SdkTally]) -> SdkRetries | None:
     """Add up the tallies of a run's processes into the manifest's `retry_lab`; None without any.
 
     `goodput_per_s` is calls that got a chat, from the first call's begin to the last one's end (the SDK may try on for long
@@ -211,28 +211,28 @@ def merge(tallies: list[Tally]) -> dict[str, Any] | None:
     gave_up: Counter[str] = Counter()
     latency, added = LatenessHistogram(), LatenessHistogram()
     for tally in tallies:
-        by_call.update({int(attempts): calls for attempts, calls in tally["attempts_by_call"].items()})
-        gave_up.update(tally["gave_up"])
-        latency.merge({int(index): count for index, count in tally["latency"].items()})
-        added.merge({int(index): count for index, count in tally["added"].items()})
-    calls = sum(tally["calls"] for tally in tallies)
+        by_call.update(tally.attempts_by_call)
+        gave_up.update(tally.gave_up)
+        latency.merge(tally.latency)
+        added.merge(tally.added)
+    calls = sum(tally.calls for tally in tallies)
     attempts = sum(number * count for number, count in by_call.items())
     started = calls - gave_up.total()
-    spans = [tally["span"] for tally in tallies if tally["span"]]
+    spans = [tally.span for tally in tallies if tally.span]
     seconds = max((span[1] for span in spans), default=0.0) - min((span[0] for span in spans), default=0.0)
-    return {
-        "mode": tallies[0]["mode"],
-        "calls": calls,
-        "attempts": attempts,
-        "started": started,
-        "gave_up": dict(gave_up),
-        "attempts_by_call": {str(number): by_call[number] for number in sorted(by_call)},
-        "retry_quota_reached": sum(tally["retry_quota_reached"] for tally in tallies),
-        "goodput_per_s": started / seconds if seconds > 0 else None,
-        "attempts_per_started_chat": attempts / started if started else None,
-        "latency_ms": _quantiles(latency),
-        "added_latency_ms": _quantiles(added),
-    }
+    return SdkRetries(
+        mode=tallies[0].mode,
+        calls=calls,
+        attempts=attempts,
+        started=started,
+        retry_quota_reached=sum(tally.retry_quota_reached for tally in tallies),
+        gave_up=dict(gave_up),
+        attempts_by_call={str(number): by_call[number] for number in sorted(by_call)},
+        goodput_per_s=started / seconds if seconds > 0 else None,
+        attempts_per_started_chat=attempts / started if started else None,
+        latency_ms=_quantiles(latency),
+        added_latency_ms=_quantiles(added),
+    )
 
 
 def _quantiles(histogram: LatenessHistogram) -> dict[str, float | None]:

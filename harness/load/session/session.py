@@ -26,9 +26,11 @@ from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.stopping.stopper import Stopper
 from harness.load.workload.model import Chat, Drawer
 from harness.quotas.stages import Stage
+from harness.recording.format.manifest import Chats
 from harness.recording.format.schema import Sample
 from harness.recording.ledger import ALREADY_ENDED, KEPT, STOPPED
 from harness.recording.redact import redact_field, redact_text
+from harness.recording.summary import Summary
 from harness.vocabulary import (
     CREATE_CONNECTION,
     DESCRIBE_CONTACT,
@@ -287,34 +289,36 @@ class Session:
         """Chats that this process started and that are still open, the kept ones included."""
         return len(self.stopper.open) + len(self._gone)
 
-    def summary(self) -> dict[str, Any]:
-        """What this process did so far, in plain values that add up over workers (see `harness.load.run.manifest`)."""
-        return {
-            "worker": self.part.worker,
-            "offered": self.schedule.offered,
-            "sent": self.sent,
-            "dropped": self.schedule.dropped,
-            "dropped_late": self.schedule.dropped_late,
-            "dropped_by_second": {str(second): n for second, n in self.schedule.dropped_by_second.items()},
-            "withheld": self.withheld,
-            "offering_seconds": self.schedule.offering_seconds,
-            "outcomes": [[operation, outcome, n] for (operation, outcome), n in self.collector.outcomes.items()],
-            "answers": self.collector.answers(),
-            "lateness": {str(index): n for index, n in self.collector.lateness.counts().items()},
-            "cpu": self.recorder.cpu.summary(),
-            "samples": self.collector.recorded,
-            "samples_lost": self.recorder.samples_lost + (self._tally.missing if self.recorder.closed else 0),
-            "troubles": [*self.recorder.troubles, *self._generator_troubles],
-            "chat_ends": dict(self.end_reasons.counts),
-            "retry_lab": self.retry_lab.tally() if self.retry_lab else None,
-            "stages": [stage.to_json() for stage in self.stages],
-            "chats": {
-                "started": self.started,
-                **self.ended,
-                "left_open": self.left_open,
-                "unanswered": self.unanswered,
-            },
-        }
+    def summary(self) -> Summary:
+        """Return what this process did so far."""
+        return Summary(
+            worker=self.part.worker,
+            offered=self.schedule.offered,
+            sent=self.sent,
+            dropped=self.schedule.dropped,
+            dropped_late=self.schedule.dropped_late,
+            dropped_by_second=dict(self.schedule.dropped_by_second),
+            withheld=self.withheld,
+            offering_seconds=self.schedule.offering_seconds,
+            outcomes=self.collector.outcome_counts(),
+            answers=self.collector.answers(),
+            lateness=self.collector.lateness.counts(),
+            cpu=self.recorder.cpu.summary(),
+            samples=self.collector.recorded,
+            samples_lost=self.recorder.samples_lost + (self._tally.missing if self.recorder.closed else 0),
+            troubles=(*self.recorder.troubles, *self._generator_troubles),
+            chat_ends=dict(self.end_reasons.counts),
+            sdk_retries=(self.retry_lab.tally(),) if self.retry_lab else (),
+            stages=tuple(self.stages),
+            chats=Chats(
+                started=self.started,
+                stopped=self.ended[STOPPED],
+                already_ended=self.ended[ALREADY_ENDED],
+                kept=self.ended[KEPT],
+                left_open=self.left_open,
+                unanswered=self.unanswered,
+            ),
+        )
 
     def close(self) -> None:
         """Write what is left and close the files; safe to call again."""

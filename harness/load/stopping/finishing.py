@@ -7,12 +7,12 @@ from pathlib import Path
 
 from harness.connect.client import ConnectClient, Reply, now
 from harness.load.stopping.pace import Pace
-from harness.recording.account import Summary
 from harness.recording.collector import Collector
 from harness.recording.format.layout import SAMPLES
 from harness.recording.format.schema import Sample
 from harness.recording.journal import Journal
 from harness.recording.ledger import ALREADY_ENDED, STOPPED, Ledger
+from harness.recording.summary import Summary
 from harness.vocabulary import ACCESS_DENIED, NOT_FOUND, OK, STOP_CONTACT, TPS_THROTTLED
 
 MAX_ATTEMPTS = 5
@@ -110,24 +110,12 @@ class Finisher:
 
     def summary(self) -> Summary:
         """This part of the run: its calls, and no arrivals."""
-        return {
-            "worker": self.worker,
-            "offered": 0,
-            "sent": 0,
-            "dropped": 0,
-            "dropped_late": 0,
-            "dropped_by_second": {},
-            "withheld": 0,
-            "offering_seconds": 0.0,
-            "outcomes": [[operation, outcome, n] for (operation, outcome), n in self._collector.outcomes.items()],
-            "answers": self._collector.answers(),
-            "lateness": {},
-            "cpu": {"busy": 0.0, "seconds": 0.0, "max": 0.0},
-            "samples": self._collector.recorded + self._collector.waiting,
-            "samples_lost": 0,
-            "troubles": [],
-            "chats": {},
-        }
+        return Summary(
+            worker=self.worker,
+            outcomes=self._collector.outcome_counts(),
+            answers=self._collector.answers(),
+            samples=self._collector.recorded + self._collector.waiting,
+        )
 
     def _stop(self, contact: str) -> Reply:
         due = now()

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from harness.errors import UsageError
 from harness.recording.format.files import MiB, open_plain
 from harness.recording.format.layout import ledger_paths
+from harness.recording.format.manifest import Chats
 from harness.recording.format.schema import RUN_SCHEMA
 
 STARTED, ENDED, UNANSWERED = "started", "ended", "unanswered"
@@ -55,6 +56,17 @@ class _Line(LedgerHeader, frozen=True):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
+def is_ledger_line(line: bytes) -> bool:
+    """Return whether `line` is one line that a ledger may hold, its end included."""
+    if len(line) > LONGEST_LINE or not line.endswith(b"\n") or b"\n" in line[:-1]:
+        return False
+    try:
+        _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
 @dataclass
 class LedgerRecord:
     """What one ledger says: its header (None where it has none), contacts still open (contact id to unix time of the
@@ -81,16 +93,17 @@ class LedgerChats:
     resolved: bool = False
     unreadable: int = 0
 
-    def counts(self) -> dict[str, int]:
-        """Return started, stopped, already_ended, kept, left_open and unanswered, as the manifest has them; kept chats are
-        open too."""
+    def counts(self) -> Chats:
+        """Return what became of the chats, as the manifest has it; kept chats are open too."""
         how = Counter(self.ended.values())
-        return {
-            "started": len(self.open) + len(self.ended),
-            **{name: how[name] for name in (STOPPED, ALREADY_ENDED, KEPT)},
-            "left_open": len(self.open) + how[KEPT],
-            "unanswered": 0 if self.resolved else len(self.unanswered),
-        }
+        return Chats(
+            started=len(self.open) + len(self.ended),
+            stopped=how[STOPPED],
+            already_ended=how[ALREADY_ENDED],
+            kept=how[KEPT],
+            left_open=len(self.open) + how[KEPT],
+            unanswered=0 if self.resolved else len(self.unanswered),
+        )
 
 
 def read_ledgers(directory: Path) -> list[LedgerRecord]:

@@ -16,12 +16,13 @@ from harness.errors import UsageError
 from harness.recording.collector import Collector
 from harness.recording.format.layout import SAMPLES, ledger_path, workers_of
 from harness.recording.format.ledger import merge_ledgers, read_ledgers
-from harness.recording.format.manifest import read_manifest, write_manifest
+from harness.recording.format.manifest import Chats, read_manifest, write_manifest
 from harness.recording.format.schema import Sample, to_batch
 from harness.recording.journal import Journal, recover
 from harness.recording.ledger import KEPT, STOPPED, Ledger
 from harness.recording.lock import Locked, RunLock
 from harness.recording.recovery import recovered_manifest, summarise
+from harness.recording.summary import OutcomeCount
 from harness.recording.tally import Tally, alive_workers, is_alive, read_counts
 from tests.support.locust_runs import ROOT, samples
 
@@ -76,12 +77,11 @@ def test_ledgers_add_up_over_processes(tmp_path: Path) -> None:
     cleanup.close()
     chats = merge_ledgers(read_ledgers(tmp_path))
     assert chats.open == {"2": 1.0}
-    counts = {"started": 3, "stopped": 1, "already_ended": 0, "kept": 1, "left_open": 2, "unanswered": 2}
-    assert chats.counts() == counts
+    assert chats.counts() == Chats(started=3, stopped=1, already_ended=0, kept=1, left_open=2, unanswered=2)
     cleanup = Ledger(tmp_path, "cleanup", HEADER)
     cleanup.resolved(3.0, 0)
     cleanup.close()
-    assert merge_ledgers(read_ledgers(tmp_path)).counts()["unanswered"] == 0
+    assert merge_ledgers(read_ledgers(tmp_path)).counts().unanswered == 0
 
 
 def test_a_batch_that_does_not_fit_is_taken_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +241,7 @@ def test_a_killed_runs_record_is_put_together_from_its_files(tmp_path: Path) -> 
     assert manifest["chats"]["left_open"] == 3
     assert manifest["answers"][0]["error_code"] == "TooManyRequestsException"
     summary, _ = summarise(tmp_path, "local")
-    assert ["StartChatContact", "started", 3] in summary["outcomes"]
+    assert OutcomeCount("StartChatContact", "started", 3) in summary.outcomes
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,32 @@ import logging
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gevent
 from gevent.event import Event
 
 from harness.connect.client import Reply
 from harness.errors import EXIT_INVALID, UsageError
+from harness.load.distributed.connections import WorkerHost
+from harness.load.distributed.messages import (
+    Abandon,
+    Ack,
+    Announcement,
+    Ask,
+    BadMessage,
+    Drain,
+    Drained,
+    End,
+    Grant,
+    Hopeless,
+    Report,
+    Trouble,
+)
+from harness.load.distributed.shipping import Outbox
 from harness.load.options.options import read_settings
 from harness.load.run.embedded_emulator import lab_target
-from harness.load.run.local import end_session
-from harness.load.run.master import ABANDON, ACK, ASK, DRAIN, DRAINED, END, GRANT, HOPELESS, REPORT, RUN, TROUBLE
-from harness.load.run.shipping import Outbox
 from harness.load.session.budget import Budget, LeasedBudget
-from harness.load.session.locust_statistics import reporter
+from harness.load.session.ending import end_session
 from harness.load.session.session import Part, Session
 from harness.load.workload.toml import parse_workload
 from harness.recording.format.layout import MANIFEST
@@ -34,24 +46,23 @@ _REPORT_EVERY = 1.0
 class WorkerCoordinator:
     """A worker's part of a run."""
 
-    def __init__(self, environment: Any, runner: Any) -> None:
-        self.environment = environment
+    def __init__(self, host: WorkerHost) -> None:
+        self._locust = host
         self.session: Session | None = None
         self.exit_code: int | None = None
         self.abandoned = False
-        self._runner = runner
-        self._own_directory: str = environment.parsed_options.run_dir  # the master's option takes its place later
+        self._run_id = ""
+        self._own_directory: str = host.options.run_dir  # the master's option takes its place later
         self._outbox: Outbox | None = None
         self._ending: Event | None = None
         self._ended_run = ""
         self._master_heard = time.monotonic()
-        runner.register_message(DRAIN, self._on_drain, concurrent=True)
-        runner.register_message(ABANDON, self._on_abandon)
-        runner.register_message(ACK, self._on_ack)
-        runner.register_message(GRANT, self._on_grant)
-        # First in line: the summary must be in the report before Locust sends it.
-        environment.events.report_to_master.add_listener(self._on_report)
-        environment.events.heartbeat_received.add_listener(self._on_heartbeat)
+        host.on(Drain, self._on_drain, concurrent=True)
+        host.on(Abandon, self._on_abandon)
+        host.on(Ack, self._on_ack)
+        host.on(Grant, self._on_grant)
+        host.on_reporting(self._report)
+        host.on_heartbeat(self._on_heartbeat)
 
     @property
     def ending(self) -> bool:
@@ -60,11 +71,16 @@ class WorkerCoordinator:
 
     def begin(self) -> None:
         """Start this worker's part of the run that the master announced; what prevents it the master is told."""
-        run: dict[str, Any] | None = self.environment.parsed_options.__dict__.pop(RUN, None)
+        try:
+            run = self._locust.announced()
+        except BadMessage as error:
+            logger.error("the master announced no run that this worker understands (%s): use the same chatquota", error)
+            return
         if run is None:
             logger.error("the master began no run; its own message says why")
             return
         self._end_before_begin()
+        self._run_id = run.run_id
         try:
             self._begin(run)
         except UsageError as error:
@@ -73,28 +89,28 @@ class WorkerCoordinator:
             said = f"{error.filename or 'the run directory'}: {(error.strerror or str(error)).lower()}"
             self._tell_trouble(f"--run-dir {said}; give this worker one that it can write")
 
-    def _begin(self, run: dict[str, Any]) -> None:
-        me = self._runner.client_id
-        options = self.environment.parsed_options
+    def _begin(self, run: Announcement) -> None:
+        me = self._locust.name
+        options = self._locust.options
         options.workload = options.gates = options.load_shape = ""  # files of the master's; the workload came as text
-        settings = read_settings(options, None if run["lab"] else self.environment.host)
-        settings = replace(settings, workload=parse_workload(*run["workload"]))
-        target = lab_target(run["lab"]) if run["lab"] else settings.resolve()
+        settings = read_settings(options, None if run.lab else self._locust.endpoint)
+        settings = replace(settings, workload=parse_workload(*run.workload))
+        target = lab_target(run.lab) if run.lab else settings.resolve()
         directory, shared = self._directory(run)
         outbox = self._outbox = None if shared else Outbox()
         # A worker that came late stands behind the others; no two may share an index, which is part of every ClientToken.
-        late = len(run["order"]) + max(self._runner.worker_index, 0)
-        name = run["names"].get(me, f"worker-{self._runner.worker_index}")
-        index = run["order"].index(me) if me in run["order"] else late
+        late = len(run.order) + max(self._locust.index, 0)
+        name = run.names.get(me, f"worker-{self._locust.index}")
+        index = run.order.index(me) if me in run.order else late
         self._ending = None
         self.abandoned = False
         self._master_heard = time.monotonic()
         self.session = Session(
             settings,
             target,
-            Part(run["run_id"], directory, name, index, max(len(run["order"]), 1)),
+            Part(run.run_id, directory, name, index, max(len(run.order), 1)),
             None,
-            reporter(self.environment.events.request.fire),
+            self._locust.report,
             self._tell_hopeless,
             self._tell_spent,
             ship=outbox.add_samples if outbox else None,
@@ -140,7 +156,7 @@ class WorkerCoordinator:
             self._ending.set()
 
     def _tell_drained(self, run_id: str) -> None:
-        self._runner.send_message(DRAINED, {"run_id": run_id, "complete": run_id == self._ended_run})
+        self._locust.send(Drained(run_id=run_id, complete=run_id == self._ended_run))
 
     def _say_what_is_left(self, session: Session) -> None:
         if session.left_open and not session.settings.keep_chats:
@@ -153,15 +169,15 @@ class WorkerCoordinator:
     def _report_while_ending(self) -> None:
         while True:
             gevent.sleep(_REPORT_EVERY)
-            self._runner._send_stats()
+            self._locust.report_now()
 
     def _ship_rest(self) -> None:
         """Send the last report, and again until the master has written everything, for half a minute at most."""
-        self._runner._send_stats()
+        self._locust.report_now()
         give_up = time.monotonic() + _LONGEST_SHIPPING
         while self._outbox and not self._outbox.empty and self._master_lives and time.monotonic() < give_up:
             if self._outbox.unsent:
-                self._runner._send_stats()
+                self._locust.report_now()
             gevent.sleep(0.05)
 
     # --- the master ----------------------------------------------------------------------------------------------------
@@ -170,7 +186,7 @@ class WorkerCoordinator:
     def _master_lives(self) -> bool:
         return time.monotonic() - self._master_heard < MASTER_SILENCE
 
-    def _on_heartbeat(self, **_: Any) -> None:
+    def _on_heartbeat(self) -> None:
         self._master_heard = time.monotonic()
 
     def _watch_master(self, session: Session) -> None:
@@ -181,55 +197,60 @@ class WorkerCoordinator:
                 self.finish("master gone")
                 if not self._master_lives:
                     self.exit_code = EXIT_INVALID
-                    self.environment.process_exit_code = EXIT_INVALID
-                    self._runner.quit()
+                    self._locust.exit_with(EXIT_INVALID)
+                    self._locust.quit()
                 return
 
     def _end_before_begin(self) -> None:
         if self.session is not None:  # the master went away and another one starts
             self.finish("new run")
 
-    def _directory(self, run: dict[str, Any]) -> tuple[Path, bool]:
+    def _directory(self, run: Announcement) -> tuple[Path, bool]:
         """Where this worker records, and whether that is the master's own run directory."""
-        masters = Path(run["directory"])
+        masters = Path(run.directory)
         own = Path(self._own_directory).resolve() if self._own_directory else None
-        if own in (None, masters) and _holds_run(masters, run["run_id"]):
+        if own in (None, masters) and _holds_run(masters, run.run_id):
             return masters, True
-        return (own or Path("runs").resolve()) / run["run_id"], False
+        return (own or Path("runs").resolve()) / run.run_id, False
 
-    def _on_drain(self, environment: Any, msg: Any, **_: Any) -> None:
-        run_id = msg.data["run_id"]
-        if self.session is not None and run_id == self.session.part.run_id:
+    def _current(self, run_id: str) -> Session | None:
+        """Return the session, if that is the run's of which the master speaks."""
+        session = self.session
+        return session if session is not None and session.part.run_id == run_id else None
+
+    def _on_drain(self, _: str, said: Drain) -> None:
+        if self._current(said.run_id) is not None:
             self.finish("drain")
         else:  # it could not begin, or has ended its part already: the master must not wait
-            self._tell_drained(run_id)
+            self._tell_drained(said.run_id)
 
-    def _on_abandon(self, environment: Any, msg: Any, **_: Any) -> None:
-        if self.session is not None and msg.data["run_id"] == self.session.part.run_id:
+    def _on_abandon(self, _: str, said: Abandon) -> None:
+        if self._current(said.run_id) is not None:
             self.abandon()
 
-    def _on_ack(self, environment: Any, msg: Any, **_: Any) -> None:
-        if self._outbox is not None and self.session is not None and msg.data["run_id"] == self.session.part.run_id:
-            self._outbox.acknowledged(msg.data["number"], time.monotonic())
+    def _on_ack(self, _: str, said: Ack) -> None:
+        if self._outbox is not None and self._current(said.run_id) is not None:
+            self._outbox.acknowledged(said.number, time.monotonic())
 
-    def _on_grant(self, environment: Any, msg: Any, **_: Any) -> None:
-        session = self.session
-        if session is None or msg.data["run_id"] != session.part.run_id or not isinstance(session.budget, LeasedBudget):
-            return
-        session.budget.grant(msg.data["granted"], msg.data["more"])
-        session.tell_if_spent()
+    def _on_grant(self, _: str, said: Grant) -> None:
+        session = self._current(said.run_id)
+        if session is not None and isinstance(session.budget, LeasedBudget):
+            session.budget.grant(said.granted, said.more)
+            session.tell_if_spent()
 
-    def _on_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+    def _report(self) -> Report | None:
         session = self.session
-        if session is not None:
-            items = self._outbox.take(time.monotonic()) if self._outbox is not None else None
-            data[REPORT] = {"run_id": session.part.run_id, "summary": session.summary(), "items": items}
+        if session is None:
+            return None
+        items = self._outbox.take(time.monotonic()) if self._outbox is not None else None
+        return Report(run_id=session.part.run_id, summary=session.summary(), items=items)
 
     def _ask(self, wanted: int, returned: int) -> None:
         session = self.session
         if session is not None:
-            said = {"wanted": wanted, "returned": returned, "kept": session.budget.kept}
-            self._runner.send_message(ASK, {"run_id": session.part.run_id, **said})
+            self._locust.send(
+                Ask(run_id=session.part.run_id, wanted=wanted, returned=returned, kept=session.budget.kept)
+            )
 
     def _tell_spent(self) -> None:
         budget = self.session.budget if self.session is not None else None
@@ -240,21 +261,22 @@ class WorkerCoordinator:
         """Ask the master to end the run; `why` and `exit_code` go into the manifest."""
         session = self.session
         if session is not None:
-            said = {"run_id": session.part.run_id, "why": why, "exit_code": exit_code}
-            self._runner.send_message(END, said)
+            self._locust.send(End(run_id=session.part.run_id, why=why, exit_code=exit_code))
 
     def _tell_hopeless(self, reply: Reply) -> None:
-        said = {
-            "outcome": reply.outcome,
-            "status": reply.status,
-            "error_code": reply.error_code,
-            "message": reply.message,
-        }
-        self._runner.send_message(HOPELESS, said)
+        self._locust.send(
+            Hopeless(
+                run_id=self._run_id,
+                outcome=reply.outcome,
+                status=reply.status,
+                error_code=reply.error_code,
+                message=reply.message,
+            )
+        )
 
     def _tell_trouble(self, sentence: str) -> None:
         logger.error("%s", sentence)
-        self._runner.send_message(TROUBLE, {"said": sentence})
+        self._locust.send(Trouble(run_id=self._run_id, said=sentence))
 
 
 def _holds_run(directory: Path, run_id: str) -> bool:

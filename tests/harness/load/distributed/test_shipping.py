@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.load.run.shipping import SEND_AGAIN_AFTER, Inbox, Outbox
+from harness.load.distributed.shipping import SEND_AGAIN_AFTER, Inbox, Outbox
 from harness.recording.format.layout import ledger_path
 from harness.recording.format.schema import Sample, to_batch
 from tests.support.locust_runs import samples
@@ -52,11 +52,11 @@ def test_nothing_is_sent_twice_while_answers_come(tmp_path: Path) -> None:
     """Only a long silence makes the worker send again: a report every three seconds does not."""
     outbox = Outbox()
     outbox.add_ledger_line(b"1\n")
-    assert [item[0] for item in outbox.take(100.0)] == [1]
+    assert [item.number for item in outbox.take(100.0)] == [1]
     outbox.add_ledger_line(b"2\n")
-    assert [item[0] for item in outbox.take(103.0)] == [2]
+    assert [item.number for item in outbox.take(103.0)] == [2]
     assert outbox.take(106.0) == []
     assert not outbox.unsent
-    assert [item[0] for item in outbox.take(100.0 + SEND_AGAIN_AFTER + 1)] == [1, 2]
+    assert [item.number for item in outbox.take(100.0 + SEND_AGAIN_AFTER + 1)] == [1, 2]
     outbox.acknowledged(2, 112.0)
     assert outbox.empty

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from harness.load.distributed.messages import BadMessage, Item
 from harness.recording.format.files import open_plain
 from harness.recording.format.layout import SAMPLES, ledger_path
+from harness.recording.format.ledger import is_ledger_line
+from harness.recording.format.schema import JOURNAL_SCHEMA
 from harness.recording.journal import Journal, Offload
 
 SAMPLES_ITEM, LEDGER_ITEM = 0, 1
 SEND_AGAIN_AFTER = 10.0
 """Seconds without an acknowledgement after which everything unacknowledged is sent again."""
 _MOST_BYTES = 8 * 1024 * 1024  # in one message, so that no message keeps a heartbeat waiting
-
-Item = tuple[int, int, bytes]
-"""Number (from 1 on), kind, content."""
 
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 
@@ -49,23 +49,23 @@ class Outbox:
     def take(self, now: float) -> list[Item]:
         """The items for the next message: those not sent yet, or all again when no acknowledgement has come for long."""
         if self._items and now - self._progress_at > SEND_AGAIN_AFTER:
-            self._sent = self._items[0][0] - 1
+            self._sent = self._items[0].number - 1
             self._progress_at = now
         taken: list[Item] = []
         size = 0
         for item in self._items:
-            if item[0] > self._sent:
-                size += len(item[2])
+            if item.number > self._sent:
+                size += len(item.content)
                 if taken and size > _MOST_BYTES:
                     break
                 taken.append(item)
         if taken:
-            self._sent = taken[-1][0]
+            self._sent = taken[-1].number
         return taken
 
     def acknowledged(self, number: int, now: float) -> None:
         """The master has written every item up to `number`."""
-        while self._items and self._items[0][0] <= number:
+        while self._items and self._items[0].number <= number:
             self._items.popleft()
         self._progress_at = now
 
@@ -77,13 +77,13 @@ class Outbox:
     @property
     def unsent(self) -> bool:
         """Whether the next `take` has something to give."""
-        return bool(self._items) and self._items[-1][0] > self._sent
+        return bool(self._items) and self._items[-1].number > self._sent
 
     def _add(self, kind: int, content: bytes) -> None:
         if not self._items:
             self._sent = self._last
         self._last += 1
-        self._items.append((self._last, kind, content))
+        self._items.append(Item(self._last, kind, content))
 
 
 class Inbox:
@@ -100,15 +100,18 @@ class Inbox:
         self.number = 0
 
     def receive(self, items: list[Item]) -> int:
-        """Write the items that are new and follow on; return the number up to which everything is written."""
-        for number, kind, content in items:
-            if number != self.number + 1:
+        """Write the items that are new and follow on; return the number up to which everything is written.
+
+        Raises BadMessage for an item that holds neither samples nor a line of a ledger; nothing of it is written.
+        """
+        for item in items:
+            if item.number != self.number + 1:
                 continue
-            if kind == SAMPLES_ITEM:
-                self._receive_samples(content)
+            if item.kind == SAMPLES_ITEM:
+                self._receive_samples(item.content)
             else:
-                self._receive_line(content)
-            self.number = number
+                self._receive_line(item.content)
+            self.number = item.number
         return self.number
 
     def close(self) -> None:
@@ -120,13 +123,16 @@ class Inbox:
             self._ledger = -1
 
     def _receive_samples(self, content: bytes) -> None:
+        batches = _read_samples(content)
         if self._journal is None:
             self._journal = Journal(self._directory / SAMPLES, self._worker, self._offload)
-        for batch in pa.ipc.open_stream(content):
+        for batch in batches:
             self._journal.append(batch)
             self.rows += batch.num_rows
 
     def _receive_line(self, line: bytes) -> None:
+        if not is_ledger_line(line):
+            raise BadMessage(f"{self._worker}: a line that is not one of a ledger")
         if self._ledger < 0:
             path = ledger_path(self._directory, self._worker)
             self._ledger = open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -134,3 +140,16 @@ class Inbox:
         if written != len(line):
             os.ftruncate(self._ledger, os.fstat(self._ledger).st_size - written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _read_samples(content: bytes) -> list[pa.RecordBatch]:
+    try:
+        with pa.ipc.open_stream(content) as stream:
+            if stream.schema != JOURNAL_SCHEMA:
+                raise BadMessage("samples with other columns than this version's")
+            batches = list(stream)
+            for batch in batches:
+                batch.validate(full=True)
+            return batches
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise BadMessage(f"samples that cannot be read: {(str(error).splitlines() or ['?'])[0]}") from error

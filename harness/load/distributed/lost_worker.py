@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from harness import __version__
 from harness.load.run.manifest import RunRecord
 from harness.load.stopping.finishing import Finisher, Hopeless
@@ -13,6 +15,7 @@ from harness.recording.format.ledger import merge_ledgers, read_ledgers
 from harness.recording.journal import recover
 from harness.recording.recovery import summarise
 from harness.recording.redact import redact_text
+from harness.recording.summary import add_up
 from harness.recording.tally import is_alive
 
 logger = logging.getLogger(__name__)
@@ -69,20 +72,11 @@ def _stop_chats(record: RunRecord, name: str, abandoned: Callable[[], bool]) -> 
                 finisher.end(sorted(chats.open, key=chats.open.__getitem__), progress, abandoned)
         finally:
             finisher.close()
-            _add(record, finisher.summary())
+            parts = [record.parts[MASTER]] if MASTER in record.parts else []
+            record.parts[MASTER] = add_up([*parts, finisher.summary()], MASTER)
         masters = [ledger for ledger in read_ledgers(record.directory) if ledger.worker == MASTER]
         for contact, how in merge_ledgers(masters).ended.items():
             if chats.open.pop(contact, None) is not None:
                 chats.ended[contact] = how
     if name in record.parts:
-        record.parts[name]["chats"] = chats.counts()
-
-
-def _add(record: RunRecord, part: dict[str, object]) -> None:
-    known = record.parts.get(MASTER)
-    if known is None:
-        record.parts[MASTER] = part
-        return
-    known["samples"] += part["samples"]
-    known["outcomes"] += part["outcomes"]
-    known["answers"] += part["answers"]
+        record.parts[name] = msgspec.structs.replace(record.parts[name], chats=chats.counts())
