@@ -69,8 +69,8 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     `dropped_by_second` counts by unix second, `offering_seconds` is how long load was offered, `lateness` a histogram of
     StartChatContact by bin. `samples` were recorded, `samples_lost` could not be. `troubles` are sentences that make the run
-    invalid, `chat_ends` the reasons for which chats ended that somebody else ended, `stages` those of the probe. `last_at` is the time of the last answer
-    (unix seconds), known of recovered processes.
+    invalid, `chat_ends` the reasons for which chats ended that somebody else ended, `stages` those of the probe. `last_at`
+    is the time of the last answer (unix seconds), known of recovered processes.
     """
 
     worker: WorkerName
