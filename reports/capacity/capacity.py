@@ -26,6 +26,7 @@ from reports.capacity.model import (
     answers_of,
 )
 from reports.capacity.model import Run as RunNote
+from reports.capacity.others import active_chats_of
 from reports.run.fold import Aggregates
 from reports.run.histogram import ERROR, Histograms
 from reports.run.rundir import Run, ledger_chats, validity
@@ -113,10 +114,7 @@ def capacity(measured: Capacity, inference: Inference) -> Capacity:
         verdict=inference.tps.verdict,
         evidence=inference.tps.evidence,
     )
-    found = inference.active_chats
-    chats = ActiveChats(
-        **msgspec.structs.asdict(interval_of(found.chats)), verdict=found.verdict, evidence=found.evidence
-    )
+    chats = active_chats_of(measured.declared, inference)
     operations, binds_first = add_limits(measured.operations, inference.journey)
     return msgspec.structs.replace(
         measured,

@@ -133,13 +133,22 @@ def class_phrase(tps: Tps) -> str:
 
 
 def _chats_part(chats: ActiveChats) -> str | None:
-    if chats.verdict == "explained" and chats.estimate is not None:
-        if chats.low is not None and chats.high is not None and chats.low < chats.high:
-            return f"holds {spread(chats.low, chats.high)} chats at once"
-        return f"holds {known(chats)} chats at once"
+    if chats.verdict == "explained" and chats.low is not None and chats.high is not None:
+        if chats.low < chats.high:
+            return f"holds {spread(chats.low, chats.high)} chats at once{_of_others(chats)}"
+        return f"holds {known(chats)} chats at once{_of_others(chats)}"
     if chats.verdict == "lower_bound" and chats.low:
-        return f"holds at least {number(chats.low)} chat{'' if chats.low == 1 else 's'} at once"
+        return f"holds at least {number(chats.low)} chat{'' if chats.low == 1 else 's'} at once{_of_others(chats)}"
     return None
+
+
+def _of_others(chats: ActiveChats) -> str:
+    """Who held what was not this run's: the number is the whole instance's."""
+    others = chats.others
+    if others is None or not others.high or others.low is None:
+        return ""
+    held = number(others.high) if others.low == others.high else spread(others.low, others.high)
+    return f" ({held} of them were others', as CloudWatch counted)"
 
 
 def first_limit_sentence(answer: Capacity) -> str:

@@ -58,11 +58,12 @@ def active_chats(view: Timeline, answer: Capacity, declared: float | None) -> Pi
     axes.stairs(open_chats, edges, baseline=0, fill=True, color=colour, alpha=0.25)
     axes.stairs(open_chats, edges, baseline=None, color=colour, linewidth=1.4, label="open chats of this run")
     limit = answer.active_chats
-    if limit.verdict == "explained" and limit.estimate is not None:
-        label = f"active-chat limit {number(limit.estimate)}"
-        axes.axhline(limit.estimate, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=label)
-        if limit.high is not None and limit.low is not None and limit.high > limit.low:
-            axes.axhspan(limit.low, limit.high, color=LIMIT, alpha=0.12, linewidth=0)
+    room = limit.ours or limit  # the figure has this run's chats alone
+    if limit.verdict == "explained" and room.estimate is not None:
+        label = f"{'room beside others' if limit.ours else 'active-chat limit'} {number(room.estimate)}"
+        axes.axhline(room.estimate, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=label)
+        if room.high is not None and room.low is not None and room.high > room.low:
+            axes.axhspan(room.low, room.high, color=LIMIT, alpha=0.12, linewidth=0)
     if declared is not None and declared <= 4 * max(1, view.active.max()):
         axes.axhline(declared, color=MUTED, linewidth=1.0, linestyle=":", label=f"declared quota {declared:,.0f}")
     _mark_first(axes, answer, only=QUOTA)
@@ -154,8 +155,11 @@ def _first_sentence(answer: Capacity) -> str:
 
 
 def _limit_words(limit: ActiveChats) -> str:
-    if limit.verdict == "explained" and limit.estimate is not None:
-        return f"; the service refused further chats at {number(limit.estimate)}."
+    room = limit.ours or limit
+    if limit.verdict == "explained" and room.estimate is not None:
+        return (
+            f"; the service refused further chats at {number(room.estimate)}{' beside others' if limit.ours else ''}."
+        )
     if limit.verdict == "lower_bound":
         return "; the active-chat limit was not reached."
     return "; the refusals are not explained by one fixed limit on this run's chats."
