@@ -59,6 +59,7 @@ def test_wheel_and_sdist_hold_what_they_need(built: Path) -> None:
     assert {f"{package}/py.typed" for package in ("chatquota", "harness", "reports")} <= names
     assert {"chatquota/locustfile.py", "harness/cli/starter/locust.conf", "harness/cli/starter/day.csv"} <= names
     assert {"harness/load/workload/builtin.toml", "reports/page/templates/report.html.j2"} <= names
+    assert "chatquota/node/emulator.js" in names
     assert not {name for name in names if name.startswith(("tests", "benchmarks", "locustfile"))}
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}

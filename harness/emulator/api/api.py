@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
+from harness.emulator.api.attachment_api import AttachmentApi
 from harness.emulator.api.connect_api import ConnectApi, Throttled
+from harness.emulator.api.contact_api import ContactApi
 from harness.emulator.api.participant_api import ParticipantApi, as_validation
 from harness.emulator.api.responses import Answer, Refused, error, throttle_answer
 from harness.emulator.api.sigv4 import Signatures
@@ -155,7 +157,7 @@ class Api:
         try:
             _check_content_type(headers, body)
             parameters = operation.request.read(body, {})
-            return operation.handler(now, parameters, chat)
+            return operation.handler(now, parameters, chat, chat.speakers.get(token) if chat.speakers else None)
         except Invalid as invalid:
             raise as_validation(invalid) from None
 
@@ -171,6 +173,7 @@ class Api:
 
     def _route(self) -> None:
         connect, participant = self._connect, self._participant
+        contacts, attachments = ContactApi(connect), AttachmentApi(self.state)
         handlers: dict[str, dict[str, Callable[..., Answer]]] = {
             "connect": {
                 "StartChatContact": connect.start_chat,
@@ -178,6 +181,11 @@ class Api:
                 "DescribeContact": connect.describe_contact,
                 "SearchContacts": connect.search_contacts,
                 "GetCurrentMetricData": connect.get_current_metric_data,
+                "GetContactAttributes": contacts.get_contact_attributes,
+                "UpdateContactAttributes": contacts.update_contact_attributes,
+                "CreateParticipant": contacts.create_participant,
+                "StartContactStreaming": contacts.start_streaming,
+                "StopContactStreaming": contacts.stop_streaming,
             },
             "connectparticipant": {
                 "CreateParticipantConnection": participant.create_participant_connection,
@@ -185,6 +193,9 @@ class Api:
                 "SendEvent": participant.send_event,
                 "GetTranscript": participant.get_transcript,
                 "DisconnectParticipant": participant.disconnect_participant,
+                "StartAttachmentUpload": attachments.start_upload,
+                "CompleteAttachmentUpload": attachments.complete_upload,
+                "GetAttachment": attachments.get_attachment,
             },
         }
         for service, operations in handlers.items():

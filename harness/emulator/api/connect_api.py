@@ -76,6 +76,8 @@ class ConnectApi:
         if not paid and not limiter.admit(now):
             raise Throttled
         chat = chats.start(now, instance, parameters, token, asked)
+        if parameters.get("PersistentChat") is not None:
+            chat.past = state.conversations.items(chats.by_id[parameters["PersistentChat"]["SourceContactId"]])
         answer: dict[str, Any] = {
             "ContactId": chat.contact_id,
             "ParticipantId": chat.participant_id,
@@ -94,9 +96,7 @@ class ConnectApi:
 
     def describe_contact(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
         """DescribeContact."""
-        chat = self._find(self.check_instance(parameters), parameters["ContactId"])
-        if chat is None:
-            raise Refused("ResourceNotFoundException", NOT_FOUND.format("CONTACT"))
+        chat = self.contact(parameters, "ContactId")
         unix, request = self.state.clock.unix, chat.request
         contact: dict[str, Any] = {
             "Arn": f"{self.state.instance_arn(chat.instance)}/contact/{chat.contact_id}",
@@ -116,6 +116,8 @@ class ConnectApi:
         for name in ("CustomerId", "RelatedContactId", "SegmentAttributes"):
             if request.get(name) is not None:
                 contact[name] = request[name]
+        if request.get("PersistentChat") is not None:
+            contact["RelatedContactId"] = request["PersistentChat"]["SourceContactId"]
         return success({"Contact": contact})
 
     def search_contacts(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
@@ -150,6 +152,13 @@ class ConnectApi:
             }
         )
 
+    def contact(self, parameters: dict[str, Any], member: str) -> Chat:
+        """The chat that a call names in `member`; ResourceNotFoundException if there is none."""
+        chat = self._find(self.check_instance(parameters), parameters[member])
+        if chat is None:
+            raise Refused("ResourceNotFoundException", NOT_FOUND.format("CONTACT"))
+        return chat
+
     def _find(self, instance: str, contact_id: str) -> Chat | None:
         chat = self.state.chats.by_id.get(contact_id)
         return chat if chat is not None and chat.instance == instance else None
@@ -175,7 +184,8 @@ class ConnectApi:
         if parameters.get("PersistentChat") is not None:
             answer["ContinuedFromContactId"] = parameters["PersistentChat"]["SourceContactId"]
         if parameters.get("ChatStreamingConfiguration") is not None:
-            answer["StreamingId"] = self.state.chats.new_id()
+            arn = parameters["ChatStreamingConfiguration"]["StreamingEndpointArn"]
+            answer["StreamingId"] = self.state.chats.add_stream(chat, arn)
 
 
 def _fingerprint(parameters: dict[str, Any], instance: str) -> bytes:

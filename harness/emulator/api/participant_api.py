@@ -5,8 +5,8 @@ from typing import Any
 from harness.emulator.api.responses import Answer, Refused, success
 from harness.emulator.api.rules import check_message
 from harness.emulator.api.validation import Invalid
-from harness.emulator.service.chats import CUSTOMER_LEFT, Chat
-from harness.emulator.service.items import DELIVERED, EVENTS, READ
+from harness.emulator.service.chats import Chat
+from harness.emulator.service.items import DELIVERED, EVENTS, READ, Participant
 from harness.emulator.service.state import State
 from harness.emulator.service.transcript import page, receipt_message_id
 
@@ -14,7 +14,7 @@ DENIED = Refused("AccessDeniedException", "Access denied")
 
 
 class ParticipantApi:
-    """Handlers: `(now, parameters, chat) -> Answer`."""
+    """Handlers: `(now, parameters, chat, who) -> Answer`; a `who` of None is the customer who started the chat."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -36,7 +36,9 @@ class ParticipantApi:
             raise DENIED
         return chat
 
-    def create_participant_connection(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+    def create_participant_connection(
+        self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None
+    ) -> Answer:
         """CreateParticipantConnection."""
         types = parameters.get("Type") or []
         connected = parameters.get("ConnectParticipant")
@@ -44,25 +46,27 @@ class ParticipantApi:
             raise Refused("ValidationException", "Type must not be empty unless ConnectParticipant is true.")
         if "WEBRTC_CONNECTION" in types:
             raise Refused("ValidationException", "WEBRTC_CONNECTION is not available for a chat contact.")
-        if connected:
+        if who is not None:
+            self.state.joins(now, chat, who)
+        elif connected:
             self.state.chats.connect(now, chat)
-        return success(self.state.connection(now, chat, types))
+        return success(self.state.connection(now, chat, types, who))
 
-    def send_message(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+    def send_message(self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None) -> Answer:
         """SendMessage."""
         check_message(parameters, chat.content_types)
-        return self._said(now, parameters, chat)
+        return self._said(now, parameters, chat, who)
 
-    def send_event(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+    def send_event(self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None) -> Answer:
         """SendEvent: typing, and receipts of messages."""
         kind = parameters["ContentType"]
         if kind not in EVENTS:
             raise Refused("ValidationException", f"Content type {kind!r} is not supported for an event.")
         if kind in (DELIVERED, READ) and receipt_message_id(parameters.get("Content")) is None:
             raise Refused("ValidationException", 'Content must be JSON that names the message: {"messageId": "..."}.')
-        return self._said(now, parameters, chat)
+        return self._said(now, parameters, chat, who)
 
-    def get_transcript(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+    def get_transcript(self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None) -> Answer:
         """GetTranscript."""
         if parameters.get("ContactId") not in (None, chat.contact_id):
             raise DENIED
@@ -75,16 +79,18 @@ class ParticipantApi:
             answer["NextToken"] = token
         return success(answer)
 
-    def disconnect_participant(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
-        """DisconnectParticipant: the only participant is the customer, so the chat ends."""
-        self.state.chats.end(now, chat, CUSTOMER_LEFT)
+    def disconnect_participant(
+        self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None
+    ) -> Answer:
+        """DisconnectParticipant: with the customer who started it the chat ends, without a bot it goes on."""
+        self.state.leaves(now, chat, who)
         return success({})
 
-    def _said(self, now: float, parameters: dict[str, Any], chat: Chat) -> Answer:
+    def _said(self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None) -> Answer:
         token = parameters.get("ClientToken")
         said = chat.sent.get(token) if token else None
         if said is None:
-            item = self.state.customer_says(now, chat, parameters["ContentType"], parameters.get("Content"))
+            item = self.state.says(now, chat, parameters["ContentType"], parameters.get("Content"), who)
             said = {"Id": item.id, "AbsoluteTime": item.absolute_time}
             if token:
                 chat.sent[token] = said

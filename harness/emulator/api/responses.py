@@ -24,6 +24,8 @@ STATUS = {
     "ResourceNotFoundException": 404,
     "UnknownOperationException": 404,
     "RequestTimeoutException": 408,
+    "ServiceQuotaExceededException": 402,
+    "ConflictException": 409,
     "ContactNotFoundException": 410,
     "RequestEntityTooLargeException": 413,
     "UnsupportedMediaTypeException": 415,

@@ -5,6 +5,7 @@ raises Invalid with the parameter at fault.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from harness.emulator.api.validation import Invalid
@@ -21,15 +22,7 @@ def check_start_chat(request: dict[str, Any], settings: Settings) -> None:
     """The rules of StartChatContact."""
     attributes = request.get("Attributes")
     if attributes:
-        # One pass over all keys and one over all bytes: most requests are valid.
-        if not _KEY.match("".join(attributes)):
-            key = next(key for key in attributes if not _KEY.match(key))
-            raise _at(
-                "Attributes", f"Attribute key {key[:100]!r} may have only alphanumeric, dash and underscore characters"
-            )
-        size = sum(map(len, attributes)) + len("".join(attributes.values()).encode())
-        if size > documented.ATTRIBUTE_BYTES:
-            raise _at("Attributes", f"Attributes have {size} UTF-8 bytes, more than {documented.ATTRIBUTE_BYTES}")
+        check_attributes(attributes)
     types = request.get("SupportedMessagingContentTypes")
     if types is not None:
         _check_types(types)
@@ -46,7 +39,27 @@ def check_start_chat(request: dict[str, Any], settings: Settings) -> None:
     if request.get("SegmentAttributes"):
         _check_segment(request["SegmentAttributes"], types or [])
     streaming = request.get("ChatStreamingConfiguration")
-    if streaming is not None and not _TOPIC.match(streaming["StreamingEndpointArn"]):
+    if streaming is not None:
+        check_streaming(streaming)
+
+
+def check_attributes(attributes: dict[str, str], others: Mapping[str, str] | None = None) -> None:
+    """The rules of contact attributes: letters of their keys, bytes of all of them (with `others` of the contact)."""
+    # One pass over all keys and one over all bytes: most requests are valid.
+    if not _KEY.match("".join(attributes)):
+        key = next(key for key in attributes if not _KEY.match(key))
+        raise _at(
+            "Attributes", f"Attribute key {key[:100]!r} may have only alphanumeric, dash and underscore characters"
+        )
+    whole = attributes if others is None else {**others, **attributes}
+    size = sum(map(len, whole)) + len("".join(whole.values()).encode())
+    if size > documented.ATTRIBUTE_BYTES:
+        raise _at("Attributes", f"Attributes have {size} UTF-8 bytes, more than {documented.ATTRIBUTE_BYTES}")
+
+
+def check_streaming(configuration: dict[str, Any]) -> None:
+    """The rule of a streaming configuration: it names a topic of SNS."""
+    if not _TOPIC.match(configuration["StreamingEndpointArn"]):
         raise _at("ChatStreamingConfiguration.StreamingEndpointArn", "Member must be the ARN of an SNS topic")
 
 

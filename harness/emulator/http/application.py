@@ -21,7 +21,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_OWN = ("/_emulator", "/participant/websocket")
+_OWN = ("/_emulator", "/participant/websocket", "/attachments/")
 _OWN_URLS = tuple(path.encode() for path in _OWN)
 _TOO_LONG = error("RequestEntityTooLargeException", "Request Too Long")
 _GARBAGE = Answer(200, b"<html><body>\x00\xff not what you asked for", (), "fault_garbage")

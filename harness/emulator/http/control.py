@@ -4,6 +4,7 @@ from dataclasses import fields
 
 from harness.emulator.api.api import Api
 from harness.emulator.http.faults import FaultPlan
+from harness.emulator.http.sink import Sink
 from harness.emulator.service.clock import ScaledClock
 from harness.emulator.service.state import State
 from harness.emulator.settings.parse import parse_settings
@@ -32,6 +33,7 @@ class Control:
 
     def __init__(self, settings: Settings, clock: ScaledClock, websocket_base: str) -> None:
         self._start, self._clock, self._websocket_base = settings, clock, websocket_base
+        self._sink = Sink()
         self.api: Api
         self.faults: FaultPlan
         self._install(settings)
@@ -39,6 +41,7 @@ class Control:
     def _install(self, settings: Settings) -> None:
         state = State(settings, self._clock)
         state.websocket_base = self._websocket_base
+        state.conversations.publish = lambda topic, chat, item: self._sink.publish(state.settings, topic, chat, item)
         self.api, self.faults = Api(state), FaultPlan(settings)
 
     def reset(self, spec: str = "") -> None:

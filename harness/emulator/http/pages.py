@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import orjson
 from starlette.applications import Starlette
@@ -26,8 +27,15 @@ from harness.emulator.service.chats import Chat
 from harness.emulator.service.state import finite
 from harness.emulator.service.transcript import plain
 from harness.emulator.service.view import chat_detail, chat_summary
+from harness.emulator.settings import documented
 
 _POLL = 0.01
+_BUCKET_CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "GET,PUT",
+    "access-control-max-age": "600",
+}
+_DENIED = "<Error><Code>AccessDenied</Code><Message>The address is not valid, or has expired, or the file has another size than announced.</Message></Error>"  # fmt: skip # noqa: E501
 _T = TypeVar("_T")
 
 
@@ -125,6 +133,26 @@ class Pages:
         self._control.advance(read_advance(await request.body()))
         return _json({"now_s": self._control.api.state.clock.now()})
 
+    async def attachment(self, request: Request) -> Response:
+        """Where StartAttachmentUpload and GetAttachment send their callers: in AWS's case a bucket of S3."""
+        allowed = dict(_BUCKET_CORS)
+        asked = request.headers.get("access-control-request-headers")
+        if request.method == "OPTIONS":
+            return Response(headers={**allowed, **({"access-control-allow-headers": asked} if asked else {})})
+        state = self._control.api.state
+        state.advance(now := state.clock.now())
+        chat, name = state.chats.by_id.get(request.path_params["contact_id"]), request.path_params["attachment_id"]
+        secret = request.query_params.get("secret", "")
+        if request.method == "PUT":
+            body = await _at_most(request, documented.ATTACHMENT_FILE_BYTES)
+            if chat is not None and body is not None and state.attachments.upload(now, chat, name, secret, body):
+                return Response(headers=allowed)
+        elif (file := state.attachments.read(now, name, secret)) is not None and file.body is not None:
+            kind = "attachment" if request.query_params.get("disposition") == "attachment" else "inline"
+            allowed["content-disposition"] = f"{kind}; filename*=UTF-8''{quote(file.name)}"
+            return Response(file.body, media_type=file.content_type, headers=allowed)
+        return Response(_DENIED, 403, media_type="application/xml", headers=allowed)
+
     async def websocket(self, socket: WebSocket) -> None:
         """The websocket of a participant."""
         await serve(socket, self._control.api.state)
@@ -153,10 +181,21 @@ def pages(control: Control) -> Starlette:
             Route("/_emulator/reset", own.reset, methods=["POST"]),
             Route("/_emulator/settings", own.settings, methods=["POST"]),
             Route("/_emulator/clock", own.clock, methods=["POST"]),
+            Route("/attachments/{contact_id}/{attachment_id}", own.attachment, methods=["GET", "PUT", "OPTIONS"]),
             WebSocketRoute("/participant/websocket", own.websocket),
         ],
         exception_handlers={ValueError: refuse},
     )
+
+
+async def _at_most(request: Request, size: int) -> bytes | None:
+    """The body of `request`; None if it is longer than `size` bytes."""
+    pieces, length = [], 0
+    async for piece in request.stream():
+        length += len(piece)
+        if length <= size:
+            pieces.append(piece)
+    return b"".join(pieces) if length <= size else None
 
 
 def _json(value: Any, status: int = 200) -> Response:

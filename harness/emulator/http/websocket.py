@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from harness.emulator.http.protocol import reset
 from harness.emulator.service.chats import Chat
-from harness.emulator.service.items import Item
+from harness.emulator.service.items import Item, Participant
 from harness.emulator.service.state import State
 
 TOPIC = "aws/chat"
@@ -29,19 +29,24 @@ _WAITING = 1000
 
 async def serve(socket: WebSocket, state: State) -> None:
     """Serve one websocket until its client leaves; an address that is not valid is refused in the handshake."""
-    chat = state.open_websocket(state.clock.now(), socket.query_params.get("token", ""))
+    ticket = state.open_websocket(state.clock.now(), socket.query_params.get("token", ""))
     limit = state.settings.websockets
-    if chat is None or (len(chat.listeners) >= limit.count and limit.beyond == "refuse"):
+    if ticket is None:
         await socket.close()
         return
-    subscriber = _Subscriber(state, socket.scope["state"]["transport"], state.conversations.take_unheard(chat))
+    chat = ticket.chat
+    own = [listener for listener in chat.listeners if listener.who is ticket.who]
+    if len(own) >= limit.count and limit.beyond == "refuse":
+        await socket.close()
+        return
+    early = state.conversations.take_unheard(chat) if ticket.who is None else []
+    subscriber = _Subscriber(state, ticket.who, socket.scope["state"]["transport"], early)
     # It listens from the opened socket on: what is said before the subscribe frame arrives is heard after it. (The
     # service is slower to deliver than a client is to subscribe; here a message would else be there first, and lost.)
-    chat.listeners.append(subscriber.hear)
-    while len(chat.listeners) > limit.count:
-        oldest = chat.listeners.pop(0)
-        if isinstance(getattr(oldest, "__self__", None), _Subscriber):
-            oldest.__self__.finish()  # type: ignore[attr-defined]
+    chat.listeners.append(subscriber)
+    for oldest in own[: max(0, len(own) + 1 - limit.count)]:
+        chat.listeners.remove(oldest)
+        oldest.finish()
     state.on_close.append(subscriber.finish)
     await socket.accept()
     writer = asyncio.create_task(_write(socket, subscriber))
@@ -61,8 +66,8 @@ async def serve(socket: WebSocket, state: State) -> None:
         pass
     finally:
         state.on_close.remove(subscriber.finish)
-        if subscriber.hear in chat.listeners:
-            chat.listeners.remove(subscriber.hear)
+        if subscriber in chat.listeners:
+            chat.listeners.remove(subscriber)
         subscriber.cancel()
         writer.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -72,7 +77,8 @@ async def serve(socket: WebSocket, state: State) -> None:
 class _Subscriber:
     """What one websocket has to send: replies at once, the chat's frames once it has subscribed."""
 
-    def __init__(self, state: State, transport: Any, early: list[Item]) -> None:
+    def __init__(self, state: State, who: Participant | None, transport: Any, early: list[Item]) -> None:
+        self.who = who
         self.outbox: asyncio.Queue[tuple[float, Frame | None]] = asyncio.Queue(_WAITING)
         self.subscribed = False
         self._state, self._transport = state, transport
@@ -156,7 +162,7 @@ def _reply(raw: str | bytes, state: State, chat: Chat, subscriber: _Subscriber) 
         content = frame.get("content")
         topics = content.get("topics") if isinstance(content, dict) else None
         if topics == [TOPIC]:
-            state.subscribed(state.clock.now(), chat)
+            state.subscribed(state.clock.now(), chat, subscriber.who)
             subscriber.subscribe({"topic": topic, "content": {"status": "success", "topics": topics}})
             return
         reply = {"topic": topic, "content": {"status": "failure", "topics": topics if isinstance(topics, list) else []}}

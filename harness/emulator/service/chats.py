@@ -6,9 +6,9 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from harness.emulator.service.items import Item, Participant
+from harness.emulator.service.items import Attachment, Item, Participant
 from harness.emulator.settings import documented
 from harness.emulator.settings.settings import Settings
 
@@ -21,7 +21,17 @@ FLOW_ENDED = "CONTACT_FLOW_DISCONNECT"
 
 AGENT_LEFT = "AGENT_DISCONNECT"
 
-Listener = Callable[["Chat", Item], None]
+
+class Listener(Protocol):
+    """An open websocket; a `who` of None is the customer who started the chat."""
+
+    who: Participant | None
+
+    def hear(self, chat: "Chat", item: Item) -> None:
+        """An item of the chat."""
+
+    def finish(self) -> None:
+        """Close once all that waits is sent."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +59,10 @@ class Chat:
     unheard: list[Item] | None = None  # what others said before that
     others: dict[tuple[str, str], Participant] | None = None  # by role and name
     updated_attributes: dict[str, str] | None = None
+    speakers: dict[str, Participant] | None = None  # by token: those who are not the customer who started the chat
+    attachments: dict[str, Attachment] | None = None
+    streams: dict[str, str] | None = None  # topics of SNS by StreamingId
+    past: list[Item] | None = None  # what was said in the chats that this one continues
 
     @property
     def deadline(self) -> float:
@@ -182,20 +196,42 @@ class Chats:
                 self._take_slot(chat)
             self._watch(chat)
 
-    def add_connection(self, now: float, chat: Chat) -> tuple[str, float]:
-        """A new connection token of the chat's customer, and when it expires."""
+    def add_connection(self, now: float, chat: Chat, who: Participant | None = None) -> tuple[str, float]:
+        """A new connection token of a participant (the chat's customer), and when it expires."""
         token = self.new_token()
+        if who is not None and chat.speakers is not None:
+            chat.speakers[token] = who
         expires = now + documented.CONNECTION_TOKEN_LIFETIME
         chat.connection_tokens[token] = expires
         self.by_token[token] = chat
         return token, expires
 
-    def add_participant_token(self, chat: Chat) -> str:
-        """One more participant token of the same customer."""
+    def add_participant_token(self, chat: Chat, who: Participant | None = None) -> str:
+        """One more participant token of the customer, or the one of another participant `who`."""
         token = self.new_token()
+        if who is not None:
+            if chat.speakers is None:
+                chat.speakers = {}
+            chat.speakers[token] = who
         chat.connection_tokens[token] = math.inf
         self.by_token[token] = chat
         return token
+
+    def add_stream(self, chat: Chat, topic: str) -> str:
+        """Stream what is said to `topic` from now on; the stream's id."""
+        if chat.streams is None:
+            chat.streams = {}
+        stream = self.new_id()
+        chat.streams[stream] = topic
+        return stream
+
+    def revoke(self, chat: Chat, who: Participant) -> None:
+        """Another participant than the first customer leaves: its tokens and websockets are of no use any more."""
+        for token in [token for token, speaker in (chat.speakers or {}).items() if speaker is who]:
+            del self.by_token[token], chat.connection_tokens[token]
+        for listener in [listener for listener in chat.listeners if listener.who is who]:
+            chat.listeners.remove(listener)
+            listener.finish()
 
     def end(self, now: float, chat: Chat, reason: str) -> bool:
         """End an open chat; False if it had ended already."""

@@ -8,6 +8,7 @@ PREFIX = "application/vnd.amazonaws.connect.event."
 JOINED, LEFT, ENDED, TYPING, TRANSFERRED = (
     PREFIX + name for name in ("participant.joined", "participant.left", "chat.ended", "typing", "transfer.succeeded")
 )
+REHYDRATED = PREFIX + "chat.rehydrated"
 ACKNOWLEDGED = PREFIX + "connection.acknowledged"
 DELIVERED, READ, METADATA = (PREFIX + f"message.{name}" for name in ("delivered", "read", "metadata"))
 # What a participant may send; none of these is kept in the transcript.
@@ -21,6 +22,31 @@ class Participant:
     id: str
     display_name: str
     role: str
+
+
+@dataclass(slots=True)
+class Attachment:
+    """One file. `body` is None until it is uploaded; `who` sent it (None: the customer who started the chat)."""
+
+    id: str
+    name: str
+    content_type: str
+    size: int
+    who: Participant | None
+    upload_secret: str
+    upload_until: float
+    body: bytes | None = None
+    complete: bool = False
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What an item of the transcript says of it."""
+        return {
+            "AttachmentId": self.id,
+            "AttachmentName": self.name,
+            "ContentType": self.content_type,
+            "Status": "APPROVED",
+        }
 
 
 class Receipt(msgspec.Struct, rename="pascal", omit_defaults=True):
@@ -52,3 +78,5 @@ class Item(msgspec.Struct, rename="pascal", omit_defaults=True):
     display_name: str | None = None
     participant_role: str | None = None
     message_metadata: MessageMetadata | None = None
+    attachments: list[dict[str, str]] | None = None
+    related_contact_id: str | None = None

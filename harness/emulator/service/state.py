@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from harness.emulator.service.chats import Chat, Chats, instance_ids
+from harness.emulator.service.attachments import Attachments
+from harness.emulator.service.chats import CUSTOMER_LEFT, Chat, Chats, instance_ids
 from harness.emulator.service.clock import Clock, iso8601
 from harness.emulator.service.flow import FlowPlayer
-from harness.emulator.service.items import Item
+from harness.emulator.service.items import JOINED, LEFT, Attachment, Item, Participant
 from harness.emulator.service.schedule import Schedule
 from harness.emulator.service.throttles import Throttles
 from harness.emulator.service.transcript import Conversations
@@ -22,9 +23,10 @@ from harness.emulator.settings.values import WebsocketLimit
 
 @dataclass(slots=True)
 class WebsocketTicket:
-    """A websocket address that was handed out: whose it is and until when it may be opened."""
+    """A websocket address that was handed out: whose it is (None: the first customer), until when it may be opened."""
 
     chat: Chat
+    who: Participant | None
     expires: float
 
 
@@ -37,6 +39,7 @@ class State:
         self.throttles = Throttles(settings)
         self.conversations = Conversations(clock, settings.seed)
         self.schedule = Schedule()
+        self.attachments = Attachments(self.chats.new_id, self.chats.new_token)
         # The newest flow first; a chat stays in the flow in which it began.
         self._players = [self._player(whole_flow(settings))]
         self.instances: dict[str, str] = {}
@@ -71,45 +74,52 @@ class State:
         for close in tuple(self.on_close):
             close()
 
+    @property
+    def http_base(self) -> str:
+        """The address of both services, without a path."""
+        return f"http{self.websocket_base.removeprefix('ws')}"
+
     def instance_arn(self, instance: str) -> str:
         settings = self.settings
         return f"arn:aws:connect:{settings.region}:{settings.account_id}:instance/{instance}"
 
-    def connection(self, now: float, chat: Chat, types: list[str]) -> dict[str, Any]:
-        """The connection of a chat's customer, as far as `types` asks for it: websocket address, connection token."""
+    def connection(self, now: float, chat: Chat, types: list[str], who: Participant | None = None) -> dict[str, Any]:
+        """A participant's (the first customer's) connection, as far as `types` asks: websocket address, token."""
         answer: dict[str, Any] = {}
         if "WEBSOCKET" in types:
             self._drop_old(now)
             token = self.chats.new_token()
             expires = now + documented.WEBSOCKET_URL_LIFETIME
-            self._tickets[token] = WebsocketTicket(chat, expires)
+            self._tickets[token] = WebsocketTicket(chat, who, expires)
             answer["Websocket"] = {
                 "Url": f"{self.websocket_base}/participant/websocket?token={token}",
                 "ConnectionExpiry": iso8601(self.clock.unix(expires)),
             }
         if "CONNECTION_CREDENTIALS" in types:
-            token, expires = self.chats.add_connection(now, chat)
+            token, expires = self.chats.add_connection(now, chat, who)
             answer["ConnectionCredentials"] = {
                 "ConnectionToken": token,
                 "Expiry": iso8601(self.clock.unix(expires)),
             }
-        if answer and self.settings.connect_stops_on == "api":
+        if answer and self.settings.connect_stops_on == "api" and who is None:
             self.chats.connect(now, chat)
         return answer
 
-    def open_websocket(self, now: float, token: str) -> Chat | None:
-        """The chat whose websocket address holds `token`; None: not known, too old, or the chat has ended."""
+    def open_websocket(self, now: float, token: str) -> WebsocketTicket | None:
+        """What the websocket address with `token` was for; None: not known, too old, or the chat has ended."""
         self.advance(now)
         ticket = self._tickets.get(token)
         if ticket is None or ticket.expires < now or ticket.chat.ended is not None:
             return None
-        if self.settings.connect_stops_on == "open":
+        if self.settings.connect_stops_on == "open" and ticket.who is None:
             self.chats.connect(now, ticket.chat)
-        return ticket.chat
+        return ticket
 
-    def subscribed(self, now: float, chat: Chat) -> None:
-        """The chat's customer has subscribed on the websocket."""
+    def subscribed(self, now: float, chat: Chat, who: Participant | None = None) -> None:
+        """A participant (the first customer) has subscribed on the websocket."""
         self.advance(now)
+        if who is not None:
+            return
         self.chats.connect(now, chat)
         if not chat.subscribed:
             player = self._plays(chat)
@@ -122,11 +132,32 @@ class State:
         if self.settings.starts_flow == "contact":
             self._players[0].start(now, chat)
 
-    def customer_says(self, now: float, chat: Chat, content_type: str, content: str | None) -> Item:
-        """The customer says something, and the flow may answer."""
-        item = self.conversations.say(now, chat, content_type, content)
-        self._plays(chat).heard(now, chat, item)
+    def says(
+        self, now: float, chat: Chat, content_type: str, content: str | None, who: Participant | None = None
+    ) -> Item:
+        """A participant (the first customer) says something; the flow may answer customers."""
+        item = self.conversations.say(now, chat, content_type, content, who)
+        if item.participant_role == "CUSTOMER":
+            self._plays(chat).heard(now, chat, item)
         return item
+
+    def attached(self, now: float, chat: Chat, attachment: Attachment, who: Participant | None) -> None:
+        """A participant (the first customer) has sent a file."""
+        self.conversations.attach(now, chat, attachment.shown, who)
+
+    def joins(self, now: float, chat: Chat, who: Participant) -> None:
+        """Another participant than the first customer asks for a connection; its first one is its arrival."""
+        tokens = [token for token, speaker in (chat.speakers or {}).items() if speaker is who]
+        if all(math.isinf(chat.connection_tokens[token]) for token in tokens):
+            self.conversations.say(now, chat, JOINED, None, who)
+
+    def leaves(self, now: float, chat: Chat, who: Participant | None) -> None:
+        """A participant leaves; with the customer who started it the chat ends."""
+        if who is None:
+            self.chats.end(now, chat, CUSTOMER_LEFT)
+            return
+        self.chats.revoke(chat, who)
+        self.conversations.say(now, chat, LEFT, None, who)
 
     def describe(self, now: float, most: int = 1000) -> dict[str, Any]:
         """Limits and open chats for people and tests; at most `most` chats are listed."""

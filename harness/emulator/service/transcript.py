@@ -1,6 +1,7 @@
 """What is said in a chat: its items, who hears of them, receipts, and the pages of GetTranscript."""
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.emulator.service.items import (
     METADATA,
     PREFIX,
     READ,
+    REHYDRATED,
     Item,
     MessageMetadata,
     Participant,
@@ -31,11 +33,18 @@ class Conversations:
     def __init__(self, clock: Clock, seed: int) -> None:
         self._clock = clock
         self._ids = random.Random(f"{seed} items")
+        # Hands an item to a topic that its chat streams to; the server puts its own here.
+        self.publish: Callable[[str, Chat, Item], None] = lambda topic, chat, item: None
 
     def items(self, chat: Chat) -> list[Item]:
         """The transcript so far, oldest first. It is made when first asked for: most chats of a load test never are."""
         if chat.transcript is None:
-            chat.transcript = [self._item(chat, chat.started, JOINED, None, self.customer(chat))]
+            chat.transcript = list(chat.past or [])
+            if chat.past is not None:
+                rehydrated = self._item(chat, chat.started, REHYDRATED, None, None)
+                rehydrated.related_contact_id = chat.request["PersistentChat"]["SourceContactId"]
+                chat.transcript.append(rehydrated)
+            chat.transcript.append(self._item(chat, chat.started, JOINED, None, self.customer(chat)))
             message = chat.request.get("InitialMessage")
             if message is not None:
                 item = self._item(chat, chat.started, message["ContentType"], message["Content"], self.customer(chat))
@@ -71,10 +80,26 @@ class Conversations:
         self._hear(chat, item)
         return item
 
+    def attach(self, now: float, chat: Chat, shown: dict[str, str], who: Participant | None) -> Item:
+        """A file that a participant (the customer) has sent."""
+        item = self._item(chat, now, shown["ContentType"], None, who or self.customer(chat))
+        item.type, item.attachments = "ATTACHMENT", [shown]
+        self.items(chat).append(item)
+        self._hear(chat, item)
+        return item
+
+    def add_participant(self, chat: Chat, role: str, name: str) -> Participant:
+        """One more participant, whatever others of this name there are."""
+        who = Participant(self._new_id(), name, role)
+        if chat.others is None:
+            chat.others = {}
+        chat.others[role, who.id] = who
+        return who
+
     def ended(self, chat: Chat) -> None:
         """The chat has ended: everybody who listens hears it, and nobody listens any more."""
         at = chat.ended or 0.0
-        if chat.transcript is not None or chat.listeners:
+        if chat.transcript is not None or chat.listeners or chat.streams:
             for kind, who in ((LEFT, self.customer(chat)), (ENDED, None)):
                 item = self._item(chat, at, kind, None, who)
                 self.items(chat).append(item)
@@ -117,14 +142,16 @@ class Conversations:
         )
         self._hear(chat, told)
 
-    @staticmethod
-    def _hear(chat: Chat, item: Item) -> None:
+    def _hear(self, chat: Chat, item: Item) -> None:
         if not chat.heard and item.type == "MESSAGE" and item.participant_role != "CUSTOMER":
             if chat.unheard is None:
                 chat.unheard = []
             chat.unheard.append(item)
         for listener in tuple(chat.listeners):
-            listener(chat, item)
+            listener.hear(chat, item)
+        if chat.streams:
+            for topic in chat.streams.values():
+                self.publish(topic, chat, item)
 
     def _item(self, chat: Chat, at: float, content_type: str, content: str | None, who: Participant | None) -> Item:
         item = Item(

@@ -23,6 +23,11 @@ class Limit:
 LIMITS: dict[str, Limit] = {
     "StartChatContact": Limit(5, 8, "account"),
     "StopContact": Limit(10, 15, "account"),
+    "GetContactAttributes": Limit(10, 15, "account"),
+    "UpdateContactAttributes": Limit(10, 15, "account"),
+    "CreateParticipant": Limit(5, 8, "account"),
+    "StartContactStreaming": Limit(5, 8, "account"),
+    "StopContactStreaming": Limit(5, 8, "account"),
     "DescribeContact": Limit(10, 15, "account"),
     "SearchContacts": Limit(0.5, 1, "account"),
     "GetCurrentMetricData": Limit(5, 8, "account"),
@@ -31,6 +36,9 @@ LIMITS: dict[str, Limit] = {
     "SendEvent": Limit(10, 15, "instance"),
     "GetTranscript": Limit(8, 12, "instance"),
     "DisconnectParticipant": Limit(3, 5, "instance"),
+    "StartAttachmentUpload": Limit(2, 5, "instance"),
+    "CompleteAttachmentUpload": Limit(2, 5, "instance"),
+    "GetAttachment": Limit(8, 12, "instance"),
 }
 
 ACTIVE_CHATS = 500
@@ -43,6 +51,15 @@ CLIENT_TOKEN_LIFETIME = 7 * 24 * 3600.0
 WEBSOCKETS_PER_PARTICIPANT = 5
 
 ATTRIBUTE_BYTES = 32_768
+ATTACHMENT_FILE_BYTES = 20 * 1024 * 1024
+ATTACHMENTS_PER_CHAT = 35
+ATTACHMENT_SUFFIXES = frozenset(
+    {
+        "csv", "doc", "docx", "heic", "jpg", "mov", "mp4", "pdf", "png", "ppt", "pptx", "rtf", "txt", "wav", "xls", "xlsx",
+    }
+)  # fmt: skip
+# Not documented; UrlExpiry tells it to the client.
+UPLOAD_URL_LIFETIME = 900.0
 MESSAGE_BYTES = 16_384
 MESSAGE_TYPES = frozenset(
     {

@@ -15,6 +15,7 @@ from harness.emulator.settings.values import (
     finite_duration,
     finite_number,
     flag,
+    http_url,
     identifier,
     number,
     probability,
@@ -164,6 +165,10 @@ class Settings:
     )
     search_lag: float = _setting(
         0.0, duration, "from the start of a chat until SearchContacts finds it", "a lag is likely; not documented"
+    )
+
+    stream_to: str = _setting(
+        "", http_url, "address that what streaming chats say is posted to, as SNS posts it (unsigned); none: nowhere"
     )
 
     # The order and the cost of refusals.

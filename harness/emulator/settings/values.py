@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 
 class SettingsError(ValueError):
@@ -103,6 +104,13 @@ def choice(*names: str) -> Callable[[str], str]:
 
 def text(value: str) -> str:
     """Any text."""
+    return value
+
+
+def http_url(value: str) -> str:
+    """An http:// or https:// address, or nothing."""
+    if value and (not value.startswith(("http://", "https://")) or not urlsplit(value).hostname):
+        raise SettingsError("wants an address such as http://127.0.0.1:9000/chat")
     return value
 
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from harness.emulator.service.chats import Chat
 from harness.emulator.service.clock import iso8601
-from harness.emulator.service.items import Item
+from harness.emulator.service.items import Item, Participant
 from harness.emulator.service.transcript import page
 from tests.harness.emulator.support import EPOCH, Lab
 
@@ -120,14 +121,29 @@ def test_transcript_after_the_end(setting: str, status: int) -> None:
     assert lab.participant("message", token, HELLO).status == 403
 
 
+class Ear:
+    """A customer's websocket that remembers the kinds of what it hears."""
+
+    who: Participant | None = None
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def hear(self, chat: Chat, item: Item) -> None:
+        self.heard.append(item.content_type.removeprefix(EVENT))
+
+    def finish(self) -> None:
+        """There is nothing to close."""
+
+
 def test_websocket_hears_the_end_and_nothing_after() -> None:
     """Whoever listens hears participant.left and chat.ended once, by whatever the chat ends."""
     for how in ("stop", "expire"):
         lab = Lab()
         contact, token = lab.connected()
         chat = lab.state.chats.by_id[contact]
-        heard: list[str] = []
-        chat.listeners.append(lambda chat, item, heard=heard: heard.append(item.content_type.removeprefix(EVENT)))  # type: ignore[misc]
+        ear = Ear()
+        chat.listeners.append(ear)
         lab.participant("message", token, HELLO)
         lab.participant("event", token, {"ContentType": EVENT + "typing"})
         if how == "stop":
@@ -135,7 +151,7 @@ def test_websocket_hears_the_end_and_nothing_after() -> None:
             lab.stop(contact)
         lab.clock.at = 400_000.0
         lab.state.chats.advance(lab.clock.at)
-        assert heard == ["text/plain", "typing", "participant.left", "chat.ended"]
+        assert ear.heard == ["text/plain", "typing", "participant.left", "chat.ended"]
 
 
 def websocket_token(answer: dict[str, Any]) -> str:
@@ -161,10 +177,10 @@ def test_what_stops_the_five_minute_clock(stops_on: str, done: str, survives: bo
     if done != "start":
         answer = lab.participant("connection", started["ParticipantToken"], {"Type": ["WEBSOCKET"]}).body
         if done != "api":
-            chat = lab.state.open_websocket(0.0, websocket_token(answer))
-            assert chat is not None
+            ticket = lab.state.open_websocket(0.0, websocket_token(answer))
+            assert ticket is not None
             if done == "subscribe":
-                lab.state.subscribed(0.0, chat)
+                lab.state.subscribed(0.0, ticket.chat)
     lab.clock.at = 299.9
     assert "DisconnectTimestamp" not in lab.describe(started["ContactId"]).body["Contact"]
     lab.clock.at = 300.0

@@ -229,6 +229,7 @@ def test_answers_fit_the_service_model(models: dict[str, ServiceModel]) -> None:
         "SendMessage": lab.participant("message", token, {"ContentType": "text/plain", "Content": "hi"}).body,
         "SendEvent": lab.participant("event", token, {"ContentType": typing}).body,
         "GetTranscript": lab.participant("transcript", token, {"MaxResults": 2}).body,
+        **more_answers(lab, contact, token),
         "DisconnectParticipant": lab.participant("disconnect", token).body,
         "DescribeContact": lab.describe(contact).body,
         "SearchContacts": lab.call(
@@ -262,6 +263,33 @@ def test_answers_fit_the_service_model(models: dict[str, ServiceModel]) -> None:
         report = validator.validate(parsed, output)
         assert not report.has_errors(), f"{name}: {report.generate_report()}"
         assert set(parsed) == set(body)
+
+
+def more_answers(lab: Lab, contact: str, token: str) -> dict[str, dict[str, Any]]:
+    """Answers about attachments, attributes, further participants and streaming."""
+    names = {"InstanceId": lab.settings.instance_id, "ContactId": contact}
+    attributes = {"InstanceId": lab.settings.instance_id, "InitialContactId": contact, "Attributes": {"a": "b"}}
+    file = {"ContentType": "image/png", "AttachmentSizeInBytes": 1, "AttachmentName": "x.png", "ClientToken": "t"}
+    upload = lab.participant("start-attachment-upload", token, file).body
+    name, address = upload["AttachmentId"], upload["UploadMetadata"]["Url"]
+    chat = lab.state.chats.by_id[contact]
+    assert lab.state.attachments.upload(lab.clock.at, chat, name, address.partition("secret=")[2], b"x")
+    done = {"AttachmentIds": [name], "ClientToken": "t"}
+    topic = {"StreamingEndpointArn": "arn:aws:sns:us-east-1:000000000000:topic"}
+    streaming = lab.call(
+        "POST", "/contact/start-streaming", {**names, "ChatStreamingConfiguration": topic, "ClientToken": "t"}
+    ).body
+    bot = {"ParticipantDetails": {"ParticipantRole": "CUSTOM_BOT", "DisplayName": "Robi"}}
+    return {
+        "StartAttachmentUpload": upload,
+        "CompleteAttachmentUpload": lab.participant("complete-attachment-upload", token, done).body,
+        "GetAttachment": lab.participant("attachment", token, {"AttachmentId": name}).body,
+        "UpdateContactAttributes": lab.call("POST", "/contact/attributes", attributes).body,
+        "GetContactAttributes": lab.call("GET", f"/contact/attributes/{names['InstanceId']}/{contact}").body,
+        "CreateParticipant": lab.call("POST", "/contact/create-participant", {**names, **bot}).body,
+        "StartContactStreaming": streaming,
+        "StopContactStreaming": lab.call("POST", "/contact/stop-streaming", {**names, **streaming}).body,
+    }
 
 
 def _json(body: dict[str, Any]) -> bytes:
