@@ -108,6 +108,8 @@ def settings_table() -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return "same"
     if isinstance(value, float):
         return "never" if value == float("inf") else f"{value:g}"
     return str(value)

@@ -184,14 +184,20 @@ class Application:
         method, path, api = scope["method"], scope["raw_path"], self._control.api
         operation = api.operation(method, path)[0]
         disturbance = NO_DISTURBANCE if operation is None else self._control.faults.draw(operation.name)
-        if disturbance.delay_in:
-            await asyncio.sleep(disturbance.delay_in)
+        delay_in, throttled_after = disturbance.delay_in, api.state.settings.throttle_latency
+        if throttled_after is not None:
+            delay_in = min(delay_in, throttled_after / 2)
+        if delay_in:
+            await asyncio.sleep(delay_in)
         fault, answer = disturbance.fault, None
         if fault is None or disturbance.after_effect:
             api.state.throttles.connection = scope["state"]["connection"]
             answer = self._answer(method, path, scope["query_string"], headers, body, counted=fault is None)
-        if disturbance.delay_out:
-            await asyncio.sleep(disturbance.delay_out)
+        delay_out = disturbance.delay_in - delay_in + disturbance.delay_out
+        if throttled_after is not None and operation is not None and answer is operation.throttled:
+            delay_out = throttled_after - delay_in
+        if delay_out > 0:
+            await asyncio.sleep(delay_out)
         if fault is not None and operation is not None:
             api.count(operation.name, f"fault_{fault}")
             transport = scope["state"]["transport"]

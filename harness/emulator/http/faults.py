@@ -2,6 +2,8 @@
 
 import math
 import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,10 +27,10 @@ NO_DISTURBANCE = Disturbance(0.0, 0.0, None, False)
 
 
 class FaultPlan:
-    """Draws the disturbance of each call; `active` says whether there is anything to draw."""
+    """Draws the disturbance of each call; `active` says whether there is anything to draw. `now` is real time."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._now = settings, now
         self._rng = random.Random(f"{settings.seed} weather")
         self._tail = random.Random(f"{settings.seed} latency")
         self._bounds: list[tuple[float, Fault]] = []
@@ -40,7 +42,8 @@ class FaultPlan:
                 self._bounds.append((total, fault))
         names = settings.fault_operations
         self._faulty = None if names == "all" else frozenset(names.split("+"))
-        self.active = bool(self._bounds or settings.latency or settings.jitter or settings.latencies)
+        delays = settings.latency or settings.jitter or settings.latencies or settings.slow_share
+        self.active = bool(self._bounds or delays)
 
     def draw(self, operation: str) -> Disturbance:
         """The disturbance of a call of `operation`."""
@@ -53,4 +56,11 @@ class FaultPlan:
         if self._faulty is None or operation in self._faulty:
             fault = next((name for bound, name in self._bounds if fate < bound), None)
         after = settings.fault_when == "after" or (settings.fault_when == "mixed" and coin < 0.5)
+        if settings.slow_share and self._is_slow():
+            half += settings.slow_latency / 2
         return Disturbance(half + there * settings.jitter, half + back * settings.jitter, fault, after)
+
+    def _is_slow(self) -> bool:
+        """Whether this is a slow spell: all calls of one spell are slow, whatever their number."""
+        spell = int(self._now() / self._settings.slow_length)
+        return random.Random(f"{self._settings.seed} slow {spell}").random() < self._settings.slow_share

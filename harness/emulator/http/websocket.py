@@ -8,6 +8,7 @@ import contextlib
 import math
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -50,8 +51,7 @@ async def serve(socket: WebSocket, state: State) -> None:
     state.on_close.append(subscriber.finish)
     await socket.accept()
     writer = asyncio.create_task(_write(socket, subscriber))
-    if not math.isinf(state.settings.websocket_lifetime):
-        subscriber.finish_after(state.settings.websocket_lifetime)
+    subscriber.plan_faults()
     try:
         while True:
             idle = state.settings.websocket_idle
@@ -84,7 +84,8 @@ class _Subscriber:
         self._state, self._transport = state, transport
         self._tail = random.Random(f"{state.settings.seed} websocket latency")
         self._early = [_frame(item) for item in early]
-        self._end: asyncio.TimerHandle | None = None
+        self._plans: list[asyncio.TimerHandle] = []
+        self._silent = False
 
     def hear(self, chat: Chat, item: Item) -> None:
         """An item of the chat: it is sent, or kept until the client has subscribed."""
@@ -109,21 +110,35 @@ class _Subscriber:
         """Close the websocket once all that waits is sent."""
         self._put(None, 0.0)
 
-    def finish_after(self, seconds: float) -> None:
-        """Close the websocket after `seconds` of the emulator's time."""
-        scale = getattr(self._state.clock, "scale", 1.0)
-        self._end = asyncio.get_running_loop().call_later(seconds / scale, self.finish)
+    def plan_faults(self) -> None:
+        """Close, cut or silence the websocket after the time that the settings say, on the emulator's clock."""
+        settings, rng = self._state.settings, self._state.websocket_faults
+        self._after(settings.websocket_lifetime, self.finish)
+        # Always two draws a websocket, so that one setting does not shift the other's.
+        drop, half_open = rng.expovariate(1.0), rng.expovariate(1.0)
+        self._after(drop * settings.websocket_drop, lambda: reset(self._transport))
+        self._after(half_open * settings.websocket_half_open, self._fall_silent)
 
     def cancel(self) -> None:
         """The websocket is closed."""
-        if self._end is not None:
-            self._end.cancel()
+        for plan in self._plans:
+            plan.cancel()
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        if not math.isinf(seconds):
+            scale = getattr(self._state.clock, "scale", 1.0)
+            self._plans.append(asyncio.get_running_loop().call_later(seconds / scale, action))
+
+    def _fall_silent(self) -> None:
+        self._silent = True
 
     def _latency(self) -> float:
         settings = self._state.settings
         return settings.websocket_latency * math.exp(settings.latency_sigma * self._tail.gauss())
 
     def _put(self, frame: Frame | None, latency: float) -> None:
+        if self._silent:
+            return
         try:
             self.outbox.put_nowait((time.monotonic() + latency, frame))
         except asyncio.QueueFull:

@@ -1,6 +1,7 @@
 """What the operations of both services share: settings, clock, chats, throttles, conversations, websocket addresses."""
 
 import math
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,7 @@ class State:
         # Where websockets are opened; the server puts its own address here.
         self.websocket_base = "ws://127.0.0.1"
         self._tickets: dict[str, WebsocketTicket] = {}
+        self.websocket_faults = random.Random(f"{settings.seed} websocket faults")
         self.on_close: list[Callable[[], None]] = []  # closes an open websocket each
 
     def advance(self, now: float) -> None:

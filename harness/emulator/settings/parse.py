@@ -125,6 +125,11 @@ def _checked(settings: Settings) -> Settings:
     faults = settings.fault_500 + settings.fault_503 + settings.fault_reset + settings.fault_stall
     if faults + settings.fault_garbage > 1:
         raise SettingsError("the fault_* probabilities add up to more than 1")
+    if settings.slow_share and not settings.slow_length:
+        raise SettingsError("slow_length=0: wants a duration above 0, such as 1s")
+    for name in ("websocket_drop", "websocket_half_open", "websocket_lifetime", "websocket_idle"):
+        if not getattr(settings, name):
+            raise SettingsError(f"{name}=0: wants a duration above 0, such as 30s, or never")
     if settings.fault_operations != "all":
         _check_operations("fault_operations", settings.fault_operations, ", or all")
     if settings.shared:

@@ -19,6 +19,7 @@ from harness.emulator.settings.values import (
     identifier,
     number,
     probability,
+    same_or_duration,
     text,
     websocket_limit,
     whole,
@@ -163,6 +164,12 @@ class Settings:
         "a websocket without a frame from its client is closed after this",
         "10 minutes at API Gateway",
     )
+    websocket_drop: float = _setting(
+        math.inf, duration, "mean time (exponential) until a websocket's connection is reset"
+    )
+    websocket_half_open: float = _setting(
+        math.inf, duration, "mean time (exponential) until a websocket stays open but says and answers nothing any more"
+    )
     search_lag: float = _setting(
         0.0, duration, "from the start of a chat until SearchContacts finds it", "a lag is likely; not documented"
     )
@@ -242,6 +249,14 @@ class Settings:
         "lognormal round trip with median `latency` and this deviation of the logarithm (0.5: p99 is 3.2 medians)",
     )
     jitter: float = _setting(0.0, finite_duration, "each way adds |normal(0, jitter)| (real time)")
+    throttle_latency: float | None = _setting(
+        None,
+        same_or_duration,
+        "round trip of a throttled call, which a gateway answers before the service sees it (real time); same: as others",
+    )
+    slow_share: float = _setting(0.0, probability, "share of the time in which every call is slow")
+    slow_length: float = _setting(1.0, finite_duration, "length of one slow spell (real time)")
+    slow_latency: float = _setting(1.0, finite_duration, "round trip added to each answer in a slow spell (real time)")
     fault_500: float = _setting(0.0, probability, "share of calls answered 500")
     fault_503: float = _setting(0.0, probability, "share of calls answered 503")
     fault_reset: float = _setting(0.0, probability, "share of calls whose connection is reset")

@@ -71,6 +71,11 @@ def finite_duration(text: str) -> float:
     return value
 
 
+def same_or_duration(text: str) -> float | None:
+    """A duration of at most a week, or `same` (None)."""
+    return None if text == "same" else finite_duration(text)
+
+
 def probability(text: str) -> float:
     """A number from 0 to 1, or a percentage such as `1%`."""
     try:

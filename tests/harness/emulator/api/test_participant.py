@@ -189,6 +189,20 @@ def test_what_stops_the_five_minute_clock(stops_on: str, done: str, survives: bo
     assert survives or contact["DisconnectReason"] == "CUSTOMER_CONNECTION_NOT_ESTABLISHED"
 
 
+def test_search_finds_a_chat_after_its_lag() -> None:
+    """SearchContacts does not find a chat before search_lag is over; DescribeContact does at once."""
+    lab = Lab("search_lag=30s")
+    contact = lab.start().body["ContactId"]
+    asked = {
+        "InstanceId": lab.settings.instance_id,
+        "TimeRange": {"Type": "INITIATION_TIMESTAMP", "StartTime": 0, "EndTime": 4e9},
+    }
+    assert lab.describe(contact).status == 200
+    for at, count in ((29.9, 0), (60.0, 1)):
+        lab.clock.at = at
+        assert lab.call("POST", "/search-contacts", asked).body["TotalCount"] == count
+
+
 def test_connect_participant_stops_the_clock() -> None:
     """ConnectParticipant marks the customer of a streaming chat as connected, without a websocket."""
     lab = Lab()

@@ -29,6 +29,7 @@ def code_by_botocore(answer: Answer) -> tuple[int, str]:
         ("too_many_requests_namespace", "TooManyRequestsException"),
         ("too_many_requests_code", "TooManyRequestsException"),
         ("throttling", "ThrottlingException"),
+        ("gateway_quota", "LimitExceededException"),
         ("bare", "429"),
         ("empty", "429"),
     ],

@@ -56,6 +56,22 @@ def test_jitter_is_half_normal_each_way() -> None:
         assert abs(fmean(getattr(one, way) for one in drawn) - (0.010 + 0.005 * 0.798)) < 2e-4
 
 
+def test_slow_spells_meet_every_call_in_them() -> None:
+    """In a share of the seconds each call takes slow_latency longer, in the others none does; the seed decides which."""
+    now = [0.0]
+    plan = FaultPlan(parse_settings("slow_share=25%,slow_latency=2s,seed=3"), lambda: now[0])
+    delays: list[float] = []
+    for second in range(1000):
+        drawn = set()
+        for part in range(4):
+            now[0] = second + part / 4
+            drawn.add(plan.draw("StartChatContact").delay_in)
+        assert len(drawn) == 1
+        delays += drawn
+    assert set(delays) == {0.0, 1.0}
+    assert abs(delays.count(1.0) / 1000 - 0.25) < 0.05
+
+
 def test_no_disturbance_without_settings() -> None:
     """Without delays and faults there is nothing to draw."""
     assert not FaultPlan(parse_settings("")).active

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from typing import Any
@@ -205,19 +206,6 @@ def test_clock_runs_faster_than_real_time() -> None:
             assert contact["DisconnectTimestamp"] - contact["InitiationTimestamp"] == pytest.approx(length)
 
 
-def test_websocket_needs_its_address() -> None:
-    """A websocket without a token that was handed out is refused in the handshake; a sixth one of a customer too."""
-    with running(f"{UNSIGNED},CreateParticipantConnection.rate=inf") as emulator:
-        with pytest.raises(websocket.WebSocketBadStatusException):
-            websocket.create_connection(emulator.endpoint.replace("http", "ws") + "/participant/websocket?token=x")
-        url = start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"]
-        sockets = [websocket.create_connection(url, timeout=10) for _ in range(5)]
-        with pytest.raises(websocket.WebSocketBadStatusException):
-            websocket.create_connection(url, timeout=10)
-        for one in sockets:
-            one.close()
-
-
 def test_somebody_may_speak_for_the_agent_and_leave() -> None:
     """What is posted under /_emulator/ reaches the customer's websocket as the agent's: a message, and the end."""
     with running(UNSIGNED) as emulator:
@@ -369,20 +357,24 @@ def test_receipts_reach_the_websocket_and_the_transcript() -> None:
         customer.close()
 
 
-@pytest.mark.parametrize("beyond", ["refuse", "close_oldest"])
-def test_one_websocket_too_many_is_refused_or_closes_the_oldest(beyond: str) -> None:
-    """websockets=N:refuse refuses one more in the handshake, close_oldest closes the one that was opened first."""
-    with running(f"{UNSIGNED},websockets=1:{beyond}") as emulator:
-        url = start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"]
-        first = subscribed(url)
-        if beyond == "refuse":
-            with pytest.raises(websocket.WebSocketBadStatusException):
-                websocket.create_connection(url, timeout=10)
-        else:
-            second = subscribed(url)
-            assert first.recv() == ""
-            second.close()
-        first.close()
+def test_throttles_are_answered_faster_than_admissions() -> None:
+    """With throttle_latency a refused call is back long before an admitted one, on the same latency."""
+    with running(f"{UNSIGNED},latency=1s,throttle_latency=1ms,rate=0.001,burst=1") as emulator:
+        order: list[str] = []
+
+        def ask() -> None:
+            try:
+                start(emulator)
+                order.append("admitted")
+            except urllib.error.HTTPError as refused:
+                order.append(str(refused.code))
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert order == ["429", "429", "admitted"]
 
 
 def test_state_shows_limits_counts_and_chats_without_the_secret() -> None:

@@ -1,0 +1,97 @@
+"""The websocket as a client meets it: how many, how long, and the faults that the settings bring."""
+
+import pytest
+import websocket
+
+from tests.harness.emulator.http.test_server import UNSIGNED, call, heard, start, subscribed
+from tests.harness.emulator.support import running
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_websocket_needs_its_address() -> None:
+    """A websocket without a token that was handed out is refused in the handshake; a sixth one of a customer too."""
+    with running(f"{UNSIGNED},CreateParticipantConnection.rate=inf") as emulator:
+        with pytest.raises(websocket.WebSocketBadStatusException):
+            websocket.create_connection(emulator.endpoint.replace("http", "ws") + "/participant/websocket?token=x")
+        url = start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"]
+        sockets = [websocket.create_connection(url, timeout=10) for _ in range(5)]
+        with pytest.raises(websocket.WebSocketBadStatusException):
+            websocket.create_connection(url, timeout=10)
+        for one in sockets:
+            one.close()
+
+
+@pytest.mark.parametrize("beyond", ["refuse", "close_oldest"])
+def test_one_websocket_too_many_is_refused_or_closes_the_oldest(beyond: str) -> None:
+    """websockets=N:refuse refuses one more in the handshake, close_oldest closes the one that was opened first."""
+    with running(f"{UNSIGNED},websockets=1:{beyond}") as emulator:
+        url = start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"]
+        first = subscribed(url)
+        if beyond == "refuse":
+            with pytest.raises(websocket.WebSocketBadStatusException):
+                websocket.create_connection(url, timeout=10)
+        else:
+            second = subscribed(url)
+            assert first.recv() == ""
+            second.close()
+        first.close()
+
+
+def test_websocket_is_closed_after_its_lifetime_and_when_idle() -> None:
+    """websocket_lifetime and websocket_idle close it from the server's side; a client that pings is not idle."""
+    for spec, frame in (("websocket_lifetime=200ms", '{"topic":"aws/ping"}'), ("websocket_idle=200ms", "")):
+        with running(f"{UNSIGNED},{spec}") as emulator:
+            customer = subscribed(start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"])
+            if frame:
+                customer.send(frame)
+                assert "OK" in customer.recv()
+            opcode, data = customer.recv_data()
+            assert (opcode, int.from_bytes(data[:2])) == (websocket.ABNF.OPCODE_CLOSE, 1001)
+            customer.close()
+
+
+def test_websocket_drops_or_falls_silent_and_a_new_one_hears_again() -> None:
+    """websocket_drop resets the connection; websocket_half_open leaves it open and mute; messages stay in the transcript."""
+    with running(f"{UNSIGNED},websocket_drop=20ms") as emulator:
+        customer = subscribed(start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"])
+        with pytest.raises((ConnectionError, websocket.WebSocketConnectionClosedException)):
+            customer.recv()
+        customer.close()
+    with running(f"{UNSIGNED},websocket_half_open=1ms") as emulator:
+        chat = start(emulator, ConnectionTypes=["WEBSOCKET", "CONNECTION_CREDENTIALS"])
+        customer = websocket.create_connection(chat["Websocket"]["Url"], timeout=0.3)
+        for _ in range(100):  # until the fault has come
+            customer.send('{"topic":"aws/ping"}')
+            try:
+                customer.recv()
+            except websocket.WebSocketTimeoutException:
+                break
+        else:
+            pytest.fail("it answers for ever")
+        call(emulator, "/_emulator/settings", "POST", {"websocket_half_open": "never"})
+        bearer = JSON | {"X-Amz-Bearer": chat["ConnectionCredentials"]["ConnectionToken"]}
+        participant = JSON | {"X-Amz-Bearer": chat["ParticipantToken"]}
+        connection = call(emulator, "/participant/connection", "POST", {"Type": ["WEBSOCKET"]}, **participant)
+        again = subscribed(connection["Websocket"]["Url"])
+        call(emulator, "/participant/message", "POST", {"ContentType": "text/plain", "Content": "hello"}, **bearer)
+        assert heard(again)["Content"] == "hello"
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            customer.recv()
+        again.close()
+        customer.close()
+
+
+def test_messages_take_their_latency_on_the_websocket() -> None:
+    """A frame waits for websocket_latency while its message is in the transcript already."""
+    with running(f"{UNSIGNED},websocket_latency=60s") as emulator:
+        chat = start(emulator, ConnectionTypes=["WEBSOCKET", "CONNECTION_CREDENTIALS"])
+        customer = subscribed(chat["Websocket"]["Url"])
+        bearer = JSON | {"X-Amz-Bearer": chat["ConnectionCredentials"]["ConnectionToken"]}
+        call(emulator, "/participant/message", "POST", {"ContentType": "text/plain", "Content": "hello"}, **bearer)
+        customer.settimeout(0.3)
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            customer.recv()
+        transcript = call(emulator, "/participant/transcript", "POST", {}, **bearer)["Transcript"]
+        assert transcript[0]["Content"] == "hello"
+        customer.close()
