@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Goal = Literal["tps", "active-chats", "both", "safe"]
-"""What a probe may look for: `both` is the limit on calls a second and that on open chats, `safe` adds the safe rates."""
+Goal = Literal["tps", "active-chats", "both", "safe", "journey"]
+"""What a probe may look for: `both` is the limit on calls a second and that on open chats, `safe` adds the safe rates;
+`journey` is the limits of the participant's operations."""
 Part = Literal["look", "strong", "mild", "volleys", "safe", "even", "check", "done"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -69,6 +70,8 @@ def effort(goal: Goal, rate: float = 5.0, burst: float = 8.0) -> str:
     fill = f"one chat more than the quota holds (at {rate:g}/s {500 / rate:.0f} s for 500 chats)"
     if goal == "active-chats":
         return f"it opens {fill}"
+    if goal == "journey":
+        return "it calls the participant's operations one by one for 2 chats, or 20 where only leaving chats drains a bucket"
     told = expected_cost(rate, burst, safe=goal == "safe", even=goal == "safe")
     limit = f"at a limit of {rate:g}/s with burst {burst:g} it takes"
     if goal == "tps":

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from harness.quotas.stages import Stage
+from harness.recording.format.journey_probe import JourneyProbe
 from harness.recording.format.layout import WORKER_PATTERN
 from harness.recording.format.manifest import Chats, Count, Number
 from harness.recording.validity import BINS, LatenessHistogram
@@ -92,6 +93,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     chat_ends: dict[Label, Count] = {}
     sdk_retries: tuple[SdkTally, ...] = ()
     stages: Annotated[tuple[Stage, ...], Meta(max_length=10_000)] = ()
+    journey_probe: JourneyProbe | None = None
     last_at: Number = 0.0
 
     def outcomes_of(self, operation: str) -> dict[str, int]:
@@ -130,6 +132,7 @@ def add_up(parts: Iterable[Summary], worker: str = "all") -> Summary:
         chat_ends=_total(part.chat_ends for part in parts),
         sdk_retries=tuple(tally for part in parts for tally in part.sdk_retries),
         stages=tuple(stage for part in parts for stage in part.stages),
+        journey_probe=next((part.journey_probe for part in parts if part.journey_probe is not None), None),
         last_at=max((part.last_at for part in parts), default=0.0),
     )
 

@@ -20,7 +20,8 @@ from harness.load.workload.toml import load_workload
 from harness.storage.address import check_address
 from harness.vocabulary import TPS_THROTTLED, UNCLASSIFIED_429
 
-PROBES = ("tps", "active-chats", "both", "safe")
+JOURNEY = "journey"
+PROBES = ("tps", "active-chats", "both", "safe", JOURNEY)
 STEPS = ("typing", "messages", "transcript", "disconnect")
 """What a customer of ChatConversation may do, in the order in which it is done."""
 Manner = Literal["auto", "yes", "no"]

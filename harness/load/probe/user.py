@@ -13,8 +13,10 @@ from rich.console import Console
 
 from harness.connect.client import now
 from harness.errors import EXIT_GUARD
+from harness.load.options.options import JOURNEY
 from harness.load.probe.actions import Done, Pause, ProbeOptions, Send, StopChats, Think
 from harness.load.probe.capacity_plan import CapacityPlan
+from harness.load.probe.journey_prober import JourneyProber
 from harness.load.run.host import RunPart, coordinator_of
 from harness.load.session.session import Session
 from harness.quotas.cost import Goal, effort
@@ -37,13 +39,17 @@ class QuotaProbe(User):
         """Probe, unless another user of this run already does."""
         coordinator = coordinator_of(self.environment)
         session: Session | None = coordinator.session
-        self._prober: Prober | None = None
+        self._prober: Prober | JourneyProber | None = None
         if session is None or hasattr(session, "prober"):
             return
         alone = getattr(self.environment.parsed_options, "num_users", None) in (None, 1)
         if session.part.workers > 1 and session.part.index != 0 and not alone:
             return
-        prober = Prober(session, lambda why: _end(coordinator, why))
+        prober: Prober | JourneyProber
+        if session.settings.probe == JOURNEY:
+            prober = JourneyProber(session, lambda why: _end(coordinator, why), _progress)
+        else:
+            prober = Prober(session, lambda why: _end(coordinator, why))
         session.prober = prober  # type: ignore[attr-defined]
         session.before_drain.append(prober.end)
         self._prober = prober

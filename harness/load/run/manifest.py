@@ -156,6 +156,7 @@ class RunRecord:
             chats=msgspec.to_builtins(total.chats),
             chat_ends=total.chat_ends,
             retry_lab=msgspec.to_builtins(merge(total.sdk_retries)),
+            journey_probe=msgspec.to_builtins(total.journey_probe),
             probe={"stages": [stage.to_json() for stage in total.stages]} if total.stages else None,
         )
         self.save()

@@ -26,6 +26,7 @@ from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.stopping.stopper import Stopper
 from harness.load.workload.model import Chat, Drawer
 from harness.quotas.stages import Stage
+from harness.recording.format.journey_probe import JourneyProbe
 from harness.recording.format.manifest import Chats
 from harness.recording.format.schema import Sample
 from harness.recording.ledger import ALREADY_ENDED, KEPT, STOPPED
@@ -139,6 +140,7 @@ class Session:
         self.before_drain: list[Callable[[], None]] = []
         self.stages: list[Stage] = []
         """Those of the probe, if one runs here."""
+        self.journey_probe: JourneyProbe | None = None
         self.users = 0
         self.withheld = 0
         self.sent = 0
@@ -310,6 +312,7 @@ class Session:
             chat_ends=dict(self.end_reasons.counts),
             sdk_retries=(self.retry_lab.tally(),) if self.retry_lab else (),
             stages=tuple(self.stages),
+            journey_probe=self.journey_probe,
             chats=Chats(
                 started=self.started,
                 stopped=self.ended[STOPPED],

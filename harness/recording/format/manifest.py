@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from harness.errors import UsageError
 from harness.recording.format.files import MiB, open_plain, read_plain
+from harness.recording.format.journey_probe import JourneyProbe
 from harness.recording.format.layout import MANIFEST
 from harness.recording.format.schema import RUN_SCHEMA
 
@@ -126,6 +127,7 @@ class Manifest(Struct, frozen=True):
     chat_ends: dict[str, Count] = {}
     retry_lab: SdkRetries | None = None
     probe: Probe | None = None
+    journey_probe: JourneyProbe | None = None
 
 
 @dataclass(frozen=True)
