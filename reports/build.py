@@ -56,7 +56,7 @@ def build_report(
         samples = artist.draw("draw_samples", measured, total, view) if figures else list
         inference = infer(run, total)
         answer = capacity(measured, inference)
-        limits = artist.draw("draw_limits", answer, view, inference.tps) if figures else list
+        limits = artist.draw("draw_limits", answer, view, inference.tps, inference.any_limiter) if figures else list
         pictures = [*limits(), *samples()]
     if summary:
         print_summary(answer, None, console)

@@ -2,14 +2,18 @@
 
 import msgspec
 
+from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
 from harness.quotas.estimates import Interval as QuotaInterval
+from harness.quotas.estimates import TpsEstimate
 from reports.capacity.inference import Inference, missing_rows
 from reports.capacity.journey import add_limits
 from reports.capacity.model import (
     SCHEMA,
     ActiveChats,
+    BurstFromRest,
     Capacity,
     Chats,
+    Contrary,
     FirstLimit,
     FirstSeen,
     Generator,
@@ -20,6 +24,8 @@ from reports.capacity.model import (
     Operation,
     PeakActive,
     Quantiles,
+    Safe,
+    Sustained,
     Target,
     TargetKind,
     Tps,
@@ -107,13 +113,7 @@ def _operation(total: Aggregates, operation: str) -> Operation:
 
 def capacity(measured: Capacity, inference: Inference) -> Capacity:
     """The whole answer: what was measured, with what was inferred."""
-    tps = Tps(
-        rate=interval_of(inference.tps.rate),
-        burst=interval_of(inference.tps.burst),
-        limiter=inference.tps.limiter,
-        verdict=inference.tps.verdict,
-        evidence=inference.tps.evidence,
-    )
+    tps = tps_of(inference.tps, inference.any_limiter)
     chats = active_chats_of(measured.declared, inference)
     operations, binds_first = add_limits(measured.operations, inference.journey)
     return msgspec.structs.replace(
@@ -124,11 +124,41 @@ def capacity(measured: Capacity, inference: Inference) -> Capacity:
         operations=operations,
         binds_first=binds_first,
         inference=InferenceNote(
-            len(inference.tps_excerpt.attempts),
-            sum(measured.outcomes.values()),
-            inference.tps_excerpt.window,
-            inference.chats_excerpt.window,
+            attempts=len(inference.tps_excerpt.attempts),
+            of_attempts=sum(measured.outcomes.values()),
+            any_limiter_attempts=inference.any_limiter_attempts,
+            tps_window=inference.tps_excerpt.window,
+            active_chats_window=inference.chats_excerpt.window,
         ),
+    )
+
+
+def tps_of(exact: TpsEstimate, found: AnyLimiterEstimate | None) -> Tps:
+    """The limit on chat starts: the exact inference's answer, and what holds for any limiter (None: not looked for)."""
+    tps = Tps(
+        rate=interval_of(exact.rate),
+        burst=interval_of(exact.burst),
+        limiter=exact.limiter,
+        verdict=exact.verdict,
+        evidence=exact.evidence,
+    )
+    if found is None:
+        return tps
+    told = found.to_json()
+    contrary = msgspec.convert(told["contrary_share"], Contrary | None)
+    safe = told["safe"]
+    if safe is not None:
+        safe |= {"refused_at": {share: point["refused"] for share, point in safe["refused_at"].items()}}
+    return msgspec.structs.replace(
+        tps,
+        class_=found.kind,
+        sustained=msgspec.convert(told["sustained"], Sustained | None),
+        sustained_mild=msgspec.convert(told["sustained_mild"], Sustained | None),
+        burst_from_rest=msgspec.convert(told["burst_from_rest"], BurstFromRest | None),
+        safe=msgspec.convert(safe, Safe | None),
+        contrary_share=None if contrary is None else contrary.share,
+        contrary=contrary,
+        findings=list(found.findings),
     )
 
 
@@ -148,20 +178,21 @@ def first_limit(total: Aggregates) -> FirstLimit | None:
 def crossover(tps: Tps, chats: ActiveChats) -> Interval | None:
     """The mean chat length (s) beyond which the active-chat limit binds before the TPS rate does, as an interval.
 
-    Little's law: at rate r with mean length W, r x W chats are open; the two limits meet at W = Q / r. None unless both
-    limits are explained.
+    Little's law: at rate r with mean length W, r x W chats are open; the two limits meet at W = Q / r. The rate is the exact
+    one, or the sustained one where no exact limiter is proved. None unless both limits are known.
     """
-    rate, quota = tps.rate.estimate, chats.estimate
-    if tps.verdict != "explained" or chats.verdict != "explained" or not rate or not quota:
+    found, quota = tps.rate_to_use, chats.estimate
+    if found is None or not found.estimate or chats.verdict != "explained" or not quota:
         return None
+    rate = found.estimate
 
     def ratio(most: float, per_second: float) -> float:
         return float(f"{most / per_second:.6g}")
 
     return Interval(
         ratio(quota, rate),
-        ratio(chats.low or quota, tps.rate.high or rate),
-        ratio(chats.high or quota, tps.rate.low or rate),
+        ratio(chats.low or quota, found.high or rate),
+        ratio(chats.high or quota, found.low or rate),
     )
 
 

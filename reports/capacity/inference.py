@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.quotas.active_chats import infer_active_chats
+from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
+from harness.quotas.any_limiter.measure import measure_capacity
 from harness.quotas.attempts import Attempts
 from harness.quotas.estimates import ActiveChatsEstimate, Interval, TpsEstimate
 from harness.quotas.tps.infer import infer_tps
@@ -19,6 +21,9 @@ from reports.wording.vocabulary import DISCONNECT, OK, QUOTA, START, START_OUTCO
 
 MOST_ATTEMPTS = 8_000
 """The inference reads at most about this many attempts; a longer record is read around the first refusals."""
+
+MOST_FOR_ANY_LIMITER = 20_000
+"""What holds for any limiter is measured on at most about this many attempts, around the first throttle."""
 
 _COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received")
 
@@ -47,6 +52,8 @@ class Inference:
     tps_excerpt: Excerpt
     chats_excerpt: Excerpt
     journey: Journey
+    any_limiter: AnyLimiterEstimate | None = None
+    any_limiter_attempts: int = 0
 
 
 def infer(run: Run, total: Aggregates) -> Inference:
@@ -62,13 +69,24 @@ def infer(run: Run, total: Aggregates) -> Inference:
         none = ActiveChatsEstimate(unknown, "not_explained", evidence)
         return Inference(tps, none, tps_excerpt, chats_excerpt, Journey())
     tps = infer_tps(tps_excerpt.attempts)
+    longer = _for_any_limiter(run, total, tps_excerpt)
     return Inference(
         tps,
         infer_active_chats(chats, chats_excerpt.ends, already_ended=chats_excerpt.already_ended),
         tps_excerpt,
         chats_excerpt,
         infer_journey(run, total, tps, len(tps_excerpt.attempts)),
+        None if longer is None else measure_capacity(longer, tps, run.stages),
+        0 if longer is None else len(longer),
     )
+
+
+def _for_any_limiter(run: Run, total: Aggregates, excerpt: Excerpt) -> Attempts | None:
+    """The attempts that say what holds for any limiter; None where no call was throttled."""
+    if total.first_of(TPS) is None:
+        return None
+    window = window_around(total, TPS, MOST_FOR_ANY_LIMITER)
+    return excerpt.attempts if window == excerpt.window else read_excerpt(run, total, window).attempts
 
 
 def missing_rows(run: Run, total: Aggregates) -> str | None:
@@ -76,19 +94,19 @@ def missing_rows(run: Run, total: Aggregates) -> str | None:
     if total.holes:
         return "Files of samples/ are damaged"
     recorded, lost = (run.manifest.generator.samples_recorded, run.manifest.generator.samples_lost)
-    if recorded is not None and recorded != total.rows:
+    if run.tells("generator", "samples_recorded") and recorded != total.rows:
         return f"samples/ holds {total.rows:,} rows where {recorded:,} were recorded"
     return f"{lost:,} samples were lost" if lost else None
 
 
-def window_around(total: Aggregates, refusal: str) -> tuple[float, float]:
-    """The seconds to read for the limit behind `refusal`: the whole run if it has no more than `MOST_ATTEMPTS` attempts."""
+def window_around(total: Aggregates, refusal: str, most: int = MOST_ATTEMPTS) -> tuple[float, float]:
+    """The seconds to read for the limit behind `refusal`: the whole run if it has no more than `most` attempts."""
     if np.isnan(total.first):
         return (0.0, 0.0)
     first, last = int(np.floor(total.first)), int(np.floor(total.last))
     by_second = total.by_sent.trimmed(first, last)[:, : len(START_OUTCOMES)].sum(axis=1)
     refused = total.first_of(refusal)
-    begin, end = stretch(by_second, None if refused is None else int(np.floor(refused)) - first, MOST_ATTEMPTS)
+    begin, end = stretch(by_second, None if refused is None else int(np.floor(refused)) - first, most)
     return (float(first + begin), float(first + end))
 
 

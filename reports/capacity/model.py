@@ -143,8 +143,8 @@ class Contrary(Struct, frozen=True):
 class Tps(Struct, frozen=True):
     """The limit on chat starts a second: the exact limiter where one is proved, and what holds for any limiter.
 
-    `class` says which to use: the exact numbers where it is "exact" or "exact_within_jitter", the others elsewhere. What
-    speaks against an exact limiter is in `findings`, a sentence each.
+    `class` says which to use: `rate` and `burst` where it is "exact", "exact_within_jitter" or "window", the others
+    elsewhere. What speaks against an exact limiter is in `findings`, a sentence each.
     """
 
     rate: Interval
@@ -164,7 +164,15 @@ class Tps(Struct, frozen=True):
     @property
     def exact(self) -> bool:
         """Whether the exact rate and burst may be used; an answer without a class (schema 1) has only those."""
-        return self.verdict == "explained" and self.class_ in (None, "exact", "exact_within_jitter")
+        return self.verdict == "explained" and self.class_ in (None, "exact", "exact_within_jitter", "window")
+
+    @property
+    def rate_to_use(self) -> Interval | None:
+        """The rate that holds: the exact limiter's, or the sustained one; None where neither is known."""
+        if self.exact and self.rate.estimate is not None:
+            return self.rate
+        found = self.sustained
+        return None if found is None else Interval(found.estimate, found.low, found.high)
 
 
 class Others(Struct, frozen=True):
@@ -304,10 +312,14 @@ def answers_of(tables: list[Table]) -> list[Answer]:
 
 
 class InferenceNote(Struct, frozen=True):
-    """How much of the record the limits were inferred from; windows are unix seconds."""
+    """How much of the record the limits were inferred from; windows are unix seconds.
+
+    `attempts` are those that the exact limiter was inferred from, `any_limiter_attempts` those behind the other numbers.
+    """
 
     attempts: Count = 0
     of_attempts: Count = 0
+    any_limiter_attempts: Count = 0
     tps_window: tuple[float, float] = (0.0, 0.0)
     active_chats_window: tuple[float, float] = (0.0, 0.0)
 

@@ -1,17 +1,32 @@
 """Says what `capacity.json` holds in sentences: the same words for the page, the pull request and the terminal."""
 
+from harness.quotas.any_limiter.estimates import LimiterClass
 from reports.capacity.journey import is_journey
 from reports.capacity.model import ActiveChats, Capacity, Operation, Tps
-from reports.wording.numbers import at_least, between, interval, known, lies, number, percent, seconds, share, spread
+from reports.wording.numbers import (
+    at_least,
+    at_once,
+    between,
+    interval,
+    known,
+    lies,
+    number,
+    percent,
+    rounded_down,
+    seconds,
+    share,
+    spread,
+    with_bounds,
+)
 from reports.wording.vocabulary import NO_CALLS, OK, PROBE, QUOTA, START, STARTED, TPS
 
 LEVEL = "99 %"
 """The level of the intervals of both limits, as the inference states them."""
 
-CLASSES = {
+CLASSES: dict[LimiterClass, str] = {
     "exact": "an exact limiter",
-    "exact_within_jitter": "an exact limiter as far as the jitter lets it be seen",
-    "window": "a window",
+    "exact_within_jitter": "like an exact limiter, as far as the jitter lets it be seen",
+    "window": "like a window",
     "nearly_bucket": "nearly a token bucket",
     "shared": "a limiter that others use too",
     "depends_on_pressure": "a limiter whose rate depends on the pressure",
@@ -20,6 +35,7 @@ CLASSES = {
     "not_stationary": "a limit that moved during the run",
     "not_met": "not met",
 }
+_ANY = "The numbers that are given hold for any limiter, at 95 %."
 _LIMITERS = {
     "token_bucket": "a token bucket",
     "fixed_window": "a fixed window",
@@ -59,8 +75,10 @@ def headline(answer: Capacity) -> str:
     parts = [part for part in (_tps_part(answer.tps), _chats_part(answer.active_chats)) if part]
     if not parts and not journey:
         return f"{unmet or 'No limit of this instance can be stated from this run'}."
-    limits = f"This instance {' and '.join(parts)}" if parts else ""
-    sentences = [sentence for sentence in (journey, limits, unmet) if sentence]
+    limits = [f"This instance {' and '.join(parts)}"] if parts else []
+    if len(parts) == 2 and not answer.tps.exact:
+        limits = [f"This instance {parts[0]}", f"It {parts[1]}"]
+    sentences = [sentence for sentence in (journey, *limits, unmet) if sentence]
     text = ". ".join(sentence.rstrip(".") for sentence in sentences) + "."
     return f"{lead}{text[0].lower()}{text[1:]}" if lead and text.startswith("This") else f"{lead}{text}"
 
@@ -103,24 +121,27 @@ def _refused(row: Operation) -> str:
 
 
 def _tps_part(tps: Tps) -> str | None:
-    if tps.verdict == "explained" and tps.rate.estimate is not None:
+    if tps.exact and tps.rate.estimate is not None:
         text = f"starts {known(tps.rate)} chats a second"
         return f"{text} with a burst of {known(tps.burst)}" if tps.burst.low is not None else text
     return any_limiter(tps)
 
 
 def any_limiter(tps: Tps) -> str | None:
-    """What holds of a limiter that is not an exact one; None where nothing was measured."""
+    """What holds whatever the limiter is, for one that is not proved to be exact; None where nothing was measured."""
     if tps.sustained is None:
         return None
-    parts = [
-        f"sustains {known(tps.sustained)} starts a second under pressure ({spread(tps.sustained.low, tps.sustained.high)})"
-    ]
+    rate, bounds = with_bounds(tps.sustained).split(" (", 1)
+    parts = [f"sustains {rate} starts a second under pressure ({bounds}"]
     if (burst := tps.burst_from_rest) is not None:
-        parts.append(f"admits {spread(burst.low, burst.high)} at once from rest")
-    if tps.safe is not None and tps.safe.poisson is not None and tps.safe.poisson.low:
-        safe = tps.safe.poisson
-        parts.append(f"refuses at most {percent(safe.refused_share)} of {number(safe.low or 0)} a second")
+        parts.append(f"admits {at_once(burst.low, burst.high)} at once from rest")
+    if tps.safe is not None and (safe := tps.safe.poisson) is not None and safe.low is not None:
+        most = percent(safe.refused_share)
+        parts.append(
+            f"refuses at most {most} of {rounded_down(safe.low)} a second"
+            if safe.low
+            else f"may refuse over {most} at any rate"
+        )
     text = ", ".join(parts[:-1]) + (", and " if len(parts) > 2 else " and ") + parts[-1] if len(parts) > 1 else parts[0]
     return f"{text}; {class_phrase(tps)}"
 
@@ -128,7 +149,7 @@ def any_limiter(tps: Tps) -> str | None:
 def class_phrase(tps: Tps) -> str:
     """That no exact limiter explains the record, and what it is nearest to."""
     kind = f": {CLASSES[tps.class_]}" if tps.class_ is not None else ""
-    contrary = f", {percent(tps.contrary_share)} of the decisions contrary" if tps.contrary_share else ""
+    contrary = f", {percent(tps.contrary_share)} of the decisions contrary" if tps.contrary_share and kind else ""
     return f"no single exact limiter explains it{kind}{contrary}"
 
 
@@ -191,17 +212,18 @@ def certainty(answer: Capacity) -> list[str]:
 
 
 def _tps_certainty(tps: Tps) -> str:
-    if tps.verdict == "explained":
+    if tps.exact:
         return (
             f"TPS: {_LIMITERS[tps.limiter]} explains every decision; the rate {lies(tps.rate, '/s')}; "
             f"the burst {lies(tps.burst)} ({LEVEL})."
         )
     if tps.verdict == "lower_bound":
         return f"TPS: {_why(tps, 'the limit was not reached')}"
-    found = any_limiter(tps)
-    if found is None:
+    if tps.sustained is None:
         return f"TPS: {_why(tps, 'no single limiter explains the refusals')} No rate is given."
-    return f"TPS: {_why(tps, 'no single limiter explains the refusals')} It {found} (95 %)."
+    if tps.verdict == "explained":  # a limiter fits, and something else of the record speaks against it
+        return f"TPS: {' '.join(tps.findings) or 'the exact limiter is not proved.'} {_ANY}"
+    return f"TPS: {_why(tps, 'no single limiter explains the refusals')} {_ANY}"
 
 
 def _chats_certainty(chats: ActiveChats) -> str:
@@ -282,8 +304,8 @@ def verdict(limit: Tps | ActiveChats) -> str:
 
 def tps_rate(tps: Tps) -> str:
     """The rate for a table: the exact one, the sustained one, or what is known of it."""
-    if tps.verdict == "explained":
+    if tps.exact:
         return interval(tps.rate, "/s")
     if tps.sustained is not None:
-        return f"sustains {interval(tps.sustained, '/s')}"
+        return f"sustains {with_bounds(tps.sustained)}/s"
     return "not met" if tps.verdict == "lower_bound" else "not explained"

@@ -8,6 +8,7 @@ from reports.capacity.model import ActiveChats, Capacity, Interval, Tps
 from reports.wording.numbers import wilson
 
 _FAULTS = ("service_error", "timeout", "connection_error", "unclassified_429", "invalid_request", "access_denied")
+_ANY_LIMITER = ("tps.sustained", "tps.burst_from_rest", "tps.safe.poisson")
 _NOT_CONDITIONS = frozenset({"run_dir", "gates", "host", "participant_host", "approval", "emulator"})
 
 
@@ -24,7 +25,8 @@ class Figure:
 class Delta:
     """One metric in two runs. `change` is new - base with its interval; None where it cannot be made.
 
-    `direction` is "better", "worse", "no change shown" or "not comparable"; `level` is the interval's.
+    `direction` is "better", "worse", "no change shown", "not comparable" or, of the class of a limiter, "different"; `level`
+    is the interval's.
     """
 
     metric: str
@@ -46,6 +48,7 @@ class _Metric:
 _METRICS = (
     _Metric("tps.rate", True, "99 %"),
     _Metric("tps.burst", True, "99 %"),
+    *(_Metric(name, True, "95 %") for name in _ANY_LIMITER),
     _Metric("active_chats", True, "99 %"),
     *(_Metric(f"latency_ms.started.{q}", False, "95 %") for q in ("p50", "p95", "p99")),
     _Metric("outcome_share.started", True, "95 %"),
@@ -95,14 +98,23 @@ def _brief(value: object) -> str:
 def compare(base: Capacity, new: Capacity, tolerance: float) -> list[Delta]:
     """Compare every metric; a change counts from `tolerance` on: a share of the base, or of all calls for shares.
 
-    Faults that occurred in neither run are left out, and so is the retry lab where neither run had it on.
+    Faults that occurred in neither run are left out, and so is what neither of them measured of any limiter or of retries.
     """
     deltas = [_delta(metric, base, new, tolerance) for metric in _METRICS]
-    return [delta for delta in deltas if not _never_occurred(delta)]
+    return [*_class_delta(base.tps, new.tps), *(delta for delta in deltas if not _never_occurred(delta))]
+
+
+def _class_delta(base: Tps, new: Tps) -> list[Delta]:
+    """A row where the limiter is of another class than it was: its numbers mean something else then."""
+    if base.class_ == new.class_ or base.class_ is None or new.class_ is None:
+        return []
+    return [
+        Delta("tps.class", None, None, None, "different", f"{base.class_} in the base, {new.class_} in the new run", "")
+    ]
 
 
 def _never_occurred(delta: Delta) -> bool:
-    if delta.metric.startswith("retry_lab.") and delta.base is None and delta.new is None:
+    if delta.metric.startswith(("retry_lab.", *_ANY_LIMITER)) and delta.base is None and delta.new is None:
         return True
     is_fault = delta.metric.removeprefix("outcome_share.") in _FAULTS
     return is_fault and all(one is not None and one.estimate == 0 for one in (delta.base, delta.new))
@@ -152,9 +164,8 @@ def figure(metric: str, answer: Capacity) -> Figure | None:
         return None if answer.retry_lab is None else _retries(rest, answer.retry_lab)
     if table == "active_chats":
         return _limit(answer.active_chats, answer.active_chats)
-    if rest == "sustained":
-        found = answer.tps.sustained
-        return None if found is None else _ordered(found.estimate, found.low, found.high)
+    if metric in _ANY_LIMITER:
+        return _of_any_limiter(metric, answer.tps)
     return _limit(answer.tps, answer.tps.rate if rest == "rate" else answer.tps.burst)
 
 
@@ -163,12 +174,27 @@ def _ordered(value: float, low: float, high: float) -> Figure:
     return Figure(value, min(low, value), max(high, value))
 
 
+def _of_any_limiter(metric: str, tps: Tps) -> Figure | None:
+    """A number that holds for any limiter; the safe rate is a lower bound."""
+    if metric == "tps.sustained" and (rate := tps.sustained) is not None:
+        return _ordered(rate.estimate, rate.low, rate.high)
+    if metric == "tps.burst_from_rest" and (burst := tps.burst_from_rest) is not None:
+        return _ordered(burst.median, burst.low, burst.high)
+    safe = tps.safe.poisson if metric == "tps.safe.poisson" and tps.safe is not None else None
+    return None if safe is None or safe.low is None else Figure(None, safe.low, math.inf)
+
+
 def _limit(limit: Tps | ActiveChats, entry: Interval) -> Figure | None:
-    if limit.verdict == "not_explained" or entry.low is None:
+    if limit.verdict == "not_explained" or entry.low is None or (isinstance(limit, Tps) and _disproved(limit)):
         return None
     if entry.estimate is None or entry.high is None:
         return Figure(None, entry.low, math.inf)
     return _ordered(entry.estimate, entry.low, entry.high)
+
+
+def _disproved(tps: Tps) -> bool:
+    """Whether an exact limiter fits, and something else of the record speaks against it."""
+    return tps.verdict == "explained" and not tps.exact
 
 
 def _retries(rest: str, lab: SdkRetries) -> Figure | None:

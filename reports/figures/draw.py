@@ -1,7 +1,9 @@
 """Draws the figures that a run has something to show in; which those are is decided here."""
 
+from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
 from harness.quotas.estimates import TpsEstimate
 from reports.capacity.model import Capacity
+from reports.figures import any_limiter as any_limiter_figures
 from reports.figures import limits as limit_figures
 from reports.figures import over_time as figures
 from reports.figures import variety as variety_figures
@@ -13,8 +15,10 @@ from reports.run.tables import BANDS, latency_table, table_of
 from reports.run.timeline import Timeline
 
 
-def draw_limits(answer: Capacity, view: Timeline, tps: TpsEstimate) -> list[Picture]:
-    """The figures that show a limit: outcomes and chats over time, the fitted bucket, the feasible region."""
+def draw_limits(
+    answer: Capacity, view: Timeline, tps: TpsEstimate, any_limiter: AnyLimiterEstimate | None
+) -> list[Picture]:
+    """The figures that show a limit: outcomes and chats over time, the fitted bucket, and what holds for any limiter."""
     if not sum(answer.outcomes.values()) or not len(view.rates):
         return []
     entry = declared_value(answer.declared, "active_chats")
@@ -25,6 +29,22 @@ def draw_limits(answer: Capacity, view: Timeline, tps: TpsEstimate) -> list[Pict
             pictures.append(limit_figures.bucket_trace(tps, answer.run.first_call_at or 0.0))
         if tps.region is not None and tps.region.probability.size:
             pictures.append(limit_figures.feasible_region(tps))
+        if any_limiter is not None:
+            pictures += draw_any_limiter(answer, any_limiter)
+    return pictures
+
+
+def draw_any_limiter(answer: Capacity, found: AnyLimiterEstimate) -> list[Picture]:
+    """The figures of what holds for any limiter, drawn in `report_style()`: those that have something to show."""
+    first, pictures = answer.run.first_call_at or 0.0, []
+    if found.safe is not None and found.safe.curve:
+        pictures.append(any_limiter_figures.refused_share(found))
+    if not answer.tps.exact and found.sustained is not None and len(found.sustained.batch_end) > 1:
+        pictures.append(any_limiter_figures.batches(found, first))
+    if found.burst_from_rest is not None and found.burst_from_rest.counts:
+        pictures.append(any_limiter_figures.volleys(found.burst_from_rest))
+    if not answer.tps.exact and found.contrary is not None and len(found.contrary.at):
+        pictures.append(any_limiter_figures.contrary(found.contrary, first, answer.run.measured_s or 0.0))
     return pictures
 
 

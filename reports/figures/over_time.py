@@ -28,9 +28,10 @@ def outcomes_over_time(view: Timeline, answer: Capacity) -> Picture:
         floor = top
     axes.stairs(view.rates["offered"].to_numpy(), edges, color=OFFERED, linewidth=1.3, label="offered", baseline=None)
     _mark_first(axes, answer)
-    rate = answer.tps.rate.estimate
-    if rate is not None and answer.tps.verdict == "explained":
-        axes.axhline(rate, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=f"TPS rate {known(answer.tps.rate)}/s")
+    rate = answer.tps.rate_to_use
+    if rate is not None and rate.estimate is not None:
+        label = f"{'TPS rate' if answer.tps.exact else 'sustained'} {known(rate)}/s"
+        axes.axhline(rate.estimate, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=label)
     _time_axis(axes, view)
     axes.set_ylabel("calls per second")
     legend(axes, 3)

@@ -33,8 +33,8 @@ def declared_rows(answer: Capacity) -> list[Row]:
     """A row for each value that run.json declares; a value that could not be fetched is a row that says why."""
     tps, chats = answer.tps, answer.active_chats
     observed: dict[str, tuple[Interval, str]] = {
-        "tps": (tps.rate, tps.verdict),
-        "burst": (tps.burst, tps.verdict),
+        "tps": (tps.rate_to_use or tps.rate, "explained" if tps.rate_to_use else tps.verdict),
+        "burst": (tps.burst, tps.verdict if tps.exact or tps.verdict == "lower_bound" else "not_explained"),
         "active_chats": (chats, chats.verdict),
     }
     rows = []

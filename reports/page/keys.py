@@ -4,7 +4,18 @@ from dataclasses import dataclass
 
 from reports.capacity import sentences as words
 from reports.capacity.model import Capacity, Interval, Tps
-from reports.wording.numbers import between, known, label, number, percent, seconds, spread
+from reports.wording.numbers import (
+    at_once,
+    between,
+    known,
+    label,
+    number,
+    percent,
+    rounded_down,
+    seconds,
+    spread,
+    with_bounds,
+)
 from reports.wording.vocabulary import NO_CALLS
 
 _FIRST = {"tps": "TPS", "active_chats": "active chats", None: "none met"}
@@ -34,16 +45,16 @@ def keys_of(answer: Capacity) -> list[Key]:
 
 
 def _tps_keys(tps: Tps) -> list[Key]:
-    if tps.verdict != "explained" and tps.sustained is not None:
-        found = tps.sustained
-        keys = [Key("Chat starts a second, sustained", known(found), f"{spread(found.low, found.high)} (95 %)")]
+    if not tps.exact and tps.sustained is not None:
+        rate, bounds = with_bounds(tps.sustained).split(" (", 1)
+        keys = [Key("Chat starts a second, sustained", rate, f"({bounds} at 95 %")]
         if (burst := tps.burst_from_rest) is not None:
             note = f"{number(burst.volleys)} volleys" if burst.volleys else ""
-            keys.append(Key("At once from rest", spread(burst.low, burst.high), note))
+            keys.append(Key("At once from rest", at_once(burst.low, burst.high), note))
         if tps.safe is not None and tps.safe.poisson is not None and tps.safe.poisson.low:
             safe = tps.safe.poisson
             note = f"a second at random, at most {percent(safe.refused_share)} refused (95 %)"
-            keys.append(Key("Safe rate", number(safe.low or 0), note))
+            keys.append(Key("Safe rate", rounded_down(safe.low or 0), note))
         return keys
     return [
         Key("Chat starts a second", _value(tps.rate, tps.verdict), _pace(tps) or _note(tps.rate, tps.verdict)),

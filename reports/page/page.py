@@ -74,6 +74,7 @@ def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
         "keys": keys_of(answer),
         "outcomes": _outcome_rows(answer),
         "kinds": _kind_rows(kinds),
+        "any_limiter": sections.any_limiter(answer),
         "operations": sections.operations(answer),
         "retry_lab": sections.retry_lab(answer),
         "chat_ends": sections.chat_ends(answer),

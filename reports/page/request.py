@@ -8,7 +8,7 @@ from reports.capacity import sentences as words
 from reports.capacity.model import Capacity
 from reports.page.declared import declared_rows
 from reports.run.declared import declared_value
-from reports.wording.numbers import interval, number, utc
+from reports.wording.numbers import interval, number, utc, with_bounds
 from reports.wording.vocabulary import QUOTA, STARTED, TPS
 
 
@@ -81,8 +81,8 @@ def _current(answer: Capacity, key: str, unit: str) -> str:
     else:
         found, verdict = chats, chats.verdict
     observed = f"{interval(found, unit)} observed"
-    if key == "tps" and verdict != "explained" and tps.sustained is not None:
-        observed = f"sustains {interval(tps.sustained, unit)}, observed (95 %)"
+    if key == "tps" and not tps.exact and tps.sustained is not None:
+        observed = f"sustains {with_bounds(tps.sustained)}{unit}, observed (95 %)"
     elif found.high is None and not found.low:
         observed = "not met by this run" if verdict == "lower_bound" else "not found"
     if entry is not None and entry.value is not None:

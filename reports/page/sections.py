@@ -3,9 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reports.capacity import sentences as words
 from reports.capacity.journey import is_journey
-from reports.capacity.model import Capacity, Operation, OperationLimit
-from reports.wording.numbers import at_least, between, known, label, milliseconds, number, seconds, share
+from reports.capacity.model import Capacity, Operation, OperationLimit, Safe, Sustained, Tps
+from reports.wording.numbers import (
+    at_least,
+    at_once,
+    between,
+    known,
+    label,
+    milliseconds,
+    number,
+    percent,
+    rounded_down,
+    seconds,
+    share,
+    with_bounds,
+)
 from reports.wording.vocabulary import NO_CALLS
 
 _REASONS = {
@@ -108,6 +122,60 @@ def _binding(answer: Capacity) -> str:
         f"Of the limits that this run met, {first} binds first: {known(row.limit.rate)} calls a second and "
         f"{calls} a chat leave room for {known(row.binds_at_chats_per_s)} chats a second.{rest}"
     )
+
+
+@dataclass(frozen=True)
+class AnyLimiterSection:
+    """What holds for any limiter: which numbers to use, rows of (what, value, note), and what speaks against exact."""
+
+    sentence: str
+    rows: list[tuple[str, str, str]]
+    findings: list[str]
+
+
+def any_limiter(answer: Capacity) -> AnyLimiterSection | None:
+    """The sustained rate, burst from rest, safe rate and class; None where no call was throttled."""
+    tps = answer.tps
+    if tps.class_ is None or tps.sustained is None:
+        return None
+    rows = [("Class", tps.class_.replace("_", " "), _contrary_note(tps))]
+    for what, rate in (("Sustained rate", tps.sustained), ("Sustained rate, mild pressure", tps.sustained_mild)):
+        if rate is not None:
+            rows.append((what, f"{with_bounds(rate)} a second", _pressure_note(rate)))
+    if (burst := tps.burst_from_rest) is not None:
+        note = f"median {number(burst.median)}; {burst.volleys or 0} volleys after {seconds(burst.rest_s or 0)} of rest"
+        rows.append(("Burst from rest", f"{at_once(burst.low, burst.high)} at once", note))
+    if tps.safe is not None:
+        rows += _safe_rows(tps.safe)
+    use = "the exact rate and burst" if tps.exact else "the sustained rate, the burst from rest and the safe rate"
+    why = "an exact limiter explains the record" if tps.exact else words.class_phrase(tps)
+    return AnyLimiterSection(f"Use {use}, since {why}. Intervals in this table are at 95 %.", rows, tps.findings)
+
+
+def _contrary_note(tps: Tps) -> str:
+    found = tps.contrary
+    if found is None:
+        return words.CLASSES[tps.class_] if tps.class_ else ""
+    bounds = "" if found.low is None or found.high is None else f" ({found.low * 100:.2g} to {found.high * 100:.2g})"
+    return f"{percent(found.share)}{bounds} of {found.decisions or 0:,} decisions go against the nearest token bucket"
+
+
+def _pressure_note(rate: Sustained) -> str:
+    if rate.pressure is None or rate.seconds is None or rate.admitted is None:
+        return ""
+    return f"{rate.admitted:,} admitted in {seconds(rate.seconds)}, at {number(rate.pressure)} times the rate"
+
+
+def _safe_rows(safe: Safe) -> list[tuple[str, str, str]]:
+    rows = []
+    for what, rate in (("Safe rate, random arrivals", safe.poisson), ("Safe rate, evenly spaced", safe.even)):
+        if rate is not None and rate.low is not None:
+            note = f"at most {percent(rate.refused_share)} refused; tried with {rate.calls or 0:,} calls"
+            rows.append((what, f"at least {rounded_down(rate.low)}/s" if rate.low else "none", note))
+    for load, refused in safe.refused_at.items():
+        if refused is not None:
+            rows.append((f"Refused at {load} of the sustained rate", percent(refused), "of random arrivals"))
+    return rows
 
 
 def retry_lab(answer: Capacity) -> RetriesSection | None:

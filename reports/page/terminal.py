@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.capacity import sentences as words
-from reports.capacity.model import Capacity, Tps
+from reports.capacity.model import Capacity, Interval, Tps
 from reports.ci.gates import GatesView
-from reports.wording.numbers import at_least, interval, known, label, seconds, share, spread
+from reports.wording.numbers import at_least, at_once, interval, known, label, percent, seconds, share
 from reports.wording.vocabulary import NO_CALLS, START
 
 _FIRST = {"tps": "TPS", "active_chats": "active chats", None: "none met"}
@@ -34,6 +34,12 @@ def print_summary(answer: Capacity, page: Path | None, console: Console) -> None
             table.add_row(label(name), f"{count:,}", f"from {seconds(seen.after_s)}" if seen else "")
     table.add_row("first limit", _FIRST[answer.first_limit])
     table.add_row("TPS limit", words.tps_rate(answer.tps), _burst(answer.tps))
+    if answer.tps.sustained is not None and not answer.tps.exact:
+        table.add_row("limiter", words.CLASSES[answer.tps.class_ or "approximate"], _contrary(answer.tps))
+        if answer.tps.safe is not None and answer.tps.safe.poisson is not None:
+            safe = answer.tps.safe.poisson
+            rate = at_least(Interval(safe.estimate, safe.low, None), "/s") if safe.low else "none"
+            table.add_row("safe rate", rate, f"at most {percent(safe.refused_share)} refused")
     table.add_row("active-chat limit", _chats(answer))
     for name, row in answer.operations.items():
         if row.throttled and name != START and name not in NO_CALLS:
@@ -68,9 +74,13 @@ def _chats(answer: Capacity) -> str:
     return f"not met: {at_least(chats)}" if chats.low else "not met"
 
 
+def _contrary(tps: Tps) -> str:
+    return f"{percent(tps.contrary_share)} of the decisions contrary" if tps.contrary_share else ""
+
+
 def _burst(tps: Tps) -> str:
-    if tps.verdict == "explained":
+    if tps.exact:
         return f"burst {interval(tps.burst)}"
     if tps.burst_from_rest is not None:
-        return f"from rest {spread(tps.burst_from_rest.low, tps.burst_from_rest.high)} at once"
+        return f"from rest {at_once(tps.burst_from_rest.low, tps.burst_from_rest.high)} at once"
     return ""

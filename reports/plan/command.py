@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from rich.console import Console
@@ -116,9 +117,10 @@ def find_limits(arguments: PlanRequest) -> Limits:
     values: dict[str, float] = {"tps": limits.tps, "burst": limits.burst, "active_chats": limits.active_chats} | chosen
     if "tps" in chosen and "burst" not in chosen:
         values["burst"] = max(1.0, limits.burst / limits.tps * values["tps"])
+    curve = limits.curve if not {"tps", "burst"} & set(chosen) else ()
     named = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
     source = f"given ({named})" if len(chosen) == 3 else f"given ({named}); the rest from {limits.source}"
-    return _bounded(Limits(values["tps"], values["burst"], int(values["active_chats"]), source))
+    return _bounded(Limits(values["tps"], values["burst"], int(values["active_chats"]), source, curve))
 
 
 def _bounded(limits: Limits) -> Limits:
@@ -134,25 +136,48 @@ def run_limits(path: Path) -> Limits:
     """What a run found: estimates where they are explained, lower bounds where a limit was not reached."""
     answer = load_capacity(path)
     tps, chats = answer.tps, answer.active_chats
-    for name, limit in (("TPS", tps), ("active-chat", chats)):
-        if limit.verdict == "not_explained" and (name != "TPS" or tps.sustained is None):
-            raise UsageError(
-                f"{path} does not explain its {name} limit; give it with --tps and --burst, or --active-chats"
-            )
-    rate, quota = _figure(tps.rate, tps), _figure(chats, chats)
+    if tps.rate_to_use is None and tps.verdict != "lower_bound":
+        raise UsageError(f"{path} does not explain its TPS limit; give it with --tps and --burst")
+    if chats.verdict == "not_explained":
+        raise UsageError(f"{path} does not explain its active-chat limit; give it with --active-chats")
+    rate, burst, curve, note = _tps_limits(tps)
     if not rate and tps.verdict == "lower_bound":
         raise UsageError(f"{path} met no TPS limit, and a burst may have carried what it admitted; give --tps")
-    burst = _figure(tps.burst, tps)
-    note = ""
-    if tps.verdict == "not_explained" and tps.sustained is not None:
-        rate = tps.sustained.estimate
-        burst = tps.burst_from_rest.median if tps.burst_from_rest else None
-        note = " (no exact limiter: planned with the sustained rate under pressure, as if it were a token bucket)"
+    quota = _figure(chats, chats)
     if not rate or not quota or rate <= 0:
         raise UsageError(f"{path} says nothing about a limit; give --tps, --burst and --active-chats")
     bounds = [name for name, limit in (("TPS", tps), ("active chats", chats)) if limit.verdict == "lower_bound"]
     note += f" ({' and '.join(bounds)}: a lower bound only, the limit was not reached)" if bounds else ""
-    return Limits(rate, burst or max(1.0, 1.6 * rate), max(1, int(quota)), f"run {answer.run.id}{note}")
+    return Limits(rate, burst or max(1.0, 1.6 * rate), max(1, int(quota)), f"run {answer.run.id}{note}", curve)
+
+
+_Curve = tuple[tuple[float, float], ...]
+
+
+def _tps_limits(tps: Tps) -> tuple[float | None, float | None, _Curve, str]:
+    """Rate, burst, measured curve and what is to be said of them: the exact limiter's, or what holds for any limiter."""
+    if tps.exact or tps.sustained is None:
+        return _figure(tps.rate, tps), _figure(tps.burst, tps), (), ""
+    burst = tps.burst_from_rest.median if tps.burst_from_rest else None
+    curve = _curve_of(tps)
+    if curve:
+        return (
+            tps.sustained.estimate,
+            burst,
+            curve,
+            " (no exact limiter: planned with the measured curve of refused shares)",
+        )
+    note = " (no exact limiter: planned with the sustained rate under pressure, as if it were a token bucket)"
+    return tps.sustained.estimate, burst, (), note
+
+
+def _curve_of(tps: Tps) -> _Curve:
+    """The measured curve by rising rate, the share made never to fall; empty where there is none of use."""
+    points = sorted((point.rate, point.refused) for point in (tps.safe.curve if tps.safe is not None else []))
+    if len(points) < 2 or points[0][0] <= 0:
+        return ()
+    rates, shares = zip(*points, strict=True)
+    return ((0.0, shares[0]), *zip(rates, accumulate(shares, max), strict=True))
 
 
 def _figure(entry: Interval, limit: Tps | ActiveChats) -> float | None:

@@ -18,12 +18,33 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Limits:
-    """The quotas to plan against: starts a second, burst and chats at once, and where they come from."""
+    """The quotas to plan against: starts a second, burst and chats at once, and where they come from.
+
+    With a `curve`, (arrivals a second, share refused) as measured on a limiter that is not an exact bucket, ordered by rate,
+    refusals by TPS are read from it; `tps` is then the sustained rate and `burst` the burst from rest.
+    """
 
     tps: float
     burst: float
     active_chats: int
     source: str
+    curve: tuple[tuple[float, float], ...] = ()
+
+    def tps_refusal(self, arrivals: float) -> float:
+        """The share of Poisson arrivals (1/s) that the TPS limit refuses."""
+        if not self.curve or arrivals <= 0:
+            return bucket_refusal(arrivals, self.tps, self.burst)
+        rates, shares = zip(*self.curve, strict=True)
+        if arrivals > rates[-1]:  # what is beyond the sustained rate is refused
+            return float(max(shares[-1], 1 - (1 - shares[-1]) * rates[-1] / arrivals))
+        return float(np.interp(arrivals, rates, shares))
+
+    def tps_needed(self, arrivals: float, refused: float) -> float:
+        """The TPS quota (1/s) that refuses at most a share `refused`, its burst growing with it."""
+        safe = [rate for rate, share in self.curve if share <= refused and rate > 0]
+        if not safe:
+            return rate_for(arrivals, refused, self.burst / self.tps)
+        return arrivals * self.tps / max(safe)
 
 
 @dataclass(frozen=True)
@@ -46,7 +67,7 @@ def course(day: Day, length: Length, limits: Limits) -> Course:
         step = day.length / _STEPS
         at = np.arange(1.0, _STEPS + 1) * step
         rates = day.at(at - step / 2)
-    cache = {rate: bucket_refusal(float(rate), limits.tps, limits.burst) for rate in np.unique(rates)}
+    cache = {rate: limits.tps_refusal(float(rate)) for rate in np.unique(rates)}
     tps_refused = np.array([cache[rate] for rate in rates])
     passed = rates * (1 - tps_refused)
     if day.constant:
@@ -124,7 +145,8 @@ def plan(
     weights = run.rates / run.rates.sum()
     busiest = int(run.rates.argmax())
     fullest = int(run.open_chats.argmax())
-    checked = simulate(day, length, (limits.tps, limits.burst, limits.active_chats), seed)
+    bucket = (limits.tps, limits.burst, limits.active_chats)
+    checked = None if limits.curve else simulate(day, length, bucket, seed)
     tps_share, chats_share = float(weights @ run.tps_refused), float(weights @ run.chats_refused)
     return {
         "schema": 1,
@@ -140,6 +162,7 @@ def plan(
             "burst": limits.burst,
             "active_chats": limits.active_chats,
             "source": limits.source,
+            "measured_curve": [list(point) for point in limits.curve],
             "crossover_s": limits.active_chats / limits.tps,
         },
         "load": {
@@ -184,7 +207,7 @@ def request(run: Course, limits: Limits, refused: float, margin: float) -> dict[
     refusals are allowed to each limit. A quota that is large enough already is left as it is.
     """
     peak, held = float(run.rates.max()), float(run.open_chats.max())
-    rate = rate_for(peak, refused / 2, limits.burst / limits.tps)
+    rate = limits.tps_needed(peak, refused / 2)
     chats = servers_for(held, refused / 2)
     wanted_rate, wanted_chats = _round_up(rate * (1 + margin), 1), _round_up(chats * (1 + margin), 10)
     return {
@@ -228,7 +251,7 @@ def _highest_rate(limits: Limits, refused: float, mean: float) -> float:
     low, high = 0.0, min(limits.tps, limits.active_chats / mean) * 1.5
     for _ in range(36):
         rate = (low + high) / 2
-        throttled = bucket_refusal(rate, limits.tps, limits.burst)
+        throttled = limits.tps_refusal(rate)
         full = (1 - throttled) * erlang_b(rate * (1 - throttled) * mean, limits.active_chats)
         if throttled + full > refused:
             high = rate

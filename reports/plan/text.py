@@ -26,7 +26,7 @@ def sentences(plan: Mapping[str, Any]) -> list[str]:
     return [
         _verdict(plan),
         f"Busiest arrivals {number(arrivals['peak_per_s'])}/s{_at(arrivals['peak_at'])}: {load['tps_share']:.0%} of the "
-        f"TPS quota ({rate}/s, burst {number(limits['burst'])}).",
+        f"TPS quota ({rate}/s{' sustained' if limits['measured_curve'] else ''}, burst {number(limits['burst'])}).",
         f"Most chats open {open_chats}{_at(load['peak_open_chats_at'])}: {load['active_chats_share']:.0%} of the "
         f"active-chat quota ({quota}). Limits from: {limits['source']}.",
         *_abandoned(plan),
@@ -85,6 +85,11 @@ def _chance(plan: Mapping[str, Any]) -> str:
 
 def _check(plan: Mapping[str, Any]) -> str:
     found = plan["simulated"]
+    if found is None and plan["limits"]["measured_curve"]:
+        return (
+            "Refusals by TPS are read from the measured curve of refused shares (random arrivals), as the limiter is not an "
+            "exact token bucket; they are not simulated."
+        )
     if found is None:
         return "Not checked by simulation: the day has more arrivals than are simulated call by call."
     tps, chats = (f"{share(found[name])} ± {share(found[f'{name}_half_width'])}" for name in ("tps", "active_chats"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.quotas.stages import Stage
 from harness.recording.format.files import check_own_directory, check_plain
 from harness.recording.format.layout import MANIFEST, SAMPLES, sample_files
 from harness.recording.format.ledger import merge_ledgers, read_ledgers
@@ -14,6 +15,8 @@ from harness.recording.format.schema import RUN_SCHEMA
 _NOT_IN_ORDER = "the run did not end in order"
 _UNKNOWN = "options, target and generator figures are unknown"
 _MOST_PROBLEMS = 20
+_MOST_STAGES = 10_000
+_FAR = 2.0**40
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,15 @@ class Run:
     """A run directory's manifest and file names.
 
     Whatever of run.json was not of its type is left out of `manifest` and named in `problems`, one sentence each. `told`
-    holds the names that run.json has in its tables: what is not there is unknown, not zero.
+    holds the names that run.json has in its tables: what is not there is unknown, not zero. `stages` are those that a probe
+    went through, in unix seconds.
     """
 
     path: Path
     manifest: Manifest
     sample_files: tuple[Path, ...]
     problems: tuple[str, ...]
+    stages: tuple[Stage, ...] = ()
     told: dict[str, frozenset[str]] = field(default_factory=dict)
 
     @property
@@ -78,7 +83,7 @@ def _read_run(path: Path) -> Run:
         name: frozenset(key for key, value in stored.section(name).items() if value is not None)
         for name in ("generator", "chats", "target")
     }
-    return Run(path, stored.contents, files, tuple(problems), told)
+    return Run(path, stored.contents, files, tuple(problems), _stages(stored), told)
 
 
 def _read_manifest(path: Path) -> tuple[StoredManifest, list[str]]:
@@ -98,6 +103,19 @@ def _read_manifest(path: Path) -> tuple[StoredManifest, list[str]]:
     if status != "finished":
         problems.append(f"{_NOT_IN_ORDER} (status {status or 'unknown'!r}): its last samples may be lost")
     return stored, problems
+
+
+def _stages(stored: StoredManifest) -> tuple[Stage, ...]:
+    """The stages that a probe wrote down; none where it wrote none, or they are not stages."""
+    probe = stored.contents.probe
+    if probe is None or len(probe.stages) > _MOST_STAGES:
+        return ()
+    try:
+        stages = [Stage.of_json(one) for one in probe.stages]
+    except (ValueError, OverflowError):
+        return ()
+    told = [(one.begin, one.end, one.offered, one.rest) for one in stages]
+    return tuple(stages) if all(abs(value) < _FAR for numbers in told for value in numbers) else ()
 
 
 def ledger_chats(run: Run) -> Chats | None:

@@ -63,6 +63,22 @@ def known(entry: Bounded) -> str:
     return f"{value:,.{min(decimals, 6)}f}"
 
 
+def with_bounds(entry: Bounded) -> str:
+    """A number and its bounds with one digit more than is sure, the bounds rounded outwards: "5.0 (4.9 to 5.3)"."""
+    value, low, high = entry.estimate, entry.low, entry.high
+    if value is None or low is None or high is None or not 0 < high - low < 1e9:
+        return interval(entry)
+    decimals = min(6, max(0, math.ceil(-math.log10((high - low) / 2))))
+    step = 10.0**-decimals
+    least, most = math.floor(low / step + 1e-6) * step, math.ceil(high / step - 1e-6) * step
+    return f"{value:,.{decimals}f} ({least:,.{decimals}f} to {most:,.{decimals}f})"
+
+
+def at_once(low: float, high: float) -> str:
+    """How many were admitted at once, in whole calls: what was refilled meanwhile is taken off, and leaves parts of one."""
+    return spread(round(low), round(high))
+
+
 def between(entry: Bounded, unit: str = "") -> str:
     """The two bounds of an estimate."""
     return f"{_bound(entry.low)} and {_bound(entry.high)}{unit}"
@@ -90,6 +106,14 @@ def number(value: float) -> str:
     return f"{value:,.{decimals}f}".rstrip("0").rstrip(".")
 
 
+def rounded_down(value: float) -> str:
+    """A lower bound with three significant digits, rounded down: what is promised is never more than what is known."""
+    if not 0 < value < 1e9:
+        return number(value)
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return number(math.floor(value / step + 1e-9) * step)
+
+
 def milliseconds(value: float | None) -> str:
     """A latency in ms with at most three significant digits below 100; "" for none."""
     if value is None:
@@ -107,7 +131,8 @@ def percent(share: float) -> str:
         return f"{value:.0f} %"
     if value < 0.01:
         return "under 0.01 %"
-    return f"{value:.1f} %" if value >= 1 else f"{value:.2f} %"
+    text = f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+    return f"{text.removesuffix('.0')} %"
 
 
 def wilson(count: int, calls: int) -> tuple[float, float]:

@@ -13,6 +13,8 @@ from harness.quotas.any_limiter.safe import Batch
 from harness.quotas.estimates import TpsEstimate
 
 _CONTRARY_OF_EXACT = 0.004
+_FEW_CONTRARY = 2
+"""So few contrary decisions do not speak against a limiter that explains the whole record, however short it is."""
 _NEARLY = 0.08
 _ONE_WAY = 0.85
 _DIFFER = 0.02
@@ -114,7 +116,7 @@ def _against_exact(evidence: Evidence) -> list[str]:
             f"It sustains {evidence.sustained.estimate:.4g} a second at {evidence.sustained.pressure:.2g} times the load, "
             f"and {evidence.mild.estimate:.4g} at {evidence.mild.pressure:.2g} times."
         )
-    if contrary is not None and contrary.share >= _CONTRARY_OF_EXACT:
+    if contrary is not None and contrary.share >= _CONTRARY_OF_EXACT and not _by_chance(contrary, tps):
         told.append(
             f"{100 * contrary.share:.2g} % of the decisions go against the nearest token bucket "
             f"({contrary.refused} refused though a token was due, {contrary.admitted} admitted though none was)."
@@ -124,6 +126,11 @@ def _against_exact(evidence: Evidence) -> list[str]:
     elif tps is not None and tps.verdict == "not_explained":
         told.append("No single exact limiter explains the record.")
     return told
+
+
+def _by_chance(contrary: Contrary, tps: TpsEstimate | None) -> bool:
+    """True if a record that an exact limiter explains holds so few contrary decisions that a late answer makes them."""
+    return explained(tps) is not None and contrary.refused + contrary.admitted <= _FEW_CONTRARY
 
 
 def _volleys_and_batches(evidence: Evidence, tps: TpsEstimate) -> list[str]:

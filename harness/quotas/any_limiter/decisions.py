@@ -7,12 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.quotas.attempts import CHAT_LIMIT, DENIED, FAULT, INVALID, NOT_FOUND, STARTED, THROTTLED, Attempts, Floats
+from harness.quotas.attempts import (
+    CHAT_LIMIT,
+    DENIED,
+    FAULT,
+    INVALID,
+    NOT_FOUND,
+    STARTED,
+    THROTTLED,
+    Attempts,
+    Bytes,
+    Floats,
+)
 
 Mask = npt.NDArray[np.bool_]
 
 _BEHIND_THE_LIMITER = (STARTED, CHAT_LIMIT, INVALID, NOT_FOUND, DENIED, FAULT)
 """Outcomes that a call met after the limiter had let it pass, if everything costs a token."""
+
+_FEWEST = 8
+"""Fewer round trips of an outcome say nothing of it."""
 
 
 _JITTERS = 3.0
@@ -35,11 +49,13 @@ class Decisions:
     def of(cls, attempts: Attempts, quota_refusal_costs_token: bool | None = None) -> Decisions:
         """The decisions of `attempts`. A refusal by the chat quota counts as admitted unless it is known to cost nothing.
 
-        A decision is placed in the middle of its round trip; of an unusually long one, near the beginning.
+        A decision is placed in the middle of its round trip; of an unusually long one, near the beginning. What one outcome
+        takes longer than the fastest one (starting a chat, where a throttle does nothing) came after the decision.
         """
         passed = [code for code in _BEHIND_THE_LIMITER if code != CHAT_LIMIT or quota_refusal_costs_token is not False]
         judged = np.isin(attempts.outcome, [THROTTLED, *passed])
         sent, trips = attempts.sent[judged], (attempts.received - attempts.sent)[judged]
+        trips = trips - _done_after(trips, attempts.outcome[judged])
         admitted = attempts.outcome[judged] != THROTTLED
         usual = float(np.median(trips)) if len(trips) else 0.0
         at = sent + 0.5 * np.minimum(trips, 3 * usual)
@@ -67,11 +83,23 @@ class Decisions:
         return self.at[~self.admitted]
 
 
+def _done_after(trips: Floats, outcome: Bytes) -> Floats:
+    """Seconds (n,) that the outcome of each attempt usually takes longer than the fastest outcome does."""
+    usual = {
+        code: np.median(trips[outcome == code]) for code in np.unique(outcome) if np.sum(outcome == code) >= _FEWEST
+    }
+    after = np.zeros(len(trips))
+    for code, median in usual.items():
+        chosen = outcome == code
+        after[chosen] = np.minimum(median - min(usual.values()), trips[chosen])
+    return after
+
+
 def _jitter(trips: Floats, admitted: Mask) -> float:
     """The spread of the less spread outcome: what varies more than that came after the decision."""
     spreads = []
     for some in (trips[admitted], trips[~admitted]):
-        if len(some) >= 8:
+        if len(some) >= _FEWEST:
             low, high = np.quantile(some, (0.25, 0.75))
             spreads.append((high - low) / 1.349)
     return max(float(min(spreads)) if spreads else 0.003, 5e-4)

@@ -1,0 +1,138 @@
+"""What a report says of a limiter that no exact model describes: two buckets behind a balancer that chooses at random."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.command import main
+from harness.quotas.stages import Stage, StageKind
+from reports.capacity.load import load_capacity
+from reports.capacity.sentences import headline
+from reports.page.terminal import print_summary
+from tests.reports.synthetic import BEGAN, attempt, write_run
+from tests.support.virtual.records import NO_QUOTA
+from tests.support.virtual.services import Answer, Clockwork, Latency, Service, Shards, TokenBucket
+
+
+def rows_of(record: list[Answer]) -> list[dict[str, Any]]:
+    """The calls of a simulation as samples."""
+    return [
+        attempt(
+            "StartChatContact",
+            BEGAN + one.sent,
+            BEGAN + one.sent,
+            BEGAN + one.received,
+            one.outcome,
+            200 if one.outcome == "started" else 429,
+            None,
+            f"chat-{one.chat}" if one.outcome == "started" else None,
+        )
+        for one in record
+    ]
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reported run of a probe that met two buckets of 2.5/s and burst 8, chosen at random, its stages in run.json."""
+    rng = random.Random(5)
+    limiter = Shards([TokenBucket(2.5, 8.0), TokenBucket(2.5, 8.0)], random.Random(4))
+    clock = Clockwork(Service(limiter, NO_QUOTA, Latency(0.03, 0.1, 0.5, rng)))
+    stages: list[Stage] = []
+
+    def offer(kind: StageKind, rate: float, calls: int, *, random_moments: bool = False, rest: float = 0.0) -> None:
+        begin = at = clock.now + rest
+        for _ in range(calls):
+            clock.at(at, lambda: clock.send(lambda _answer: None))
+            at += rng.expovariate(rate) if random_moments else 1 / rate
+        at += 0.2  # the answers are awaited
+        while clock.run_until(at):
+            pass
+        stages.append(Stage(kind, begin, at, offered=rate, rest=rest))
+
+    offer("pressure", 15.0, 300)
+    offer("pressure", 6.25, 150)
+    for _ in range(6):
+        offer("volley", 2000.0, 24, rest=4.0)
+    offer("pressure", 15.0, 45)
+    for rate in (4.25, 4.0, 3.6, 3.4, 3.0, 3.0, 3.0):
+        offer("poisson", rate, 50, random_moments=True)
+    clock.run_out()
+    told = [stage.to_json() | {"begin": BEGAN + stage.begin, "end": BEGAN + stage.end} for stage in stages]
+    path = tmp_path_factory.mktemp("probed") / "run"
+    write_run(path, rows_of(clock.record), user_class="QuotaProbe", probe={"stages": told})
+    assert main(["report", str(path), "--quiet", "--request"]) == 0
+    return path
+
+
+def test_the_numbers_that_hold_are_in_capacity_json(probed: Path) -> None:
+    """Class, sustained rate, burst from rest, safe rate and contrary share stand beside the exact limiter's nulls."""
+    tps = json.loads((probed / "capacity.json").read_text())["tps"]
+    assert tps["verdict"] == "not_explained"
+    assert tps["class"] not in ("exact", "exact_within_jitter")
+    assert tps["sustained"]["low"] <= 5.0 <= tps["sustained"]["high"]
+    assert tps["sustained"]["high"] - tps["sustained"]["low"] < 1
+    assert tps["sustained_mild"]["low"] <= 5.2
+    assert 8 <= tps["burst_from_rest"]["median"] <= 16
+    assert tps["burst_from_rest"]["volleys"] >= 5
+    assert 0 < tps["safe"]["poisson"]["low"] < 5
+    assert set(tps["safe"]["refused_at"]) == {"0.5", "0.7", "0.85"}
+    assert 0 < tps["contrary_share"] < 0.2
+    assert tps["contrary"]["low"] <= tps["contrary_share"] <= tps["contrary"]["high"]
+
+
+def test_the_headline_says_which_numbers_hold(probed: Path) -> None:
+    """It names the sustained rate with its interval, the burst from rest, the safe rate, and that no limiter is exact."""
+    text = headline(load_capacity(probed))
+    assert " a second under pressure (" in text
+    assert "at once from rest" in text
+    assert "refuses at most 1 % of" in text
+    assert "no single exact limiter explains it: " in text
+    assert "of the decisions contrary" in text
+
+
+def test_the_page_has_the_section_and_its_figures(probed: Path) -> None:
+    """Page and Markdown have the table; refused share, batches, volleys and contrary decisions are drawn."""
+    for name in ("report.html", "report.md"):
+        text = (probed / name).read_text()
+        assert "Burst from rest" in text
+        assert "Safe rate, random arrivals" in text
+    assert {"refused-share", "batches", "volleys", "contrary"} <= {file.stem for file in (probed / "figures").iterdir()}
+
+
+def test_the_request_and_the_terminal_give_the_sustained_rate(probed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither says "not found" where a rate was measured, and the request says what the probe offered."""
+    request = (probed / "quota-request.md").read_text()
+    assert "sustains " in request
+    assert "0 chat starts offered" not in request
+    assert "each decided by the probe" in request
+    print_summary(load_capacity(probed), None, Console())
+    printed = capsys.readouterr().out
+    assert "sustains " in printed
+    assert "safe rate" in printed
+
+
+def test_a_plan_uses_the_measured_curve(probed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refusals come from the curve, more than the bucket of the same rate refuses, and the plan says so."""
+    arguments = ["plan", "--arrivals", "4/s", "--length", "10s", "--active-chats", "300", "--run", str(probed)]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    assert "measured curve" in capsys.readouterr().out
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    curve = plan["limits"]["measured_curve"]
+    assert [share for _, share in curve] == sorted(share for _, share in curve)
+    assert plan["refused"]["tps"] > 0.0
+
+
+def test_a_change_of_class_is_a_difference(probed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Compare names both classes; a sustained rate that did not change is no regression."""
+    other = json.loads((probed / "capacity.json").read_text())
+    other["tps"]["class"] = "shared"
+    (tmp_path / "capacity.json").write_text(json.dumps(other))
+    assert main(["compare", str(probed), str(tmp_path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "different" in printed
+    assert "shared in the new run" in printed
+    assert "tps.sustained" in printed
