@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -24,6 +25,8 @@ from reports.run.rundir import Run, read_run
 from reports.run.samples import count_rows, read_batches
 from reports.run.tables import table_of
 from reports.run.timeline import timeline
+from reports.variety.calls import read_calls
+from reports.variety.findings import variety_of
 
 MANY_ROWS = 2_000_000
 """From so many samples on, figures are drawn beside the reading: below it, a second process costs more than it saves."""
@@ -56,6 +59,8 @@ def build_report(
         samples = artist.draw("draw_samples", measured, total, view) if figures else list
         inference = infer(run, total)
         answer = capacity(measured, inference)
+        if not summary:
+            answer = msgspec.structs.replace(answer, variety=variety_of(read_calls(run.sample_files, rows)))
         limits = artist.draw("draw_limits", answer, view, inference.tps, inference.any_limiter) if figures else list
         pictures = [*limits(), *samples()]
     if summary:

@@ -324,6 +324,31 @@ class InferenceNote(Struct, frozen=True):
     active_chats_window: tuple[float, float] = (0.0, 0.0)
 
 
+class Variety(Struct, frozen=True):
+    """Whether a dimension of the workload goes with the outcome (percentage points started) or the latency (ms).
+
+    `effect` is that of the second of `between` against the first, with a 95 % interval; `p_holm` is corrected for all
+    the questions of the run. A true effect of `detectable` would be found in four of five such runs.
+    """
+
+    dimension: str
+    on: Literal["outcome", "latency"]
+    p_value: Share
+    p_holm: Share
+    effect: float
+    low: float
+    high: float
+    detectable: float
+    unit: Literal["points", "ms"] = "ms"
+    between: tuple[str, str] = ("", "")
+    calls: Count = 0
+
+    @property
+    def shown(self) -> bool:
+        """Whether the run shows that the dimension matters."""
+        return self.p_holm < 0.05
+
+
 class Capacity(Struct, frozen=True):
     """The answer of one run. Rates are in 1/s, latencies in ms, times in unix seconds unless a name ends in _s."""
 
@@ -351,6 +376,7 @@ class Capacity(Struct, frozen=True):
     chat_ends: dict[str, Count] = {}
     retry_lab: SdkRetries | None = None
     target: Target | None = None
+    variety: list[Variety] = []
 
 
 def to_json(capacity: Capacity) -> str:

@@ -7,6 +7,7 @@ from importlib.resources import files
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup, escape
 
 from harness import __version__
 from harness.recording.format.manifest import Table, Workload
@@ -15,8 +16,10 @@ from reports.capacity.model import Answer, Capacity, Latency
 from reports.ci.gates import GatesView
 from reports.figures.picture import INK, MUTED, PAPER, Picture, inline_svg, page_colours
 from reports.page import sections
+from reports.page.advice import advice
 from reports.page.declared import declared_rows
 from reports.page.keys import keys_of
+from reports.page.variety import variety_sentences
 from reports.wording.numbers import label, milliseconds, seconds, share, utc
 from reports.wording.vocabulary import OTHER_429, QUOTA
 
@@ -49,6 +52,8 @@ def _template(name: str, *, escape: bool) -> jinja2.Template:
         autoescape=escape, undefined=jinja2.StrictUndefined, trim_blocks=False, keep_trailing_newline=True
     )
     environment.filters["md"] = _markdown
+    environment.filters["mdcode"] = _markdown_with_code
+    environment.filters["code"] = _html_with_code
     return environment.from_string(files("reports.page").joinpath("templates", name).read_text("utf-8"))
 
 
@@ -59,6 +64,23 @@ def _markdown(text: object) -> str:
     for mark, harmless in marks:
         plain = plain.replace(mark, harmless)
     return plain
+
+
+def _markdown_with_code(text: str) -> str:
+    """Text with commands between backticks, which stay; a name from the run is markup neither within nor outside of them."""
+    parts = [" ".join(part.split()) if n % 2 else _outside(part) for n, part in enumerate(text.split("`"))]
+    return "`".join(parts)
+
+
+def _outside(part: str) -> str:
+    before, after = (" " if part.startswith(" ") else ""), (" " if part.endswith(" ") else "")
+    return f"{before}{_markdown(part)}{after}" if part.strip() else part
+
+
+def _html_with_code(text: str) -> Markup:
+    """The same for HTML: commands are set as code."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
 
 
 def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
@@ -74,6 +96,8 @@ def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
         "keys": keys_of(answer),
         "outcomes": _outcome_rows(answer),
         "kinds": _kind_rows(kinds),
+        "advice": advice(answer),
+        "variety": variety_sentences(answer.variety),
         "any_limiter": sections.any_limiter(answer),
         "operations": sections.operations(answer),
         "retry_lab": sections.retry_lab(answer),

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 TIMES = ("scheduled", "sent", "received")
-COUNTS = ("attribute_bytes",)
-COLUMNS = ("operation", "outcome", "content_types", "kind", *TIMES, *COUNTS)
+COUNTS = ("attribute_bytes", "attribute_count", "message_bytes", "duration_minutes")
+COLUMNS = ("operation", "outcome", "content_types", "kind", *TIMES, "attribute_bytes")
 """The columns that a report reads of every row."""
 
 _REQUIRED = frozenset({"operation", "outcome", *TIMES})
@@ -67,11 +67,15 @@ def count_rows(files: tuple[Path, ...]) -> int:
 
 
 def read_batches(
-    files: tuple[Path, ...], columns: tuple[str, ...] = COLUMNS, window: tuple[float, float] | None = None
+    files: tuple[Path, ...],
+    columns: tuple[str, ...] = COLUMNS,
+    window: tuple[float, float] | None = None,
+    every: int = 1,
 ) -> Iterator[Batch | Damage]:
     """Yield the rows of `files` in bounded batches, and a `Damage` for whatever cannot be read.
 
-    With a `window` (unix s), row groups that hold no call sent within it are skipped; the others come whole.
+    With a `window` (unix s), row groups that hold no call sent within it are skipped; the others come whole. With `every`
+    one row group in that many is read.
     A second thread decompresses the next batches while the caller works on this one.
     """
     ready: queue.Queue[Batch | Damage | BaseException | None] = queue.Queue(maxsize=3)
@@ -88,7 +92,7 @@ def read_batches(
     def produce() -> None:
         try:
             for file in files:
-                for item in _read_file(file, columns, window):
+                for item in _read_file(file, columns, window, every):
                     if abandoned.is_set():
                         return
                     put(item)
@@ -106,7 +110,9 @@ def read_batches(
         abandoned.set()
 
 
-def _read_file(file: Path, columns: tuple[str, ...], window: tuple[float, float] | None) -> Iterator[Batch | Damage]:
+def _read_file(
+    file: Path, columns: tuple[str, ...], window: tuple[float, float] | None, every: int
+) -> Iterator[Batch | Damage]:
     if file.suffix == JOURNAL:
         yield from _read_journal(file, columns)
         return
@@ -121,7 +127,9 @@ def _read_file(file: Path, columns: tuple[str, ...], window: tuple[float, float]
         if missing := sorted(_REQUIRED - present):
             yield Damage(f"{name} lacks the columns {', '.join(missing)}: its rows are left out")
             return
-        groups = [number for number in range(parquet.num_row_groups) if _overlaps(parquet.metadata, number, window)]
+        groups = [
+            number for number in range(0, parquet.num_row_groups, every) if _overlaps(parquet.metadata, number, window)
+        ]
         wanted = [column for column in columns if column in present]
         for some in _chunks(parquet.metadata, groups):
             try:

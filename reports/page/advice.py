@@ -1,0 +1,87 @@
+"""Says what to do next, from this run's evidence alone: what to ask for, what to change, and what would teach the rest."""
+
+from reports.capacity.model import Capacity
+from reports.wording.numbers import known, number, seconds
+from reports.wording.vocabulary import START_OUTCOMES, STARTED, TPS
+
+_MARGIN = 1.2
+"""What is asked for beside what was offered: AWS grants nothing within a day."""
+
+
+def advice(answer: Capacity) -> list[str]:
+    """Return what to do, the most pressing first; empty where the run leaves nothing to be done."""
+    if not answer.generator.valid:
+        return [*_left_open(answer), "Run it again before using any number of it: see why the run is not valid."]
+    return [*_left_open(answer), *_tps(answer), *_active_chats(answer), *_retries(answer), *_unknown(answer)]
+
+
+def _left_open(answer: Capacity) -> list[str]:
+    left = answer.chats.left_open or 0
+    if not left:
+        return []
+    return [f"Stop the {left:,} chats that are still open: `chatquota cleanup RUN`."]
+
+
+def _tps(answer: Capacity) -> list[str]:
+    tps, offered = answer.tps, answer.generator.offered_per_s
+    rate = tps.rate.estimate if tps.exact else tps.sustained.estimate if tps.sustained else None
+    if not answer.outcomes.get(TPS) or not rate:
+        return []
+    lines = []
+    if offered and offered > rate:
+        lines.append(
+            f"To start the {number(offered)} chats a second that were offered, ask for at least "
+            f"{number(_rounded_up(offered * _MARGIN))} requests a second (L-AA48CD49): `chatquota report RUN "
+            f"--request --want-tps {number(_rounded_up(offered * _MARGIN))}`."
+        )
+    lines.append(
+        "For arrivals of your own, `chatquota plan --run RUN --arrivals RATE --length TIME` says how many customers are "
+        "refused and what to ask for."
+    )
+    return lines
+
+
+def _active_chats(answer: Capacity) -> list[str]:
+    chats, crossing = answer.active_chats, answer.crossover_s
+    if chats.verdict != "explained" or crossing is None or crossing.estimate is None:
+        return []
+    return [
+        f"Chats longer than {seconds(crossing.estimate)} on average fill the {known(chats)} chats before the TPS limit is "
+        "met: end idle chats (ChatDurationInMinutes), or ask for more chats at once (L-D4BA6F6E)."
+    ]
+
+
+def _retries(answer: Capacity) -> list[str]:
+    throttled = answer.outcomes.get(TPS, 0)
+    calls = sum(answer.outcomes.get(name, 0) for name in START_OUTCOMES)
+    if not throttled or answer.retry_lab is not None or throttled < 0.01 * calls:
+        return []
+    return [
+        "A caller should try a throttled start again, with a pause that grows and the same ClientToken; "
+        "`--sdk-retries standard` shows what that costs and gains here."
+    ]
+
+
+def _unknown(answer: Capacity) -> list[str]:
+    lines = []
+    tps, chats = answer.tps, answer.active_chats
+    if not answer.outcomes.get(TPS):
+        lines.append("The TPS limit was not met: `chatquota run QuotaProbe --headless --probe tps` finds it.")
+    elif not tps.exact and (tps.safe is None or tps.safe.poisson is None):
+        lines.append(
+            "How much may be offered without refusals is not known: `chatquota run QuotaProbe --headless --probe safe` "
+            "measures it."
+        )
+    if chats.verdict == "lower_bound":
+        most = number(answer.peak_active.chats)
+        lines.append(
+            f"The active-chat limit was not met with {most} chats open: `chatquota run QuotaProbe --headless --probe "
+            "active-chats` finds it, with a --max-chats above it."
+        )
+    if not answer.outcomes.get(STARTED):
+        lines.append("No chat was started: look at the answers of the service below.")
+    return lines
+
+
+def _rounded_up(value: float) -> float:
+    return float(-(-value // 1))

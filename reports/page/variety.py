@@ -1,0 +1,59 @@
+"""Says whether the variety of the calls mattered: what differs and by how much, or how small a difference must be."""
+
+from reports.capacity.model import Variety
+from reports.wording.numbers import number
+
+_NAMES = {
+    "attribute_bytes": "size of the attributes",
+    "attribute_count": "number of attributes",
+    "message_bytes": "size of the first message",
+    "duration_minutes": "ChatDurationInMinutes",
+    "content_types": "content types",
+    "kind": "kind of chat",
+}
+_MEASURES = {"outcome": "the share of calls that started a chat", "latency": "the latency of started chats"}
+_UNITS = {"points": "points", "ms": "ms"}
+
+
+def variety_sentences(found: list[Variety]) -> list[str]:
+    """Return a sentence for each difference that the run shows, then one for each measure on what it does not show."""
+    sentences = [_difference(each, len(found)) for each in found if each.shown]
+    for on in ("outcome", "latency"):
+        rest = [each for each in found if each.on == on and not each.shown]
+        if rest:
+            sentences.append(_no_difference(on, rest))
+    return sentences
+
+
+def _difference(each: Variety, questions: int) -> str:
+    first, second = each.between
+    change = "raises" if each.effect > 0 else "lowers"
+    low, high = sorted((abs(each.low), abs(each.high))) if each.low * each.high > 0 else (each.low, each.high)
+    name = _NAMES.get(each.dimension, each.dimension)
+    return (
+        f"The {name} matters: {_quoted(second)} against {_quoted(first)} {change} {_MEASURES[each.on]} by "
+        f"{_amount(abs(each.effect))} {_UNITS[each.unit]} ({_amount(low)} to {_amount(high)}, 95 %; {_chance(each.p_holm)} "
+        f"after correction for {questions} questions)."
+    )
+
+
+def _no_difference(on: str, rest: list[Variety]) -> str:
+    parts = [
+        f"{_NAMES.get(each.dimension, each.dimension)} (at most {_amount(max(abs(each.low), abs(each.high)))})"
+        for each in rest
+    ]
+    unit = _UNITS[rest[0].unit]
+    return f"No difference shown in {_MEASURES[on]}, in {unit} with 95 %, by {', '.join(parts)}."
+
+
+def _chance(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def _amount(value: float) -> str:
+    return number(float(f"{value:.3g}"))
+
+
+def _quoted(text: str) -> str:
+    shown = text.replace("application/vnd.amazonaws.connect.message.", "").replace(",", ", ")
+    return shown if len(shown) <= 60 else f"{shown[:59]}…"
