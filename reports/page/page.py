@@ -1,6 +1,7 @@
 """Lays the answer out as a page for people (`report.html`) and as text for a pull request (`report.md`)."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -54,6 +55,7 @@ def _template(name: str, *, escape: bool) -> jinja2.Template:
     environment.filters["md"] = _markdown
     environment.filters["mdcode"] = _markdown_with_code
     environment.filters["code"] = _html_with_code
+    environment.filters["wbr"] = _breakable
     return environment.from_string(files("reports.page").joinpath("templates", name).read_text("utf-8"))
 
 
@@ -81,6 +83,11 @@ def _html_with_code(text: str) -> Markup:
     """The same for HTML: commands are set as code."""
     parts = [escape(part) for part in text.split("`")]
     return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
+
+
+def _breakable(name: str) -> Markup:
+    """A long name that may break between its words, for narrow columns: CamelCase and snake_case."""
+    return Markup("<wbr>").join(escape(word) for word in re.split(r"(?<=[a-z_])(?=[A-Z])|(?<=_)", name))
 
 
 def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
