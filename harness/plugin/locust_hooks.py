@@ -30,6 +30,7 @@ from harness.load.users.load_shape import attach_shape
 from harness.load.users.locust_options import check_tags, check_values, check_web_address
 from harness.load.users.selection import select_users
 from harness.recording.redact import redact
+from harness.telemetry.sender import Telemetry, prepare
 from harness.webui.install import install_web_ui
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def install(events: Events) -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)
     events.init.add_listener(_on_init)
+    prepare()
     sys.excepthook = partial(_on_uncaught, sys.excepthook)
 
 
@@ -81,6 +83,8 @@ def _on_init(environment: Environment, runner: Runner | None, web_ui: WebUI | No
     if web_ui is not None:
         install_web_ui(environment, web_ui, coordinator)
     _listen(coordinator.host, coordinator)
+    if environment.parsed_options.otel:
+        _export(coordinator)
     coordinator.host.listen("quit", lambda: show_result(coordinator.host.options, coordinator.last_directory))
 
 
@@ -140,6 +144,14 @@ def _listen(host: Host, coordinator: RunPart) -> None:
     host.listen("test_start", on_test_start)
     host.listen("test_stopping", lambda: coordinator.finish(host.plain_end))
     host.listen("quitting", on_quitting)
+
+
+def _export(coordinator: Coordinator) -> None:
+    """Export metrics of each run, from after it has begun until after it has ended."""
+    telemetry = Telemetry(coordinator)
+    coordinator.host.listen("test_start", telemetry.begin)
+    coordinator.host.listen("test_stopping", telemetry.end)
+    coordinator.host.listen("quitting", telemetry.end)
 
 
 class _Interrupt:

@@ -261,3 +261,17 @@ def test_the_chats_of_an_embedded_emulator_end_with_it(tmp_path: Path) -> None:
         assert manifest(tmp_path / "run")["chats"]["left_open"] == 0
         with started(chatquota("cleanup", "run"), tmp_path, server) as again:
             assert "no chat of this run is open" in again.wait().said
+
+
+def test_sigterm_drains_a_hundred_chats_within_a_grace_of_20_s(tmp_path: Path) -> None:
+    """What a container engine does: SIGTERM, then 20 seconds, at the default pace of StopContact. Nothing is left."""
+    with counting_server("--latency", "0.02") as server:
+        command = locust(server, "-u", "20", "-r", "20", "--hold", "600s", "--run-dir", "run")
+        with started(command, tmp_path, server) as run:
+            wait_until_started(server, 100)
+            run.process.send_signal(signal.SIGTERM)
+            assert run.process.wait(20) == 0
+        assert server.count()["open"] == 0
+        written = manifest(tmp_path / "run")
+        assert written["chats"]["stopped"] == written["chats"]["started"] >= 100
+        assert (written["ended_by"], written["exit_code"]) == ("signal", 0)

@@ -46,6 +46,8 @@ class RunRecord:
         self.run_id = run_id
         self.settings = settings
         self.target = target
+        self.user_class = user_class
+        self.account = account
         self.directory = directory
         self.parts: dict[str, Summary] = {}
         self.samples_received: Counter[str] = Counter()

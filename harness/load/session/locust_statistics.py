@@ -10,7 +10,10 @@ REQUEST_TYPE = "Connect"
 
 
 class Refused(Exception):
-    """An attempt that was not admitted. Locust groups failures by repr, so each outcome is one row."""
+    """An attempt that was not admitted. Locust groups failures by repr, so each outcome is one row.
+
+    Each outcome has a class of its own with its name, since OpenTelemetry's `error.type` is the name of the class.
+    """
 
     def __init__(self, outcome: str) -> None:
         super().__init__(outcome)
@@ -21,7 +24,9 @@ class Refused(Exception):
 
 
 # Made once: an exception that is only looked at needs no traceback and no allocation.
-_REFUSED = {outcome: Refused(outcome) for outcome in OUTCOMES if outcome not in (STARTED, OK)}
+_REFUSED: dict[str, Refused] = {
+    outcome: type(outcome, (Refused,), {})(outcome) for outcome in OUTCOMES if outcome not in (STARTED, OK)
+}
 
 
 def reporter(fire: Callable[..., Any]) -> Callable[[str, Reply], None]:

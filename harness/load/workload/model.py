@@ -224,15 +224,20 @@ def _stretch(drawn: dict[str, str], recipe: Attributes, rng: random.Random) -> N
     drawn[key] = _text(rng, missing, recipe.unicode)
 
 
+_DRAWN_BYTES = 256
+
+
 def _text(rng: random.Random, size: int, unicode: bool) -> str:
-    """Words of exactly `size` UTF-8 bytes, in one script or in many."""
+    """Words of exactly `size` UTF-8 bytes, in one script or in many. A long text repeats its beginning: the 32 KiB of a full
+    chat, drawn word by word, kept the first call of each run waiting for a second."""
     words: list[str] = []
     used = 0
-    while used < size:
+    while used < min(size, _DRAWN_BYTES):
         word = "".join(rng.choices(rng.choice(_SCRIPTS), k=4)) if unicode else _word(rng)
         words.append(word)
         used += len(word.encode()) + 1
-    encoded = " ".join(words).encode()[:size]
+    drawn = " ".join(words).encode() + b" "
+    encoded = (drawn * (size // len(drawn) + 1))[:size]
     text = encoded.decode("utf-8", "ignore")
     return text + "." * (size - len(text.encode()))
 

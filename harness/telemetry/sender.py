@@ -1,0 +1,103 @@
+"""In the process of the run: starts the exporting process with `--otel`, tells it how the run goes, and ends it."""
+
+import logging
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import gevent
+import msgspec
+
+from harness.load.options.target_choice import target_line
+from harness.load.run.coordinator import Coordinator
+from harness.telemetry.messages import Begin, Progress
+
+logger = logging.getLogger(__name__)
+
+_EVERY = 1.0  # seconds between two lines of progress
+_LAST_EXPORT = 30.0
+_EXTRA = "opentelemetry.exporter.otlp.proto.http"
+_GRPC = "opentelemetry.exporter.otlp.proto.grpc"
+
+
+def prepare() -> None:
+    """Set the variables that Locust's own OpenTelemetry reads, before Locust does.
+
+    OTLP over HTTP is the default where gRPC's exporter is not installed. With `--processes` Locust's own is left out: it is
+    set up before Locust forks, and workers with a copy of its threads never begin (Locust 2.47).
+    """
+    if not _installed(_GRPC):
+        os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    if "LOCUST_PROCESSES" in os.environ or any(word.partition("=")[0] == "--processes" for word in sys.argv):
+        os.environ.update({f"OTEL_{signal}_EXPORTER": "none" for signal in ("METRICS", "TRACES", "LOGS")})
+
+
+class Telemetry:
+    """The metrics of one run at a time. Costs the run a line of JSON a second, and nothing without `--otel`."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+        self._process: subprocess.Popen[bytes] | None = None
+        self._teller: gevent.Greenlet | None = None
+
+    def begin(self) -> None:
+        """Start exporting the run that has just begun."""
+        record = self._coordinator.record
+        if record is None:
+            return
+        if not _installed(_EXTRA):
+            logger.error("--otel exports nothing of chatquota: install `chatquota[otel]`")
+            return
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "harness.telemetry.exporter"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the run; this one ends with its standard input
+        )
+        target = target_line(record.target, record.account)
+        self._tell(Begin(str(record.directory), record.run_id, target, record.user_class))
+        self._teller = gevent.spawn(self._tell_progress)
+
+    def end(self) -> None:
+        """Let it export the finished run, and wait for that, half a minute at most."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if self._teller is not None:
+            self._teller.kill()
+        assert process.stdin is not None
+        try:
+            process.stdin.close()
+            process.wait(_LAST_EXPORT)
+        except (OSError, subprocess.TimeoutExpired):
+            process.kill()
+            process.wait()
+        if process.returncode:
+            logger.warning("the last metrics could not be exported; the run's record has them")
+
+    def _tell_progress(self) -> None:
+        while self._process is not None:
+            gevent.sleep(_EVERY)
+            parts, record = self._coordinator.parts(), self._coordinator.record
+            dropped = sum(part["dropped"] + part["dropped_late"] for part in parts)
+            stopped_later = record is not None and not record.settings.keep_chats
+            to_stop = sum(part["chats"]["left_open"] for part in parts) if stopped_later else 0
+            self._tell(Progress(dropped, to_stop))
+
+    def _tell(self, message: Begin | Progress) -> None:
+        process = self._process
+        if process is None or process.stdin is None:
+            return
+        try:
+            process.stdin.write(msgspec.json.encode(message) + b"\n")
+            process.stdin.flush()
+        except OSError:
+            logger.warning("the process that exports metrics has ended; the run goes on without them")
+            self._process = None
+
+
+def _installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
