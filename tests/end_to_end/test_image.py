@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,10 +88,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 
 def descendants(pid: int) -> list[int]:
     """The processes below a process, nearest first."""
-    try:
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
+    children: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):  # any thread may have started one
+        with suppress(OSError):
+            children += [int(child) for child in task.read_text().split()]
     return children + [below for child in children for below in descendants(child)]
 
 
