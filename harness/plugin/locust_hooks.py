@@ -85,7 +85,7 @@ def _on_init(environment: Environment, runner: Runner | None, web_ui: WebUI | No
     _listen(coordinator.host, coordinator)
     if environment.parsed_options.otel:
         _export(coordinator)
-    coordinator.host.listen("quit", lambda: show_result(coordinator.host.options, coordinator.last_directory))
+    _show_result_at_end(coordinator)
 
 
 def _check_or_exit(coordinator: Coordinator) -> None:
@@ -144,6 +144,18 @@ def _listen(host: Host, coordinator: RunPart) -> None:
     host.listen("test_start", on_test_start)
     host.listen("test_stopping", lambda: coordinator.finish(host.plain_end))
     host.listen("quitting", on_quitting)
+
+
+def _show_result_at_end(coordinator: Coordinator) -> None:
+    """Print the result table after Locust's own, but not after SIGTERM: whoever sends that kills what takes long to end."""
+    hurried: list[bool] = []
+    gevent.signal_handler(signal.SIGTERM, lambda: hurried.append(True))
+
+    def show() -> None:
+        if not hurried:
+            show_result(coordinator.host.options, coordinator.last_directory)
+
+    coordinator.host.listen("quit", show)
 
 
 def _export(coordinator: Coordinator) -> None:

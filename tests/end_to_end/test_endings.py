@@ -266,8 +266,8 @@ def test_the_chats_of_an_embedded_emulator_end_with_it(tmp_path: Path) -> None:
 def test_sigterm_drains_a_hundred_chats_within_a_grace_of_20_s(tmp_path: Path) -> None:
     """What a container engine does: SIGTERM, then 20 seconds, at the default pace of StopContact. Nothing is left."""
     with counting_server("--latency", "0.02") as server:
-        command = locust(server, "-u", "20", "-r", "20", "--hold", "600s", "--run-dir", "run")
-        with started(command, tmp_path, server) as run:
+        command = locust(server, "-u", "10", "-r", "10", "--hold", "600s", "--run-dir", "run")
+        with started(command, tmp_path, server, CHATQUOTA_NO_SUMMARY="false") as run:
             wait_until_started(server, 100)
             run.process.send_signal(signal.SIGTERM)
             assert run.process.wait(20) == 0

@@ -99,7 +99,7 @@ def chatquota_below(pid: int) -> int:
     """The first process of chatquota below a process: the one that a container engine would send its signal to."""
     for child in descendants(pid):
         words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        if any(word.endswith(b"bin/chatquota") for word in words[:2]):
+        if b"python" in words[0] and words[1].endswith(b"bin/chatquota"):
             return child
     raise AssertionError(
         f"chatquota does not run: {[Path(f'/proc/{c}/cmdline').read_bytes() for c in descendants(pid)]}"
@@ -161,19 +161,7 @@ class running:
     def __init__(self, image: Image, server: CountingServer) -> None:
         keys = ("access_key_id", "secret_access_key")
         environment = {f"AWS_{name.upper()}": server.announcement[name] for name in keys}
-        load = (
-            "--headless",
-            "-u",
-            "20",
-            "-r",
-            "20",
-            "--hold",
-            "600s",
-            "--max-chats",
-            "100000",
-            "--run-dir",
-            "runs/two",
-        )
+        load = ("--headless", "-u", "10", "-r", "10", "--hold", "600s", "--run-dir", "runs/two")
         command = image.command("chatquota", "run", "StartChat", "--host", server.endpoint, *load, **environment)
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
