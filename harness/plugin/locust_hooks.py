@@ -83,7 +83,7 @@ def _on_init(environment: Environment, runner: Runner | None, web_ui: WebUI | No
     if web_ui is not None:
         install_web_ui(environment, web_ui, coordinator)
     _listen(coordinator.host, coordinator)
-    if environment.parsed_options.otel:
+    if coordinator.host.options.otel:
         _export(coordinator)
     _show_result_at_end(coordinator)
 

@@ -79,9 +79,9 @@ class Telemetry:
         while self._process is not None:
             gevent.sleep(_EVERY)
             parts, record = self._coordinator.parts(), self._coordinator.record
-            dropped = sum(part["dropped"] + part["dropped_late"] for part in parts)
+            dropped = sum(part.dropped + part.dropped_late for part in parts)
             stopped_later = record is not None and not record.settings.keep_chats
-            to_stop = sum(part["chats"]["left_open"] for part in parts) if stopped_later else 0
+            to_stop = sum(part.chats.left_open for part in parts) if stopped_later else 0
             self._tell(Progress(dropped, to_stop))
 
     def _tell(self, message: Begin | Progress) -> None:
