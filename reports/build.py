@@ -1,6 +1,6 @@
 """Makes a report: reads the run, folds its samples, infers the limits, draws, and writes the files beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,11 +11,12 @@ from harness.errors import UsageError
 from harness.gates import Gate
 from reports.capacity.capacity import capacity, measure
 from reports.capacity.inference import infer
-from reports.capacity.model import to_json
+from reports.capacity.model import Capacity, to_json
 from reports.ci.gates import annotations, judge, junit, tell_github
 from reports.ci.gates import view as gates_view
 from reports.figures.picture import FIGURES, Picture, standalone_svg
 from reports.figures.process import FigureProcess
+from reports.page.baseline import BaselineView
 from reports.page.page import render
 from reports.page.request import QuotaRequest, request_text
 from reports.page.terminal import print_gates, print_summary
@@ -41,11 +42,13 @@ def build_report(
     figures: bool = True,
     quiet: bool = False,
     summary: bool = False,
+    beside: Callable[[Capacity], BaselineView] | None = None,
 ) -> int:
     """Make the report of the run directory at `path`; return 1 if one of `gates` was breached, else 0.
 
-    With `wanted`, the text of a quota-increase request is written beside it; without `figures` nothing is drawn. With
-    `summary` only the short table is printed, and nothing is written.
+    `beside` compares the answer with an earlier run, for the page. With `wanted`, the text of a quota-increase request is
+    written beside it; without `figures` nothing is drawn. With `summary` only the short table is printed, and nothing is
+    written.
     Raises UsageError if there is no such run or it cannot be written to.
     """
     run = read_run(path)
@@ -68,7 +71,8 @@ def build_report(
         return 0
     judgements = judge(gates, answer)
     shown = gates_view(judgements) if gates else None
-    html, markdown = render(answer, pictures, table_of(total.kinds.numbers, total.by_kind), shown)
+    earlier = beside(answer) if beside is not None else None
+    html, markdown = render(answer, pictures, table_of(total.kinds.numbers, total.by_kind), shown, earlier)
     texts = {"report.md": markdown, "report.html": html}
     if wanted is not None:
         texts["quota-request.md"] = request_text(answer, wanted)

@@ -23,6 +23,12 @@ def report(argv: list[str]) -> int:
     parser.add_argument("--want-tps", metavar="RATE", type=float, help="chat starts a second to ask for")
     parser.add_argument("--want-active-chats", metavar="N", type=int, help="chats at once to ask for")
     parser.add_argument("--by", metavar="DATE", help="when the new quotas are needed, such as 2027-01-15")
+    parser.add_argument(
+        "--baseline",
+        metavar="RUN|DIR",
+        type=Path,
+        help="compare on the page with this run, or with the newest one in DIR that was made under the same conditions",
+    )
     parser.add_argument("--no-figures", action="store_true", help="draw nothing: the numbers and texts alone, faster")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     arguments = parser.parse_args(argv)
@@ -36,8 +42,10 @@ def report(argv: list[str]) -> int:
     if not arguments.request and (arguments.want_tps or arguments.want_active_chats or arguments.by):
         raise UsageError("--want-tps, --want-active-chats and --by belong to --request; add it")
     from reports.build import build_report
+    from reports.compare.baseline import baseline_view, load_baseline
     from reports.page.request import QuotaRequest
 
+    candidates = load_baseline(arguments.baseline) if arguments.baseline is not None else None
     wanted = QuotaRequest(arguments.want_tps, arguments.want_active_chats, arguments.by)
     return build_report(
         arguments.run,
@@ -47,6 +55,7 @@ def report(argv: list[str]) -> int:
         figures=not arguments.no_figures,
         quiet=arguments.quiet,
         summary=arguments.summary,
+        beside=None if candidates is None else lambda answer: baseline_view(answer, candidates),
     )
 
 

@@ -44,7 +44,7 @@ def run_compare(paths: Sequence[Path], *, tolerance: float, allow: Sequence[str]
     if out is not None:
         _write(out, text, deltas, answers)
         console.print(Text(f"comparison: {out / 'compare.md'}"), soft_wrap=True)
-    lines = [f"::error title=Regression::{row.metric} got worse in {path}: {_change(row)}" for path, row in worse]
+    lines = [f"::error title=Regression::{row.metric} got worse in {path}: {change_text(row)}" for path, row in worse]
     tell_github(lines, text)
     return 1 if worse else 0
 
@@ -74,17 +74,19 @@ def _table(title: str, rows: Sequence[Delta]) -> Table:
         verdict = Text(
             row.direction if not row.why else f"{row.direction}: {row.why}", style=_STYLES.get(row.direction, "")
         )
-        table.add_row(row.metric, _cell(row.base), _cell(row.new), _change(row), verdict)
+        table.add_row(row.metric, cell_text(row.base), cell_text(row.new), change_text(row), verdict)
     return table
 
 
-def _cell(one: Figure | None) -> str:
+def cell_text(one: Figure | None) -> str:
+    """A metric of one run as a table has it."""
     if one is None:
         return "-"
     return f">= {number(one.low)}" if one.estimate is None else number(one.estimate)
 
 
-def _change(row: Delta) -> str:
+def change_text(row: Delta) -> str:
+    """What changed between two runs, with its interval."""
     if row.change is None:
         return "-"
     change, low, high = row.change
@@ -101,7 +103,7 @@ def markdown(base: str, deltas: Mapping[str, Sequence[Delta]]) -> str:
         parts += [f"### {path} against {base}", "", "| metric | base | new | change | verdict |"]
         parts += ["| --- | ---: | ---: | ---: | --- |"]
         parts += [
-            f"| {row.metric} | {_cell(row.base)} | {_cell(row.new)} | {_change(row)} | "
+            f"| {row.metric} | {cell_text(row.base)} | {cell_text(row.new)} | {change_text(row)} | "
             f"{'**worse**' if row.direction == 'worse' else row.direction}{f': {row.why}' if row.why else ''} |"
             for row in rows
         ]
@@ -157,7 +159,7 @@ def trend_figure(answers: Sequence[Capacity]) -> Picture:
         plot.set_xlim(0.5, len(answers) + 0.5)
         plot.set_ylim(bottom=0)
         plot.set_xlabel("run")
-        words.append(f"{title}: {', '.join(_cell(found) for _, found in known) or 'no numbers'}")
+        words.append(f"{title}: {', '.join(cell_text(found) for _, found in known) or 'no numbers'}")
     began = ", ".join(utc(answer.run.started_at) for answer in answers)
     sentence = f"{'; '.join(words)}. Runs began at {began}."
     return picture("trend", "Trend over the runs", sentence, sentence, figure_)

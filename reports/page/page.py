@@ -18,6 +18,7 @@ from reports.ci.gates import GatesView
 from reports.figures.picture import INK, MUTED, PAPER, Picture, inline_svg, page_colours
 from reports.page import sections
 from reports.page.advice import advice
+from reports.page.baseline import BaselineView
 from reports.page.declared import declared_rows
 from reports.page.keys import keys_of
 from reports.page.variety import variety_sentences
@@ -28,10 +29,14 @@ _SIZE = "@@size@@"  # replaced once the page's size is known
 
 
 def render(
-    answer: Capacity, pictures: Sequence[Picture], kinds: pd.DataFrame, gates: GatesView | None = None
+    answer: Capacity,
+    pictures: Sequence[Picture],
+    kinds: pd.DataFrame,
+    gates: GatesView | None = None,
+    earlier: BaselineView | None = None,
 ) -> tuple[str, str]:
-    """Return the HTML page and the Markdown text of one answer."""
-    view = _view(answer, kinds) | {"gates": gates}
+    """Return the HTML page and the Markdown text of one answer, beside an `earlier` run if there is one."""
+    view = _view(answer, kinds) | {"gates": gates, "earlier": earlier}
     shown = [_shown(one) for one in pictures]
     html = _template("report.html.j2", escape=True).render(view, pictures=shown)
     html = html.replace(_SIZE, f"{(len(html.encode('utf-8', 'replace')) + 1023) // 1024:,} KiB")
