@@ -101,7 +101,9 @@ class Api:
 
     def count(self, operation: str, outcome: str) -> None:
         """Count one answer, by operation and by outcome (`ok` or the error's code)."""
-        counts = self.counts.setdefault(operation, {})
+        counts = self.counts.get(operation)
+        if counts is None:
+            counts = self.counts[operation] = {}
         counts[outcome] = counts.get(outcome, 0) + 1
 
     def _call_connect(

@@ -1,8 +1,8 @@
 """Answers as they go over the wire: successes, the documented errors, and the forms that a 429 may take."""
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from harness.emulator.settings.settings import Settings
@@ -45,8 +45,7 @@ _FRONT = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """One answer, but for the request id: status, headers, body, and the name that the counts know it by."""
 
     status: int

@@ -52,6 +52,9 @@ def check_attributes(attributes: dict[str, str], others: Mapping[str, str] | Non
             "Attributes", f"Attribute key {key[:100]!r} may have only alphanumeric, dash and underscore characters"
         )
     whole = attributes if others is None else {**others, **attributes}
+    characters = len("".join(whole)) + 4 * len("".join(whole.values()))  # one has at most four bytes
+    if characters <= documented.ATTRIBUTE_BYTES:
+        return
     size = sum(map(len, whole)) + len("".join(whole.values()).encode())
     if size > documented.ATTRIBUTE_BYTES:
         raise _at("Attributes", f"Attributes have {size} UTF-8 bytes, more than {documented.ATTRIBUTE_BYTES}")

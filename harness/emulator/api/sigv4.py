@@ -30,6 +30,16 @@ class Denied:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Signer:
+    """What calls of one client on one day have in common: scope and key of their signatures, the signed headers."""
+
+    day: bytes
+    scope: bytes
+    key: bytes
+    names: list[bytes]
+
+
 _MISSING = Denied("MissingAuthenticationTokenException", "Missing Authentication Token")
 _UNKNOWN_KEY = Denied("UnrecognizedClientException", "The security token included in the request is invalid.")
 _MISMATCH = Denied(
@@ -51,6 +61,7 @@ class Signatures:
         self._keys: dict[tuple[bytes, bytes], bytes] = {}
         self._paths: dict[bytes, bytes] = {}
         self._dates: dict[bytes, float] = {}
+        self._signers: dict[bytes, _Signer] = {}
 
     def check(
         self,
@@ -62,6 +73,42 @@ class Signatures:
         unix_now: float,
     ) -> Denied | None:
         """Verify one call; `path` and `query` as on the wire, header names in lower case. None: let it in."""
+        authorization = headers.get(b"authorization")
+        if authorization and self._is_known(authorization, method, path, query, headers, body, unix_now):
+            return None
+        return self._judge(method, path, query, headers, body, unix_now)
+
+    def _is_known(
+        self,
+        authorization: bytes,
+        method: bytes,
+        path: bytes,
+        query: bytes,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        unix_now: float,
+    ) -> bool:
+        """Whether this is a good call of a client that has called before; all else is judged from the start."""
+        signer, date = self._signers.get(authorization[:-64]), headers.get(b"x-amz-date")
+        if signer is None or date is None or date[:8] != signer.day:
+            return False
+        at = self._unix(date)
+        if at is None or abs(unix_now - at) > self._skew:
+            return False
+        request = self._request(method, path, query, headers, body, signer.names)
+        to_sign = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (date, signer.scope, sha256(request).hexdigest().encode())
+        expected = hmac.digest(signer.key, to_sign, "sha256").hex().encode()
+        return hmac.compare_digest(expected, authorization[-64:])
+
+    def _judge(
+        self,
+        method: bytes,
+        path: bytes,
+        query: bytes,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        unix_now: float,
+    ) -> Denied | None:
         authorization = headers.get(b"authorization")
         if not authorization:
             return _MISSING
@@ -93,23 +140,38 @@ class Signatures:
         names = signed.split(b";")
         if b"host" not in names:
             return Denied("InvalidSignatureException", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")  # fmt: skip # noqa: E501
-        lines = bytearray(method)
-        lines += b"\n%b\n%b\n" % (self._canonical_path(path), _canonical_query(query) if query else b"")
+        signer = _Signer(
+            day, b"%b/%b/%b/aws4_request" % (day, region, service), self._key(access_key, secret, day), names
+        )
+        request = self._request(method, path, query, headers, body, names)
+        to_sign = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (date, signer.scope, sha256(request).hexdigest().encode())
+        expected = hmac.digest(signer.key, to_sign, "sha256").hex().encode()
+        if not hmac.compare_digest(expected, signature):
+            return _MISMATCH
+        if authorization.endswith(b"Signature=" + signature):
+            if len(self._signers) > 100:
+                self._signers.clear()
+            self._signers[authorization[:-64]] = signer
+        return None
+
+    def _request(
+        self,
+        method: bytes,
+        path: bytes,
+        query: bytes,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        names: list[bytes],
+    ) -> bytes:
+        """The canonical request."""
+        lines = [method, self._canonical_path(path), _canonical_query(query) if query else b""]
         for name in names:
             value = headers.get(name, b"").strip()
             if b"  " in value:
                 value = b" ".join(value.split())
-            lines += b"%b:%b\n" % (name, value)
-        lines += b"\n%b\n%b" % (signed, sha256(body).hexdigest().encode())
-        to_sign = b"AWS4-HMAC-SHA256\n%b\n%b/%b/%b/aws4_request\n%b" % (
-            date,
-            day,
-            region,
-            service,
-            sha256(lines).hexdigest().encode(),
-        )
-        expected = hmac.digest(self._key(access_key, secret, day), to_sign, "sha256").hex().encode()
-        return None if hmac.compare_digest(expected, signature) else _MISMATCH
+            lines.append(b"%b:%b" % (name, value))
+        lines += (b"", b";".join(names), sha256(body).hexdigest().encode())
+        return b"\n".join(lines)
 
     def _key(self, access_key: bytes, secret: str, day: bytes) -> bytes:
         # The signing key changes once a day; deriving it is four of the five HMACs of a signature.

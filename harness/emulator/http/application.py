@@ -156,9 +156,9 @@ class Application:
 
     def _call_ids(self) -> tuple[bytes, bytes, bytes]:
         """Fresh ids of one call: the service's (a UUID), API Gateway's, and X-Ray's."""
-        text = b"%072x" % self._ids.getrandbits(288)
-        request = b"%b-%b-4%b-a%b-%b" % (text[:8], text[8:12], text[13:16], text[17:20], text[20:32])
-        return request, b"%b=" % text[32:47], b"Root=1-%b-%b" % (text[40:48], text[48:])
+        text = b"%032x" % self._ids.getrandbits(128)
+        request = b"%b-%b-4%b-a%b-%b" % (text[:8], text[8:12], text[13:16], text[17:20], text[20:])
+        return request, b"%b=" % text[:15], b"Root=1-%b-%b" % (text[:8], text[8:])
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The body; None if the client has gone. Of a body that is too long, only so much that this can be told."""

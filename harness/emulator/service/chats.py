@@ -5,8 +5,11 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
+import orjson
 
 from harness.emulator.service.items import Attachment, Item, Participant
 from harness.emulator.settings import documented
@@ -34,8 +37,7 @@ class Listener(Protocol):
         """Close once all that waits is sent."""
 
 
-@dataclass(slots=True, eq=False)
-class Chat:
+class Chat(msgspec.Struct, eq=False):
     """One chat contact. Times are seconds since the emulator started; None is a thing that did not happen yet."""
 
     contact_id: str
@@ -45,15 +47,16 @@ class Chat:
     started: float
     expires: float
     connect_by: float
-    request: Mapping[str, Any]
+    raw: bytes | None  # the request as JSON, until somebody looks: at most chats of a load test nobody does
+    _request: dict[str, Any] | None = None
     connected: float | None = None
     ended: float | None = None
     reason: str | None = None
     holds_slot: bool = False
-    connection_tokens: dict[str, float] = field(default_factory=dict)
+    connection_tokens: dict[str, float] = msgspec.field(default_factory=dict)
     transcript: list[Item] | None = None
-    sent: dict[str, dict[str, Any]] = field(default_factory=dict)
-    listeners: list[Listener] = field(default_factory=list)
+    sent: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    listeners: list[Listener] = msgspec.field(default_factory=list)
     subscribed: bool = False
     heard: bool = False  # a websocket was open once
     unheard: list[Item] | None = None  # what others said before that
@@ -63,6 +66,13 @@ class Chat:
     attachments: dict[str, Attachment] | None = None
     streams: dict[str, str] | None = None  # topics of SNS by StreamingId
     past: list[Item] | None = None  # what was said in the chats that this one continues
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The members of StartChatContact as the caller sent them."""
+        if self._request is None:
+            self._request, self.raw = orjson.loads(self.raw or b"{}"), None
+        return self._request
 
     @property
     def deadline(self) -> float:
@@ -130,8 +140,7 @@ class Chats:
 
     def new_id(self) -> str:
         """A fresh identifier in the form of a UUID."""
-        text = f"{self._ids.getrandbits(128):032x}"
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+        return _uuid(f"{self._ids.getrandbits(128):032x}")
 
     def new_token(self) -> str:
         """A fresh bearer token."""
@@ -151,15 +160,17 @@ class Chats:
         settings = self.settings
         minutes = request.get("ChatDurationInMinutes")
         length = settings.chat_duration if minutes is None else minutes * 60.0
+        # One draw for both ids and the token: a start is what a load test asks for most.
+        drawn = f"{self._ids.getrandbits(768):0192x}"
         chat = Chat(
-            contact_id=self.new_id(),
-            participant_id=self.new_id(),
-            participant_token=self.new_token(),
-            instance=instance,
-            started=now,
-            expires=now + min(length, settings.flow_ends),
-            connect_by=now + settings.connect_timeout,
-            request=request,
+            _uuid(drawn),
+            _uuid(drawn[32:64]),
+            f"EMULATED{drawn[64:]}",
+            instance,
+            now,
+            now + min(length, settings.flow_ends),
+            now + settings.connect_timeout,
+            orjson.dumps(request),
         )
         self.by_id[chat.contact_id] = self.by_token[chat.participant_token] = chat
         if settings.unconnected_counts:
@@ -285,10 +296,11 @@ class Chats:
         self.open[chat.instance] -= 1
 
     def _watch(self, chat: Chat) -> None:
-        if math.isinf(chat.deadline):
+        deadline = chat.deadline
+        if deadline == math.inf:
             return
         self._serial += 1
-        heapq.heappush(self._deadlines, (chat.deadline, self._serial, chat))
+        heapq.heappush(self._deadlines, (deadline, self._serial, chat))
         # Chats that were stopped stay in the heap until their deadline: throw them out before they are the most of it.
         if len(self._deadlines) > 2 * self._live + 1000:
             self._deadlines = [
@@ -300,6 +312,11 @@ class Chats:
         del self.by_id[chat.contact_id], self.by_token[chat.participant_token]
         for token in chat.connection_tokens:
             self.by_token.pop(token, None)
+
+
+def _uuid(digits: str) -> str:
+    """The first 32 hexadecimal `digits` in the form of a UUID."""
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:32]}"
 
 
 def instance_ids(settings: Settings) -> list[str]:

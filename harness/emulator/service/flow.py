@@ -36,16 +36,12 @@ class FlowPlayer:
     def __init__(self, flow: Flow, chats: Chats, conversations: Conversations, schedule: Schedule, seed: int) -> None:
         self._flow, self._chats, self._conversations, self._schedule = flow, chats, conversations, schedule
         self._seed = seed
+        self.empty = not flow.rules and flow.queue is None  # it does nothing
         self._patterns = [re.compile(rule.matches) for rule in flow.rules]
         self._progress: dict[str, _Progress] = {}
         self._with_bot = 0
         self._waiting: deque[Chat] = deque()
         self._busy: Counter[str] = Counter()
-
-    @property
-    def empty(self) -> bool:
-        """Whether its flow does nothing."""
-        return not self._flow.rules and self._flow.queue is None
 
     @property
     def busy(self) -> bool:

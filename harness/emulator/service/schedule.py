@@ -27,6 +27,10 @@ class Schedule:
         """When the next action is due; infinity: there is none."""
         return self._queue[0][0] if self._queue else math.inf
 
+    def is_due(self, now: float) -> bool:
+        """Whether an action is due at `now`."""
+        return bool(self._queue) and self._queue[0][0] <= now
+
     def pop(self) -> Action:
         """Take the next action out."""
         return heapq.heappop(self._queue)[2]

@@ -55,7 +55,7 @@ class State:
     def advance(self, now: float) -> None:
         """Let time pass until `now`: what is due happens in the order of its time."""
         schedule = self.schedule
-        while schedule.next <= now:
+        while schedule.is_due(now):
             due = schedule.next
             self.chats.advance(due)
             schedule.pop()(due)
@@ -131,8 +131,9 @@ class State:
 
     def started(self, now: float, chat: Chat) -> None:
         """A chat has started, and with it, perhaps, its flow."""
-        if self.settings.starts_flow == "contact":
-            self._players[0].start(now, chat)
+        player = self._players[0]
+        if not player.empty and self.settings.starts_flow == "contact":
+            player.start(now, chat)
 
     def says(
         self, now: float, chat: Chat, content_type: str, content: str | None, who: Participant | None = None
