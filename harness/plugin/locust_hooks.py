@@ -18,7 +18,7 @@ from locust.web import WebUI
 
 from harness.cli.result import show_result
 from harness.errors import EXIT_INVALID, ChatquotaError, UsageError, refuse
-from harness.load.distributed.connections import MasterHost, WorkerHost
+from harness.load.distributed.connections import MasterHost, WorkerHost, hasten_spawning
 from harness.load.distributed.master import MasterCoordinator
 from harness.load.distributed.worker import WorkerCoordinator
 from harness.load.options.guard import PROBE_CLASS
@@ -68,6 +68,7 @@ def _on_uncaught(
 def _on_init(environment: Environment, runner: Runner | None, web_ui: WebUI | None, **_: object) -> None:
     if isinstance(runner, WorkerRunner):
         environment.user_classes[:] = list((environment.available_user_classes or {}).values())  # type: ignore[arg-type]  # of classes, whatever it says
+        hasten_spawning()
         worker_host = WorkerHost(environment, runner)
         worker = WorkerCoordinator(worker_host)
         attach(environment, worker)

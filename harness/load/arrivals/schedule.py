@@ -6,9 +6,9 @@ from math import inf
 
 from gevent.event import Event
 
-from harness.connect.client import now
 from harness.load.arrivals.arrivals import Arrivals
-from harness.load.arrivals.greenlets import Alarm, Crew
+from harness.load.arrivals.clock import CLOCK, Clock
+from harness.load.arrivals.greenlets import Crew
 
 _AT_ONCE = 32  # arrivals that are overdue together; then the answers that have come in have their turn
 _LONGEST_SLEEP = 3600.0
@@ -30,10 +30,10 @@ class Schedule:
         max_in_flight: int,
         offset: float = 0.0,
         max_late: float = inf,
-        clock: Callable[[], float] = now,
+        clock: Clock = CLOCK,
     ) -> None:
         self._start = start
-        self._arrivals = Arrivals(spacing, clock(), rng, offset)
+        self._arrivals = Arrivals(spacing, clock.now(), rng, offset)
         self._max_in_flight = max_in_flight
         self._max_late = max_late
         self._clock = clock
@@ -46,11 +46,11 @@ class Schedule:
         self._offering_since: float | None = None
         self._offering_until: float | None = None
         self._crew = Crew(self._one)
-        self._alarm = Alarm(self._send_due)
+        self._alarm = clock.alarm(self._send_due)
 
     def set_rate(self, rate: float) -> None:
         """Offer `rate` arrivals per second from now on."""
-        at = self._clock()
+        at = self._clock.now()
         self._arrivals.set_rate(max(rate, 0.0), at)
         if rate > 0:
             self._offering_since = self._offering_since or at
@@ -64,7 +64,7 @@ class Schedule:
         """Seconds from the first arrival's chance to the end of the schedule, or to now."""
         if self._offering_since is None:
             return 0.0
-        return (self._offering_until or self._clock()) - self._offering_since
+        return (self._offering_until or self._clock.now()) - self._offering_since
 
     @property
     def dropped(self) -> int:
@@ -79,15 +79,15 @@ class Schedule:
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait until no call is in flight; False when `timeout` seconds were not enough."""
-        return bool(self._idle.wait(timeout)) or self.in_flight == 0
+        return self._clock.wait(self._idle, timeout) or self.in_flight == 0
 
     def _set_alarm(self) -> None:
-        self._alarm.set(min(self._arrivals.next_due() - self._clock(), _LONGEST_SLEEP))
+        self._alarm.set(min(self._arrivals.next_due() - self._clock.now(), _LONGEST_SLEEP))
 
     def _send_due(self) -> None:
         for _ in range(_AT_ONCE):
             due = self._arrivals.next_due()
-            at = self._clock()
+            at = self._clock.now()
             if due > at:
                 break
             self._arrivals.advance()

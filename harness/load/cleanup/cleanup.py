@@ -17,9 +17,10 @@ from harness.load.cleanup.import_worker import import_workers
 from harness.load.cleanup.outcome import refuse_stop
 from harness.load.cleanup.permission import ask, resolve
 from harness.load.cleanup.search import Found, SearchFailed, find_chats
-from harness.load.stopping.finishing import Finisher, Hopeless
+from harness.load.stopping.leftovers import Finisher
 from harness.load.stopping.pace import DEFAULT_STOP_RATE
 from harness.load.stopping.progress import drain_progress
+from harness.load.stopping.stopper import Hopeless
 from harness.recording.format.files import check_own_directory
 from harness.recording.format.layout import MANIFEST, SAMPLES, ledger_paths
 from harness.recording.format.ledger import ALREADY_ENDED, LedgerChats, merge_ledgers, read_ledgers

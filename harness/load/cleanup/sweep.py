@@ -12,9 +12,9 @@ from harness.load.cleanup.claims import Claims
 from harness.load.cleanup.outcome import refuse_search, refuse_stop
 from harness.load.cleanup.permission import ask, resolve
 from harness.load.cleanup.search import SearchFailed, find_chats
-from harness.load.stopping.finishing import Hopeless, end_chats
 from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.stopping.progress import drain_progress
+from harness.load.stopping.stopper import Hopeless, stop_all
 from harness.recording.format.layout import is_worker_name
 
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
@@ -40,7 +40,7 @@ def sweep(options: CleanupOptions) -> int:
     try:
         with drain_progress() as progress:
             contacts = sorted(found.open, key=found.open.__getitem__)
-            left = end_chats(contacts, lambda contact: client.stop_contact(target.instance_id, contact), pace, progress)
+            left = stop_all(contacts, lambda contact: client.stop_contact(target.instance_id, contact), pace, progress)
     except Hopeless as error:
         return refuse_stop(error.reply)
     except KeyboardInterrupt:

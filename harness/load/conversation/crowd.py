@@ -46,7 +46,6 @@ class Conversations:
         self._scripts = Scripts(workload.conversations, kinds, script_of(session.settings))
         self._live: set[Conversation] = set()
         self._rng = random.Random(f"conversation/{workload.seed}/{session.part.index}")
-        session.before_drain.append(self.close)
 
     def arrive(self, due: float) -> None:
         """Start a chat that was due at `due` (unix seconds), and its conversation if it was admitted."""

@@ -1,12 +1,10 @@
 """Locust between master and workers: sends and receives the messages of a run, and refuses what is none."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable
-from typing import Any
-
-from locust import argument_parser
-from locust.env import Environment
-from locust.runners import MasterRunner, WorkerRunner
+from typing import TYPE_CHECKING, Any
 
 from harness.load.distributed.messages import (
     Announcement,
@@ -19,6 +17,10 @@ from harness.load.distributed.messages import (
     write,
 )
 from harness.load.run.host import Host
+
+if TYPE_CHECKING:  # who imports Locust has gevent patch the whole process
+    from locust.env import Environment
+    from locust.runners import MasterRunner, WorkerRunner
 
 
 class _Connected(Host):
@@ -104,9 +106,6 @@ class WorkerHost(_Connected):
     def __init__(self, environment: Environment, runner: WorkerRunner) -> None:
         super().__init__(environment, runner)
         self._runner = runner
-        # Locust asks this for each option of a spawn message, and it builds a whole parser each time: on a busy machine that
-        # keeps a worker from its heartbeats for so long that the master gives it up.
-        argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
 
     @property
     def name(self) -> str:
@@ -151,3 +150,13 @@ class WorkerHost(_Connected):
     def quit(self) -> None:
         """End this worker's Locust."""
         self._runner.quit()
+
+
+def hasten_spawning() -> None:
+    """Let Locust take a spawn message in without building a whole parser for each of the options in it.
+
+    On a busy machine that keeps a worker from its heartbeats for so long that the master gives it up.
+    """
+    from locust import argument_parser
+
+    argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)

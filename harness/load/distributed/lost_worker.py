@@ -7,9 +7,10 @@ import msgspec
 
 from harness import __version__
 from harness.load.run.manifest import RunRecord
-from harness.load.stopping.finishing import Finisher, Hopeless
+from harness.load.stopping.leftovers import Finisher
 from harness.load.stopping.pace import DEFAULT_STOP_RATE
 from harness.load.stopping.progress import drain_progress
+from harness.load.stopping.stopper import Hopeless
 from harness.recording.format.layout import SAMPLES, ledger_path
 from harness.recording.format.ledger import merge_ledgers, read_ledgers
 from harness.recording.journal import recover

@@ -82,6 +82,7 @@ class MasterCoordinator(Coordinator):
             Announcement(
                 run_id=record.run_id,
                 directory=str(record.directory),
+                user_class=record.user_class,
                 names=self._names,
                 order=workers,
                 workload=(settings.workload.text, settings.workload.source),

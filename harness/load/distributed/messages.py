@@ -47,11 +47,12 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Announcement(Message, frozen=True, kw_only=True):
-    """A run begins: where the master records it, what each worker (by Locust's id) is called, in which order they stand,
-    the workload (text and source), and what the embedded emulator announced."""
+    """A run begins: where the master records it, its user class, what each worker (by Locust's id) is called, in which order
+    they stand, the workload (text and source), and what the embedded emulator announced."""
 
     NAME: ClassVar[str] = "chatquota_run"
     directory: Path
+    user_class: Label
     names: dict[Label, WorkerName]
     order: list[Label]
     workload: tuple[str, str]

@@ -1,7 +1,6 @@
 """A run over many processes, a worker's side: it offers load, records it, and ships what the master's disk does not have."""
 
 import logging
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from gevent.event import Event
 
 from harness.connect.client import Reply
 from harness.errors import EXIT_INVALID, UsageError
+from harness.load.arrivals.clock import CLOCK, Clock
 from harness.load.distributed.connections import WorkerHost
 from harness.load.distributed.messages import (
     Abandon,
@@ -30,7 +30,7 @@ from harness.load.options.options import read_settings
 from harness.load.run.embedded_emulator import lab_target
 from harness.load.session.budget import Budget, LeasedBudget
 from harness.load.session.ending import end_session
-from harness.load.session.session import Part, Session
+from harness.load.session.session import Copies, Listeners, Part, Session
 from harness.load.workload.toml import parse_workload
 from harness.recording.format.layout import MANIFEST
 from harness.recording.format.manifest import read_manifest
@@ -46,8 +46,9 @@ _REPORT_EVERY = 1.0
 class WorkerCoordinator:
     """A worker's part of a run."""
 
-    def __init__(self, host: WorkerHost) -> None:
+    def __init__(self, host: WorkerHost, clock: Clock = CLOCK) -> None:
         self._locust = host
+        self._clock = clock
         self.session: Session | None = None
         self.exit_code: int | None = None
         self.abandoned = False
@@ -56,7 +57,7 @@ class WorkerCoordinator:
         self._outbox: Outbox | None = None
         self._ending: Event | None = None
         self._ended_run = ""
-        self._master_heard = time.monotonic()
+        self._master_heard = self._clock.now()
         host.on(Drain, self._on_drain, concurrent=True)
         host.on(Abandon, self._on_abandon)
         host.on(Ack, self._on_ack)
@@ -104,19 +105,16 @@ class WorkerCoordinator:
         index = run.order.index(me) if me in run.order else late
         self._ending = None
         self.abandoned = False
-        self._master_heard = time.monotonic()
+        self._master_heard = self._clock.now()
         self.session = Session(
             settings,
             target,
             Part(run.run_id, directory, name, index, max(len(run.order), 1)),
-            None,
-            self._locust.report,
-            self._tell_hopeless,
-            self._tell_spent,
-            ship=outbox.add_samples if outbox else None,
-            mirror=outbox.add_ledger_line if outbox else None,
-            budget=LeasedBudget(self._ask) if settings.max_chats else Budget(None),
-            on_trouble=self._tell_trouble,
+            LeasedBudget(self._ask, self._clock) if settings.max_chats else Budget(None),
+            Listeners(self._locust.report, self._tell_hopeless, self._tell_spent, self._tell_trouble),
+            self._locust.journey_of(run.user_class),
+            copies=Copies(outbox.add_samples, outbox.add_ledger_line) if outbox else None,
+            clock=self._clock,
         )
         gevent.spawn(self._watch_master, self.session)
 
@@ -168,30 +166,30 @@ class WorkerCoordinator:
 
     def _report_while_ending(self) -> None:
         while True:
-            gevent.sleep(_REPORT_EVERY)
+            self._clock.sleep(_REPORT_EVERY)
             self._locust.report_now()
 
     def _ship_rest(self) -> None:
         """Send the last report, and again until the master has written everything, for half a minute at most."""
         self._locust.report_now()
-        give_up = time.monotonic() + _LONGEST_SHIPPING
-        while self._outbox and not self._outbox.empty and self._master_lives and time.monotonic() < give_up:
+        give_up = self._clock.now() + _LONGEST_SHIPPING
+        while self._outbox and not self._outbox.empty and self._master_lives and self._clock.now() < give_up:
             if self._outbox.unsent:
                 self._locust.report_now()
-            gevent.sleep(0.05)
+            self._clock.sleep(0.05)
 
     # --- the master ----------------------------------------------------------------------------------------------------
 
     @property
     def _master_lives(self) -> bool:
-        return time.monotonic() - self._master_heard < MASTER_SILENCE
+        return self._clock.now() - self._master_heard < MASTER_SILENCE
 
     def _on_heartbeat(self) -> None:
-        self._master_heard = time.monotonic()
+        self._master_heard = self._clock.now()
 
     def _watch_master(self, session: Session) -> None:
         while self.session is session:
-            gevent.sleep(0.5)
+            self._clock.sleep(0.5)
             if not self._master_lives:
                 logger.error("the master has gone silent: this worker stops offering load and stops its chats")
                 self.finish("master gone")
@@ -230,7 +228,7 @@ class WorkerCoordinator:
 
     def _on_ack(self, _: str, said: Ack) -> None:
         if self._outbox is not None and self._current(said.run_id) is not None:
-            self._outbox.acknowledged(said.number, time.monotonic())
+            self._outbox.acknowledged(said.number, self._clock.now())
 
     def _on_grant(self, _: str, said: Grant) -> None:
         session = self._current(said.run_id)
@@ -242,7 +240,7 @@ class WorkerCoordinator:
         session = self.session
         if session is None:
             return None
-        items = self._outbox.take(time.monotonic()) if self._outbox is not None else None
+        items = self._outbox.take(self._clock.now()) if self._outbox is not None else None
         return Report(run_id=session.part.run_id, summary=session.summary(), items=items)
 
     def _ask(self, wanted: int, returned: int) -> None:

@@ -18,7 +18,7 @@ from harness.load.probe.actions import Done, Pause, ProbeOptions, Send, StopChat
 from harness.load.probe.capacity_plan import CapacityPlan
 from harness.load.probe.journey_prober import JourneyProber
 from harness.load.run.host import RunPart, coordinator_of
-from harness.load.session.session import Session
+from harness.load.session.session import Journey, Session
 from harness.quotas.cost import Goal, effort
 
 logger = logging.getLogger(__name__)
@@ -35,24 +35,22 @@ class QuotaProbe(User):
 
     wait_time = constant(3600)
 
+    @classmethod
+    def journey(cls, session: Session) -> Journey:
+        """Return what a session has in place of arrivals: a prober, once the first user is there."""
+        return Probing(session)
+
     def on_start(self) -> None:
         """Probe, unless another user of this run already does."""
         coordinator = coordinator_of(self.environment)
-        session: Session | None = coordinator.session
+        session = coordinator.session
         self._prober: Prober | JourneyProber | None = None
-        if session is None or hasattr(session, "prober"):
+        if session is None or not isinstance(session.journey, Probing) or session.journey.prober is not None:
             return
         alone = getattr(self.environment.parsed_options, "num_users", None) in (None, 1)
         if session.part.workers > 1 and session.part.index != 0 and not alone:
             return
-        prober: Prober | JourneyProber
-        if session.settings.probe == JOURNEY:
-            prober = JourneyProber(session, lambda why: _end(coordinator, why), _progress)
-        else:
-            prober = Prober(session, lambda why: _end(coordinator, why))
-        session.prober = prober  # type: ignore[attr-defined]
-        session.before_drain.append(prober.end)
-        self._prober = prober
+        self._prober = session.journey.begin(lambda why: _end(coordinator, why))
 
     def on_stop(self) -> None:
         """Send nothing more."""
@@ -69,6 +67,30 @@ def _end(coordinator: RunPart, why: str) -> None:
         coordinator.end_run("budget", EXIT_GUARD)
     else:
         coordinator.end_run("probe")
+
+
+class Probing:
+    """The probe of one session, which sends by itself and has no arrivals."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.prober: Prober | JourneyProber | None = None
+
+    def begin(self, done: Callable[[str], None]) -> "Prober | JourneyProber":
+        """Begin to probe; `done(why)` is called at the probe's own end."""
+        if self._session.settings.probe == JOURNEY:
+            self.prober = JourneyProber(self._session, done, _progress)
+        else:
+            self.prober = Prober(self._session, done)
+        return self.prober
+
+    def arrive(self, due: float) -> None:
+        """Do nothing: users of a probe add nothing to the offered rate."""
+
+    def close(self) -> None:
+        """Send nothing more."""
+        if self.prober is not None:
+            self.prober.end()
 
 
 class Prober:
@@ -146,7 +168,7 @@ class Prober:
             self._session.stop_soon(contact_id)
         while waiting and not self._over:
             gevent.sleep(_LOOK_EVERY)
-            for contact_id in [c for c in waiting if c not in self._session.stopper.open]:
+            for contact_id in [c for c in waiting if not self._session.is_open(c)]:
                 waiting.remove(contact_id)
                 self.plan.ended(now())
                 self._news.set()

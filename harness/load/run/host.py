@@ -1,16 +1,20 @@
 """The edge to Locust: what a run asks of it in any process. `distributed.connections` adds master and worker."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
-from locust import User
-from locust.env import Environment
 
 from harness.connect.client import Reply
 from harness.load.session.locust_statistics import reporter
-from harness.load.session.session import Session
+from harness.load.session.session import Journey, Session
+
+if TYPE_CHECKING:  # who imports Locust has gevent patch the whole process
+    from locust import User
+    from locust.env import Environment
 
 _PART = "chatquota"  # the attribute of Locust's environment that holds a process's part of a run
 
@@ -86,6 +90,13 @@ class Host:
     def user_class(self) -> str:
         """The name of the user class that runs."""
         return "+".join(cls.__name__ for cls in self.user_classes)
+
+    def journey_of(self, user_class: str) -> Callable[[Session], Journey] | None:
+        """Return what makes the journey of a user class; None for a class that has none of its own."""
+        journey: Callable[[Session], Journey] | None = getattr(
+            (self.environment.available_user_classes or {}).get(user_class), "journey", None
+        )
+        return journey
 
     @property
     def users(self) -> int:

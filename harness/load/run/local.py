@@ -5,8 +5,9 @@ from harness.load.options.options import Settings
 from harness.load.run.coordinator import Coordinator
 from harness.load.run.host import Host
 from harness.load.run.manifest import RunRecord
+from harness.load.session.budget import Budget
 from harness.load.session.ending import end_session
-from harness.load.session.session import Part, Session
+from harness.load.session.session import Listeners, Part, Session
 from harness.recording.summary import Summary
 
 
@@ -23,11 +24,9 @@ class LocalCoordinator(Coordinator):
             settings,
             target,
             Part(record.run_id, record.directory),
-            settings.max_chats,
-            self.host.report,
-            self.on_hopeless,
-            self.on_budget_spent,
-            on_trouble=self.on_trouble,
+            Budget(settings.max_chats),
+            Listeners(self.host.report, self.on_hopeless, self.on_budget_spent, self.on_trouble),
+            self.host.journey_of(record.user_class),
         )
 
     def _end_load(self) -> None:

@@ -44,6 +44,7 @@ class RunRecord:
         account: str | None = None,
     ) -> None:
         self.run_id = run_id
+        self.user_class = user_class
         self.settings = settings
         self.target = target
         self.user_class = user_class

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from gevent.event import Event
 
+from harness.load.arrivals.clock import CLOCK, Clock
+
 _ASK_AGAIN = 2.0  # seconds without an answer
 
 
@@ -66,8 +68,9 @@ class LeasedBudget(Budget):
 
     most: int
 
-    def __init__(self, ask: Callable[[int, int], None]) -> None:
+    def __init__(self, ask: Callable[[int, int], None], clock: Clock = CLOCK) -> None:
         super().__init__(0)
+        self._clock = clock
         self._ask = ask
         self.granted = 0
         self.returned = 0
@@ -83,7 +86,7 @@ class LeasedBudget(Budget):
                 return False
             self._changed.clear()
             self._want(again=True)
-            self._changed.wait(_ASK_AGAIN)
+            self._clock.wait(self._changed, _ASK_AGAIN)
         self._want()
         return True
 

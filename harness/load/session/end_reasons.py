@@ -12,14 +12,15 @@ import gevent
 from gevent.event import Event
 
 from harness.connect.client import Reply
+from harness.load.arrivals.clock import CLOCK, Clock
 from harness.recording.redact import redact_field
 from harness.vocabulary import OK
 
 NOT_ASKED = "not_asked"
+"""Counts the chats whose reason was not looked up, or not told."""
 FURTHER = "(further reasons)"
 MOST_REASONS = 100
 """Different reasons that are counted; AWS knows about fifteen."""
-"""Counts the chats whose reason was not looked up, or not told."""
 
 MOST_ASKED = 2_000
 _LONGEST_FINISH = 30.0  # seconds
@@ -29,7 +30,8 @@ _ATTEMPTS = 3
 class EndReasons:
     """Looks up one chat after another, at most `rate` calls per second. `describe(contact_id)` makes one attempt."""
 
-    def __init__(self, describe: Callable[[str], Reply], rate: float) -> None:
+    def __init__(self, describe: Callable[[str], Reply], rate: float, clock: Clock = CLOCK) -> None:
+        self._clock = clock
         self._describe = describe
         self._spacing = 1 / rate
         self._waiting: deque[str] = deque()
@@ -57,7 +59,7 @@ class EndReasons:
 
     def finish(self) -> None:
         """Wait until every question is answered, for half a minute at most."""
-        self._idle.wait(_LONGEST_FINISH)
+        self._clock.wait(self._idle, _LONGEST_FINISH)
 
     def close(self) -> None:
         """Ask nothing more."""
@@ -77,7 +79,7 @@ class EndReasons:
     def _look_up(self, contact_id: str) -> None:
         told = self.counts.total()
         for _ in range(_ATTEMPTS):
-            gevent.sleep(self._spacing)
+            self._clock.sleep(self._spacing)
             if self._describe(contact_id).outcome == OK:
                 break
         if self.counts.total() == told:

@@ -2,21 +2,22 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import gevent
 import pyarrow as pa
 from gevent import get_hub
 from gevent.event import Event
 
+from harness.load.arrivals.clock import CLOCK, Clock
 from harness.recording.collector import Collector
 from harness.recording.format.layout import SAMPLES
+from harness.recording.format.schema import Sample
 from harness.recording.journal import Journal
 from harness.recording.ledger import Ledger
-from harness.recording.summary import Cpu
+from harness.recording.summary import Cpu, Summary
 from harness.recording.tally import Tally
 
 FLUSH_EVERY = 0.5
@@ -39,26 +40,67 @@ class Recorder:
         self,
         directory: Path,
         worker: str,
-        header: dict[str, Any],
+        header: Mapping[str, object],
         on_trouble: Callable[[str], None],
+        *,
         ship: Ship | None = None,
         mirror: Mirror | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         self._directory = directory
+        self._worker = worker
         self._on_trouble = on_trouble
         self._ship = ship
+        self._clock = clock
         self.troubles: list[str] = []
-        self.tally = Tally(directory / SAMPLES, worker)
-        self.ledger = Ledger(directory, worker, header, mirror)
-        self.journal = Journal(directory / SAMPLES, worker, on_a_thread)
-        self.collector = Collector(self._write, self.tally.recorded)
-        self.cpu = CpuMeter()
+        self._tally = Tally(directory / SAMPLES, worker)
+        self._ledger = Ledger(directory, worker, header, mirror)
+        self._journal = Journal(directory / SAMPLES, worker, on_a_thread)
+        self._collector = Collector(self._write, self._tally.recorded)
+        self._cpu = CpuMeter(clock.now)
         self._closing = Event()
-        self.closed = False
+        self._closed = False
         self._flusher = gevent.spawn(self._flush_until_closed)
+        # Each call passes these, so they lead straight to what they mean: count an attempt that is about to be put on the
+        # wire, note how many places of the budget are taken, record an attempt with its error's text, count its lateness.
+        self.begun: Callable[[], None] = self._tally.begun
+        self.places: Callable[[int], None] = self._tally.places
+        self.attempt: Callable[[Sample, str], None] = self._collector.add
+        self.late: Callable[[float], None] = self._collector.lateness.add
 
-    def keep(self, write: Callable[[], object]) -> bool:
-        """Do a write to disk; False, and a trouble, when it fails."""
+    def started(self, contact_id: str, at: float) -> None:
+        """Note that a chat was started."""
+        self._keep(lambda: self._ledger.started(contact_id, at))
+
+    def ended(self, contact_id: str, how: str, reason: str | None = None) -> None:
+        """Note how a chat has ended, and AWS's reason where it is known."""
+        self._keep(lambda: self._ledger.ended(contact_id, self._clock.now(), how, reason))
+
+    def unanswered(self, client_token: str) -> None:
+        """Note a start that got no answer: the chat may exist."""
+        self._keep(lambda: self._ledger.unanswered(client_token, self._clock.now()))
+
+    def load_is_over(self) -> None:
+        """The CPU from now on is not that of offering load."""
+        self._cpu.stop()
+
+    def summary(self) -> Summary:
+        """Return what was recorded: outcomes, answers, lateness, samples and troubles, and the CPU that it cost."""
+        collector = self._collector
+        waiting = collector.waiting + self._tally.missing if self._closed else 0
+        return Summary(
+            worker=self._worker,
+            outcomes=collector.outcome_counts(),
+            answers=collector.answers(),
+            lateness=collector.lateness.counts(),
+            cpu=self._cpu.summary(),
+            samples=collector.recorded,
+            samples_lost=collector.lost + waiting,
+            troubles=tuple(self.troubles),
+        )
+
+    def _keep(self, write: Callable[[], object]) -> bool:
+        # False, and a trouble, when it fails.
         try:
             write()
         except OSError as error:
@@ -69,46 +111,46 @@ class Recorder:
             return False
         return True
 
-    @property
-    def samples_lost(self) -> int:
-        """Samples that were taken and could not be written."""
-        return self.collector.lost + (self.collector.waiting if self.closed else 0)
-
     def close(self) -> None:
         """Write what is left and close the files; safe to call again."""
-        if self.closed:
+        if self._closed:
             return
         self._closing.set()
         self._flusher.join()
-        complete = self.keep(self.collector.flush)
-        complete = self.keep(self.journal.close) and complete
-        self.closed = True
-        self.ledger.close()
-        self.tally.close(remove=complete)
+        complete = self._keep(self._collector.flush)
+        complete = self._keep(self._journal.close) and complete
+        self._closed = True
+        self._ledger.close()
+        self._tally.close(remove=complete)
 
     def _write(self, batch: pa.RecordBatch) -> None:
-        self.journal.append(batch)
+        self._journal.append(batch)
         if self._ship is not None:
             self._ship(batch)
 
+    def _pause(self) -> None:
+        self._clock.sleep(0)
+
     def _flush_until_closed(self) -> None:
-        while not self._closing.wait(FLUSH_EVERY):
-            self.keep(lambda: self.collector.flush(pause=lambda: gevent.sleep(0)))
-            self.cpu.sample()
+        while not self._clock.wait(self._closing, FLUSH_EVERY):
+            self._keep(lambda: self._collector.flush(pause=self._pause))
+            self._cpu.sample()
 
 
 class CpuMeter:
     """The CPU of this thread, which is the loop that sends the calls, while load is offered."""
 
-    def __init__(self) -> None:
-        self._since = self._window = time.monotonic()
-        self._busy = self._window_busy = time.thread_time()
+    def __init__(self, clock: Callable[[], float], busy: Callable[[], float] = time.thread_time) -> None:
+        self._now = clock
+        self._used = busy
+        self._since = self._window = clock()
+        self._busy = self._window_busy = busy()
         self._end: tuple[float, float] | None = None
         self._max = 0.0
 
     def sample(self) -> None:
         """Close the present window when it is over; to be called now and then."""
-        at, busy = time.monotonic(), time.thread_time()
+        at, busy = self._now(), self._used()
         if self._end is None and at - self._window >= CPU_WINDOW:
             self._max = max(self._max, 100 * (busy - self._window_busy) / (at - self._window))
             self._window, self._window_busy = at, busy
@@ -116,11 +158,11 @@ class CpuMeter:
     def stop(self) -> None:
         """No load is offered any more: what the process does from now on does not count."""
         if self._end is None:
-            self._end = (time.monotonic(), time.thread_time())
+            self._end = (self._now(), self._used())
 
     def summary(self) -> Cpu:
         """Return busy seconds, seconds, and the highest percentage over a window (over all, before the first is full)."""
-        at, busy = self._end or (time.monotonic(), time.thread_time())
+        at, busy = self._end or (self._now(), self._used())
         mean = 100 * (busy - self._busy) / max(at - self._since, 1e-9)
         return Cpu(busy - self._busy, at - self._since, max(self._max, mean))
 

@@ -1,11 +1,10 @@
 """Locust users: what a user of each class does to Amazon Connect."""
 
-from typing import Any
-
 from locust import User, constant, task
 
 from harness.load.conversation.crowd import Conversations
 from harness.load.run.host import coordinator_of
+from harness.load.session.session import Journey, Session
 
 
 class OfferedLoad(User):
@@ -24,16 +23,12 @@ class OfferedLoad(User):
         """Add this user to the offered rate."""
         self._session = coordinator_of(self.environment).session
         if self._session is not None:
-            self.prepare(self._session)
             self._session.add_users(1)
 
     def on_stop(self) -> None:
         """Take this user from the offered rate."""
         if self._session is not None:
             self._session.add_users(-1)
-
-    def prepare(self, session: Any) -> None:
-        """Say what the session does at an arrival."""
 
     @task
     def offer(self) -> None:
@@ -47,7 +42,7 @@ class StartChat(OfferedLoad):
 class ChatConversation(OfferedLoad):
     """Starts chats as StartChat does, and each started chat has a customer: connects, writes, reads, and leaves."""
 
-    def prepare(self, session: Any) -> None:
-        """Let each arrival begin a conversation."""
-        if not session.before_drain:  # the first user of the run in this process
-            session.journey = Conversations(session).arrive
+    @classmethod
+    def journey(cls, session: Session) -> Journey:
+        """Return what is done at an arrival: a conversation begins."""
+        return Conversations(session)

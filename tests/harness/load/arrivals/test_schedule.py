@@ -10,6 +10,7 @@ from gevent.event import Event
 from harness.connect.client import now
 from harness.load.arrivals.greenlets import Alarm, Crew
 from harness.load.arrivals.schedule import Schedule
+from tests.support.virtual_time import VirtualTime
 
 PATIENCE = 20.0
 
@@ -109,9 +110,7 @@ def test_what_is_overdue_is_caught_up_with_and_answers_still_have_their_turn(
     assert schedule.offered == len(calls)
 
 
-def test_a_failing_call_is_told_and_harms_no_other(
-    scheduled: Callable[..., Schedule], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failing_call_is_told_and_harms_no_other(capsys: pytest.CaptureFixture[str]) -> None:
     """An exception of one call is printed, and its place is free again."""
     calls = []
 
@@ -120,9 +119,11 @@ def test_a_failing_call_is_told_and_harms_no_other(
         if len(calls) == 1:
             raise RuntimeError("only this one")
 
-    schedule = scheduled(fail_first, max_in_flight=1)
+    time = VirtualTime()
+    schedule = Schedule(fail_first, "uniform", random.Random(1), 1, clock=time.clock)
     schedule.set_rate(200.0)
-    until(lambda: len(calls) >= 5)
+    time.run(until=lambda: len(calls) >= 5)
+    schedule.stop()
     assert "only this one" in capsys.readouterr().err
     assert schedule.dropped == 0
 
@@ -182,14 +183,12 @@ def test_a_crew_uses_its_greenlets_again() -> None:
 
 def test_arrivals_that_a_stall_made_late_are_dropped_and_counted_not_sent_in_a_flood() -> None:
     """After 15 s without the processor only the arrivals of the last two seconds go out; the others are counted."""
-    clock = [1000.0]
+    time = VirtualTime(1000.0)
     sent: list[float] = []
-    schedule = Schedule(sent.append, "uniform", random.Random(1), 10_000, max_late=2.0, clock=lambda: clock[0])
+    schedule = Schedule(sent.append, "uniform", random.Random(1), 10_000, max_late=2.0, clock=time.clock)
     schedule.set_rate(20.0)
-    clock[0] += 15.0  # a frozen machine
-    deadline = now() + PATIENCE
-    while schedule.offered < 300 and now() < deadline:
-        gevent.sleep(0)
+    time.stall(15.0)
+    time.run(until=lambda: schedule.offered >= 300)
     schedule.stop()
     assert 300 <= schedule.offered <= 302
     assert schedule.dropped_late == schedule.dropped == schedule.offered - len(sent)

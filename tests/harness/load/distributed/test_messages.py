@@ -90,6 +90,7 @@ def on_the_wire(message: Message) -> Any:
         Announcement(
             run_id="r-1",
             directory="/runs/r-1",
+            user_class="StartChat",
             names={"host_1": "worker-0"},
             order=["host_1"],
             workload=("", "x"),
@@ -109,9 +110,10 @@ def test_a_name_that_is_no_workers_is_refused(name: Any) -> None:
     report["summary"]["worker"] = name
     with pytest.raises(BadMessage):
         read(Report, report)
-    announced: Any = on_the_wire(
-        Announcement(run_id="r-1", directory="/r", names={"h": "w"}, order=[], workload=("", ""), lab=None)
+    run = Announcement(
+        run_id="r-1", directory="/r", user_class="A", names={"h": "w"}, order=[], workload=("", ""), lab=None
     )
+    announced: Any = on_the_wire(run)
     with pytest.raises(BadMessage):
         read(Announcement, {**announced, "run_id": name})
     with pytest.raises(BadMessage):

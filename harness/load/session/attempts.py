@@ -1,0 +1,115 @@
+"""Every attempt of a process on its way into samples and statistics, and what many of them say of the service."""
+
+import logging
+from collections.abc import Callable
+
+from harness.connect.client import Reply
+from harness.load.session.recorder import Recorder
+from harness.load.session.service_watch import ServiceWatch
+from harness.load.workload.model import Chat
+from harness.recording.format.schema import Sample
+from harness.recording.redact import redact_field, redact_text
+from harness.vocabulary import CREATE_CONNECTION, START_CHAT, WEBSOCKET_OPEN
+
+logger = logging.getLogger(__name__)
+
+_MOST_TROUBLES = 10
+_CUSTOMER_REFUSALS = 20
+"""Refusals of a customer's connection that give the participant service up: one customer alone may try six times."""
+
+
+class Attempts:
+    """Records the attempts of `worker`.
+
+    `report(operation, reply)` feeds Locust's statistics; `on_hopeless(reply)` is called once for each service of which every
+    call was refused or failed for a reason that is no quota. `troubles` are sentences on what this machine could not do.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        worker: str,
+        report: Callable[[str, Reply], None],
+        on_hopeless: Callable[[Reply], None],
+    ) -> None:
+        self._recorder = recorder
+        self._worker = worker
+        self._report = report
+        self._on_hopeless = on_hopeless
+        self._watches = {
+            START_CHAT: ServiceWatch(),
+            CREATE_CONNECTION: ServiceWatch(_CUSTOMER_REFUSALS),
+            WEBSOCKET_OPEN: ServiceWatch(_CUSTOMER_REFUSALS),
+        }
+        self.troubles: list[str] = []
+
+    def start(self, due: float, reply: Reply, chat: Chat) -> None:
+        """Record an attempt to start `chat` that was due at `due` (unix seconds)."""
+        due += reply.waited  # what an SDK waits on purpose is no lateness of ours
+        self._recorder.late(reply.sent - due)
+        sample = Sample(
+            START_CHAT,
+            due,
+            reply.sent,
+            reply.received,
+            reply.outcome,
+            reply.status,
+            reply.error_code,
+            self._worker,
+            reply.contact_id,
+            content_types=chat.content_types,
+            attribute_bytes=chat.attribute_bytes,
+            attribute_count=chat.attribute_count,
+            message_bytes=chat.message_bytes,
+            duration_minutes=chat.duration_minutes,
+            request_id=reply.request_id,
+            kind=chat.kind,
+        )
+        self._add(sample, reply)
+
+    def other(
+        self,
+        operation: str,
+        due: float,
+        reply: Reply,
+        *,
+        kind: str | None = None,
+        content_type: str | None = None,
+        message_bytes: int = 0,
+    ) -> None:
+        """Record an attempt at another operation; the keywords are the chat's kind and the message that was sent."""
+        sample = Sample(
+            operation,
+            due,
+            reply.sent,
+            reply.received,
+            reply.outcome,
+            reply.status,
+            reply.error_code,
+            self._worker,
+            reply.contact_id,
+            content_types=content_type,
+            message_bytes=message_bytes,
+            request_id=reply.request_id,
+            kind=kind,
+        )
+        self._add(sample, reply)
+
+    def watch(self, operation: str, reply: Reply) -> None:
+        """Take an answer into account that says whether its service is of any use."""
+        watch = self._watches.get(operation)
+        if watch is not None and not reply.generator_fault and watch.saw(reply.outcome, reply.received):
+            code = None if reply.error_code is None else redact_field(reply.error_code)
+            self._on_hopeless(reply.but(message=redact_text(reply.message), error_code=code))
+
+    def _add(self, sample: Sample, reply: Reply) -> None:
+        self._recorder.attempt(sample, reply.message)
+        self._report(sample.operation, reply)
+        if reply.generator_fault:
+            self._note_generator_fault(reply.message)
+
+    def _note_generator_fault(self, message: str) -> None:
+        sentence = f"the generator ran out of resources of its own machine ({message}): raise its limits (ulimit -n)"
+        if sentence not in self.troubles and len(self.troubles) < _MOST_TROUBLES:
+            self.troubles.append(sentence)
+            logger.error("%s", sentence)
