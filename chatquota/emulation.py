@@ -97,7 +97,7 @@ class Chat(msgspec.Struct, frozen=True):
         return [item for item in self.transcript if item.type == "MESSAGE"]
 
     def said_by(self, role: str) -> list[str]:
-        """The texts of the messages of one role, such as CUSTOMER or AGENT, oldest first."""
+        """Return the texts of the messages of one role, such as CUSTOMER or AGENT, oldest first."""
         return [item.content or "" for item in self.messages if item.participant_role == role]
 
 
@@ -210,7 +210,7 @@ class Emulator:
         until: str | None = None,
         timeout: float = 10.0,
     ) -> list[Chat]:
-        """The chats it has seen, newest first, by `state` (open or ended) and by contact `attributes`.
+        """Return the chats it has seen, newest first, by `state` (open or ended) and by contact `attributes`.
 
         With `until` (started, connected, ended, agent, messages=N, message=REGEX): those that are so; it waits until
         there is one, and raises TimeoutError if there is none within `timeout` seconds.
@@ -258,7 +258,7 @@ class Emulator:
         self._ask("reset", self._spec(settings))
 
     def state(self) -> dict[str, Any]:
-        """Settings, limits with their levels, counts of answers by operation and outcome, open chats."""
+        """Return settings, limits with their levels, counts of answers by operation and outcome, open chats."""
         return self._ask("state")
 
     def close(self) -> None:

@@ -29,14 +29,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def connect_emulator_server(request: pytest.FixtureRequest) -> Iterator[Emulator]:
-    """The emulator that the tests of a session share; use `connect_emulator`, which each test finds empty."""
+    """Return the emulator that the tests of a session share; use `connect_emulator`, which each test finds empty."""
     with _started(request.config, {}) as service:
         yield service
 
 
 @pytest.fixture
 def connect_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
-    """An emulator of Amazon Connect chat without any chats, with the settings of the test's markers."""
+    """Return an emulator of Amazon Connect chat without any chats, with the settings of the test's markers."""
     settings: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers(_MARK))):  # the closest one last
         settings |= marker.kwargs
@@ -58,7 +58,7 @@ def connect_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 @pytest.fixture
 def connect_emulator_environment(connect_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """The same emulator, with the environment set so that every AWS client that the test makes calls it."""
+    """Return the same emulator, with the environment set so that every AWS client that the test makes calls it."""
     for name, value in connect_emulator.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)

@@ -150,7 +150,7 @@ def _check_metric(metric: str, where: str) -> None:
 
 
 def _groups(metrics: tuple[str, ...]) -> str:
-    """The metrics in few words: those that differ only in the outcome, or in their last part, together."""
+    """Return the metrics in few words: those that differ only in the outcome, or in their last part, together."""
     families: dict[str, list[str]] = {}
     for metric in metrics:
         parts = [
@@ -174,7 +174,7 @@ def _bound(entry: Mapping[str, Any], key: str, where: str) -> float | None:
 
 
 def early_breach(gates: tuple[Gate, ...], outcomes: Mapping[str, int], generator: Mapping[str, float]) -> str | None:
-    """The sentence on which a running run must end, or None.
+    """Return the sentence on which a running run must end, or None.
 
     `outcomes` counts StartChatContact by outcome so far; `generator` may hold `offered`, `sent` and `dropped`. Only gates
     with `abort` are judged, each after its number of answered calls.

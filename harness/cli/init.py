@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
 
 
 def _script(transcript: Path) -> bytes:
-    """The workload with the conversation of a transcript."""
+    """Return the workload with the conversation of a transcript."""
     try:
         text = script_of_transcript(read_bounded(str(transcript), "a transcript in JSON"), transcript.stem)
     except ValueError as error:

@@ -33,7 +33,7 @@ _ATTRIBUTE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def attribute_bytes(attributes: Iterable[tuple[str, str]]) -> int:
-    """The UTF-8 bytes of all keys and values, as the 32,768-byte limit counts them."""
+    """Return the UTF-8 bytes of all keys and values, as the 32,768-byte limit counts them."""
     return sum(len(key.encode()) + len(value.encode()) for key, value in attributes)
 
 

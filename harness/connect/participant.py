@@ -111,7 +111,7 @@ class ParticipantClient:
 
 
 def _incomplete(reply: Reply, missing: str) -> Reply:
-    """A 200 that lacks what the caller needs is a fault of the service; any other reply stays as it is."""
+    """Return a 200 that lacks what the caller needs is a fault of the service; any other reply stays as it is."""
     if reply.outcome != OK:
         return reply
     return reply.but(outcome=SERVICE_ERROR, message=f"a {reply.status} without {missing}")

@@ -28,7 +28,8 @@ def resolve(host: str, port: int, seconds: float) -> list[Address]:
 
 class _LookUps:
     """The look-ups of one hub, on threads of their own: a name server that does not answer holds a thread for many seconds,
-    and the hub's few are for others."""
+    and the hub's few are for others.
+    """
 
     _all: ClassVar["WeakKeyDictionary[Any, _LookUps]"] = WeakKeyDictionary()
 

@@ -47,19 +47,19 @@ class Target:
     ca_bundle: str | None = None
 
     def client(self, user_agent: str, timeout: float, bare_429: str = UNCLASSIFIED_429) -> ConnectClient:
-        """A new client with a pool of its own; `timeout` in seconds bounds each connect and each answer."""
+        """Return a new client with a pool of its own; `timeout` in seconds bounds each connect and each answer."""
         endpoint = Endpoint.parse(self.endpoint)
         return ConnectClient(self.pool(endpoint, timeout), self.region, self.credentials, user_agent, bare_429)
 
     def participant_client(
         self, user_agent: str, timeout: float, bare_429: str = UNCLASSIFIED_429
     ) -> ParticipantClient:
-        """A new client of the Participant Service, with a pool of its own."""
+        """Return a new client of the Participant Service, with a pool of its own."""
         pool = self.pool(Endpoint.parse(self.participant_endpoint), timeout)
         return ParticipantClient(pool, user_agent, self.region, self.live, bare_429)
 
     def pool(self, endpoint: Endpoint, timeout: float) -> Pool:
-        """A pool of connections to `endpoint` that trusts what AWS_CA_BUNDLE or the profile's ca_bundle names."""
+        """Return a pool of connections to `endpoint` that trusts what AWS_CA_BUNDLE or the profile's ca_bundle names."""
         context = ssl.create_default_context(cafile=self.ca_bundle) if endpoint.tls else None
         return Pool(endpoint, timeout, context)
 
@@ -69,7 +69,7 @@ class Target:
         return {} if is_loopback(self.endpoint) else None
 
     def boto(self, service: str, *, timeout: float | None = None, **options: Any) -> Any:
-        """A boto3 client of `service` for the same credentials and Region, with the SDK's retries off.
+        """Return a boto3 client of `service` for the same credentials and Region, with the SDK's retries off.
 
         `timeout` in seconds bounds each connect and each read (None: the SDK's own, a minute). A lab target's clients, and
         those with a loopback `endpoint_url`, use no proxy: nothing of them may leave this machine.
@@ -147,7 +147,7 @@ def resolve_target(
 
 
 def _region_in(host: str | None) -> str:
-    """The Region that AWS's own endpoints have in their name: connect.<region>.amazonaws.com."""
+    """Return the Region that AWS's own endpoints have in their name: connect.<region>.amazonaws.com."""
     match = re.match(r"https?://(?:[\w-]+\.)?connect(?:-fips)?\.([a-z]{2}(?:-[a-z]+)+-\d)\.", host or "")
     return match[1] if match else ""
 

@@ -39,7 +39,7 @@ class Deadlines:
             self._arm(self.seconds)
 
     def end(self, expire: Callable[[], None]) -> None:
-        """It came in time."""
+        """Note that it came in time."""
         self._due.pop(expire, None)
 
     def _arm(self, seconds: float) -> None:

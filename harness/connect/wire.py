@@ -27,7 +27,8 @@ _GENERATOR_FAULTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.E
 
 class WireError(Exception):
     """No usable answer. `after_send` tells whether the server may have seen the request, `generator_fault` whether this
-    machine has run out of something."""
+    machine has run out of something.
+    """
 
     def __init__(self, message: str, *, after_send: bool, generator_fault: bool = False) -> None:
         super().__init__(message)

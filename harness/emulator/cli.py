@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
 
 
 def _where(settings: Settings, authority: str, certificate: "Certificate | None") -> str:
-    """The line that tells a client all that it needs, as JSON."""
+    """Return the line that tells a client all that it needs, as JSON."""
     endpoint = f"http://{authority}" if certificate is None else f"https://{authority}"
     line = {
         "endpoint": endpoint,

@@ -78,7 +78,7 @@ def _active_chats(clients: Clients, region: str, instance_id: str) -> Entry:
 
 
 def _quota(quotas: ServiceQuotasClient, code: str, context: str | None = None) -> Entry:
-    """The applied value of a quota; where the account has none of its own, AWS's default, named as such."""
+    """Return the applied value of a quota; where the account has none of its own, AWS's default, named as such."""
     source = f"service-quotas {code}" + (" of the instance" if context else "")
     try:
         if context:
@@ -173,7 +173,7 @@ def _metrics(cloudwatch: CloudWatchClient, instance_id: str, started_at: float, 
 
 
 def _said(error: ClientError | BotoCoreError) -> str:
-    """What AWS said, in one line; a missing permission names the action to allow."""
+    """Return what AWS said, in one line; a missing permission names the action to allow."""
     if isinstance(error, ClientError):
         said = error.response.get("Error", {})
         text = f"{said.get('Code', 'error')}: {said.get('Message', '')}".rstrip(": ")

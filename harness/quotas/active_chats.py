@@ -132,7 +132,9 @@ def _consistent(counts: _Counts, low: float, evidence: dict[str, object]) -> _Fo
 
 
 def _contradicted(counts: _Counts, low: float, evidence: dict[str, object]) -> _Found:
-    """A start was admitted with more chats open than another was refused with: slots or counts that are late, or others."""
+    """Return a start was admitted with more chats open than another was refused with: slots or counts that are late,
+    or others.
+    """
     high = float(counts.possibly_open().min())
     at_rest = max(float(counts.open_after(COUNTED_WITHIN).max(initial=0.0)), 0.0)
     if at_rest <= high:

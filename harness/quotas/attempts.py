@@ -58,7 +58,7 @@ class Attempts:
         return int(np.count_nonzero(self.outcome == code))
 
     def where(self, mask: npt.NDArray[np.bool_]) -> Attempts:
-        """The attempts for which `mask`, shape (n,), is true."""
+        """Return the attempts for which `mask`, shape (n,), is true."""
         return Attempts(self.sent[mask], self.received[mask], self.outcome[mask])
 
 

@@ -29,13 +29,13 @@ class Cost:
         return Cost(self.seconds + other.seconds, self.calls + other.calls, self.chats + other.chats)
 
     def sentence(self) -> str:
-        """The cost for a person."""
+        """Return the cost for a person."""
         chats = f" and {self.chats:,} chats" if self.chats else ""
         return f"about {self.seconds / 60:.1f} minutes, {self.calls:,} calls{chats}"
 
 
 def part_cost(part: Part, rate: float, burst: float) -> Cost:
-    """What one part costs against a limiter of about `rate` a second and `burst` from rest."""
+    """Return what one part costs against a limiter of about `rate` a second and `burst` from rest."""
     if part == "done":
         return Cost(0.0, 0, 0)
     if part == "look":
@@ -56,7 +56,7 @@ def part_cost(part: Part, rate: float, burst: float) -> Cost:
 
 
 def expected_cost(rate: float = 5.0, burst: float = 8.0, *, safe: bool = True, even: bool = False) -> Cost:
-    """What the whole measurement costs; the default is AWS's documented limit for StartChatContact."""
+    """Return what the whole measurement costs; the default is AWS's documented limit for StartChatContact."""
     left_out = {part for part, wanted in (("safe", safe), ("even", even)) if not wanted}
     total = Cost(0.0, 0, 0)
     for part in PARTS:
@@ -66,7 +66,7 @@ def expected_cost(rate: float = 5.0, burst: float = 8.0, *, safe: bool = True, e
 
 
 def effort(goal: Goal, rate: float = 5.0, burst: float = 8.0) -> str:
-    """What a probe for `goal` takes, for a person; the default is AWS's documented limit for StartChatContact."""
+    """Return what a probe for `goal` takes, for a person; the default is AWS's documented limit for StartChatContact."""
     fill = f"one chat more than the quota holds (at {rate:g}/s {500 / rate:.0f} s for 500 chats)"
     if goal == "active-chats":
         return f"it opens {fill}"
@@ -91,5 +91,5 @@ def check_time(rate: float) -> float:
 
 
 def first_rest(rate: float, burst: float) -> float:
-    """The first rest to try, seconds: what a bucket of `burst` takes to fill, and a quarter more."""
+    """Return the first rest to try, seconds: what a bucket of `burst` takes to fill, and a quarter more."""
     return 1.25 * burst / rate + 2 / rate + 0.1

@@ -76,11 +76,11 @@ class TpsEstimate:
     trace: Trace | None = None
 
     def sentence(self) -> str:
-        """What was found, for a manager, in one sentence."""
+        """Return what was found, for a manager, in one sentence."""
         return str(self.evidence.get("sentence", ""))
 
     def to_json(self) -> dict[str, Any]:
-        """The `tps` object of capacity.json."""
+        """Return the `tps` object of capacity.json."""
         return {
             "rate": self.rate.to_json(),
             "burst": self.burst.to_json(),
@@ -103,11 +103,11 @@ class ActiveChatsEstimate:
     """Our open chats from each moment of `at` on, shape (n,)."""
 
     def sentence(self) -> str:
-        """What was found, for a manager, in one sentence."""
+        """Return what was found, for a manager, in one sentence."""
         return str(self.evidence.get("sentence", ""))
 
     def to_json(self) -> dict[str, Any]:
-        """The `active_chats` object of capacity.json."""
+        """Return the `active_chats` object of capacity.json."""
         return {**self.chats.to_json(), "verdict": self.verdict, "evidence": self.evidence}
 
 

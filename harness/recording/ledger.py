@@ -40,11 +40,11 @@ class Ledger:
             self._append({"ledger": RUN_SCHEMA, "worker": worker, **header})
 
     def started(self, contact_id: str, at: float) -> None:
-        """A start was answered with this contact."""
+        """Note that a start was answered with this contact."""
         self._append({"event": STARTED, "at": at, "contact_id": redact_id(contact_id)})
 
     def ended(self, contact_id: str, at: float, how: str, reason: str | None = None) -> None:
-        """The contact has ended: `how` is stopped, already_ended, or kept for one that is left open on purpose.
+        """Note that the contact has ended: `how` is stopped, already_ended, or kept for one that is left open on purpose.
 
         Of one that had ended already a second line may follow, with the service's DisconnectReason as `reason`.
         """
@@ -52,11 +52,13 @@ class Ledger:
         self._append({"event": ENDED, "at": at, "contact_id": redact_id(contact_id), "how": how, **why})
 
     def unanswered(self, client_token: str, at: float) -> None:
-        """A start got no answer: the chat may exist."""
+        """Note that a start got no answer: the chat may exist."""
         self._append({"event": UNANSWERED, "at": at, "client_token": client_token})
 
     def resolved(self, at: float, found: int) -> None:
-        """A search for the run's chats has found `found` that no ledger knew: no start is unaccounted for any more."""
+        """Note that a search for the run's chats has found `found` that no ledger knew: no start is unaccounted for
+        any more.
+        """
         self._append({"event": RESOLVED, "at": at, "found": found})
 
     def close(self) -> None:

@@ -53,7 +53,8 @@ class Cpu(Struct, frozen=True):
 
 class SdkTally(Struct, frozen=True):
     """What `--sdk-retries` did in one process. `span` is the first call's begin and the last one's end (unix seconds),
-    `latency` and `added` are histograms of started calls by lateness bin."""
+    `latency` and `added` are histograms of started calls by lateness bin.
+    """
 
     mode: Label
     calls: Count = 0

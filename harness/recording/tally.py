@@ -24,7 +24,8 @@ _BEGUN, _RECORDED, _PLACES = range(3)
 @dataclass(frozen=True)
 class Counts:
     """`begun` attempts were put on the wire, `recorded` of them were taken as samples; `places` of the budget of chats were
-    taken, by chats and by calls on the wire."""
+    taken, by chats and by calls on the wire.
+    """
 
     begun: int = 0
     recorded: int = 0
@@ -84,7 +85,7 @@ class Tally:
 
 
 def read_counts(directory: Path, worker: str) -> Counts | None:
-    """What the tally of `worker` says; None when there is none, or none that can be read."""
+    """Return what the tally of `worker` says; None when there is none, or none that can be read."""
     try:
         data = read_plain(tally_path(directory, worker), _SIZE)
     except (OSError, UsageError):
@@ -113,5 +114,5 @@ def is_alive(directory: Path, worker: str) -> bool:
 
 
 def alive_workers(directory: Path) -> list[str]:
-    """The workers in the directory of the samples whose processes live."""
+    """Return the workers in the directory of the samples whose processes live."""
     return [worker for worker in workers_with_tally(directory) if is_alive(directory, worker)]

@@ -52,7 +52,7 @@ class LatenessHistogram:
             self._counts[int(index)] = self._counts.get(int(index), 0) + count
 
     def quantile_ms(self, share: float) -> float | None:
-        """The lateness in ms that `share` of the sends did not exceed (its bin's upper edge); None without sends."""
+        """Return the lateness in ms that `share` of the sends did not exceed (its bin's upper edge); None without sends."""
         total = self.total
         if not total:
             return None
@@ -74,7 +74,7 @@ class LatenessHistogram:
         return sum(self._counts.values())
 
     def counts(self) -> dict[int, int]:
-        """The counts by bin, to be shipped and merged."""
+        """Return the counts by bin, to be shipped and merged."""
         return dict(self._counts)
 
 

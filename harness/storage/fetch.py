@@ -55,7 +55,7 @@ def newest(address: Address) -> Address:
 
 
 def _chosen(address: Address, bucket: Bucket) -> list[Stored]:
-    """The objects of the run, checked; a journal of which there is a parquet file is left out."""
+    """Return the objects of the run, checked; a journal of which there is a parquet file is left out."""
     found: dict[str, Stored] = {}
     size = 0
     for count, stored in enumerate(bucket.listed(), 1):
@@ -80,7 +80,7 @@ def _chosen(address: Address, bucket: Bucket) -> list[Stored]:
 
 
 def _cached(address: Address) -> Path:
-    """The cache's directory of a run: named as the run, in a folder that no other address has."""
+    """Return the cache's directory of a run: named as the run, in a folder that no other address has."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     digest = hashlib.sha256(str(address).encode()).hexdigest()[:16]
     directory = Path(base) / "chatquota" / digest / (address.prefix.rpartition("/")[2] or address.bucket)

@@ -51,7 +51,7 @@ class Uploader:
             self._loop = gevent.spawn(self._repeat)
 
     def hurry(self) -> None:
-        """The run is being ended: upload at once, and more often."""
+        """Note that the run is being ended: upload at once, and more often."""
         self._hurry.set()
 
     def stop(self) -> None:

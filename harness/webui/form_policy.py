@@ -67,7 +67,7 @@ class FormPolicy:
             )
 
     def _check_flow(self, spec: str) -> None:
-        """The emulator's `flow` names a file as well."""
+        """Check the emulator's `flow`, which names a file as well."""
         known = _FLOW_FILE.findall(self._started.emulator)
         for name in _FLOW_FILE.findall(spec):
             if name not in known:
@@ -75,7 +75,7 @@ class FormPolicy:
 
 
 def _file_in(value: str) -> str:
-    """The path in a value; of the load shapes only a day has one."""
+    """Return the path in a value; of the load shapes only a day has one."""
     kind, _, rest = value.partition(":")
     if kind == "day":
         return rest.split(",")[0].strip()

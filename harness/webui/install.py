@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def install_web_ui(environment: Any, web_ui: Any, coordinator: Coordinator) -> None:
-    """Hook everything onto `web_ui`, which must not have answered a request yet."""
+    """Add everything onto `web_ui`, which must not have answered a request yet."""
     base = (environment.parsed_options.web_base_path or "").rstrip("/")
     live = LiveRun(environment, coordinator)
     web_ui.app.json.sort_keys = False  # the form shows the options in their order, group by group
@@ -123,7 +123,7 @@ def _refused(environment: Any, message: str, **more: object) -> Response:
 
 
 def _one_line(text: str) -> str:
-    """A text for the log: what came with a form must not make lines of its own."""
+    """Return a text for the log: what came with a form must not make lines of its own."""
     return redact(text).encode("unicode_escape").decode("ascii")[:500]
 
 

@@ -37,7 +37,7 @@ class LiveRun:
         self._asked_to_start = False
 
     def expect_start(self) -> None:
-        """A form was accepted: a run begins in a moment, though Locust does not say so yet."""
+        """Note that a form was accepted: a run begins in a moment, though Locust does not say so yet."""
         self._asked_to_start = True
         self._coordinator.exit_code = None  # the last run's; a run that cannot begin sets its own
 
@@ -60,7 +60,7 @@ class LiveRun:
         return FINISHED if coordinator.last_directory else IDLE
 
     def locust_state(self, state: str) -> str:
-        """The state that Locust's page should show for Locust's own `state`.
+        """Return the state that Locust's page should show for Locust's own `state`.
 
         The page stops asking at any other state than spawning and running, and offers a new test when it reads stopped: so
         a run that is only about to begin is spawning, and one whose chats are still being stopped is running.

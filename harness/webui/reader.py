@@ -129,7 +129,7 @@ class Live:
             self.active_chats = {**found.chats.to_json(), "verdict": found.verdict, "sentence": found.sentence()}
 
     def settle(self) -> None:
-        """The run has ended: make the estimates from everything, once."""
+        """Note that the run has ended: make the estimates from everything, once."""
         if not self._settled:
             self.infer()
             self._settled = True

@@ -27,7 +27,7 @@ Row = dict[str, str | int]
 
 
 def rows(live: dict[str, Any]) -> list[Row]:
-    """The table for what `LiveRun.snapshot` says. Locust sorts it by `name`, which is not shown."""
+    """Return the table for what `LiveRun.snapshot` says. Locust sorts it by `name`, which is not shown."""
     if live.get("run") is None:
         return []
     counts: dict[str, dict[str, int]] = live.get("counts", {})
@@ -109,7 +109,7 @@ def _allowed(live: dict[str, Any], name: str) -> str:
 
 
 def rate_estimate(found: dict[str, Any], capacity: dict[str, Any] | None = None) -> str:
-    """A `TpsEstimate` in a few words; where it explains nothing, what `capacity` (an `AnyLimiterEstimate`) knows."""
+    """Return a `TpsEstimate` in a few words; where it explains nothing, what `capacity` (an `AnyLimiterEstimate`) knows."""
     rate, burst = found["rate"], found["burst"]
     if found["verdict"] == "explained" and rate["estimate"] is not None:
         text = f"{number(rate['estimate'])}/s ({number(rate['low'])} to {number(rate['high'])})"

@@ -57,7 +57,7 @@ class Api:
         return [*self._exact.values(), *(operation for _, _, operation in self._templates)]
 
     def operation(self, method: str, path: bytes) -> tuple[Operation | None, dict[str, bytes]]:
-        """The operation at `method` and raw `path`, and the labels in its path."""
+        """Return the operation at `method` and raw `path`, and the labels in its path."""
         operation = self._exact.get((method, path))
         if operation is not None:
             return operation, _NO_LABELS
@@ -223,7 +223,7 @@ _NO_LABELS: dict[str, bytes] = {}
 
 
 def not_emulated(method: str, path: bytes) -> str | None:
-    """The name of the operation of either service that stands at `method` and `path`; None: there is none."""
+    """Return the name of the operation of either service that stands at `method` and `path`; None: there is none."""
     for verb, pattern, name in _all_routes():
         if verb == method and pattern.fullmatch(path.decode("latin-1")):
             return name
@@ -245,7 +245,7 @@ def _all_routes() -> list[tuple[str, re.Pattern[str], str]]:
 
 
 def as_invalid(invalid: Invalid) -> Refused:
-    """What Amazon Connect calls a request that breaks its shape or its rules."""
+    """Return what Amazon Connect calls a request that breaks its shape or its rules."""
     return Refused("InvalidRequestException" if invalid.malformed else "InvalidParameterException", invalid.message)
 
 

@@ -28,7 +28,7 @@ class ConnectApi:
         self._any_flow = state.settings.contact_flow_id == "any"
 
     def check_instance(self, parameters: dict[str, Any]) -> str:
-        """The instance that a call names by id or ARN; ResourceNotFoundException if there is none."""
+        """Return the instance that a call names by id or ARN; ResourceNotFoundException if there is none."""
         instance = self.state.instances.get(parameters["InstanceId"])
         if instance is None:
             raise Refused("ResourceNotFoundException", NOT_FOUND.format("INSTANCE"))
@@ -153,7 +153,7 @@ class ConnectApi:
         )
 
     def contact(self, parameters: dict[str, Any], member: str) -> Chat:
-        """The chat that a call names in `member`; ResourceNotFoundException if there is none."""
+        """Return the chat that a call names in `member`; ResourceNotFoundException if there is none."""
         chat = self._find(self.check_instance(parameters), parameters[member])
         if chat is None:
             raise Refused("ResourceNotFoundException", NOT_FOUND.format("CONTACT"))
@@ -178,7 +178,7 @@ class ConnectApi:
         return answer
 
     def _extend(self, now: float, answer: dict[str, Any], chat: Chat, parameters: dict[str, Any]) -> None:
-        """The later, optional members of the answer."""
+        """Add the later, optional members of the answer."""
         if parameters.get("ConnectionTypes"):
             answer.update(self.state.connection(now, chat, parameters["ConnectionTypes"]))
         if parameters.get("PersistentChat") is not None:
@@ -189,7 +189,7 @@ class ConnectApi:
 
 
 def _fingerprint(parameters: dict[str, Any], instance: str) -> bytes:
-    """What a request asks for, however it is written: keys sorted at every depth, ids and ARNs alike."""
+    """Return what a request asks for, however it is written: keys sorted at every depth, ids and ARNs alike."""
     asked = {name: parameters[name] for name in _MEMBERS if parameters.get(name) is not None}
     asked["InstanceId"] = instance
     asked["ContactFlowId"] = parameters["ContactFlowId"].rpartition("/")[2]

@@ -20,7 +20,7 @@ class ParticipantApi:
         self.state = state
 
     def bearer(self, now: float, operation: str, token: str) -> Chat:
-        """The chat that `token` speaks for in a call of `operation`. Raises AccessDeniedException.
+        """Return the chat that `token` speaks for in a call of `operation`. Raises AccessDeniedException.
 
         CreateParticipantConnection wants a participant token, every other operation a connection token.
         """
@@ -98,5 +98,5 @@ class ParticipantApi:
 
 
 def as_validation(invalid: Invalid) -> Refused:
-    """What the Participant Service calls a request that breaks its shape."""
+    """Return what the Participant Service calls a request that breaks its shape."""
     return Refused("ValidationException", invalid.message)

@@ -63,12 +63,12 @@ class Refused(Exception):
 
 
 def success(result: dict[str, Any]) -> Answer:
-    """A 200 with `result` as its JSON body."""
+    """Return a 200 with `result` as its JSON body."""
     return Answer(200, orjson.dumps(result))
 
 
 def error(code: str, message: str) -> Answer:
-    """The error `code`, with its status, its `x-amzn-ErrorType` header and its JSON body."""
+    """Return the error `code`, with its status, its `x-amzn-ErrorType` header and its JSON body."""
     member = "message" if code in _FRONT else "Message"
     return Answer(STATUS[code], orjson.dumps({member: message}), ((b"x-amzn-errortype", code.encode()),), code)
 
@@ -78,7 +78,7 @@ _CORAL = "http://internal.amazon.com/coral/com.amazonaws.connect/"
 
 
 def throttle_answer(settings: Settings, declares_throttling: bool) -> Answer:
-    """The refusal of a call for its rate, in the form that the settings say."""
+    """Return the refusal of a call for its rate, in the form that the settings say."""
     form = settings.throttle_form
     if form == "auto":
         form = "throttling" if declares_throttling else "too_many_requests"
@@ -104,7 +104,7 @@ def throttle_answer(settings: Settings, declares_throttling: bool) -> Answer:
 
 
 def quota_answer(settings: Settings) -> Answer:
-    """The refusal of a chat for the active-chat quota, in the form that the settings say."""
+    """Return the refusal of a chat for the active-chat quota, in the form that the settings say."""
     form = settings.quota_form
     code = "ServiceQuotaExceededException" if form == "service_quota" else "LimitExceededException"
     text = settings.quota_message or "The allowed limit for the resource has been exceeded."

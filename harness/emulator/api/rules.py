@@ -19,7 +19,7 @@ _INTERACTIVE = "application/vnd.amazonaws.connect.message.interactive"
 
 
 def check_start_chat(request: dict[str, Any], settings: Settings) -> None:
-    """The rules of StartChatContact."""
+    """Check the rules of StartChatContact."""
     attributes = request.get("Attributes")
     if attributes:
         check_attributes(attributes)
@@ -44,7 +44,7 @@ def check_start_chat(request: dict[str, Any], settings: Settings) -> None:
 
 
 def check_attributes(attributes: dict[str, str], others: Mapping[str, str] | None = None) -> None:
-    """The rules of contact attributes: letters of their keys, bytes of all of them (with `others` of the contact)."""
+    """Check the rules of contact attributes: letters of their keys, bytes of all of them (with `others` of the contact)."""
     # One pass over all keys and one over all bytes: most requests are valid.
     if not _KEY.match("".join(attributes)):
         key = next(key for key in attributes if not _KEY.match(key))
@@ -61,13 +61,13 @@ def check_attributes(attributes: dict[str, str], others: Mapping[str, str] | Non
 
 
 def check_streaming(configuration: dict[str, Any]) -> None:
-    """The rule of a streaming configuration: it names a topic of SNS."""
+    """Check the rule of a streaming configuration: it names a topic of SNS."""
     if not _TOPIC.match(configuration["StreamingEndpointArn"]):
         raise _at("ChatStreamingConfiguration.StreamingEndpointArn", "Member must be the ARN of an SNS topic")
 
 
 def check_message(message: dict[str, Any], declared: list[str], where: str = "") -> None:
-    """The rules of a message: a documented content type that the chat declares, at most 16,384 bytes."""
+    """Check the rules of a message: a documented content type that the chat declares, at most 16,384 bytes."""
     kind, content = message["ContentType"], message["Content"]
     prefix = f"{where}." if where else ""
     if kind not in documented.MESSAGE_TYPES:

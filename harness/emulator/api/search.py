@@ -14,7 +14,7 @@ _UNSUPPORTED = (
 
 
 def search(chats: list[Chat], request: dict[str, Any], unix: Callable[[float], float], arn: str) -> dict[str, Any]:
-    """The answer to a SearchContacts `request` over `chats`, oldest first unless sorted otherwise.
+    """Return the answer to a SearchContacts `request` over `chats`, oldest first unless sorted otherwise.
 
     `unix` turns a chat's times into unix seconds; `arn` is the instance's. Raises Refused.
     """

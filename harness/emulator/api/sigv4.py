@@ -196,7 +196,7 @@ class Signatures:
         return canonical
 
     def _compact(self, date: bytes) -> bytes:
-        """A Date header (of any form that HTTP or ISO 8601 knows) in the form of X-Amz-Date; empty if it is none."""
+        """Return a Date header (of any form that HTTP or ISO 8601 knows) in the form of X-Amz-Date; empty if it is none."""
         if self._unix(date) is not None:
             return date
         try:
@@ -220,7 +220,7 @@ class Signatures:
 
 
 def _parts(authorization: bytes) -> tuple[tuple[bytes, ...], bytes, bytes] | None:
-    """The credential's parts, the signed headers and the signature, in whatever order they stand."""
+    """Return the credential's parts, the signed headers and the signature, in whatever order they stand."""
     if not authorization.startswith(_ALGORITHM):
         return None
     parts = {}

@@ -36,13 +36,13 @@ class Invalid(Exception):
 
 @functools.cache
 def load_model(service: str) -> ServiceModel:
-    """botocore's model of `service` (its directory name, such as `connect`)."""
+    """Botocore's model of `service` (its directory name, such as `connect`)."""
     return ServiceModel(Loader().load_service_model(service, "service-2"), service)
 
 
 @functools.cache
 def read_request(service: str, operation: str) -> "Request":
-    """The request of `operation`, compiled once a process."""
+    """Return the request of `operation`, compiled once a process."""
     return Request(load_model(service).operation_model(operation))
 
 
@@ -70,7 +70,7 @@ class Request:
         self._acceptance = Acceptance(shapes, required)
 
     def read(self, body: bytes, uri: dict[str, str]) -> dict[str, Any]:
-        """The parameters of a call: members of the JSON `body`, and `uri` labels. Raises Invalid."""
+        """Return the parameters of a call: members of the JSON `body`, and `uri` labels. Raises Invalid."""
         parameters: Any = {}
         if body and self._body:
             try:

@@ -104,7 +104,7 @@ class Application:
         connection: int,
         keep_alive: bool,
     ) -> bytes:
-        """The whole answer to a call, as `protocol.DirectCaller` says."""
+        """Return the whole answer to a call, as `protocol.DirectCaller` says."""
         path, _, query = url.partition(b"?")
         if body is None:
             answer = _TOO_LONG
@@ -151,7 +151,7 @@ class Application:
             return error("InternalServiceException", "The emulator has failed; its standard error says how.")
 
     def request_id(self) -> bytes:
-        """A fresh request id, in the form of a UUID."""
+        """Return a fresh request id, in the form of a UUID."""
         return self._call_ids()[0]
 
     def _call_ids(self) -> tuple[bytes, bytes, bytes]:
@@ -161,7 +161,7 @@ class Application:
         return request, b"%b=" % text[:15], b"Root=1-%b-%b" % (text[:8], text[8:])
 
     async def _body(self, receive: Receive) -> bytes | None:
-        """The body; None if the client has gone. Of a body that is too long, only so much that this can be told."""
+        """Return the body; None if the client has gone. Of a body that is too long, only so much that this can be told."""
         message = await receive()
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):

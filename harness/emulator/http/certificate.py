@@ -23,7 +23,7 @@ class Certificate:
 
 
 def make_certificate(directory: Path, names: Sequence[str]) -> Certificate:
-    """A certificate for `names` (DNS names or IP addresses), made in `directory`; an authority there is used again.
+    """Return a certificate for `names` (DNS names or IP addresses), made in `directory`; an authority there is used again.
 
     Raises SettingsError where the openssl program is not there or fails.
     """

@@ -46,7 +46,7 @@ class FaultPlan:
         self.active = bool(self._bounds or delays)
 
     def draw(self, operation: str) -> Disturbance:
-        """The disturbance of a call of `operation`."""
+        """Return the disturbance of a call of `operation`."""
         settings, rng = self._settings, self._rng
         latency = settings.round_trip(operation)
         half = latency.median / 2 * math.exp(latency.sigma * self._tail.gauss())

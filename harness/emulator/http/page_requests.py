@@ -38,7 +38,7 @@ class Message(msgspec.Struct, rename="pascal"):
 
 
 def read_message(body: bytes) -> Message:
-    """The body of POST .../messages. Raises PageError."""
+    """Return the body of POST .../messages. Raises PageError."""
     try:
         message = msgspec.json.decode(body, type=Message)
     except msgspec.MsgspecError as error:
@@ -55,7 +55,7 @@ def read_message(body: bytes) -> Message:
 
 
 def read_end(body: bytes) -> str:
-    """The body of POST .../end: the reason. Raises PageError."""
+    """Return the body of POST .../end: the reason. Raises PageError."""
     try:
         asked = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError:
@@ -67,7 +67,7 @@ def read_end(body: bytes) -> str:
 
 
 def read_spec(body: bytes) -> str:
-    """The body of POST /settings, as `key=value,...`: JSON of names and values, or that text. Raises PageError."""
+    """Return the body of POST /settings, as `key=value,...`: JSON of names and values, or that text. Raises PageError."""
     if not body.lstrip().startswith(b"{"):
         return body.decode(errors="replace")
     try:
@@ -88,7 +88,7 @@ def quoted(value: object) -> str:
 
 
 def read_advance(body: bytes) -> float:
-    """The body of POST /clock, `{"advance": "5m"}`: seconds. Raises PageError."""
+    """Return the body of POST /clock, `{"advance": "5m"}`: seconds. Raises PageError."""
     try:
         asked = orjson.loads(body)
         seconds = duration(str(asked["advance"]))
@@ -110,7 +110,7 @@ class Filter:
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> "Filter":
-        """The filter of `?state=open|ended&attribute.KEY=VALUE&limit=N&full=yes`. Raises PageError."""
+        """Return the filter of `?state=open|ended&attribute.KEY=VALUE&limit=N&full=yes`. Raises PageError."""
         state, limit = query.get("state", ""), query.get("limit", str(_MOST))
         if state not in ("", "open", "ended"):
             raise PageError("state is open or ended")
@@ -137,7 +137,7 @@ class Condition:
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> "Condition":
-        """The condition of `?until=...&timeout=...`. Raises PageError."""
+        """Return the condition of `?until=...&timeout=...`. Raises PageError."""
         text = query.get("until", "")
         name, _, value = text.partition("=")
         try:

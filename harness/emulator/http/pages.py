@@ -46,7 +46,7 @@ class Pages:
         self._control = control
 
     async def state(self, request: Request) -> Response:
-        """Settings, limits, counts of answers, open chats."""
+        """Return settings, limits, counts of answers, open chats."""
         api = self._control.api
         state = api.state
         return _json({"settings": finite(state.settings), "counts": api.counts, **state.describe(state.clock.now())})
@@ -92,7 +92,7 @@ class Pages:
         return found()
 
     async def _once(self, found: Callable[[], _T], condition: Condition) -> _T:
-        """What `found` finds, once it finds something or the time of `condition` is over."""
+        """Return what `found` finds, once it finds something or the time of `condition` is over."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + condition.timeout
         while True:
@@ -154,7 +154,7 @@ class Pages:
         return Response(_DENIED, 403, media_type="application/xml", headers=allowed)
 
     async def websocket(self, socket: WebSocket) -> None:
-        """The websocket of a participant."""
+        """Serve the websocket of a participant."""
         await serve(socket, self._control.api.state)
 
     def _find(self, request: Request, must_be_open: bool = False) -> Chat:
@@ -189,7 +189,7 @@ def pages(control: Control) -> Starlette:
 
 
 async def _at_most(request: Request, size: int) -> bytes | None:
-    """The body of `request`; None if it is longer than `size` bytes."""
+    """Return the body of `request`; None if it is longer than `size` bytes."""
     pieces, length = [], 0
     async for piece in request.stream():
         length += len(piece)

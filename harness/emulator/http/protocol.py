@@ -23,7 +23,7 @@ class DirectCaller(Protocol):
     arrival_timeout: float
 
     def request_id(self) -> bytes:
-        """The id of one more answer."""
+        """Return the id of one more answer."""
 
     def answers_directly(self, url: bytes) -> bool:
         """Whether a call to `url` may be answered without ASGI."""
@@ -38,7 +38,7 @@ class DirectCaller(Protocol):
         connection: int,
         keep_alive: bool,
     ) -> bytes:
-        """The whole answer, `common` headers included; a `body` of None is one that was too long."""
+        """Return the whole answer, `common` headers included; a `body` of None is one that was too long."""
 
 
 class CoalescingTransport:
@@ -112,7 +112,9 @@ class ConnectionProtocol(HttpToolsProtocol):
             self._refuse(431, b"RequestHeaderFieldsTooLargeException", "Request Header Fields Too Large")
 
     def _upgrade(self, rest: bytes) -> None:
-        """A websocket is opened; any other protocol is not taken up, as RFC 9110 allows, and the call is answered."""
+        """Note that a websocket is opened; any other protocol is not taken up, as RFC 9110 allows, and the call is
+        answered.
+        """
         self._arrived()
         if self._should_upgrade():
             self.handle_websocket_upgrade()
@@ -202,7 +204,7 @@ class ConnectionProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """A request that is not HTTP: AWS's front answers a 400 without an operation and closes."""
+        """Answer a request that is not HTTP: AWS's front answers a 400 without an operation and closes."""
         if not self.transport.is_closing():
             self._refuse(400, b"BadRequestException", msg)
 

@@ -36,7 +36,7 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket. Raises OSError."""
+    """Return a listening TCP socket. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -151,7 +151,7 @@ def _watch_input(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> Non
 
 
 def _raise_file_limit() -> None:
-    """A connection is a file: allow as many as the system lets this process have."""
+    """Allow as many as the system lets this process have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _CONNECTIONS if hard == resource.RLIM_INFINITY else min(_CONNECTIONS, hard)
     if soft < wanted:

@@ -88,14 +88,14 @@ class _Subscriber:
         self._silent = False
 
     def hear(self, chat: Chat, item: Item) -> None:
-        """An item of the chat: it is sent, or kept until the client has subscribed."""
+        """Take an item of the chat: it is sent, or kept until the client has subscribed."""
         if self.subscribed:
             self._put(_frame(item), self._latency())
         elif len(self._early) < _WAITING:
             self._early.append(_frame(item))
 
     def subscribe(self, acknowledgement: Frame) -> None:
-        """The client has subscribed: acknowledge it, and send what was kept."""
+        """Note that the client has subscribed: acknowledge it, and send what was kept."""
         self.subscribed = True
         self.reply(acknowledgement)
         for frame in self._early:
@@ -120,7 +120,7 @@ class _Subscriber:
         self._after(half_open * settings.websocket_half_open, self._fall_silent)
 
     def cancel(self) -> None:
-        """The websocket is closed."""
+        """Note that the websocket is closed."""
         for plan in self._plans:
             plan.cancel()
 
@@ -150,7 +150,7 @@ def _frame(item: Item) -> Frame:
 
 
 async def _write(socket: WebSocket, subscriber: _Subscriber) -> None:
-    """The only writer: replies and chat frames leave in the order in which they arose."""
+    """Write alone: replies and chat frames leave in the order in which they arose."""
     while True:
         due, frame = await subscriber.outbox.get()
         if due > (now := time.monotonic()):

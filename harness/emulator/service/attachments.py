@@ -16,7 +16,7 @@ class Attachments:
         self._readable: dict[str, tuple[Attachment, float]] = {}
 
     def announce(self, now: float, chat: Chat, request: dict[str, Any], who: Participant | None) -> Attachment:
-        """A file that somebody is going to upload."""
+        """Return a file that somebody is going to upload."""
         attachment = Attachment(
             self._new_id(),
             request["AttachmentName"],
@@ -42,7 +42,7 @@ class Attachments:
         return True
 
     def open(self, now: float, attachment: Attachment, seconds: float) -> str:
-        """A secret with which `attachment` can be read for `seconds`."""
+        """Return a secret with which `attachment` can be read for `seconds`."""
         for secret in [secret for secret, (_, until) in self._readable.items() if until < now]:
             del self._readable[secret]
         secret = self._new_secret()
@@ -50,7 +50,7 @@ class Attachments:
         return secret
 
     def read(self, now: float, attachment_id: str, secret: str) -> Attachment | None:
-        """The file that `secret` still opens."""
+        """Return the file that `secret` still opens."""
         attachment, until = self._readable.get(secret, (None, 0.0))
         if attachment is None or until < now or attachment.id != attachment_id:
             return None

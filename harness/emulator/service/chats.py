@@ -31,7 +31,7 @@ class Listener(Protocol):
     who: Participant | None
 
     def hear(self, chat: "Chat", item: Item) -> None:
-        """An item of the chat."""
+        """Take an item of the chat."""
 
     def finish(self) -> None:
         """Close once all that waits is sent."""
@@ -143,7 +143,7 @@ class Chats:
         return _uuid(f"{self._ids.getrandbits(128):032x}")
 
     def new_token(self) -> str:
-        """A fresh bearer token."""
+        """Return a fresh bearer token."""
         return f"EMULATED{self._ids.getrandbits(512):0128x}"
 
     def has_room(self, instance: str) -> bool:
@@ -191,7 +191,7 @@ class Chats:
         return chat
 
     def replay(self, now: float, instance: str, token: str) -> Replay | None:
-        """The first answer to `token`, if it is still remembered."""
+        """Return the first answer to `token`, if it is still remembered."""
         key = (instance if self.settings.client_token_scope == "instance" else "", token)
         replay = self.replays.get(key)
         if replay is not None and replay.expires <= now:
@@ -200,7 +200,7 @@ class Chats:
         return replay
 
     def connect(self, now: float, chat: Chat) -> None:
-        """The customer has connected: the connection deadline no longer applies."""
+        """Note that the customer has connected: the connection deadline no longer applies."""
         if chat.connected is None and chat.ended is None:
             chat.connected = now
             if not chat.holds_slot:
@@ -208,7 +208,7 @@ class Chats:
             self._watch(chat)
 
     def add_connection(self, now: float, chat: Chat, who: Participant | None = None) -> tuple[str, float]:
-        """A new connection token of a participant (the chat's customer), and when it expires."""
+        """Return a new connection token of a participant (the chat's customer), and when it expires."""
         token = self.new_token()
         if who is not None and chat.speakers is not None:
             chat.speakers[token] = who
@@ -320,7 +320,7 @@ def _uuid(digits: str) -> str:
 
 
 def instance_ids(settings: Settings) -> list[str]:
-    """The ids of the emulator's instances; the first is the one that the settings name."""
+    """Return the ids of the emulator's instances; the first is the one that the settings name."""
     rng = random.Random(f"{settings.seed} instances")
     others = [
         f"{rng.getrandbits(32):08x}-cccc-4ccc-8ccc-{rng.getrandbits(48):012x}" for _ in range(settings.instances - 1)

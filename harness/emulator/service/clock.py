@@ -12,7 +12,7 @@ class Clock(Protocol):
         """Seconds since the emulator started."""
 
     def unix(self, at: float) -> float:
-        """The unix time, in seconds, of the moment `at` (seconds since the start)."""
+        """Return the unix time, in seconds, of the moment `at` (seconds since the start)."""
 
 
 class ScaledClock:

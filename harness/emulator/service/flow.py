@@ -53,7 +53,7 @@ class FlowPlayer:
         return chat.contact_id in self._progress
 
     def start(self, now: float, chat: Chat) -> None:
-        """The flow of `chat` starts."""
+        """Start the flow of `chat`."""
         if self.empty or self.plays(chat) or chat.ended is not None:
             return
         progress = _Progress(random.Random(f"{self._seed} flow {chat.contact_id}"))
@@ -75,13 +75,13 @@ class FlowPlayer:
                 self._schedule.at(due, lambda at, index=index, rule=rule: self._follow(at, chat, index, rule))  # type: ignore[misc]
 
     def connected(self, now: float, chat: Chat) -> None:
-        """The customer's websocket has subscribed for the first time."""
+        """Note that the customer's websocket has subscribed for the first time."""
         progress = self._progress.get(chat.contact_id)
         if progress is not None and progress.greets and not self._refused_by_bot(progress):
             self._fire(now, chat, "connect")
 
     def heard(self, now: float, chat: Chat, item: Item) -> None:
-        """The customer has said `item`."""
+        """Note that the customer has said `item`."""
         progress = self._progress.get(chat.contact_id)
         if progress is None or item.type != "MESSAGE":
             return
@@ -97,7 +97,7 @@ class FlowPlayer:
         self._fire(now, chat, "message", item.content or "")
 
     def ended(self, now: float, chat: Chat) -> None:
-        """The chat has ended: its places with bot and agent are free."""
+        """Note that the chat has ended: its places with bot and agent are free."""
         progress = self._progress.pop(chat.contact_id, None)
         if progress is None:
             return
@@ -231,7 +231,7 @@ class FlowPlayer:
             self._schedule.at(due, lambda at: self._hang_up(at, chat, name))
 
     def _hang_up(self, now: float, chat: Chat, name: str) -> None:
-        """The agent of the queue has done with the chat: it ends, unless somebody else has taken it over."""
+        """Note that the agent of the queue has done with the chat: it ends, unless somebody else has taken it over."""
         progress = self._progress.get(chat.contact_id)
         if progress is not None and progress.taken_by == name:
             self._chats.end(now, chat, AGENT_LEFT)

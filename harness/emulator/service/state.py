@@ -86,7 +86,7 @@ class State:
         return f"arn:aws:connect:{settings.region}:{settings.account_id}:instance/{instance}"
 
     def connection(self, now: float, chat: Chat, types: list[str], who: Participant | None = None) -> dict[str, Any]:
-        """A participant's (the first customer's) connection, as far as `types` asks: websocket address, token."""
+        """Return a participant's (the first customer's) connection, as far as `types` asks: websocket address, token."""
         answer: dict[str, Any] = {}
         if "WEBSOCKET" in types:
             self._drop_old(now)
@@ -108,7 +108,7 @@ class State:
         return answer
 
     def open_websocket(self, now: float, token: str) -> WebsocketTicket | None:
-        """What the websocket address with `token` was for; None: not known, too old, or the chat has ended."""
+        """Return what the websocket address with `token` was for; None: not known, too old, or the chat has ended."""
         self.advance(now)
         ticket = self._tickets.get(token)
         if ticket is None or ticket.expires < now or ticket.chat.ended is not None:
@@ -118,7 +118,7 @@ class State:
         return ticket
 
     def subscribed(self, now: float, chat: Chat, who: Participant | None = None) -> None:
-        """A participant (the first customer) has subscribed on the websocket."""
+        """Note that a participant (the first customer) has subscribed on the websocket."""
         self.advance(now)
         if who is not None:
             return
@@ -138,14 +138,14 @@ class State:
     def says(
         self, now: float, chat: Chat, content_type: str, content: str | None, who: Participant | None = None
     ) -> Item:
-        """A participant (the first customer) says something; the flow may answer customers."""
+        """Return a participant (the first customer) says something; the flow may answer customers."""
         item = self.conversations.say(now, chat, content_type, content, who)
         if item.participant_role == "CUSTOMER":
             self._plays(chat).heard(now, chat, item)
         return item
 
     def attached(self, now: float, chat: Chat, attachment: Attachment, who: Participant | None) -> None:
-        """A participant (the first customer) has sent a file."""
+        """Note that a participant (the first customer) has sent a file."""
         self.conversations.attach(now, chat, attachment.shown, who)
 
     def joins(self, now: float, chat: Chat, who: Participant) -> None:
@@ -155,7 +155,7 @@ class State:
             self.conversations.say(now, chat, JOINED, None, who)
 
     def leaves(self, now: float, chat: Chat, who: Participant | None) -> None:
-        """A participant leaves; with the customer who started it the chat ends."""
+        """Note that a participant leaves; with the customer who started it the chat ends."""
         if who is None:
             self.chats.end(now, chat, CUSTOMER_LEFT)
             return
@@ -194,7 +194,7 @@ class State:
         return FlowPlayer(flow, self.chats, self.conversations, self.schedule, self.settings.seed)
 
     def _plays(self, chat: Chat) -> FlowPlayer:
-        """The player of the flow that `chat` is in; the newest where it has not begun."""
+        """Return the player of the flow that `chat` is in; the newest where it has not begun."""
         return next((player for player in self._players if player.plays(chat)), self._players[0])
 
     def _drop_old(self, now: float) -> None:
@@ -207,7 +207,7 @@ class State:
 
 
 def whole_flow(settings: Settings) -> Flow:
-    """The flow of the settings: their file's, after their `greeting`."""
+    """Return the flow of the settings: their file's, after their `greeting`."""
     flow = settings.flow.flow
     if not settings.greeting:
         return flow

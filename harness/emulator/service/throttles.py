@@ -36,7 +36,7 @@ class Throttles:
         self._scopes = {name: settings.limit(bucket).scope for name, bucket in self._buckets.items()}
 
     def limiter(self, operation: str, instance: str) -> Limiter:
-        """The limiter that a call of `operation` about `instance` meets."""
+        """Return the limiter that a call of `operation` about `instance` meets."""
         key = (self._buckets[operation], instance if self._scopes[operation] == "instance" else "")
         limiter = self._limiters.get(key)
         if limiter is None:

@@ -37,7 +37,9 @@ class Conversations:
         self.publish: Callable[[str, Chat, Item], None] = lambda topic, chat, item: None
 
     def items(self, chat: Chat) -> list[Item]:
-        """The transcript so far, oldest first. It is made when first asked for: most chats of a load test never are."""
+        """Return the transcript so far, oldest first. It is made when first asked for: most chats of a load test
+        never are.
+        """
         if chat.transcript is None:
             chat.transcript = list(chat.past or [])
             if chat.past is not None:
@@ -53,11 +55,11 @@ class Conversations:
 
     @staticmethod
     def customer(chat: Chat) -> Participant:
-        """The customer of `chat`."""
+        """Return the customer of `chat`."""
         return Participant(chat.participant_id, chat.display_name, "CUSTOMER")
 
     def participant(self, chat: Chat, role: str, name: str = "") -> Participant:
-        """The participant of `chat` with this role and name; it is made when first asked for."""
+        """Return the participant of `chat` with this role and name; it is made when first asked for."""
         if chat.others is None:
             chat.others = {}
         participant = chat.others.get((role, name))
@@ -69,7 +71,7 @@ class Conversations:
     def say(
         self, now: float, chat: Chat, content_type: str, content: str | None, who: Participant | None = None
     ) -> Item:
-        """A message or event of a participant (the customer); typing and receipts are heard and not kept."""
+        """Return a message or event of a participant (the customer); typing and receipts are heard and not kept."""
         items = self.items(chat)
         item = self._item(chat, now, content_type, content, who or self.customer(chat))
         if content_type in (DELIVERED, READ):
@@ -81,7 +83,7 @@ class Conversations:
         return item
 
     def attach(self, now: float, chat: Chat, shown: dict[str, str], who: Participant | None) -> Item:
-        """A file that a participant (the customer) has sent."""
+        """Return a file that a participant (the customer) has sent."""
         item = self._item(chat, now, shown["ContentType"], None, who or self.customer(chat))
         item.type, item.attachments = "ATTACHMENT", [shown]
         self.items(chat).append(item)
@@ -97,7 +99,7 @@ class Conversations:
         return who
 
     def ended(self, chat: Chat) -> None:
-        """The chat has ended: everybody who listens hears it, and nobody listens any more."""
+        """Note that the chat has ended: everybody who listens hears it, and nobody listens any more."""
         at = chat.ended or 0.0
         if chat.transcript is not None or chat.listeners or chat.streams:
             for kind, who in ((LEFT, self.customer(chat)), (ENDED, None)):
@@ -108,13 +110,13 @@ class Conversations:
 
     @staticmethod
     def take_unheard(chat: Chat) -> list[Item]:
-        """What others said before the first websocket opened; it is given out once."""
+        """Return what others said before the first websocket opened; it is given out once."""
         unheard, chat.unheard = chat.unheard or [], None
         chat.heard = True
         return unheard
 
     def _receipt(self, now: float, chat: Chat, event: Item) -> None:
-        """A participant has received or read a message: the message's metadata say so, and all are told."""
+        """Note that a participant has received or read a message: the message's metadata say so, and all are told."""
         message_id = receipt_message_id(event.content)
         message = next((item for item in self.items(chat) if item.id == message_id and item.type == "MESSAGE"), None)
         who = event.participant_id
@@ -173,7 +175,7 @@ class Conversations:
 
 
 def receipt_message_id(content: str | None) -> str | None:
-    """The message that a receipt's `{"messageId": ...}` names; None: it names none."""
+    """Return the message that a receipt's `{"messageId": ...}` names; None: it names none."""
     try:
         named: Any = orjson.loads(content or "")
         message_id = named["messageId"]
@@ -210,7 +212,7 @@ def page(items: list[Item], request: dict[str, Any]) -> tuple[list[dict[str, Any
 
 
 def plain(item: Item, initial: bool = True) -> dict[str, Any]:
-    """An item as JSON values, with or without its InitialContactId."""
+    """Return an item as JSON values, with or without its InitialContactId."""
     values: dict[str, Any] = msgspec.to_builtins(item)
     if not initial:
         del values["InitialContactId"]
@@ -234,7 +236,7 @@ def _first(items: list[Item], start: dict[str, Any] | None, forward: bool) -> in
 
 
 def _normal_time(text: str) -> str:
-    """An ISO 8601 time with an offset, as items have it. Raises ValueError."""
+    """Return an ISO 8601 time with an offset, as items have it. Raises ValueError."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

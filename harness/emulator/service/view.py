@@ -10,7 +10,7 @@ from harness.emulator.service.transcript import plain
 
 
 def chat_summary(state: State, chat: Chat) -> dict[str, Any]:
-    """The few facts that a list of chats has of each."""
+    """Return the few facts that a list of chats has of each."""
     return {
         "contact_id": chat.contact_id,
         "instance_id": chat.instance,

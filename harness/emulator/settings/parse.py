@@ -51,7 +51,7 @@ def parse_settings(*specs: str, start: Settings | None = None) -> Settings:
 
 
 def _pairs(spec: str) -> Iterator[tuple[str, str]]:
-    """The keys and values of `spec`, quotes taken off. Raises SettingsError for what is not key=value."""
+    """Return the keys and values of `spec`, quotes taken off. Raises SettingsError for what is not key=value."""
     at = 0
     while at < len(spec):
         comma = spec.find(",", at) % (len(spec) + 1)

@@ -290,13 +290,13 @@ class Settings:
     latencies: Mapping[str, Latency] = field(default_factory=dict)
 
     def limit(self, operation: str) -> Limit:
-        """The throttling quota of `operation`."""
+        """Return the throttling quota of `operation`."""
         if operation == "StartChatContact":
             return Limit(self.rate, self.burst, self.limits[operation].scope)
         return self.limits[operation]
 
     def round_trip(self, operation: str) -> Latency:
-        """The latency that is added to calls of `operation`."""
+        """Return the latency that is added to calls of `operation`."""
         return self.latencies.get(operation) or Latency(self.latency, self.latency_sigma)
 
 

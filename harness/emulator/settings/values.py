@@ -12,7 +12,7 @@ class SettingsError(ValueError):
 
 
 def number(text: str) -> float:
-    """A number of 0 or more; `inf` means no limit."""
+    """Return a number of 0 or more; `inf` means no limit."""
     try:
         value = float(text)
     except ValueError:
@@ -23,7 +23,7 @@ def number(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """A whole number of 0 or more."""
+    """Return a whole number of 0 or more."""
     if not (text.isascii() and text.isdigit()):
         raise SettingsError("wants a whole number of 0 or more")
     return int(text)
@@ -49,7 +49,7 @@ def duration(text: str) -> float:
 
 
 def finite_number(most: float) -> Callable[[str], float]:
-    """A number from 0 to `most`."""
+    """Return a number from 0 to `most`."""
 
     def parse(text: str) -> float:
         value = number(text)
@@ -64,7 +64,7 @@ _LONGEST = 7 * 86400.0
 
 
 def finite_duration(text: str) -> float:
-    """A duration of at most a week: one that an answer or a limiter waits for."""
+    """Return a duration of at most a week: one that an answer or a limiter waits for."""
     value = duration(text)
     if value > _LONGEST:
         raise SettingsError("wants a duration of at most 7d, such as 250ms or 30s")
@@ -72,12 +72,12 @@ def finite_duration(text: str) -> float:
 
 
 def same_or_duration(text: str) -> float | None:
-    """A duration of at most a week, or `same` (None)."""
+    """Return a duration of at most a week, or `same` (None)."""
     return None if text == "same" else finite_duration(text)
 
 
 def probability(text: str) -> float:
-    """A number from 0 to 1, or a percentage such as `1%`."""
+    """Return a number from 0 to 1, or a percentage such as `1%`."""
     try:
         value = number(text[:-1]) / 100 if text.endswith("%") else number(text)
     except SettingsError:
@@ -113,7 +113,7 @@ def text(value: str) -> str:
 
 
 def http_url(value: str) -> str:
-    """An http:// or https:// address, or nothing."""
+    """Return an http:// or https:// address, or nothing."""
     if value and (not value.startswith(("http://", "https://")) or not urlsplit(value).hostname):
         raise SettingsError("wants an address such as http://127.0.0.1:9000/chat")
     return value

@@ -43,7 +43,7 @@ class Arrivals:
         self._rate = rate
 
     def next_due(self) -> float:
-        """The time of the next arrival at the present rate: infinity while the rate is zero."""
+        """Return the time of the next arrival at the present rate: infinity while the rate is zero."""
         if self._rate == 0:
             return inf
         return self._since + (self._next - self._expected) / self._rate
@@ -60,5 +60,5 @@ class Arrivals:
 
 
 def offset_of(worker_index: int, worker_count: int) -> float:
-    """The part of the spacing by which worker `worker_index` of `worker_count` shifts its uniform schedule."""
+    """Return the part of the spacing by which worker `worker_index` of `worker_count` shifts its uniform schedule."""
     return worker_index / worker_count if worker_count > 0 else 0.0

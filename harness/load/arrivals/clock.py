@@ -28,7 +28,8 @@ def _wait(event: Event, seconds: float) -> bool:
 @dataclass(frozen=True)
 class Clock:
     """Tells the time and waits. `now()` gives unix seconds that never step, `sleep(seconds)` lets other greenlets run,
-    `alarm(ring)` makes a timer, and `wait(event, seconds)` returns whether the event came in time."""
+    `alarm(ring)` makes a timer, and `wait(event, seconds)` returns whether the event came in time.
+    """
 
     now: Callable[[], float] = now
     sleep: Callable[[float], object] = gevent.sleep

@@ -154,7 +154,8 @@ class Cleanup:
         self, claims: Claims, target: Target, chats: LedgerChats, finisher: Finisher, search: bool
     ) -> dict[str, float]:
         """Return the chats to stop: the ledgers' and, where a search is needed, those that it finds. Another machine's
-        ledger may name any contact, so of its chats only those that the search shows as the run's."""
+        ledger may name any contact, so of its chats only those that the search shows as the run's.
+        """
         if not search and claims.own:
             return chats.open
         started = None if self._manifest is None else self._manifest.contents.started_at

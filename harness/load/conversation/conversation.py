@@ -312,7 +312,7 @@ class Conversation:
             self._session.stop_soon(self._contact_id)
 
     def _await_receipts(self) -> None:
-        """A frame that is on its way should not be missed because the customer left."""
+        """Wait a moment: a frame that is on its way should not be missed because the customer left."""
         give_up = now() + self._shared.timeout
         while self._awaited and now() < give_up and not self.is_over():
             gevent.sleep(0.05)

@@ -30,6 +30,6 @@ def small_talk(declared: str | None, number: int, rng: random.Random) -> Words:
 
 @lru_cache(1024)
 def _sendable(declared: str | None) -> tuple[str, ...]:
-    """The declared content types that a customer may send, in their order; text/plain where none was declared."""
+    """Return the declared content types that a customer may send, in their order; text/plain where none was declared."""
     names = (declared or "text/plain").split(",")
     return tuple(name for name in names if name in _TEXTS) or ("text/plain",)

@@ -55,7 +55,9 @@ class Waits:
         return self._open[0].begun + self._patience if self._open else None
 
     def subscribed(self, at: float) -> None:
-        """The customer's websocket has subscribed: from now on the greeting is waited for. Later calls change nothing."""
+        """Note that the customer's websocket has subscribed: from now on the greeting is waited for. Later calls
+        change nothing.
+        """
         if self._greeted:
             return
         self._greeted = True
@@ -66,11 +68,11 @@ class Waits:
             self._open.append(wait)
 
     def sending(self) -> None:
-        """The customer is about to say something: what then comes first may no longer be a greeting."""
+        """Note that the customer is about to say something: what then comes first may no longer be a greeting."""
         self._spoken = True
 
     def accepted(self, due: float, at: float, after: float, content_type: str, message_bytes: int) -> None:
-        """A message that was due at `due` was accepted, which was known at `at`.
+        """Note that a message that was due at `due` was accepted, which was known at `at`.
 
         Another participant's message counts as its reply if it came later than `after`: when the message was sent, or when
         the customer's own frame of it was read.

@@ -48,7 +48,8 @@ class Message(Struct, frozen=True, kw_only=True):
 
 class Announcement(Message, frozen=True, kw_only=True):
     """A run begins: where the master records it, its user class, what each worker (by Locust's id) is called, in which order
-    they stand, the workload (text and source), and what the embedded emulator announced."""
+    they stand, the workload (text and source), and what the embedded emulator announced.
+    """
 
     NAME: ClassVar[str] = "chatquota_run"
     directory: Path

@@ -36,18 +36,20 @@ class Outbox:
         self._progress_at = 0.0
 
     def add_samples(self, batch: pa.RecordBatch) -> None:
-        """A batch of samples to bring over."""
+        """Take a batch of samples to bring over."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema, options=_COMPRESSED) as stream:
             stream.write_batch(batch)
         self._add(SAMPLES_ITEM, sink.getvalue().to_pybytes())
 
     def add_ledger_line(self, line: bytes) -> None:
-        """A line of the ledger to bring over."""
+        """Take a line of the ledger to bring over."""
         self._add(LEDGER_ITEM, line)
 
     def take(self, now: float) -> list[Item]:
-        """The items for the next message: those not sent yet, or all again when no acknowledgement has come for long."""
+        """Return the items for the next message: those not sent yet, or all again when no acknowledgement has come
+        for long.
+        """
         if self._items and now - self._progress_at > SEND_AGAIN_AFTER:
             self._sent = self._items[0].number - 1
             self._progress_at = now
@@ -64,7 +66,7 @@ class Outbox:
         return taken
 
     def acknowledged(self, number: int, now: float) -> None:
-        """The master has written every item up to `number`."""
+        """Note that the master has written every item up to `number`."""
         while self._items and self._items[0].number <= number:
             self._items.popleft()
         self._progress_at = now
@@ -88,7 +90,8 @@ class Outbox:
 
 class Inbox:
     """The master's side for one worker: writes what comes into the run directory. Raises OSError when that fails; the
-    items that were not written stay unacknowledged."""
+    items that were not written stay unacknowledged.
+    """
 
     def __init__(self, directory: Path, worker: str, offload: Offload) -> None:
         self._worker = worker

@@ -57,7 +57,7 @@ def _local_time(region: str, at: datetime | None) -> datetime:
 
 
 def account_of(target: Target) -> str:
-    """The AWS account of the credentials, as sts:GetCallerIdentity tells it; "unknown (why)" when it does not."""
+    """Return the AWS account of the credentials, as sts:GetCallerIdentity tells it; "unknown (why)" when it does not."""
     try:
         with gevent.Timeout(_LONGEST_LOOK):
             return str(target.boto("sts").get_caller_identity()["Account"])
@@ -70,7 +70,7 @@ def account_of(target: Target) -> str:
 
 
 def worst_cost(settings: Settings) -> tuple[float, str]:
-    """What a run may cost at most in USD, and how that was computed."""
+    """Return what a run may cost at most in USD, and how that was computed."""
     chats = settings.max_chats or 0
     each, price = settings.messages_per_chat, settings.price_per_message
     return chats * each * price, f"{chats:,} chats x {each:g} messages x {price:g} USD a message"
@@ -93,7 +93,9 @@ def announcement(settings: Settings, target: Target, users: int, account: str, u
 
 
 def _offered(settings: Settings, users: int, user_class: str) -> str:
-    """What will be sent, at most: a probe chooses its own rates, a day's file has its own, users are a rate otherwise."""
+    """Return what will be sent, at most: a probe chooses its own rates, a day's file has its own, users are a rate
+    otherwise.
+    """
     if user_class == PROBE_CLASS:
         return (
             f"{user_class} sends calls in volleys of up to {settings.max_probe_rate:g} calls in any second "

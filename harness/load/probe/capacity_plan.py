@@ -67,7 +67,9 @@ class CapacityPlan(ProbePlan):
         self.even = asked if self.even is None else self.even
 
     def outlook(self) -> Cost:
-        """What is still to come, from the part that is being done on, by what is known of the limiter, within the time."""
+        """Return what is still to come, from the part that is being done on, by what is known of the limiter, within
+        the time.
+        """
         total = Cost(0.0, 0, 0)
         for part in PARTS[PARTS.index(self.doing_part) :]:
             if (part != "safe" or self.safe) and (part != "even" or self.even):
@@ -77,14 +79,14 @@ class CapacityPlan(ProbePlan):
         return Cost(min(total.seconds, left), total.calls, chats)
 
     def line(self) -> str:
-        """What is known and what is still to come, in one line."""
+        """Return what is known and what is still to come, in one line."""
         told = self.known.line(self.open_chats)
         if self.options.goal == "active-chats" or self.doing_part == "done":
             return told
         return f"{told}; to come: {self.outlook().sentence()}"
 
     def findings(self) -> list[str]:
-        """What was found, in sentences."""
+        """Return what was found, in sentences."""
         told = super().findings()
         if self.estimate is not None and self.options.goal != "active-chats":
             told.insert(min(len(told), 1), self.estimate.sentence())
@@ -147,7 +149,7 @@ class CapacityPlan(ProbePlan):
         self._filled_under_pressure = found is not None and _known(found)
 
     def _look(self) -> Iterator[Action]:
-        """A first burst and a first rate."""
+        """Return a first burst and a first rate."""
         yield from self._drain(32)
         if not self.known.throttled and self._costless:
             yield from self._make_room(self._quota)
@@ -160,7 +162,7 @@ class CapacityPlan(ProbePlan):
             yield from self._coarse()
 
     def _coarse(self) -> Iterator[Action]:
-        """Calls among which refusals are the most part, until the rate shows: a first idea of it.
+        """Make calls among which refusals are the most part, until the rate shows: a first idea of it.
 
         A dozen admissions are enough where they come steadily; where they come in turns, two whole turns have to be seen.
         """
@@ -270,12 +272,14 @@ class CapacityPlan(ProbePlan):
                 exact = not self._search_contradicts(search)
 
     def _may_be_exact(self) -> bool:
-        """False where a replayed bucket already contradicts the record: the exact inference can wait for the end."""
+        """Return False where a replayed bucket already contradicts the record: the exact inference can wait for the end."""
         found = measure_capacity(self.attempts(), None, self.stages)
         return found.contrary is not None and found.contrary.share < _CONTRARY_OF_NONE
 
     def _search_contradicts(self, search: SafeSearch) -> bool:
-        """True if the batches so far speak against the exact limiter: then they have to find the safe rate themselves."""
+        """Return whether the batches so far speak against the exact limiter: then they have to find the safe rate
+        themselves.
+        """
         found = measure_capacity(self.attempts(), self.known.tps, self.stages)
         return not found.exact_numbers_hold
 
@@ -314,7 +318,7 @@ class CapacityPlan(ProbePlan):
         return lambda: self._now >= until
 
     def _offer(self, pace: float, enough: Callable[[], bool]) -> Iterator[Action]:
-        """Calls at `pace` a second, at dithered moments, until `enough()`."""
+        """Make calls at `pace` a second, at dithered moments, until `enough()`."""
         while not self._over() and not enough():
             yield from self._keep_room()
             yield from self._pace(1.0 / pace, dither=True)

@@ -47,7 +47,7 @@ class ProbeMoves:
     # -- what the driver calls ------------------------------------------------------------------------------------
 
     def act(self, now: float) -> Action:
-        """The next thing to do at `now`. A `Send` has to be followed by `answered` some time later."""
+        """Return the next thing to do at `now`. A `Send` has to be followed by `answered` some time later."""
         self._now = now
         if self._begin is None:
             self._begin = now
@@ -84,7 +84,7 @@ class ProbeMoves:
         return not self._withheld and (most is None or self.known.started + self._in_flight < most)
 
     def answered(self, sent: float, received: float, outcome: str) -> None:
-        """A call's answer: its outcome as in `harness.vocabulary.START_OUTCOMES`."""
+        """Take a call's answer: its outcome as in `harness.vocabulary.START_OUTCOMES`."""
         self._in_flight -= 1
         self._sent.append(sent)
         self._received.append(received)
@@ -111,12 +111,12 @@ class ProbeMoves:
         self._stopping -= 1
 
     def withheld(self) -> None:
-        """A `Send` was not carried out: the budget of chats is spent."""
+        """Note that a `Send` was not carried out: the budget of chats is spent."""
         self._in_flight -= 1
         self._withheld = True
 
     def findings(self) -> list[str]:
-        """What was found, in sentences."""
+        """Return what was found, in sentences."""
         told: list[str] = []
         if self.known.tps is not None and self.options.goal != "active-chats":
             told.append(self.known.tps.sentence())

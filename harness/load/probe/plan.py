@@ -84,7 +84,7 @@ class ProbePlan(ProbeMoves):
             yield from self._rest()
 
     def _idle_at_quota(self) -> bool:
-        """True if the chat quota refuses more calls in a row than the bucket could admit: they cost no token."""
+        """Return whether the chat quota refuses more calls in a row than the bucket could admit: they cost no token."""
         lasted = max(1.0, self._now - self._full_since)
         if self._full_streak > 40 + 2 * self._burst_guess() + 3 * self._rate * lasted:
             self._costless = True
@@ -120,7 +120,8 @@ class ProbePlan(ProbeMoves):
 
     def _confirm_chats(self) -> Iterator[Action]:
         """Meet the quota twice more, each time from below and with longer waits: a service that counts chats late, or gives
-        freed slots back late, shows itself by another answer."""
+        freed slots back late, shows itself by another answer.
+        """
         if not self.known.full_refusals or not self._open or self._over():
             return
         self.known.doing = "confirming the chat quota"
@@ -160,7 +161,7 @@ class ProbePlan(ProbeMoves):
                 return
 
     def _drain(self, volley: int) -> Iterator[Action]:
-        """A volley, then a pace that doubles every 50 ms, until the first refusal."""
+        """Return a volley, then a pace that doubles every 50 ms, until the first refusal."""
         self.known.doing = "draining the bucket"
         throttled = self.known.throttled
         top = min(2000.0, self.options.max_rate)
@@ -248,7 +249,7 @@ class ProbePlan(ProbeMoves):
         return max(4.0, 1.0 * (self.known.started + self.known.full_refusals))
 
     def _quick(self) -> Iterator[Action]:
-        """A first burst from the longest run of admissions; cheap."""
+        """Return a first burst from the longest run of admissions; cheap."""
         outcome = np.array([_KIND.get(o, 0) for o in self._outcome])
         order = np.argsort(self._sent, kind="stable")
         at, kind = np.asarray(self._sent)[order], outcome[order]

@@ -216,12 +216,12 @@ class Coordinator:
         self.end_run("budget", EXIT_GUARD)
 
     def on_gate_breached(self, sentence: str) -> None:
-        """A gate that may end the run is breached: end it with exit code 1."""
+        """End the run, since a gate that may end the run is breached: end it with exit code 1."""
         logger.error("%s; ending the run", sentence)
         self.end_run("gate", EXIT_GATE)
 
     def on_trouble(self, sentence: str) -> None:
-        """The run cannot be recorded any more: say it in one line and end the run with exit code 5."""
+        """Note that the run cannot be recorded any more: say it in one line and end the run with exit code 5."""
         logger.error("%s; ending the run", sentence)
         self.end_run("trouble", EXIT_INVALID)
 

@@ -13,7 +13,9 @@ _EVERY = 1.0  # seconds
 
 
 def aborting_gates(path: str) -> tuple[Gate, ...]:
-    """The gates of the file at `path` that may end a run early; none for "". Raises UsageError for a file of no use."""
+    """Return the gates of the file at `path` that may end a run early; none for "". Raises UsageError for a file of
+    no use.
+    """
     return tuple(gate for gate in read_gates(Path(path)) if gate.abort) if path else ()
 
 

@@ -35,7 +35,7 @@ class Budget:
         return True
 
     def settle(self, may_have_started: bool) -> None:
-        """The reserved call has ended: keep its place or give it back."""
+        """Note that the reserved call has ended: keep its place or give it back."""
         self._reserved -= 1
         self._kept += may_have_started
 
@@ -55,7 +55,7 @@ class Budget:
         return self._kept
 
     def expect(self, rate: float) -> None:
-        """The load is `rate` starts per second from now on."""
+        """Expect that the load is `rate` starts per second from now on."""
 
     def close(self) -> None:
         """No further place is given; nobody waits for one any longer."""
@@ -64,7 +64,8 @@ class Budget:
 
 class LeasedBudget(Budget):
     """One worker's part of a budget. `ask(wanted, returned)` tells the master how many places it wants in total, and how
-    many of those granted it has given back; the answer comes to `grant`. `reserve` waits for an answer where it must."""
+    many of those granted it has given back; the answer comes to `grant`. `reserve` waits for an answer where it must.
+    """
 
     most: int
 
@@ -91,7 +92,7 @@ class LeasedBudget(Budget):
         return True
 
     def grant(self, granted: int, more: bool) -> None:
-        """The master's answer: `granted` places in total, and whether it has `more`."""
+        """Take the master's answer: `granted` places in total, and whether it has `more`."""
         self.granted = max(self.granted, granted)
         self.most = self.granted - self.returned
         self.exhausted = not more
@@ -180,7 +181,9 @@ class Pool:
         return lease.granted, self._left > 0
 
     def write_off(self, worker: str, taken: int | None) -> None:
-        """The worker is dead. `taken` is how many places it had taken for certain; None when nobody knows: all of them."""
+        """Note that the worker is dead. `taken` is how many places it had taken for certain; None when nobody knows:
+        all of them.
+        """
         lease = self._leases.setdefault(worker, _Lease())
         if lease.written_off:
             return

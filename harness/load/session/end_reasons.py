@@ -53,7 +53,7 @@ class EndReasons:
             self._greenlet = gevent.spawn(self._run)
 
     def found(self, reason: str) -> None:
-        """A chat was ended for this reason."""
+        """Note that a chat was ended for this reason."""
         reason = redact_field(reason)
         self.counts[reason if reason in self.counts or len(self.counts) < MOST_REASONS else FURTHER] += 1
 

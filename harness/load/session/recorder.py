@@ -81,7 +81,7 @@ class Recorder:
         self._keep(lambda: self._ledger.unanswered(client_token, self._clock.now()))
 
     def load_is_over(self) -> None:
-        """The CPU from now on is not that of offering load."""
+        """Note that the CPU from now on is not that of offering load."""
         self._cpu.stop()
 
     def summary(self) -> Summary:

@@ -63,7 +63,8 @@ class Listeners:
 @dataclass(frozen=True)
 class Copies:
     """Who gets a copy of what is recorded, where this disk is not the master's: `ship` of every batch of samples, `mirror`
-    of every ledger line."""
+    of every ledger line.
+    """
 
     ship: Ship
     mirror: Mirror
@@ -189,7 +190,9 @@ class Session:
         self._chats.stop_soon(contact_id)
 
     def chat_ended(self, contact_id: str, how: str) -> None:
-        """An open chat has ended without StopContact: `how` is STOPPED when its customer left, or ALREADY_ENDED."""
+        """Note that an open chat has ended without StopContact: `how` is STOPPED when its customer left, or
+        ALREADY_ENDED.
+        """
         self._chats.ended_elsewhere(contact_id, how)
 
     def record(
@@ -300,7 +303,8 @@ class Session:
 
     def _is_doubtful(self, reply: Reply) -> bool:
         """Whether a chat may have been started that we have no id of. Only a real service's faults are doubted: in the lab
-        a server error means what it says, and the budget need not pay for it."""
+        a server error means what it says, and the budget need not pay for it.
+        """
         return reply.may_have_started or (self.target.live and reply.status >= 500)
 
     def _call_start(self, due: float, chat: Chat) -> Reply:

@@ -41,13 +41,13 @@ class StartedChats:
         self._gone: set[str] = set()  # StopContact did not find them, and nothing has shown yet that it finds any chat
 
     def started(self, contact_id: str, at: float, stop_at: float) -> None:
-        """A chat was started at `at`; it is stopped at `stop_at` (unix seconds)."""
+        """Note that a chat was started at `at`; it is stopped at `stop_at` (unix seconds)."""
         self._started += 1
         self._stopper.add(contact_id, stop_at)
         self._recorder.started(contact_id, at)
 
     def unanswered(self, client_token: str) -> None:
-        """A start got no answer: its chat may exist, and nobody knows its id."""
+        """Note that a start got no answer: its chat may exist, and nobody knows its id."""
         self._unanswered += 1
         self._recorder.unanswered(client_token)
 
@@ -60,20 +60,22 @@ class StartedChats:
         self._stopper.add(contact_id, self._clock.now())
 
     def ended_elsewhere(self, contact_id: str, how: str) -> None:
-        """An open chat has ended without StopContact: `how` is STOPPED when its customer left, or ALREADY_ENDED."""
+        """Note that an open chat has ended without StopContact: `how` is STOPPED when its customer left, or
+        ALREADY_ENDED.
+        """
         if contact_id in self._stopper.open:
             self._stopper.forget(contact_id)
             self._end(contact_id, how)
 
     def found(self) -> None:
-        """The service knows a chat of this process: those that it does not find any more have ended."""
+        """Note that the service knows a chat of this process: those that it does not find any more have ended."""
         self._found_any = True
         gone, self._gone = self._gone, set()
         for contact_id in gone:
             self._note_end(contact_id, ALREADY_ENDED)
 
     def reason(self, contact_id: str, reason: str) -> None:
-        """The service says why a chat has ended."""
+        """Note that the service says why a chat has ended."""
         self._end_reasons.found(reason)
         self._recorder.ended(contact_id, ALREADY_ENDED, reason)
 

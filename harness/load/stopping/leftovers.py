@@ -58,7 +58,7 @@ class Finisher:
         self.ledger.close()
 
     def summary(self) -> Summary:
-        """This part of the run: its calls, and no arrivals."""
+        """Return this part of the run: its calls, and no arrivals."""
         return Summary(
             worker=self.worker,
             outcomes=self._collector.outcome_counts(),

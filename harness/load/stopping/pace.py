@@ -40,7 +40,9 @@ class Pace:
         return max(at - now, 0.0)
 
     def throttled(self, now: float) -> None:
-        """A call was throttled: slow down, once for all calls that were on their way at the time, and leave a pause."""
+        """Note that a call was throttled: slow down, once for all calls that were on their way at the time, and
+        leave a pause.
+        """
         if now < self._slowed_at:
             return
         self.rate = max(self.rate * _BACK_OFF, _SLOWEST)

@@ -77,13 +77,13 @@ class Stopper:
         self._crew = Crew(self._call)
 
     def add(self, contact_id: str, due: float) -> None:
-        """An open chat, to be stopped at `due` (unix seconds); added again, its new due time replaces the old one."""
+        """Take an open chat, to be stopped at `due` (unix seconds); added again, its new due time replaces the old one."""
         self.open.add(contact_id)
         self.given_up.discard(contact_id)
         self._push(contact_id, due)
 
     def forget(self, contact_id: str) -> None:
-        """The chat has ended by itself."""
+        """Note that the chat has ended by itself."""
         self.open.discard(contact_id)
         self.given_up.discard(contact_id)
         self._latest.pop(contact_id, None)

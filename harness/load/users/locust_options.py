@@ -53,7 +53,9 @@ def _unknown_option(arguments: list[str], options: frozenset[str]) -> bool:
 
 
 def _user_classes() -> set[str]:
-    """The user classes that have been imported when the command line is read, which Locust does after the locustfile."""
+    """Return the user classes that have been imported when the command line is read, which Locust does after the
+    locustfile.
+    """
     found, waiting = set[str](), list(User.__subclasses__())
     while waiting:
         cls = waiting.pop()

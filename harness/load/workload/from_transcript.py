@@ -95,5 +95,5 @@ def _message(item: Mapping[str, Any], roles: Mapping[Any, Any]) -> tuple[float, 
 
 
 def _quoted(text: str) -> str:
-    """A TOML string: JSON's escapes are TOML's, but for DEL, which JSON does not escape."""
+    """Return a TOML string: JSON's escapes are TOML's, but for DEL, which JSON does not escape."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -73,7 +73,8 @@ class Message:
 class Kind:
     """One kind of chat. `durations` are ChatDurationInMinutes to choose from (empty: the service's 25 hours);
     `content_types` are SupportedMessagingContentTypes (None: the member is left out); `members` are further request
-    members in the API's own names. `invalid` kinds may break the API's limits, to test its refusals."""
+    members in the API's own names. `invalid` kinds may break the API's limits, to test its refusals.
+    """
 
     name: str
     weight: float = 1.0
@@ -89,7 +90,8 @@ class Kind:
 @dataclass(frozen=True)
 class Workload:
     """Weighted kinds of chat, where they came from, the seed of every draw, the conversations of the customers, and the TOML
-    text (workers get that)."""
+    text (workers get that).
+    """
 
     kinds: tuple[Kind, ...]
     source: str = "built-in"

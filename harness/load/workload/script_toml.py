@@ -144,7 +144,7 @@ def _words(table: dict[str, Any]) -> tuple[Words, ...]:
 
 
 def _json_text(value: Any, key: str) -> str:
-    """The JSON of a table, or a text that is JSON itself."""
+    """Return the JSON of a table, or a text that is JSON itself."""
     if isinstance(value, dict):
         try:
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

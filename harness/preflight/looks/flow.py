@@ -98,7 +98,7 @@ def _reachable(start: str, actions: dict[str, _Action]) -> list[str]:
 
 
 def _way(start: str, actions: dict[str, _Action]) -> list[str]:
-    """The actions that follow each other where no error and no condition turns the chat aside."""
+    """Return the actions that follow each other where no error and no condition turns the chat aside."""
     way: list[str] = []
     name = start
     while name in actions and name not in way:

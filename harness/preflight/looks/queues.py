@@ -84,7 +84,7 @@ def _look(account: Account, statistics: dict[str, str], by: str, end: float) -> 
 
 
 def _listed(account: Account, metric: str, by: str) -> list[MetricOutputTypeDef]:
-    """The metrics of that name that the instance has, one for each queue or flow."""
+    """Return the metrics of that name that the instance has, one for each queue or flow."""
     client = account.cloudwatch
     answer = _asked(
         "cloudwatch:ListMetrics",
@@ -105,7 +105,7 @@ def _asked(permission: str, question: Callable[[], T]) -> T:
 
 
 def _named(counts: dict[str, float]) -> str:
-    """The largest few with their numbers."""
+    """Return the largest few with their numbers."""
     order = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     shown = ", ".join(f"{value:g} in {name}" for name, value in order[:_NAMED])
     more = len(order) - _NAMED

@@ -33,7 +33,7 @@ class Mean:
 
 @lru_cache(maxsize=64)
 def _sines(m: int) -> tuple[Floats, Floats]:
-    """The orthonormal sine basis (m, m) and the differenced noise's variance in it (m,)."""
+    """Return the orthonormal sine basis (m, m) and the differenced noise's variance in it (m,)."""
     index = np.arange(1, m + 1)
     basis = np.sqrt(2 / (m + 1)) * np.sin(np.pi * np.outer(index, index) / (m + 1))
     return basis, 2 - 2 * np.cos(np.pi * index / (m + 1))
@@ -45,7 +45,7 @@ def _variances(m: int) -> Floats:
 
 
 def mean_of(durations: Floats, confidence: float = 0.95) -> Mean:
-    """The mean of `durations` (m,), m at least 3, with an interval of Student quantiles over the grid of ratios."""
+    """Return the mean of `durations` (m,), m at least 3, with an interval of Student quantiles over the grid of ratios."""
     m = len(durations)
     basis, _ = _sines(m)
     y, ones, v = basis @ durations, basis @ np.ones(m), _variances(m)
@@ -65,7 +65,7 @@ def mean_of(durations: Floats, confidence: float = 0.95) -> Mean:
 
 
 def _quantile(p: Floats, centre: Floats, scale: Floats, degrees: int, share: float, middle: float) -> float:
-    """The quantile of a mixture of Student distributions, by bisection."""
+    """Return the quantile of a mixture of Student distributions, by bisection."""
     reach = 60 * float(scale.max()) + float(np.ptp(centre)) + 1e-12
     low, high = middle - reach, middle + reach
     for _ in range(60):
@@ -78,7 +78,7 @@ def _quantile(p: Floats, centre: Floats, scale: Floats, degrees: int, share: flo
 
 
 def wanders(durations: Floats) -> bool:
-    """True if neighbouring batches resemble each other: the von Neumann ratio is below its 5 % point."""
+    """Return whether neighbouring batches resemble each other: the von Neumann ratio is below its 5 % point."""
     m = len(durations)
     spread = float(np.sum((durations - durations.mean()) ** 2))
     if m < 6 or spread <= 0:
@@ -88,7 +88,7 @@ def wanders(durations: Floats) -> bool:
 
 
 def moved(durations: Floats, admissions: int) -> int | None:
-    """The batch at which the mean of `durations` (batches of `admissions` each) took a step, or None.
+    """Return the batch at which the mean of `durations` (batches of `admissions` each) took a step, or None.
 
     One step against none under the same kinds of noise: twice the gain in likelihood over 20, the step over 3 %, and over
     four admissions more or fewer in all.

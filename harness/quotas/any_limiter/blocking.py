@@ -34,7 +34,7 @@ def _waiting(load: float, most: Floats) -> Floats:
 
 @lru_cache(maxsize=512)
 def _decay(load: float) -> float:
-    """The root other than 0 of theta = load (e^theta - 1), by Newton's method."""
+    """Return the root other than 0 of theta = load (e^theta - 1), by Newton's method."""
     theta = -2 * np.log(load) if load < 1 else 2 * (1 / load - 1)
     for _ in range(60):
         value = load * np.expm1(theta) - theta
@@ -44,7 +44,9 @@ def _decay(load: float) -> float:
 
 
 def blocking(load: float, burst: Floats | float) -> Floats:
-    """The share refused of Poisson arrivals at `load` times the rate of a bucket of `burst` (n,) tokens, at least 1."""
+    """Return the share refused of Poisson arrivals at `load` times the rate of a bucket of `burst` (n,) tokens, at
+    least 1.
+    """
     waiting = _waiting(load, np.atleast_1d(np.asarray(burst, float)) - 1.0)
     return np.asarray(1 - waiting / (1 + load * waiting))
 
@@ -70,7 +72,9 @@ def blocked(load: Floats, burst: Floats) -> Floats:
 
 
 def load_refused(share: float, burst: Floats) -> Floats:
-    """The load, in rates, at which a bucket of `burst` (m,) tokens refuses `share` of Poisson arrivals; 0 for none."""
+    """Return the load, in rates, at which a bucket of `burst` (m,) tokens refuses `share` of Poisson arrivals; 0 for
+    none.
+    """
     if share <= 0:
         return np.zeros(len(burst))
     table = blocked(_LOADS, burst)

@@ -46,7 +46,7 @@ def volley_of(decisions: Decisions, rest: float, rate: float) -> Volley | None:
 
 
 def next_rest(volleys: Sequence[Volley], first: float) -> float | None:
-    """The rest before the next volley, seconds, or None when there are enough.
+    """Return the rest before the next volley, seconds, or None when there are enough.
 
     Rests double from `first` until a longer one admits no more than 10 % (or one call) more; that rest is then used until
     five volleys had it or a longer one.
@@ -60,7 +60,7 @@ def next_rest(volleys: Sequence[Volley], first: float) -> float | None:
 
 
 def _rest_that_is_enough(volleys: Sequence[Volley]) -> float | None:
-    """The shortest rest that a longer one did not beat; None where that is still to be tried."""
+    """Return the shortest rest that a longer one did not beat; None where that is still to be tried."""
     rests = sorted({round(v.rest, 3) for v in volleys})
     groups: list[list[Volley]] = []
     for rest in rests:  # rests that differ by a few per cent are the same one
@@ -77,7 +77,7 @@ def _rest_that_is_enough(volleys: Sequence[Volley]) -> float | None:
 
 
 def burst_from_rest(volleys: Sequence[Volley]) -> BurstFromRest | None:
-    """The burst from `volleys`; those after too short a rest are left out. None without any volley."""
+    """Return the burst from `volleys`; those after too short a rest are left out. None without any volley."""
     if not volleys:
         return None
     enough = _rest_that_is_enough(volleys)

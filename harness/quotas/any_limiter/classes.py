@@ -36,7 +36,7 @@ class Evidence:
 
 
 def class_of(evidence: Evidence) -> tuple[LimiterClass, tuple[str, ...]]:
-    """The class, and in sentences what speaks against an exact limiter."""
+    """Return the class, and in sentences what speaks against an exact limiter."""
     against = _against_exact(evidence)
     exact = explained(evidence.tps)
     if exact == "window":
@@ -68,7 +68,7 @@ def explained(tps: TpsEstimate | None) -> str | None:
 
 
 def differ(one: Sustained | None, other: Sustained | None) -> bool:
-    """True if two sustained rates cannot be the same: their intervals do not meet, and they are over 2 % apart."""
+    """Return whether two sustained rates cannot be the same: their intervals do not meet, and they are over 2 % apart."""
     if one is None or other is None:
         return False
     apart = abs(one.estimate / other.estimate - 1) > _DIFFER
@@ -81,7 +81,9 @@ def _moved(evidence: Evidence) -> bool:
 
 
 def check_differs(first: Sustained, check: Sustained | None, tps: TpsEstimate | None) -> bool:
-    """True if the last pressure disagrees with the first, and was long enough to tell: five windows or turns, if any."""
+    """Return whether the last pressure disagrees with the first, and was long enough to tell: five windows or turns,
+    if any.
+    """
     if check is None or check.blocks or first.blocks:
         return False
     window = tps.evidence.get("window_seconds", 0.0) if tps is not None else 0.0
@@ -154,7 +156,7 @@ def _volleys_and_batches(evidence: Evidence, tps: TpsEstimate) -> list[str]:
 
 
 def _proved(evidence: Evidence) -> bool:
-    """True if everything that proves an exact limiter was measured, and sharply enough to speak against another."""
+    """Return whether everything that proves an exact limiter was measured, and sharply enough to speak against another."""
     tps = evidence.tps
     assert tps is not None
     sharp = evidence.sustained.half_width < 0.05 and evidence.mild is not None and evidence.mild.half_width < 0.08

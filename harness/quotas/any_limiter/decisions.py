@@ -47,7 +47,8 @@ class Decisions:
 
     @classmethod
     def of(cls, attempts: Attempts, quota_refusal_costs_token: bool | None = None) -> Decisions:
-        """The decisions of `attempts`. A refusal by the chat quota counts as admitted unless it is known to cost nothing.
+        """Return the decisions of `attempts`. A refusal by the chat quota counts as admitted unless it is known to
+        cost nothing.
 
         A decision is placed in the middle of its round trip; of an unusually long one, near the beginning. What one outcome
         takes longer than the fastest one (starting a chat, where a throttle does nothing) came after the decision.
@@ -68,7 +69,7 @@ class Decisions:
         return len(self.at)
 
     def between(self, begin: float, end: float) -> Decisions:
-        """The decisions from `begin` to `end`, seconds."""
+        """Return the decisions from `begin` to `end`, seconds."""
         first, last = np.searchsorted(self.at, (begin, end), side="left")
         return Decisions(self.at[first:last], self.admitted[first:last], self.jitter, self.reach[first:last])
 
@@ -96,7 +97,7 @@ def _done_after(trips: Floats, outcome: Bytes) -> Floats:
 
 
 def _jitter(trips: Floats, admitted: Mask) -> float:
-    """The spread of the less spread outcome: what varies more than that came after the decision."""
+    """Return the spread of the less spread outcome: what varies more than that came after the decision."""
     spreads = []
     for some in (trips[admitted], trips[~admitted]):
         if len(some) >= _FEWEST:

@@ -209,7 +209,7 @@ class AnyLimiterEstimate:
         return self.kind in ("exact", "exact_within_jitter")
 
     def sentence(self) -> str:
-        """What was found, in one sentence; which kind of limiter it is comes last."""
+        """Return what was found, in one sentence; which kind of limiter it is comes last."""
         told = []
         if self.sustained is not None:
             rate = self.sustained
@@ -230,7 +230,7 @@ class AnyLimiterEstimate:
         return f"It {', '.join(told)}: {_CLASS_IN_WORDS[self.kind]}."
 
     def to_json(self) -> dict[str, Any]:
-        """What capacity.json's `tps` has beside the exact limiter."""
+        """Return what capacity.json's `tps` has beside the exact limiter."""
         return {
             "class": self.kind,
             "sustained": self.sustained.to_json() if self.sustained else None,

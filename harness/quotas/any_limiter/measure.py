@@ -38,7 +38,7 @@ class Measured:
 def measure_capacity(
     attempts: Attempts, tps: TpsEstimate | None = None, stages: Sequence[Stage] = ()
 ) -> AnyLimiterEstimate:
-    """The sustained rate, burst from rest, safe rate and class of the limiter behind `attempts`, in order of `sent`.
+    """Return the sustained rate, burst from rest, safe rate and class of the limiter behind `attempts`, in order of `sent`.
 
     `tps` is the exact inference's answer for the same record (`infer_tps`): without it no limiter is called exact. `stages`
     are those a probe went through. Without them the stretches under pressure are found in the record, and there is no burst
@@ -91,7 +91,7 @@ def read_stages(decisions: Decisions, stages: Sequence[Stage]) -> Measured | Non
 
 
 def safe_search(measured: Measured, burst: BurstFromRest | None, contrary: Contrary | None = None) -> SafeSearch:
-    """The state of the search for the safe rate after the batches that were offered."""
+    """Return the state of the search for the safe rate after the batches that were offered."""
     base = measured.mild or measured.sustained
     search = SafeSearch(
         base.estimate, base.low, base.high, burst.median if burst else None, contrary.share if contrary else None
@@ -103,7 +103,7 @@ def safe_search(measured: Measured, burst: BurstFromRest | None, contrary: Contr
 
 
 def search_of(attempts: Attempts, stages: Sequence[Stage]) -> SafeSearch | None:
-    """The state of the search for the safe rate in a probe that is under way; None before any pressure."""
+    """Return the state of the search for the safe rate in a probe that is under way; None before any pressure."""
     decisions = Decisions.of(attempts)
     measured = read_stages(decisions, stages)
     if measured is None:

@@ -71,7 +71,7 @@ class SafeSearch:
         )
 
     def seen(self, batch: Batch) -> SafeSearch:
-        """The state after `batch`; a claim that its refusals make unlikely is dropped."""
+        """Return the state after `batch`; a claim that its refusals make unlikely is dropped."""
         before = self.log_p if self.log_p is not None else _prior(self)
         after = replace(self, batches=(*self.batches, batch), log_p=before + _likelihood(self.rates, batch))
         if self.claim is not None and _chance(after, self.claim) < 0.6:
@@ -90,7 +90,7 @@ class SafeSearch:
 
 
 def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
-    """What to offer next, or None when the claim holds or enough was spent; and the state that goes with it."""
+    """Return what to offer next, or None when the claim holds or enough was spent; and the state that goes with it."""
     count = len(search.batches)
     top = _OF_SUSTAINED * search.sustained_low
     if count == 0:
@@ -117,7 +117,7 @@ def _batch(rate: float) -> Batch:
 
 
 def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
-    """The answer so far; None before the first batch."""
+    """Return the answer so far; None before the first batch."""
     if not search.batches:
         return Safe(None, even) if even else None
     top = _OF_SUSTAINED * search.sustained_low
@@ -141,7 +141,7 @@ def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
 
 
 def of_exact(safe: Safe, tps: TpsEstimate, sustained_low: float) -> Safe:
-    """The safe rate of a proved token bucket follows from its rate and burst."""
+    """Return the safe rate of a proved token bucket follows from its rate and burst."""
     rate, burst = tps.rate, tps.burst
     if safe.poisson is None or rate.estimate is None or rate.low is None or burst.low is None:
         return safe
@@ -152,7 +152,7 @@ def of_exact(safe: Safe, tps: TpsEstimate, sustained_low: float) -> Safe:
 
 
 def refused_at(search: SafeSearch, rate: float) -> CurvePoint:
-    """The share refused of Poisson arrivals at `rate` a second, with a 95 % interval."""
+    """Return the share refused of Poisson arrivals at `rate` a second, with a 95 % interval."""
     share = _shares(search.rates, rate).ravel()
     p = _probability(search).ravel()
     order = np.argsort(share)
@@ -176,7 +176,7 @@ def _prior(search: SafeSearch) -> Floats:
 
 
 def _shares(rates: Floats, rate: float) -> Floats:
-    """The share refused at `rate`, for each point of the grid."""
+    """Return the share refused at `rate`, for each point of the grid."""
     refused = blocked(rate / rates, _BURSTS)
     return np.asarray(_FLOORS + (1 - 2 * _FLOORS) * refused[:, :, None])
 
@@ -203,7 +203,7 @@ def _probability(search: SafeSearch) -> Floats:
 
 @lru_cache(maxsize=1)
 def _safe_loads() -> Floats:
-    """The safe load for each (burst, floor): 0 where the share refused at any load is 1 % or more."""
+    """Return the safe load for each (burst, floor): 0 where the share refused at any load is 1 % or more."""
     return np.stack([load_refused((REFUSED_SHARE - floor) / (1 - 2 * floor), _BURSTS) for floor in _FLOORS], axis=1)
 
 
@@ -219,7 +219,7 @@ def _quantile(search: SafeSearch, share: float) -> float:
 
 
 def _chance(search: SafeSearch, claim: float) -> float:
-    """The chance that at most 1 % is refused at `claim`."""
+    """Return the chance that at most 1 % is refused at `claim`."""
     share = _shares(search.rates, claim)
     return float(_probability(search)[share <= REFUSED_SHARE].sum())
 
@@ -232,7 +232,9 @@ _PASSES = ((300, 0), (475, 1), (630, 2))
 
 
 def next_even(batches: Sequence[Batch], sustained_low: float) -> Batch | None:
-    """The next evenly spaced batch (its `calls` are those still to send), or None when one rate passed or all failed."""
+    """Return the next evenly spaced batch (its `calls` are those still to send), or None when one rate passed or all
+    failed.
+    """
     for share in _TRIES:
         rate = share * sustained_low
         some = [batch for batch in batches if abs(batch.rate - rate) < 1e-3 * rate]
@@ -245,7 +247,7 @@ def next_even(batches: Sequence[Batch], sustained_low: float) -> Batch | None:
 
 
 def even_rate(batches: Sequence[Batch]) -> SafeRate | None:
-    """The highest evenly spaced rate that passed, as the safe one; None where none did."""
+    """Return the highest evenly spaced rate that passed, as the safe one; None where none did."""
     passed = None
     for rate in sorted({round(batch.rate, 9) for batch in batches}):
         some = [batch for batch in batches if abs(batch.rate - rate) < 1e-3 * rate]

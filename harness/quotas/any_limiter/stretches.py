@@ -18,7 +18,7 @@ _CHANGE = 1.15
 
 
 def under_pressure(decisions: Decisions) -> list[Stretch]:
-    """The stretches under pressure, in order.
+    """Return the stretches under pressure, in order.
 
     The record is cut where nobody called, and where the offered rate changed: by what was offered only, never by what was
     admitted, so that chance is not chosen. A part is under pressure where at least 8 % more was offered than admitted;

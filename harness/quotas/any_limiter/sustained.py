@@ -18,7 +18,7 @@ _FEWEST = 8
 
 
 def sustained_rate(decisions: Decisions, *, emptied: bool = False) -> Sustained | None:
-    """The rate from a stretch of decisions under steady pressure; None without both an admission and a refusal.
+    """Return the rate from a stretch of decisions under steady pressure; None without both an admission and a refusal.
 
     `emptied` says that the limiter was refusing just before, so that only a short lead-in has to be left out.
     """
@@ -187,7 +187,7 @@ def _few(decisions: Decisions) -> Sustained | None:
 
 
 def _not_closer_than_one(found: Sustained) -> Sustained:
-    """A count cannot be known closer than one admission."""
+    """Return a count cannot be known closer than one admission."""
     one = found.estimate / max(1, found.admitted - 1)
     return replace(
         found, low=max(0.0, min(found.low, found.estimate - one)), high=max(found.high, found.estimate + one)

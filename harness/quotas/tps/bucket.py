@@ -68,7 +68,7 @@ class Record:
         )
 
     def lines(self, rate: float) -> tuple[Floats, Floats]:
-        """The counter X of each admission, (n,), and the highest X before each admission and at the end, (n+1,)."""
+        """Return the counter X of each admission, (n,), and the highest X before each admission and at the end, (n+1,)."""
         counter = rate * self.admitted - np.arange(len(self.admitted))
         highest = np.empty(len(counter) + 1)
         highest[0] = self.deficit  # the first call of the record is at 0, where the counter is 0
@@ -121,7 +121,7 @@ class Record:
         return times[self.judged_admissions], times[self.before[self.judged_refusals]]
 
     def _tokens(self, rate: float, burst: float) -> Floats:
-        """The moment from which each admission was possible after those before it, and the next one's, (n+1,)."""
+        """Return the moment from which each admission was possible after those before it, and the next one's, (n+1,)."""
         _, highest = self.lines(rate)
         return (highest + np.arange(len(highest)) - (burst - 1.0)) / rate
 
@@ -131,7 +131,7 @@ def _log(probability: Floats) -> Floats:
 
 
 def _free(token: Floats, admitted: Floats) -> tuple[Floats, Floats]:
-    """The spans during which a call would have been admitted: from a token's coming to its being taken, merged."""
+    """Return the spans during which a call would have been admitted: from a token's coming to its being taken, merged."""
     begin = token.copy()
     begin[1:] = np.maximum(begin[1:], admitted)
     end = np.append(admitted, np.inf)

@@ -35,7 +35,7 @@ def _interval(values: Floats, probability: Floats, peak: float) -> Interval:
 
 
 def _likely(reading: Reading) -> tuple[float, float]:
-    """The least and the greatest rate that some burst makes likely; what lies between may have gaps."""
+    """Return the least and the greatest rate that some burst makes likely; what lies between may have gaps."""
     found, record = reading.posterior, reading.fit.record
     step = float(found.rate[1] - found.rate[0])
     alive = found.rate[[p.max() > found.peak - 6 for p in found.log_p]]
@@ -52,7 +52,7 @@ _SOME_THROTTLES = 20
 
 
 def _for_few_throttles(rate: Interval, throttles: int) -> Interval:
-    """The interval of a rate, wider where few calls were throttled."""
+    """Return the interval of a rate, wider where few calls were throttled."""
     if throttles >= _SOME_THROTTLES or rate.estimate is None:
         return rate
     more = _SOME_THROTTLES / throttles
@@ -88,7 +88,7 @@ def _intervals(reading: Reading) -> tuple[Interval, Interval]:
 
 
 def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
-    """The estimate from the best reading of a bucket and the window, if any, that would explain the record too.
+    """Return the estimate from the best reading of a bucket and the window, if any, that would explain the record too.
 
     `whole` is how many attempts the record had before it was cut.
     """
@@ -181,7 +181,7 @@ def _trace(reading: Reading) -> Trace:
 
 
 def never_met(attempts: Attempts) -> TpsEstimate:
-    """The estimate from a record without a throttle: a lower bound."""
+    """Return the estimate from a record without a throttle: a lower bound."""
     # A refusal by the chat quota may have come before any limit on calls, so only starts are known to be admitted.
     # n of them in T seconds say only that rate x T + burst >= n: whatever the pace was, a burst that is not known may have
     # carried it. So the estimate is the pace that was seen, and there is no low bound, however long the run was.

@@ -53,7 +53,7 @@ class Posterior:
         return np.array([np.interp(bursts, b, p, -np.inf, -np.inf) for b, p in rows])
 
     def at_whole_bursts(self) -> tuple[Floats, Floats]:
-        """The whole numbers of tokens in reach, (j,), and the log probability of each with each rate, (k, j)."""
+        """Return the whole numbers of tokens in reach, (j,), and the log probability of each with each rate, (k, j)."""
         least, greatest = self.burst_span
         low, high = np.ceil(least - 1e-9), np.floor(greatest + 1e-9)
         whole = np.arange(max(low, 1.0), min(high, low + 400) + 1.0)
@@ -107,7 +107,7 @@ def _judged_deficits(record: Record, rate: float) -> tuple[Floats, Floats]:
 
 
 def rough_rate(record: Record, rates: Floats) -> tuple[float, float]:
-    """The rate of least disagreement, searched over `rates` and then ever closer; returns (rate, disagreement)."""
+    """Return the rate of least disagreement, searched over `rates` and then ever closer; returns (rate, disagreement)."""
     costs = np.array([disagreement(record, rate)[0] for rate in rates])
     best = int(np.argmin(costs))
     for _ in range(9):
@@ -153,7 +153,7 @@ def fit_bucket(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) 
 
 
 def likely_rate(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) -> tuple[float, float]:
-    """The least disagreement found, and its rate."""
+    """Return the least disagreement found, and its rate."""
     return min(_rates_found(calls, deficit, rates), default=(np.inf, 1.0))
 
 
@@ -174,7 +174,7 @@ def _rates_found(calls: Calls, deficit: float, rates: Floats | None) -> Iterator
 
 
 def _best_shares(calls: Calls, rates: Floats, jitter: float, deficit: float) -> tuple[float, float]:
-    """The shares of the way up, of admitted and of refused calls, with the least disagreement."""
+    """Return the shares of the way up, of admitted and of refused calls, with the least disagreement."""
     best = (np.inf, (0.5, 0.5))
     for a_share in _SHARES:
         for r_share in _SHARES:
@@ -185,7 +185,9 @@ def _best_shares(calls: Calls, rates: Floats, jitter: float, deficit: float) -> 
 
 
 def settle(calls: Calls, fit: Fit) -> Fit:
-    """The same rate with the jitter that the decisions show, within what the round trips allow, and the burst for it."""
+    """Return the same rate with the jitter that the decisions show, within what the round trips allow, and the burst
+    for it.
+    """
     # Of a round trip's excess, half is each way's at a guess; whatever the truth, independent ways leave half of the spread.
     most = 0.7 * calls.typical_spread + 4e-4
     sparse = fit.rate * calls.typical_spread < _SPARSE or len(calls.sent) < _FEW
@@ -258,7 +260,7 @@ def profile(record: Record, rate: float, jitter: float, most: int = 41) -> tuple
 
 
 def posterior(fit: Fit, points: int = 25) -> Iterator[Posterior | None]:
-    """The posterior of (rate, burst), ever sharper, None while it is not ready; the last one is the one to use.
+    """Return the posterior of (rate, burst), ever sharper, None while it is not ready; the last one is the one to use.
 
     It is an iterator so that a live probe may do other things in between.
     """

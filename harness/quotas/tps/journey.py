@@ -51,7 +51,7 @@ class JourneyCost:
             self._hindered.add(contact_id)
 
     def ended(self, contact_id: str, by_customer: bool) -> None:
-        """The chat has ended; only a chat that its customer left had all of its journey."""
+        """Note that the chat has ended; only a chat that its customer left had all of its journey."""
         calls = self._open.pop(contact_id, None)
         if calls is not None and by_customer and contact_id not in self._hindered:
             self._calls.update(calls)
@@ -66,7 +66,7 @@ class JourneyCost:
 def infer_operation(
     sent: Sequence[float] | Floats, received: Sequence[float] | Floats, outcome: Sequence[str], *, seed: int = 0
 ) -> TpsEstimate:
-    """The limit on calls a second of any one operation, from its attempts as `Attempts.of` takes them.
+    """Return the limit on calls a second of any one operation, from its attempts as `Attempts.of` takes them.
 
     An attempt that ended `ok` was admitted, as one that `started` a chat.
     """
@@ -75,7 +75,7 @@ def infer_operation(
 
 
 def binding_order(estimates: Mapping[str, TpsEstimate], calls_per_chat: Mapping[str, float]) -> list[Binding]:
-    """The operations with a known limit, the one that binds first in front.
+    """Return the operations with a known limit, the one that binds first in front.
 
     `calls_per_chat`: calls of each operation that one started chat makes (1 for StartChatContact itself). Operations without
     a number there, or whose limit was never met, cannot be said to bind and are left out.

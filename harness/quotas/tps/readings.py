@@ -95,7 +95,7 @@ def _peak(found: Posterior) -> tuple[float, float, bool]:
 
 
 def not_full(attempts: Attempts, best: Reading, seed: int) -> Iterator[Reading | None]:
-    """The bucket may have lacked tokens when the record began: begin after a pause, or try how many it lacked."""
+    """Return the bucket may have lacked tokens when the record began: begin after a pause, or try how many it lacked."""
     later = _after_a_pause(attempts)
     if later is not None:
         for reading in read(later, best.costing, 0.0, seed):
@@ -123,7 +123,9 @@ def not_full(attempts: Attempts, best: Reading, seed: int) -> Iterator[Reading |
 
 
 def _began_lower(calls: Calls, reading: Reading) -> bool:
-    """True if the whole record is that of the bucket found in its later part, once some tokens were missing at first."""
+    """Return whether the whole record is that of the bucket found in its later part, once some tokens were missing
+    at first.
+    """
     missing = np.linspace(0.0, reading.burst, 81)
     records = (Record.of(calls, reading.fit.shares, reading.fit.jitter, float(tokens)) for tokens in missing)
     worst = min(contradictions(record, reading.rate, reading.burst)[0] for record in records)
@@ -131,7 +133,7 @@ def _began_lower(calls: Calls, reading: Reading) -> bool:
 
 
 def _after_a_pause(attempts: Attempts) -> Attempts | None:
-    """The attempts after the first long pause, if most come after it and both kinds of decisions are among them."""
+    """Return the attempts after the first long pause, if most come after it and both kinds of decisions are among them."""
     gaps = np.diff(attempts.sent)
     if len(gaps) < 20 or gaps.max() < 10 * np.median(gaps) + 0.05:
         return None

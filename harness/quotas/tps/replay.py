@@ -23,7 +23,7 @@ def replay(
     rng: np.random.Generator,
     times: int,
 ) -> npt.NDArray[np.bool_]:
-    """What the bucket would have admitted of the same calls, (times, n), each time with a jitter of its own."""
+    """Return what the bucket would have admitted of the same calls, (times, n), each time with a jitter of its own."""
     at = _moments(calls, shares)
     moments = at + calls.spread(jitter) * rng.standard_normal((times, len(at)))
     order = np.argsort(moments, axis=1)
@@ -42,7 +42,7 @@ def replay(
 
 
 def as_decided(calls: Calls, admitted: Mask, shares: Shares) -> tuple[Calls, Shares]:
-    """The same calls with the outcomes of a replay, and the shares to read them with.
+    """Return the same calls with the outcomes of a replay, and the shares to read them with.
 
     A replayed call keeps the moment that its own outcome was given.
     """

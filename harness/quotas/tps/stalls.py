@@ -20,7 +20,7 @@ _MOST_STALLS = 16
 
 
 def placed(calls: Calls, deficit: float) -> Calls:
-    """The same calls with each stall on the likelier side of the decision."""
+    """Return the same calls with each stall on the likelier side of the decision."""
     stalls = _stalls(calls)
     if not stalls:
         return calls
@@ -47,7 +47,9 @@ def _cost(calls: Calls, before: Floats, rate: float, deficit: float) -> float:
 
 
 def _stalls(calls: Calls) -> list[np.ndarray[tuple[int], np.dtype[np.intp]]]:
-    """Indices of the calls of each stall, the longest stalls first; calls that hung at the same time belong together."""
+    """Return the indices of the calls of each stall, the longest stalls first; calls that hung at the same time
+    belong together.
+    """
     hung = np.flatnonzero(calls.stall > max(0.01, 4 * calls.typical_spread))
     if not len(hung):
         return []

@@ -36,7 +36,7 @@ class Calls:
 
     @classmethod
     def of(cls, attempts: Attempts, admitted: Mask, refused: Mask) -> Calls:
-        """The calls of `attempts` that were admitted or refused, under masks of shape (n,)."""
+        """Return the calls of `attempts` that were admitted or refused, under masks of shape (n,)."""
         kept = admitted | refused
         trips = (attempts.received - attempts.sent)[kept]
         outcome = attempts.outcome[kept]
@@ -72,7 +72,7 @@ class Calls:
         )
 
     def decided(self, share: float) -> Floats:
-        """The moment of each decision, (n,), if `share` of a round trip's excess belongs to the way up."""
+        """Return the moment of each decision, (n,), if `share` of a round trip's excess belongs to the way up."""
         return self.sent + share * self.excess + self.stalled_before * self.stall
 
     def spread(self, jitter: float) -> Floats:

@@ -27,7 +27,7 @@ class Window:
 
 
 def best_window(record: Record, allowed: int) -> Window | None:
-    """A window limiter that at most `allowed` decisions contradict, the best of them, or None.
+    """Return a window limiter that at most `allowed` decisions contradict, the best of them, or None.
 
     Only windows far wider than the jitter are tried: any record can be cut into windows that are as narrow as its blur.
     """
@@ -53,7 +53,7 @@ def _limits(record: Record) -> list[int]:
 
 
 def _sliding(record: Record, tolerance: float) -> Iterator[Window]:
-    """A sliding log: the n-th last admission must be `width` seconds ago."""
+    """Return a sliding log: the n-th last admission must be `width` seconds ago."""
     a, d = record.admitted, record.refused
     later = np.searchsorted(a, d + tolerance)
     for limit in _limits(record):
@@ -72,7 +72,7 @@ def _sliding(record: Record, tolerance: float) -> Iterator[Window]:
 
 
 def _edge(below: Floats, above: Floats) -> float:
-    """The number that has as many of `below` above it as of `above` below it."""
+    """Return the number that has as many of `below` above it as of `above` below it."""
     both = np.concatenate((below, above))
     edge = float(np.partition(both, len(below) - 1)[len(below) - 1])
     beyond = above[above > edge]
@@ -121,7 +121,9 @@ def _width(middle: Floats, doubt: Floats, guess: float) -> float:
 
 
 def _anchor(from_: Floats, to: Floats, width: float) -> float:
-    """The boundary that lies between most refusals, `from_`, and the admissions that followed, `to`, modulo `width`."""
+    """Return the boundary that lies between most refusals, `from_`, and the admissions that followed, `to`, modulo
+    `width`.
+    """
     tightest = np.argmin(to - from_)
     middle = 0.5 * (from_[tightest] + to[tightest])
     number = np.round((0.5 * (from_ + to) - middle) / width)

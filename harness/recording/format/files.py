@@ -36,7 +36,8 @@ def open_plain(path: Path, flags: int, mode: int = 0o600) -> int:
 
 def read_plain(path: Path, at_most: int, offset: int = 0) -> bytes:
     """Return the content of a plain file from `offset` on. Raises UsageError as `open_plain` does, and for over `at_most`
-    bytes."""
+    bytes.
+    """
     with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
         file.seek(offset)
         content = file.read(at_most + 1)

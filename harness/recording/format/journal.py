@@ -13,7 +13,8 @@ LONGEST_JOURNAL = 1024 * MiB
 @dataclass(frozen=True)
 class JournalPart:
     """What was read of a journal: its whole batches, the offset after the last of them, the file's size then, and its schema
-    (None where even that is torn)."""
+    (None where even that is torn).
+    """
 
     batches: list[pa.RecordBatch]
     end: int

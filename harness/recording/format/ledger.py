@@ -71,7 +71,8 @@ def is_ledger_line(line: bytes) -> bool:
 class LedgerRecord:
     """What one ledger says: its header (None where it has none), contacts still open (contact id to unix time of the
     start), ended ones (id to how), client tokens of starts without an answer, whether a search has since found what became
-    of those, and how many lines could not be read. `worker` is the one that the file's name says."""
+    of those, and how many lines could not be read. `worker` is the one that the file's name says.
+    """
 
     path: Path
     worker: str

@@ -28,7 +28,8 @@ Table = dict[str, object]
 
 class Target(Struct, frozen=True):
     """What a run called: `kind` is lab or live (None in runs of 0.1), `account` AWS's of a live one, `emulator` the settings
-    of an embedded emulator, None for any other target."""
+    of an embedded emulator, None for any other target.
+    """
 
     kind: Text | None = None
     account: Text | None = None
@@ -106,7 +107,8 @@ class Probe(Struct, frozen=True):
 
 class Manifest(Struct, frozen=True):
     """The manifest of a run. `status` is running, finished or recovered; times are unix seconds. What a file lacks, or has
-    of another type, is as it stands here."""
+    of another type, is as it stands here.
+    """
 
     run_id: Text = ""
     owner: Text | None = None
