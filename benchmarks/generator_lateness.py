@@ -35,7 +35,8 @@ Times = NDArray[np.float64]
 @dataclass(frozen=True)
 class Sent:
     """One round's calls: lateness in ms (median, 99th percentile, most), deviation of their number from the offered one,
-    share in the busiest tenth of a second, longest gap in ms."""
+    share in the busiest tenth of a second, longest gap in ms.
+    """
 
     p50: float
     p99: float

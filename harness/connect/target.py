@@ -142,7 +142,7 @@ def resolve_target(
         contact_flow_id=contact_flow_id or LAB_CONTACT_FLOW_ID,
         credentials=_credentials(session, loopback),
         live=not loopback,
-        ca_bundle=session._session.get_config_variable("ca_bundle"),
+        ca_bundle=session._session.get_config_variable("ca_bundle"),  # noqa: SLF001 (boto3 has no other way to it)
     )
 
 

@@ -94,15 +94,8 @@ class Form:
             except ValueError as error:
                 raise UsageError(f"Run time {run_time!r}: write 20, 20s, 3m, 2h or 1h20m") from error
         for name in NAMES:
-            if name not in self._fields:
-                continue
-            text, present = self._fields[name], getattr(options, name)
-            if isinstance(present, bool):
-                setattr(options, name, text == "true")
-            elif isinstance(present, int | float):
-                setattr(options, name, _number(text, f"--{name.replace('_', '-')}", type(present)))
-            else:
-                setattr(options, name, text)
+            if name in self._fields:
+                setattr(options, name, _typed(self._fields[name], name, getattr(options, name)))
 
     def _check_edit(self, options: argparse.Namespace, host: str | None) -> None:
         if self._coordinator.ending:
@@ -136,6 +129,15 @@ class Form:
             coordinator.discard_lab()
             environment.user_classes[:], environment.shape_class = before
             raise
+
+
+def _typed(text: str, name: str, present: object) -> object:
+    """Return the text of a form's field as the type of the option's present value. Raises UsageError."""
+    if isinstance(present, bool):
+        return text == "true"
+    if isinstance(present, int | float):
+        return _number(text, f"--{name.replace('_', '-')}", type(present))
+    return text
 
 
 def _number(text: str, what: str, kind: type) -> Any:

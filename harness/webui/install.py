@@ -1,6 +1,7 @@
 """Adds the harness to Locust's web UI, once, before it serves its first page."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -86,20 +87,10 @@ def _check_forms(environment: Any, web_ui: Any, coordinator: Coordinator, live: 
         fields = {name: request.form[name] for name in request.form}
         with turn:  # one form at a time: each starts an emulator to see whether its spec is right
             form = Form(environment, coordinator, fields, request.form.getlist("user_classes"), live.phase == STARTING)
-            try:
-                g.chatquota_starts = form.check(policy, confirmations)
-            except NotConfirmed as asking:
-                said = redact_lines(asking.lines)
-                return _refused(environment, "; ".join(said), announcement=said, confirm=asking.token)
-            except ChatquotaError as error:
-                logger.warning("the form was refused: %s", _one_line(str(error)))
-                return _refused(environment, redact(str(error)))
-            except Exception as error:  # a form must never leave the page without an answer
-                logger.error("the form could not be checked: %s: %s", type(error).__name__, _one_line(str(error)))
-                return _refused(environment, f"the form could not be checked: {type(error).__name__}")
-            if g.chatquota_starts:
+            refused = _refusal(environment, lambda: form.check(policy, confirmations))
+            if g.get("chatquota_starts"):
                 live.expect_start()
-        return None
+        return refused
 
     def before() -> Response | None:
         if request.endpoint == "locust.swarm":
@@ -116,6 +107,22 @@ def _check_forms(environment: Any, web_ui: Any, coordinator: Coordinator, live: 
 
     web_ui.app.before_request(before)
     web_ui.app.after_request(after)
+
+
+def _refusal(environment: Any, check: Callable[[], bool]) -> Response | None:
+    """Check a form, note whether it starts a run, and return the answer to one that is refused."""
+    try:
+        g.chatquota_starts = check()
+    except NotConfirmed as asking:
+        said = redact_lines(asking.lines)
+        return _refused(environment, "; ".join(said), announcement=said, confirm=asking.token)
+    except ChatquotaError as error:
+        logger.warning("the form was refused: %s", _one_line(str(error)))
+        return _refused(environment, redact(str(error)))
+    except Exception as error:  # a form must never leave the page without an answer
+        logger.error("the form could not be checked: %s: %s", type(error).__name__, _one_line(str(error)))
+        return _refused(environment, f"the form could not be checked: {type(error).__name__}")
+    return None
 
 
 def _refused(environment: Any, message: str, **more: object) -> Response:

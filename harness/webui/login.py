@@ -54,7 +54,7 @@ def install_login(web_ui: Any, base: str) -> None:
 
         @app.before_request  # type: ignore[untyped-decorator]
         def unconfigured() -> Response | None:
-            if web_ui.login_manager._user_callback is None:
+            if web_ui.login_manager._user_callback is None:  # noqa: SLF001 (flask-login tells it nowhere else)
                 return make_response(_HINT, 503)
             return None  # a locustfile that builds on this one has configured its own
 

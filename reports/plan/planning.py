@@ -50,7 +50,8 @@ class Limits:
 @dataclass(frozen=True)
 class Course:
     """A day in steps, each array (n,): `at` (s, the steps' ends), the arrival rate (1/s), the chats open if no limit
-    refused any, and the share refused by each limit."""
+    refused any, and the share refused by each limit.
+    """
 
     at: Array
     rates: Array

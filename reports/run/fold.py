@@ -234,7 +234,8 @@ def _outcome_codes(words: list[str]) -> NDArray[np.int64]:
 
 def _add_starts(total: Aggregates, batch: Batch, outcome: NDArray[np.int64], bins: NDArray[np.int64]) -> None:
     """Count the StartChatContact rows. The others stay in the arrays with `_NOT_A_START`, a column that nobody reads:
-    counting them costs less than taking them out of every array."""
+    counting them costs less than taking them out of every array.
+    """
     scheduled, sent = batch.times["scheduled"], batch.times["sent"]
     other = (outcome == _NOT_A_START).astype(np.int64)
     seconds, late = _seconds(sent), sent - scheduled

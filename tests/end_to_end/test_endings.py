@@ -151,7 +151,8 @@ def test_cleanup_refuses_a_run_that_is_going_on(tmp_path: Path) -> None:
 
 def test_workers_on_other_machines_ship_everything_and_leak_nothing(tmp_path: Path) -> None:
     """Workers with disks of their own: the master's directory equals the server's record to the last call, and no secret of
-    either side is in anything that was written or printed at DEBUG."""
+    either side is in anything that was written or printed at DEBUG.
+    """
     port = str(free_port())
     places = [tmp_path / name for name in ("master", "first", "second")]
     for place in places:

@@ -22,7 +22,8 @@ def test_the_budget_is_spent_to_the_last_chat_and_never_overshot(
     tmp_path: Path, workers: int, users: tuple[str, ...]
 ) -> None:
     """`--max-chats 137` starts exactly 137 with one, two and three workers, even where one of three has all the load, and
-    where calls fail on the way; the run ends with exit code 4."""
+    where calls fail on the way; the run ends with exit code 4.
+    """
     with counting_server("--latency", "0.02", "--faults", "0.2") as server:
         several = processes(workers) if workers > 1 else ()
         options = (*users, "--max-chats", "137", "--hold", "60s", "--stop-rate", "400", "--run-dir", "run", *several)

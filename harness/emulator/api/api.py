@@ -128,11 +128,7 @@ class Api:
             if not limiter.admit(now):
                 return operation.throttled
         try:
-            _check_content_type(headers, body)
-            uri = _decode(labels) if labels else {}
-            parameters = operation.request.read(body, uri)
-            if operation.name == "StartChatContact":
-                self._connect.check_start_chat(parameters)
+            parameters = self._read(operation, headers, body, labels)
         except (Invalid, Refused) as problem:
             if limiter is not None and not self.state.settings.invalid_costs_token:
                 limiter.refund()
@@ -148,6 +144,15 @@ class Api:
             return operation.handler(now, parameters, limiter, paid)
         except Throttled:
             return operation.throttled
+
+    def _read(
+        self, operation: Operation, headers: Mapping[bytes, bytes], body: bytes, labels: dict[str, bytes]
+    ) -> dict[str, Any]:
+        _check_content_type(headers, body)
+        parameters = operation.request.read(body, _decode(labels) if labels else {})
+        if operation.name == "StartChatContact":
+            self._connect.check_start_chat(parameters)
+        return parameters
 
     def _call_participant(self, operation: Operation, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
         now = self.state.clock.now()

@@ -120,20 +120,9 @@ class Signatures:
         date = headers.get(b"x-amz-date")
         if date is None:
             date = self._compact(headers.get(b"date", b""))
-        at = self._unix(date)
-        if at is None:
-            return Denied("IncompleteSignatureException", _no_date(authorization))
-        if date[:8] != day:
-            return Denied("InvalidSignatureException", f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{day.decode()}' != '{_text(date[:8])}', from '{_text(date)}'.")  # fmt: skip # noqa: E501
-        if abs(unix_now - at) > self._skew:
-            return _skewed(at, unix_now, self._skew)
-        if region != self._region:
-            return Denied(
-                "InvalidSignatureException", f"Credential should be scoped to a valid region, not '{_text(region)}'."
-            )
-        if service != self._service:
-            right = self._service.decode()
-            return Denied("InvalidSignatureException", f"Credential should be scoped to correct service: '{right}'.")
+        denied = self._check_date(authorization, date, day, unix_now) or self._check_scope(region, service)
+        if denied is not None:
+            return denied
         secret = self._secrets.get(access_key)
         if secret is None:
             return _UNKNOWN_KEY
@@ -194,6 +183,24 @@ class Signatures:
                 self._paths.clear()
             self._paths[path] = canonical
         return canonical
+
+    def _check_date(self, authorization: bytes, date: bytes, day: bytes, unix_now: float) -> Denied | None:
+        at = self._unix(date)
+        if at is None:
+            return Denied("IncompleteSignatureException", _no_date(authorization))
+        if date[:8] != day:
+            return Denied("InvalidSignatureException", f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{day.decode()}' != '{_text(date[:8])}', from '{_text(date)}'.")  # fmt: skip # noqa: E501
+        return _skewed(at, unix_now, self._skew) if abs(unix_now - at) > self._skew else None
+
+    def _check_scope(self, region: bytes, service: bytes) -> Denied | None:
+        if region != self._region:
+            return Denied(
+                "InvalidSignatureException", f"Credential should be scoped to a valid region, not '{_text(region)}'."
+            )
+        if service != self._service:
+            right = self._service.decode()
+            return Denied("InvalidSignatureException", f"Credential should be scoped to correct service: '{right}'.")
+        return None
 
     def _compact(self, date: bytes) -> bytes:
         """Return a Date header (of any form that HTTP or ISO 8601 knows) in the form of X-Amz-Date; empty if it is none."""

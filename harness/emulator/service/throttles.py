@@ -45,8 +45,9 @@ class Throttles:
 
     def keep_unchanged(self, before: "Throttles") -> None:
         """Take over from `before` the limiters that its settings would build alike: changed settings reset no others."""
-        for (operation, instance), limiter in before._limiters.items():
-            if _description(before._settings, operation) == _description(self._settings, operation):
+        settings, limiters = before._settings, before._limiters  # noqa: SLF001 (another of its own kind)
+        for (operation, instance), limiter in limiters.items():
+            if _description(settings, operation) == _description(self._settings, operation):
                 self._limiters[operation, instance] = limiter
 
     def describe(self, now: float) -> dict[str, dict[str, float | str | None]]:

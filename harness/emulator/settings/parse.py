@@ -105,6 +105,13 @@ def _limit(limit: Limit, aspect: str, text: str) -> Limit:
 
 
 def _checked(settings: Settings) -> Settings:
+    _check_limiter(settings)
+    _check_nodes(settings)
+    _check_behaviour(settings)
+    return settings
+
+
+def _check_limiter(settings: Settings) -> None:
     if settings.limiter != "token_bucket" and settings.window * settings.rate / max(settings.shards, 1) < 1:
         raise SettingsError(
             f"rate={settings.rate:g} with window={settings.window:g} admits less than one call a window; raise window"
@@ -115,6 +122,9 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(
             f"burst={settings.burst:g} over shards={settings.shards} leaves no whole token; lower shards"
         )
+
+
+def _check_nodes(settings: Settings) -> None:
     for name in ("shards", "instances", "nodes"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"{name}=0: wants 1 or more")
@@ -122,6 +132,9 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError("nodes are token buckets: leave out limiter and shards, or nodes")
     if settings.nodes > 1 and not settings.sync:
         raise SettingsError("sync=0: wants a duration above 0, such as 100ms")
+
+
+def _check_behaviour(settings: Settings) -> None:
     faults = settings.fault_500 + settings.fault_503 + settings.fault_reset + settings.fault_stall
     if faults + settings.fault_garbage > 1:
         raise SettingsError("the fault_* probabilities add up to more than 1")
@@ -134,7 +147,6 @@ def _checked(settings: Settings) -> Settings:
         _check_operations("fault_operations", settings.fault_operations, ", or all")
     if settings.shared:
         _check_operations("shared", settings.shared)
-    return settings
 
 
 def _check_operations(name: str, joined: str, also: str = "") -> None:

@@ -131,7 +131,7 @@ class WorkerHost(_Connected):
 
     def report_now(self) -> None:
         """Send a report to the master at once."""
-        self._runner._send_stats()  # Locust has no public way: it reports every three seconds
+        self._runner._send_stats()  # noqa: SLF001 (it has no public way: it reports every three seconds)
 
     def on_reporting(self, give: Callable[[], Report | None]) -> None:
         """Put what `give()` returns into each of Locust's reports."""

@@ -52,15 +52,8 @@ class ProbeMoves:
         if self._begin is None:
             self._begin = now
         while True:
-            if self._waiting is not None:
-                until, over = self._waiting
-                if now < until and not over():
-                    return Pause(until)
-                self._waiting = None
-                if self._held:
-                    self._held = False
-                    if self._room_in_budget():
-                        return self._sending(now)
+            if (waited := self._waited(now)) is not None:
+                return waited
             try:
                 action = next(self._script)
             except StopIteration:
@@ -73,6 +66,17 @@ class ProbeMoves:
                     self._waiting = (now + 60.0, lambda: bool(self._room_in_budget() or self._over()))
             elif not isinstance(action, Pause):
                 return action
+
+    def _waited(self, now: float) -> Action | None:
+        """Return what is to be done for a wait: it goes on, or the call that was held back is sent; None for neither."""
+        if self._waiting is None:
+            return None
+        until, over = self._waiting
+        if now < until and not over():
+            return Pause(until)
+        self._waiting = None
+        held, self._held = self._held, False
+        return self._sending(now) if held and self._room_in_budget() else None
 
     def _sending(self, now: float) -> Send:
         self._in_flight += 1

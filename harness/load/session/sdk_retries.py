@@ -90,7 +90,7 @@ class RetryLab:
         )
         self._now = local()
         # Every attempt passes here, whatever its answer; botocore's events leave out answers that its parser cannot read.
-        endpoint = self._client._endpoint
+        endpoint = self._client._endpoint  # noqa: SLF001 (botocore has no other way to it)
         endpoint.http_session = _SeenSession(endpoint.http_session, self._on_attempt)
         self.calls = 0
         self._first, self._last = inf, -inf

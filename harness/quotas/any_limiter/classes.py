@@ -95,20 +95,9 @@ def _against_exact(evidence: Evidence) -> list[str]:
     """In sentences, what one exact limiter would not have done."""
     told: list[str] = []
     tps, contrary = evidence.tps, evidence.contrary
-    rate, burst = (tps.rate, tps.burst) if tps is not None else (None, None)
     for name, found in (("under pressure", evidence.sustained), ("under mild pressure", evidence.mild)):
-        if found is None:
-            continue
-        if found.blocks:
-            told.append(f"It admits and refuses in long turns ({name}).")
-        if found.moved:
-            told.append(f"The rate {name} moved while it was measured.")
-        if rate is not None and rate.low is not None and rate.high is not None and explained(tps):
-            slack = 0.002 * found.estimate
-            if rate.high < found.low - slack or rate.low > found.high + slack:
-                told.append(
-                    f"The rate {name} is {found.estimate:.4g} a second, and the exact limiter's {rate.estimate:.4g}."
-                )
+        if found is not None:
+            told += _against_rate(name, found, tps)
     if evidence.check is not None and check_differs(evidence.sustained, evidence.check, tps):
         told.append(
             f"At the end it sustained {evidence.check.estimate:.4g} a second, at first {evidence.sustained.estimate:.4g}."
@@ -123,7 +112,7 @@ def _against_exact(evidence: Evidence) -> list[str]:
             f"{100 * contrary.share:.2g} % of the decisions go against the nearest token bucket "
             f"({contrary.refused} refused though a token was due, {contrary.admitted} admitted though none was)."
         )
-    if explained(tps) == "token_bucket" and burst is not None and tps is not None:
+    if explained(tps) == "token_bucket" and tps is not None:
         told += _volleys_and_batches(evidence, tps)
     elif tps is not None and tps.verdict == "not_explained":
         told.append("No single exact limiter explains the record.")
@@ -131,8 +120,24 @@ def _against_exact(evidence: Evidence) -> list[str]:
 
 
 def _by_chance(contrary: Contrary, tps: TpsEstimate | None) -> bool:
-    """True if a record that an exact limiter explains holds so few contrary decisions that a late answer makes them."""
+    """Return whether a record that an exact limiter explains holds so few contrary decisions that a late answer makes them."""
     return explained(tps) is not None and contrary.refused + contrary.admitted <= _FEW_CONTRARY
+
+
+def _against_rate(name: str, found: Sustained, tps: TpsEstimate | None) -> list[str]:
+    told: list[str] = []
+    if found.blocks:
+        told.append(f"It admits and refuses in long turns ({name}).")
+    if found.moved:
+        told.append(f"The rate {name} moved while it was measured.")
+    if tps is None or tps.rate.low is None or tps.rate.high is None or not explained(tps):
+        return told
+    slack = 0.002 * found.estimate
+    if tps.rate.high < found.low - slack or tps.rate.low > found.high + slack:
+        told.append(
+            f"The rate {name} is {found.estimate:.4g} a second, and the exact limiter's {tps.rate.estimate:.4g}."
+        )
+    return told
 
 
 def _volleys_and_batches(evidence: Evidence, tps: TpsEstimate) -> list[str]:

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[3]
 
 def test_outcomes_are_the_same_under_monkey_patching(tmp_path: Path) -> None:
     """Started, refused, reset and stalled calls, plain and over TLS, have the outcomes that they have elsewhere, while
-    other greenlets go on running."""
+    other greenlets go on running.
+    """
     authority = Authority(tmp_path)
 
     def reset(peer: Peer) -> None:
