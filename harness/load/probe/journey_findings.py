@@ -13,7 +13,9 @@ from harness.vocabulary import CREATE_CONNECTION, DISCONNECT, GET_TRANSCRIPT, SE
 
 
 def calls_per_chat(settings: Settings) -> dict[str, float]:
-    """The calls that one chat of the workload makes, as far as options and scripts tell; throttled ones come on top."""
+    """Return the calls that one chat of the workload makes, as far as options and scripts tell; throttled ones come
+    on top.
+    """
     scripts = settings.workload.conversations
     if not scripts:
         steps = settings.conversation.split(",")
@@ -41,7 +43,8 @@ def calls_per_chat(settings: Settings) -> dict[str, float]:
 
 
 def binds_first(found: Found, cost: Mapping[str, float]) -> tuple[str, float] | None:
-    """The operation that a journey of `cost` meets first, and the chats a second that it allows; None if none is known.
+    """Return the operation that a journey of `cost` meets first, and the chats a second that it allows; None if none
+    is known.
 
     Where messages and events share one bucket, both draw on it.
     """
@@ -54,7 +57,7 @@ def binds_first(found: Found, cost: Mapping[str, float]) -> tuple[str, float] | 
 
 
 def sentences(found: Found, cost: Mapping[str, float]) -> list[str]:
-    """What was found, in sentences."""
+    """Return what was found, in sentences."""
     told = [sentence(name, estimate) for name, estimate in found.estimates.items()]
     shared = {
         "yes": "SendMessage and SendEvent share one bucket",
@@ -80,7 +83,7 @@ def sentences(found: Found, cost: Mapping[str, float]) -> list[str]:
 
 
 def sentence(operation: str, estimate: TpsEstimate) -> str:
-    """What was found of one operation."""
+    """Return what was found of one operation."""
     rate, burst = estimate.rate, estimate.burst
     if estimate.verdict == "lower_bound":
         return f"{operation}: no call was throttled, so its limit is not known."

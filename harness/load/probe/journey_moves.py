@@ -108,7 +108,9 @@ class Moves:
         self._steps = self._run()
 
     def act(self, now: float) -> Step:
-        """The next thing to do at `now`. A `Call` has to be followed by `answered` some time later, `Chats` by `ready`."""
+        """Return the next thing to do at `now`. A `Call` has to be followed by `answered` some time later, `Chats`
+        by `ready`.
+        """
         self._now = now
         if self._begin is None:
             self._begin = now
@@ -128,7 +130,7 @@ class Moves:
                 return step
 
     def answered(self, operation: str, sent: float, received: float, outcome: str) -> None:
-        """A call was answered."""
+        """Note that a call was answered."""
         self._in_flight -= 1
         self.records[operation].add(sent, received, outcome)
 
@@ -176,13 +178,13 @@ class Moves:
         yield Call(operation, chat)
 
     def _volley(self, operation: str, chat: int, calls: int) -> Steps:
-        """Calls at once."""
+        """Return calls at once."""
         for _ in range(calls):
             if not self.late:
                 yield from self._call(operation, chat)
 
     def _drain(self, operation: str, chats: Sequence[int], first: int) -> Steps:
-        """A volley of `first`, then a pace that doubles every 100 ms, until three calls were throttled."""
+        """Return a volley of `first`, then a pace that doubles every 100 ms, until three calls were throttled."""
         record, begin = self.records[operation], self._now
         since, number = len(record.outcome), 0
         yield from self._volley(operation, chats[0], min(first, int(self._max_rate * 0.5) + 1))

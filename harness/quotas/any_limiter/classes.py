@@ -120,7 +120,7 @@ def _against_exact(evidence: Evidence) -> list[str]:
 
 
 def _by_chance(contrary: Contrary, tps: TpsEstimate | None) -> bool:
-    """Return whether a record that an exact limiter explains holds so few contrary decisions that a late answer makes them."""
+    """Return whether a record that an exact limiter explains holds so few contrary decisions that late answers make them."""
     return explained(tps) is not None and contrary.refused + contrary.admitted <= _FEW_CONTRARY
 
 

@@ -28,7 +28,8 @@ class OperationLimit(Struct, frozen=True):
 
 class SharedBucket(Struct, frozen=True):
     """Whether two are counted in one bucket (yes, no, unclear, not asked): of `calls` after the other had drained it,
-    `admitted` were admitted."""
+    `admitted` were admitted.
+    """
 
     one_bucket: Label = "not asked"
     calls: Count = 0
