@@ -231,7 +231,8 @@ _DRAWN_BYTES = 256
 
 def _text(rng: random.Random, size: int, unicode: bool) -> str:
     """Words of exactly `size` UTF-8 bytes, in one script or in many. A long text repeats its beginning: the 32 KiB of a full
-    chat, drawn word by word, kept the first call of each run waiting for a second."""
+    chat, drawn word by word, kept the first call of each run waiting for a second.
+    """
     words: list[str] = []
     used = 0
     while used < min(size, _DRAWN_BYTES):
