@@ -47,7 +47,6 @@ class RunRecord:
         self.user_class = user_class
         self.settings = settings
         self.target = target
-        self.user_class = user_class
         self.account = account
         self.directory = directory
         self.parts: dict[str, Summary] = {}
@@ -72,29 +71,8 @@ class RunRecord:
                 **{name: version(name) for name in ("locust", "botocore", "gevent", "pyarrow")},
             },
             "options": dict(options),
-            "target": {
-                "kind": "live" if target.live else "lab",
-                "endpoint": target.endpoint,
-                "account": account,
-                "region": target.region,
-                "instance_id": target.instance_id,
-                "contact_flow_id": target.contact_flow_id,
-                "live": target.live,
-                "emulator": (settings.emulator or "default") if settings.embedded else None,
-                "approval": settings.approval or None,
-            },
-            "workload": {
-                "source": settings.workload.source,
-                "seed": settings.workload.seed,
-                "kinds": [
-                    {"name": kind.name, "weight": kind.weight, "invalid": kind.invalid}
-                    for kind in settings.workload.kinds
-                ],
-                "conversations": [
-                    {"name": script.name, "weight": script.weight, "turns": len(script.turns)}
-                    for script in settings.workload.conversations
-                ],
-            },
+            "target": _target(target, settings, account),
+            "workload": _workload(settings),
             "declared": {},
         }
         self.save()
@@ -173,3 +151,30 @@ class RunRecord:
     def release(self) -> None:
         """Let go of the directory."""
         self._lock.release()
+
+
+def _target(target: Target, settings: Settings, account: str | None) -> Table:
+    return {
+        "kind": "live" if target.live else "lab",
+        "endpoint": target.endpoint,
+        "account": account,
+        "region": target.region,
+        "instance_id": target.instance_id,
+        "contact_flow_id": target.contact_flow_id,
+        "live": target.live,
+        "emulator": (settings.emulator or "default") if settings.embedded else None,
+        "approval": settings.approval or None,
+    }
+
+
+def _workload(settings: Settings) -> Table:
+    workload = settings.workload
+    return {
+        "source": workload.source,
+        "seed": workload.seed,
+        "kinds": [{"name": kind.name, "weight": kind.weight, "invalid": kind.invalid} for kind in workload.kinds],
+        "conversations": [
+            {"name": script.name, "weight": script.weight, "turns": len(script.turns)}
+            for script in workload.conversations
+        ],
+    }
