@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from gevent.lock import RLock
+from locust.env import Environment
 
 from harness.errors import UsageError
 from harness.load.run.coordinator import Coordinator
@@ -27,7 +28,7 @@ IDLE, STARTING, RUNNING, DRAINING, FINISHED = "idle", "starting", "running", "st
 class LiveRun:
     """The run that the pages show. Cheap to ask: answers are kept for a second, and counted in another process."""
 
-    def __init__(self, environment: Any, coordinator: Coordinator) -> None:
+    def __init__(self, environment: Environment, coordinator: Coordinator) -> None:
         self._environment = environment
         self._coordinator = coordinator
         self._process: subprocess.Popen[str] | None = None

@@ -4,12 +4,11 @@ A LoadTestShape in a locustfile would be used by every run, so this one is attac
 for it and never imported there.
 """
 
-from typing import Any
-
 from locust import LoadTestShape
+from locust.env import Environment
 
 from harness.load.options.load_profile import Curve, parse_curve
-from harness.load.run.host import coordinator_of
+from harness.load.run.host import Host, coordinator_of
 
 
 class CurveShape(LoadTestShape):
@@ -18,7 +17,7 @@ class CurveShape(LoadTestShape):
     # Leaves Locust's own fields for users and run time in use, and its form enabled.
     use_common_options = True
 
-    def __init__(self, curve: Curve, environment: Any) -> None:
+    def __init__(self, curve: Curve, environment: Environment) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._curve = curve
         self._environment = environment
@@ -27,7 +26,7 @@ class CurveShape(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         """How many users there are to be now, and how fast to get there; None at the end."""
-        options = self._environment.parsed_options
+        options = Host(self._environment).options
         if coordinator_of(self._environment).ending:  # Locust ends the shape only once the run's chats are stopped
             return self._last
         elapsed: float = self.get_run_time()  # type: ignore[no-untyped-call]
@@ -41,6 +40,6 @@ class CurveShape(LoadTestShape):
         return self._last
 
 
-def attach_shape(environment: Any, text: str) -> None:
+def attach_shape(environment: Environment, text: str) -> None:
     """Let the next run follow the `--load-shape` `text`, or no shape for "". Raises ValueError for a wrong one."""
     environment.shape_class = CurveShape(parse_curve(text), environment) if text else None
