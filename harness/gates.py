@@ -14,6 +14,13 @@ from harness.vocabulary import START_OUTCOMES
 
 _INTERVAL = ("estimate", "low", "high")
 _LATENCY = ("p50", "p95", "p99", "max")
+_ANSWERED = (
+    *("greeted", "no_greeting", "greeting_not_awaited", "replied", "no_reply", "reply_not_awaited"),
+    *("no_greeting_share", "no_reply_share"),
+    *(f"{wait}_ms.{part}" for wait in ("greeting", "reply") for part in _LATENCY),
+    *(f"{wait}_ms.from_sent.{part}" for wait in ("greeting", "reply") for part in _LATENCY),
+    *(f"knee.{part}" for part in ("open_chats", "low", "high")),
+)
 
 LOCUST_STATISTICS = (
     "num_requests",
@@ -46,6 +53,7 @@ METRICS = (
     *(f"latency_ms.{outcome}.from_sent.{part}" for outcome in START_OUTCOMES for part in _LATENCY),
     *(f"generator.{part}" for part in ("valid", "offered", "sent", "dropped", "dropped_late", "withheld")),
     "generator.samples_lost",
+    *(f"answered.{part}" for part in _ANSWERED),
     *(f"generator.{part}" for part in ("offered_per_s", "lateness_ms_p50", "lateness_ms_p99", "cpu_percent_max")),
     *(f"chats.{part}" for part in ("started", "stopped", "already_ended", "kept", "left_open", "unanswered")),
 )

@@ -21,10 +21,22 @@ GREETING = "Greeting"
 REPLY = "Reply"
 """From a message of the customer's that was accepted to the next message of another participant."""
 AGENT_JOINED, AGENT_LEFT, TRANSFER = "AgentJoined", "AgentLeft", "Transfer"
-"""Events of a chat that the customer's websocket told: from its subscription to the event."""
+CHAT_ENDED_BY_OTHERS = "ChatEnded"
+"""Events of a chat that the customer's websocket told: from its subscription to the event. The last is the end of a chat
+that its customer did not end."""
 
 NO_CALLS = frozenset(
-    {MESSAGE_RECEIPT, WEBSOCKET_OPEN, WEBSOCKET_SUBSCRIBE, GREETING, REPLY, AGENT_JOINED, AGENT_LEFT, TRANSFER}
+    {
+        MESSAGE_RECEIPT,
+        WEBSOCKET_OPEN,
+        WEBSOCKET_SUBSCRIBE,
+        GREETING,
+        REPLY,
+        AGENT_JOINED,
+        AGENT_LEFT,
+        TRANSFER,
+        CHAT_ENDED_BY_OTHERS,
+    }
 )
 """Operations of samples that are not calls of an API with a TPS quota."""
 

@@ -5,8 +5,10 @@ import msgspec
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
 from harness.quotas.estimates import Interval as QuotaInterval
 from harness.quotas.estimates import TpsEstimate
+from reports.capacity.answered.measure import answered_of
 from reports.capacity.inference import Inference, missing_rows
 from reports.capacity.journey import add_limits
+from reports.capacity.latencies import Latency, Quantiles
 from reports.capacity.model import (
     SCHEMA,
     ActiveChats,
@@ -19,11 +21,9 @@ from reports.capacity.model import (
     Generator,
     InferenceNote,
     Interval,
-    Latency,
     MeasuredLateness,
     Operation,
     PeakActive,
-    Quantiles,
     Safe,
     Sustained,
     Target,
@@ -92,6 +92,7 @@ def measure(run: Run, total: Aggregates, view: Timeline) -> Capacity:
         chat_ends=manifest.chat_ends,
         retry_lab=manifest.retry_lab,
         locust=locust_statistics(total),
+        answered=answered_of(run, total, lambda pair: latency(total, pair)),
         problems=problems,
     )
 

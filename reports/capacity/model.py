@@ -9,11 +9,11 @@ from msgspec import Meta, Struct, field
 from harness.quotas.any_limiter.estimates import LimiterClass
 from harness.quotas.estimates import Limiter, Verdict
 from harness.recording.format.manifest import Count, SdkRetries, Table, Workload
+from reports.capacity.answered.model import Answered
+from reports.capacity.latencies import Latency, Share
 
 SCHEMA = 2
 """What this version writes; it reads schema 1 as well, whose answers lack what came with schema 2."""
-
-Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Interval(Struct, frozen=True):
@@ -199,26 +199,6 @@ class PeakActive(Struct, frozen=True):
     after_s: int | None = None
 
 
-Bounds = tuple[float, float] | None
-
-
-class Quantiles(Struct, frozen=True):
-    """Quantiles (ms) of `n` durations, with 95 % intervals; an interval is null where the durations are too few."""
-
-    n: Count
-    p50: float | None = None
-    p95: float | None = None
-    p99: float | None = None
-    max: float | None = None
-    intervals: dict[str, Bounds] = {}
-
-
-class Latency(Quantiles, frozen=True, kw_only=True):
-    """Latency from when a call was due; `from_sent` from when it was sent."""
-
-    from_sent: Quantiles
-
-
 class OperationLimit(Struct, frozen=True):
     """The limit of one operation, inferred from so many `attempts`."""
 
@@ -377,6 +357,7 @@ class Capacity(Struct, frozen=True):
     retry_lab: SdkRetries | None = None
     target: Target | None = None
     variety: list[Variety] = []
+    answered: Answered | None = None
 
 
 def to_json(capacity: Capacity) -> str:

@@ -3,6 +3,7 @@
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
 from harness.quotas.estimates import TpsEstimate
 from reports.capacity.model import Capacity
+from reports.figures import answered as answered_figures
 from reports.figures import any_limiter as any_limiter_figures
 from reports.figures import limits as limit_figures
 from reports.figures import over_time as figures
@@ -64,4 +65,6 @@ def draw_samples(measured: Capacity, total: Aggregates, view: Timeline) -> list[
             pictures.append(variety_figures.variety_latency(type_latency, band_latency))
         if measured.generator.measured_lateness_ms.p50 is not None:
             pictures.append(figures.lateness(view, measured))
+        if measured.answered is not None and len(measured.answered.by_open_chats) > 1:
+            pictures.insert(0, answered_figures.replies(measured.answered))
     return pictures

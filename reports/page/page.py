@@ -13,11 +13,13 @@ from markupsafe import Markup, escape
 from harness import __version__
 from harness.recording.format.manifest import Table, Workload
 from reports.capacity import sentences as words
-from reports.capacity.model import Answer, Capacity, Latency
+from reports.capacity.latencies import Latency
+from reports.capacity.model import Answer, Capacity
 from reports.ci.gates import GatesView
 from reports.figures.picture import INK, MUTED, PAPER, Picture, inline_svg, page_colours
 from reports.page import sections
 from reports.page.advice import advice
+from reports.page.answered import answered
 from reports.page.baseline import BaselineView
 from reports.page.declared import declared_rows
 from reports.page.keys import keys_of
@@ -111,6 +113,7 @@ def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
         "advice": advice(answer),
         "variety": variety_sentences(answer.variety),
         "any_limiter": sections.any_limiter(answer),
+        "answered": answered(answer),
         "operations": sections.operations(answer),
         "retry_lab": sections.retry_lab(answer),
         "chat_ends": sections.chat_ends(answer),

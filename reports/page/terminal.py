@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.capacity import sentences as words
+from reports.capacity.answered.model import Answered
 from reports.capacity.model import Capacity, Interval, Tps
 from reports.ci.gates import GatesView
 from reports.wording.numbers import at_least, at_once, interval, known, label, percent, seconds, share
@@ -44,6 +45,8 @@ def print_summary(answer: Capacity, page: Path | None, console: Console) -> None
     for name, row in answer.operations.items():
         if row.throttled and name != START and name not in NO_CALLS:
             table.add_row(f"{name} throttled", f"{row.throttled:,}", share(row.throttled, row.attempts))
+    if answer.answered is not None:
+        _add_answered(table, answer.answered)
     first = answer.operations.get(answer.binds_first or "")
     if first is not None and first.binds_at_chats_per_s is not None:
         table.add_row("binds first", f"{known(first.binds_at_chats_per_s)} chats/s", answer.binds_first)
@@ -63,6 +66,19 @@ def print_gates(shown: GatesView, console: Console) -> None:
         style = "green" if row.result == "passed" else "bold red"
         table.add_row("gate", Text(row.name), Text(row.wanted), Text(row.found), Text(row.result, style=style))
     console.print(table)
+
+
+def _add_answered(table: Table, found: Answered) -> None:
+    for name, never, came, latency in (
+        ("greeted", found.no_greeting, found.greeted, found.greeting_ms),
+        ("answered", found.no_reply, found.replied, found.reply_ms),
+    ):
+        if never + came:
+            p95 = "" if latency is None or latency.p95 is None else f"; p95 of the others {seconds(latency.p95 / 1000)}"
+            table.add_row(f"never {name}", f"{never:,}", f"{share(never, never + came)}{p95}")
+    if found.knee is not None and found.knee.open_chats is not None:
+        note = f"most at which {percent(found.knee.share)} of the replies came within {seconds(found.knee.goal)}"
+        table.add_row("open chats", f"{found.knee.open_chats:,}", note)
 
 
 def _chats(answer: Capacity) -> str:

@@ -22,6 +22,7 @@ from harness.vocabulary import (
     ACCESS_DENIED,
     AGENT_JOINED,
     AGENT_LEFT,
+    CHAT_ENDED_BY_OTHERS,
     DISCONNECT,
     GET_TRANSCRIPT,
     GREETING,
@@ -77,6 +78,7 @@ class Conversation:
         self._said: list[str] = []  # what the other side has said since the customer's last message
         self._asked_at: float | None = None  # when the last message was accepted; None where it was not
         self._greeted = False
+        self._leaving = False
         self._end_heard = Event()
         self._over = Event()
         self._news = Event()
@@ -125,8 +127,10 @@ class Conversation:
         """Take one message or event of the chat, whose frame was read at `at`."""
         content_type, role = item.get("ContentType"), item.get("ParticipantRole")
         if content_type == CHAT_ENDED:
-            self._end_heard.set()
             self._waits.close(at, ended=True)
+            if not self._end_heard.is_set() and not self._leaving:
+                self._note(CHAT_ENDED_BY_OTHERS, self._subscribed_at or at, self._subscribed_at or at, at, OK)
+            self._end_heard.set()
             self._end()
         elif item.get("Type") in _SAID:
             if role == "CUSTOMER":
@@ -297,6 +301,7 @@ class Conversation:
         if self._script.leave == "disconnect" and self._line.is_open and not self.is_over():
             self._await_receipts()
             self._waits.close(now(), ended=False)
+            self._leaving = True
             due = now()
             reply = self._shared.client.disconnect(self._line.token, self._client_token())
             self.record(DISCONNECT, due, reply)

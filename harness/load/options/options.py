@@ -199,6 +199,14 @@ class Settings:
         metavar="DURATION",
         counts_for="ChatConversation",
     )
+    reply_goal: float = option(
+        "Conversation",
+        "5s",
+        "the report names the most open chats at which 95 % of the replies came within this",
+        check=checks.seconds(0.001, 24 * 3600),
+        metavar="DURATION",
+        counts_for="ChatConversation",
+    )
     await_replies: Manner = option(
         "Conversation",
         "auto",

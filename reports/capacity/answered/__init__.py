@@ -1,0 +1,1 @@
+"""Whether the other side of the chats answered, how soon, and up to how many open chats."""

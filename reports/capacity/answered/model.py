@@ -1,0 +1,64 @@
+"""The type of `answered` in `capacity.json`: whether the other side of the chats answered, and how soon."""
+
+from msgspec import Struct
+
+from harness.recording.format.manifest import Count
+from reports.capacity.latencies import Bounds, Latency, Share
+
+
+class LoadBand(Struct, frozen=True):
+    """The messages that were sent under a load from `low` to `high`: chats open, or chat starts a second.
+
+    `messages` were answered or not; quantiles (ms, from when the message was due) are of those that were, `within_goal` and
+    `no_reply` are shares of all. Intervals are of 95 %.
+    """
+
+    low: float
+    high: float
+    messages: Count
+    within_goal: Share
+    within_goal_interval: Bounds
+    no_reply: Share
+    no_reply_interval: Bounds
+    p50: float | None = None
+    p50_interval: Bounds = None
+    p95: float | None = None
+    p95_interval: Bounds = None
+
+
+class Knee(Struct, frozen=True):
+    """The most open chats at which a `share` of the replies comes within `goal` seconds, with a 95 % interval.
+
+    Null where the run did not show it: where the goal was held throughout, `low` is the most chats that were open; where it
+    was held nowhere, `high` is the fewest.
+    """
+
+    goal: float
+    share: Share
+    open_chats: Count | None = None
+    low: Count | None = None
+    high: Count | None = None
+
+
+class Answered(Struct, frozen=True):
+    """What the customers of the chats felt. Latencies are of what came, from when it was due.
+
+    `greeted` chats and `replied` messages were answered; `*_not_awaited` are those of which nothing can be said. Shares are
+    of those that were answered or not, with 95 % intervals.
+    """
+
+    greeted: Count
+    no_greeting: Count
+    greeting_not_awaited: Count
+    replied: Count
+    no_reply: Count
+    reply_not_awaited: Count
+    no_greeting_share: Share | None = None
+    no_greeting_interval: Bounds = None
+    no_reply_share: Share | None = None
+    no_reply_interval: Bounds = None
+    greeting_ms: Latency | None = None
+    reply_ms: Latency | None = None
+    knee: Knee | None = None
+    by_open_chats: list[LoadBand] = []
+    by_start_rate: list[LoadBand] = []

@@ -1,0 +1,127 @@
+"""The part of the page that says whether the other side of the chats answered."""
+
+from dataclasses import dataclass
+
+from reports.capacity.answered.model import Answered, Knee, LoadBand
+from reports.capacity.latencies import Bounds, Latency
+from reports.capacity.model import Capacity
+from reports.wording.numbers import milliseconds, number, percent, seconds, share
+
+
+@dataclass(frozen=True)
+class WaitRow:
+    """The greetings, or the replies, as texts."""
+
+    name: str
+    answered: str
+    never: str
+    never_share: str
+    unknown: str
+    p50: str
+    p95: str
+    p99: str
+    longest: str
+
+
+@dataclass(frozen=True)
+class BandRow:
+    """Messages under one load, as texts with their intervals."""
+
+    load: str
+    messages: str
+    p50: str
+    p95: str
+    within: str
+    never: str
+
+
+@dataclass(frozen=True)
+class AnsweredSection:
+    """What the customers felt: sentences, the waits, and how it depends on the load."""
+
+    sentences: list[str]
+    goal: str
+    waits: list[WaitRow]
+    by_open_chats: list[BandRow]
+    by_start_rate: list[BandRow]
+
+
+def answered(answer: Capacity) -> AnsweredSection | None:
+    """What the customers of a run felt; None where none of them waited."""
+    found = answer.answered
+    if found is None:
+        return None
+    return AnsweredSection(
+        sentences_of(found),
+        "" if found.knee is None else seconds(found.knee.goal),
+        [
+            _wait(
+                "Greeting of a chat", found.greeted, found.no_greeting, found.greeting_not_awaited, found.greeting_ms
+            ),
+            _wait("Reply to a message", found.replied, found.no_reply, found.reply_not_awaited, found.reply_ms),
+        ],
+        [_band(band, 0) for band in found.by_open_chats],
+        [_band(band, 2) for band in found.by_start_rate],
+    )
+
+
+def sentences_of(found: Answered) -> list[str]:
+    """Who was never answered, and up to how many open chats replies came in time."""
+    told = []
+    chats, messages = found.greeted + found.no_greeting, found.replied + found.no_reply
+    if chats:
+        told.append(f"{found.no_greeting:,} of {chats:,} chats were never greeted: {share(found.no_greeting, chats)}.")
+    if messages:
+        told.append(
+            f"{found.no_reply:,} of {messages:,} messages were never answered: {share(found.no_reply, messages)}."
+        )
+    if found.knee is not None:
+        told.append(knee_sentence(found.knee))
+    return told
+
+
+def knee_sentence(knee: Knee) -> str:
+    """The most open chats at which replies come in time."""
+    goal = f"{percent(knee.share)} of the replies within {seconds(knee.goal)}"
+    if knee.open_chats is not None:
+        between = "" if knee.low == knee.high else f" ({knee.low:,} to {knee.high:,})"
+        return f"Up to {knee.open_chats:,} open chats{between} the other side gave {goal}; beyond that it did not."
+    if knee.low is not None:
+        return f"The other side gave {goal} with up to {knee.low:,} open chats, the most of this run."
+    return f"The other side did not give {goal} at any number of open chats."
+
+
+def _wait(name: str, came: int, never: int, unknown: int, latency: Latency | None) -> WaitRow:
+    values = (None,) * 4 if latency is None else (latency.p50, latency.p95, latency.p99, latency.max)
+    return WaitRow(
+        name,
+        f"{came:,}",
+        f"{never:,}",
+        share(never, came + never) if came + never else "",
+        f"{unknown:,}",
+        *(milliseconds(value) for value in values),
+    )
+
+
+def _band(band: LoadBand, digits: int) -> BandRow:
+    low, high = (f"{value:,.{digits}f}" for value in (band.low, band.high))
+    return BandRow(
+        low if low == high else f"{low} to {high}",
+        f"{band.messages:,}",
+        _with(band.p50, band.p50_interval),
+        _with(band.p95, band.p95_interval),
+        _share_with(band.within_goal, band.within_goal_interval),
+        _share_with(band.no_reply, band.no_reply_interval),
+    )
+
+
+def _with(value: float | None, bounds: Bounds) -> str:
+    if value is None:
+        return ""
+    between = "" if bounds is None else f" ({number(bounds[0])} to {number(bounds[1])})"
+    return f"{milliseconds(value)}{between}"
+
+
+def _share_with(value: float, bounds: Bounds) -> str:
+    between = "" if bounds is None else f" ({bounds[0] * 100:.1f} to {bounds[1] * 100:.1f})"
+    return f"{percent(value)}{between}"
