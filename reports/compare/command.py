@@ -16,11 +16,12 @@ from harness.errors import UsageError
 from reports.capacity.load import load_capacity
 from reports.capacity.model import Capacity
 from reports.ci.gates import tell_github
-from reports.compare.comparison import Delta, Figure, compare, differences, figure
+from reports.compare.comparison import Delta, compare, differences, figure
+from reports.compare.texts import cell_text, change_text
 from reports.figures.picture import OUTCOME_COLOURS, Picture, standalone_svg
 from reports.figures.style import new_figure, picture, report_style
 from reports.run.files import replace
-from reports.wording.numbers import number, utc
+from reports.wording.numbers import utc
 from reports.wording.vocabulary import QUOTA, STARTED, TPS
 
 _STYLES = {"worse": "bold red", "better": "green"}
@@ -76,24 +77,6 @@ def _table(title: str, rows: Sequence[Delta]) -> Table:
         )
         table.add_row(row.metric, cell_text(row.base), cell_text(row.new), change_text(row), verdict)
     return table
-
-
-def cell_text(one: Figure | None) -> str:
-    """A metric of one run as a table has it."""
-    if one is None:
-        return "-"
-    return f">= {number(one.low)}" if one.estimate is None else number(one.estimate)
-
-
-def change_text(row: Delta) -> str:
-    """What changed between two runs, with its interval."""
-    if row.change is None:
-        return "-"
-    change, low, high = row.change
-    relative = ""
-    if row.base is not None and row.base.estimate and not row.metric.startswith("outcome_share"):
-        relative = f" ({change / row.base.estimate:+.1%})"
-    return f"{change:+.4g}{relative} [{low:+.4g}, {high:+.4g}] {row.level}"
 
 
 def markdown(base: str, deltas: Mapping[str, Sequence[Delta]]) -> str:
