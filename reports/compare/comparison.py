@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from harness.recording.format.manifest import SdkRetries, Table
+from reports.capacity.answered.model import Answered
 from reports.capacity.model import ActiveChats, Capacity, Interval, Tps
 from reports.wording.numbers import wilson
 
@@ -53,6 +54,8 @@ _METRICS = (
     *(_Metric(f"latency_ms.started.{q}", False, "95 %") for q in ("p50", "p95", "p99")),
     _Metric("outcome_share.started", True, "95 %"),
     *(_Metric(f"outcome_share.{outcome}", False, "95 %") for outcome in _FAULTS),
+    *(_Metric(f"answered.{wait}_ms.{q}", False, "95 %") for wait in ("greeting", "reply") for q in ("p50", "p95")),
+    *(_Metric(f"answered.no_{wait}_share", False, "95 %") for wait in ("greeting", "reply")),
     _Metric("retry_lab.goodput_per_s", True, "95 %"),
     _Metric("retry_lab.attempts_per_started_chat", False, ""),
     *(_Metric(f"retry_lab.added_latency_ms.{q}", False, "") for q in ("p50", "p95", "p99")),
@@ -114,7 +117,7 @@ def _class_delta(base: Tps, new: Tps) -> list[Delta]:
 
 
 def _never_occurred(delta: Delta) -> bool:
-    if delta.metric.startswith(("retry_lab.", *_ANY_LIMITER)) and delta.base is None and delta.new is None:
+    if delta.metric.startswith(("retry_lab.", "answered.", *_ANY_LIMITER)) and delta.base is None and delta.new is None:
         return True
     is_fault = delta.metric.removeprefix("outcome_share.") in _FAULTS
     return is_fault and all(one is not None and one.estimate == 0 for one in (delta.base, delta.new))
@@ -142,7 +145,7 @@ def _delta(metric: _Metric, base: Capacity, new: Capacity, tolerance: float) -> 
     change = second.estimate - first.estimate
     low = change - math.hypot(second.estimate - second.low, first.high - first.estimate)
     high = change + math.hypot(second.high - second.estimate, first.estimate - first.low)
-    enough = tolerance if metric.name.startswith("outcome_share") else tolerance * abs(first.estimate)
+    enough = tolerance if metric.name.startswith(("outcome_share", "answered.no_")) else tolerance * abs(first.estimate)
     shown = (low > 0 or high < 0) and abs(change) > enough
     direction = ("better" if change * sign > 0 else "worse") if shown else "no change shown"
     return Delta(metric.name, first, second, (change, low, high), direction, "", metric.level)
@@ -162,11 +165,29 @@ def figure(metric: str, answer: Capacity) -> Figure | None:
         return None if value is None else _ordered(value, *bounds)
     if table == "retry_lab":
         return None if answer.retry_lab is None else _retries(rest, answer.retry_lab)
+    if table == "answered":
+        return None if answer.answered is None else _of_waits(rest, answer.answered)
     if table == "active_chats":
         return _limit(answer.active_chats, answer.active_chats)
     if metric in _ANY_LIMITER:
         return _of_any_limiter(metric, answer.tps)
     return _limit(answer.tps, answer.tps.rate if rest == "rate" else answer.tps.burst)
+
+
+def _of_waits(rest: str, answered: Answered) -> Figure | None:
+    """A number of what the customers felt: a share never answered, or a quantile of a wait."""
+    name, _, quantile = rest.partition(".")
+    if not quantile:
+        never, came = (
+            (answered.no_greeting, answered.greeted)
+            if name == "no_greeting_share"
+            else (answered.no_reply, answered.replied)
+        )
+        return _share(never, never + came)
+    wait = answered.greeting_ms if name == "greeting_ms" else answered.reply_ms
+    bounds = None if wait is None else wait.intervals.get(quantile)
+    value: float | None = getattr(wait, quantile, None)
+    return None if value is None or bounds is None else _ordered(value, *bounds)
 
 
 def _ordered(value: float, low: float, high: float) -> Figure:
