@@ -22,8 +22,8 @@ from reports.page.request import QuotaRequest, request_text
 from reports.page.terminal import print_gates, print_summary
 from reports.run.files import own_folder, replace
 from reports.run.fold import Aggregates, fold
-from reports.run.rundir import Run, read_run
-from reports.run.samples import count_rows, read_batches
+from reports.run.rundir import read_run
+from reports.run.samples import Samples
 from reports.run.tables import table_of
 from reports.run.timeline import timeline
 from reports.variety.calls import read_calls
@@ -54,18 +54,18 @@ def build_report(
     run = read_run(path)
     console = Console(quiet=quiet)
     figures = figures and not summary
-    rows = count_rows(run.sample_files)
-    with FigureProcess(own_process=figures and rows >= MANY_ROWS) as artist:
-        total = _fold(run, rows, console)
+    samples = Samples(run.sample_files)
+    with FigureProcess(own_process=figures and samples.rows >= MANY_ROWS) as artist:
+        total = _fold(samples, console)
         view = timeline(total, run.dropped_by_second)
         measured = measure(run, total, view)
-        samples = artist.draw("draw_samples", measured, total, view) if figures else list
-        inference = infer(run, total)
+        others = artist.draw("draw_samples", measured, total, view) if figures else list
+        inference = infer(run, samples, total)
         answer = capacity(measured, inference)
         if not summary:
-            answer = msgspec.structs.replace(answer, variety=variety_of(read_calls(run.sample_files, rows)))
+            answer = msgspec.structs.replace(answer, variety=variety_of(read_calls(run.sample_files, samples.rows)))
         limits = artist.draw("draw_limits", answer, view, inference.tps, inference.any_limiter) if figures else list
-        pictures = [*limits(), *samples()]
+        pictures = [*limits(), *others()]
     if summary:
         print_summary(answer, None, console)
         return 0
@@ -92,7 +92,7 @@ def build_report(
     return 1 if shown is not None and shown.breached else 0
 
 
-def _fold(run: Run, rows: int, console: Console) -> Aggregates:
+def _fold(samples: Samples, console: Console) -> Aggregates:
     bar = Progress(
         TextColumn("reading samples"),
         BarColumn(),
@@ -102,8 +102,8 @@ def _fold(run: Run, rows: int, console: Console) -> Aggregates:
         transient=True,
     )
     with bar:
-        task = bar.add_task("samples", total=rows or None)
-        return fold(read_batches(run.sample_files), lambda rows: bar.advance(task, rows))
+        task = bar.add_task("samples", total=samples.rows or None)
+        return fold(samples.first_pass(), lambda rows: bar.advance(task, rows))
 
 
 def write(path: Path, texts: Mapping[str, str], pictures: list[Picture]) -> None:

@@ -98,14 +98,15 @@ def measure(run: Run, total: Aggregates, view: Timeline) -> Capacity:
 
 
 def _operation(total: Aggregates, operation: str) -> Operation:
-    """Attempts of an operation by outcome, and the latency of those that were admitted."""
+    """Attempts of an operation by outcome, and the latency of those that were served."""
     names = (*OUTCOMES, UNKNOWN)
     outcomes = {name: count for name in names if (count := total.count(operation, name))}
-    admitted = STARTED if operation == START else OK
-    pair = (operation, admitted)
+    served = STARTED if operation == START else OK
+    pair = (operation, served)
     return Operation(
         attempts=sum(outcomes.values()),
-        admitted=outcomes.get(admitted, 0),
+        admitted=outcomes.get(served, 0) + outcomes.get(QUOTA, 0),
+        served=outcomes.get(served, 0),
         throttled=outcomes.get(TPS, 0),
         outcomes=outcomes,
         latency_ms=latency(total, pair) if pair in total.pairs else None,

@@ -16,7 +16,7 @@ from reports.capacity.excerpt import stretch
 from reports.capacity.journey import Journey, infer_journey
 from reports.run.fold import Aggregates
 from reports.run.rundir import Run
-from reports.run.samples import Batch, read_batches
+from reports.run.samples import Batch, Samples
 from reports.wording.vocabulary import DISCONNECT, OK, QUOTA, START, START_OUTCOMES, STARTED, STOP, TPS
 
 MOST_ATTEMPTS = 8_000
@@ -56,11 +56,11 @@ class Inference:
     any_limiter_attempts: int = 0
 
 
-def infer(run: Run, total: Aggregates) -> Inference:
+def infer(run: Run, samples: Samples, total: Aggregates) -> Inference:
     """Infer the limits from the run's samples; no number is given for a record that lacks some of them."""
-    tps_excerpt = read_excerpt(run, total, window_around(total, TPS))
+    tps_excerpt = read_excerpt(samples, total, window_around(total, TPS))
     chats_window = window_around(total, QUOTA)
-    chats_excerpt = tps_excerpt if chats_window == tps_excerpt.window else read_excerpt(run, total, chats_window)
+    chats_excerpt = tps_excerpt if chats_window == tps_excerpt.window else read_excerpt(samples, total, chats_window)
     chats = with_open_chats(chats_excerpt)
     if why := missing_rows(run, total):
         evidence = {"sentence": f"{why}, and a limit cannot be told from a part of the decisions."}
@@ -69,24 +69,24 @@ def infer(run: Run, total: Aggregates) -> Inference:
         none = ActiveChatsEstimate(unknown, "not_explained", evidence)
         return Inference(tps, none, tps_excerpt, chats_excerpt, Journey())
     tps = infer_tps(tps_excerpt.attempts)
-    longer = _for_any_limiter(run, total, tps_excerpt)
+    longer = _for_any_limiter(samples, total, tps_excerpt)
     return Inference(
         tps,
         infer_active_chats(chats, chats_excerpt.ends, already_ended=chats_excerpt.already_ended),
         tps_excerpt,
         chats_excerpt,
-        infer_journey(run, total, tps, len(tps_excerpt.attempts)),
+        infer_journey(samples, total, tps, len(tps_excerpt.attempts)),
         None if longer is None else measure_capacity(longer, tps, run.stages),
         0 if longer is None else len(longer),
     )
 
 
-def _for_any_limiter(run: Run, total: Aggregates, excerpt: Excerpt) -> Attempts | None:
+def _for_any_limiter(samples: Samples, total: Aggregates, excerpt: Excerpt) -> Attempts | None:
     """The attempts that say what holds for any limiter; None where no call was throttled."""
     if total.first_of(TPS) is None:
         return None
     window = window_around(total, TPS, MOST_FOR_ANY_LIMITER)
-    return excerpt.attempts if window == excerpt.window else read_excerpt(run, total, window).attempts
+    return excerpt.attempts if window == excerpt.window else read_excerpt(samples, total, window).attempts
 
 
 def missing_rows(run: Run, total: Aggregates) -> str | None:
@@ -110,14 +110,14 @@ def window_around(total: Aggregates, refusal: str, most: int = MOST_ATTEMPTS) ->
     return (float(first + begin), float(first + end))
 
 
-def read_excerpt(run: Run, total: Aggregates, window: tuple[float, float]) -> Excerpt:
+def read_excerpt(samples: Samples, total: Aggregates, window: tuple[float, float]) -> Excerpt:
     """Read the attempts that were sent, and the ends that were answered, within `window`."""
     sent: list[NDArray[np.float64]] = []
     received: list[NDArray[np.float64]] = []
     codes: list[NDArray[np.int64]] = []
     ends: dict[str, float] = {}
     gone: set[str] = set()
-    parts = read_batches(run.sample_files, _COLUMNS, window) if window[1] > window[0] else iter(())
+    parts = samples.read(_COLUMNS, window) if window[1] > window[0] else iter(())
     for part in parts:
         if not isinstance(part, Batch):
             continue

@@ -13,8 +13,7 @@ from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operati
 from reports.capacity.excerpt import stretch
 from reports.capacity.model import Interval, Operation, OperationLimit
 from reports.run.fold import Aggregates, BySecond
-from reports.run.rundir import Run
-from reports.run.samples import Batch, read_batches
+from reports.run.samples import Batch, Samples
 from reports.wording.vocabulary import DISCONNECT, HARNESS_CALLS, NO_CALLS, OK, START, START_OUTCOMES, STOP, TPS
 
 MOST_CALLS = 2_000
@@ -40,7 +39,7 @@ def is_journey(operations: Iterable[str]) -> bool:
     return bool(set(operations) - {START} - HARNESS_CALLS)
 
 
-def infer_journey(run: Run, total: Aggregates, start: TpsEstimate, attempts: int) -> Journey:
+def infer_journey(samples: Samples, total: Aggregates, start: TpsEstimate, attempts: int) -> Journey:
     """Infer the limit of each operation; `start` is that of StartChatContact, from so many `attempts`.
 
     A run that only starts and stops chats has no journey, and its samples are not read again.
@@ -48,10 +47,10 @@ def infer_journey(run: Run, total: Aggregates, start: TpsEstimate, attempts: int
     names = total.operations.numbers
     if not is_journey(names):
         return Journey()
-    survey = _survey(run)
+    survey = _survey(samples)
     limits, used = {START: start}, {START: attempts}
     calls = [name for name in names if name not in NO_CALLS and name != START]
-    for name, (sent, received, outcome) in _read(run, survey.windows(calls)).items():
+    for name, (sent, received, outcome) in _read(samples, survey.windows(calls)).items():
         limits[name], used[name] = infer_operation(sent, received, outcome), len(sent)
     return Journey(limits, used, survey.calls_per_chat())
 
@@ -141,21 +140,21 @@ class _Survey:
         return cost.calls_per_chat()
 
 
-def _survey(run: Run) -> _Survey:
+def _survey(samples: Samples) -> _Survey:
     survey = _Survey()
-    for part in read_batches(run.sample_files, _COLUMNS):
+    for part in samples.read(_COLUMNS):
         if isinstance(part, Batch) and len(part):
             survey.add(part)
     return survey
 
 
 def _read(
-    run: Run, windows: Mapping[str, tuple[float, float]]
+    samples: Samples, windows: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64], list[str]]]:
     """Sent, received and outcome of each operation's attempts within its window."""
     parts: dict[str, list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.object_]]]] = {}
     span = (min(window[0] for window in windows.values()), max(window[1] for window in windows.values()))
-    for part in read_batches(run.sample_files, _COLUMNS, span):
+    for part in samples.read(_COLUMNS, span):
         if not isinstance(part, Batch):
             continue
         words = np.array(part.words["outcome"], dtype=object)

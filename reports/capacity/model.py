@@ -210,7 +210,8 @@ class OperationLimit(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True):
-    """The attempts of one operation. `latency_ms` is of the admitted ones: started, or ok.
+    """The attempts of one operation. `served` ones were done: started, or ok; `latency_ms` is theirs. `admitted` ones were
+    let through by the TPS limit: those served, and the starts that the active-chat limit refused behind it.
 
     `limit` is null in a run that only starts and stops chats (there, see `tps`), and for steps that are not API calls
     (MessageReceipt, WebSocketOpen, WebSocketSubscribe). `binds_at_chats_per_s` is the limit divided by `calls_per_chat`.
@@ -219,6 +220,7 @@ class Operation(Struct, frozen=True):
     attempts: Count
     admitted: Count
     throttled: Count
+    served: Count = 0
     outcomes: dict[str, Count] = {}
     latency_ms: Latency | None = None
     limit: OperationLimit | None = None

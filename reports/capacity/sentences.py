@@ -1,6 +1,9 @@
 """Says what `capacity.json` holds in sentences: the same words for the page, the pull request and the terminal."""
 
+from collections import Counter
+
 from harness.quotas.any_limiter.estimates import LimiterClass
+from harness.vocabulary import cause_of_429
 from reports.capacity.journey import is_journey
 from reports.capacity.model import ActiveChats, Capacity, Operation, Tps
 from reports.wording.numbers import (
@@ -18,7 +21,7 @@ from reports.wording.numbers import (
     spread,
     with_bounds,
 )
-from reports.wording.vocabulary import NO_CALLS, OK, PROBE, QUOTA, START, STARTED, TPS
+from reports.wording.vocabulary import NO_CALLS, OTHER_429, PROBE, QUOTA, START, STARTED, TPS
 
 LEVEL = "99 %"
 """The level of the intervals of both limits, as the inference states them."""
@@ -285,14 +288,23 @@ def offered_sentence(answer: Capacity) -> str:
     return f"{generator.offered:,} chat starts{tail}"
 
 
+def causes_of_429(answer: Capacity) -> list[str]:
+    """What each kind of 429 of neither limit probably is, what to do about it, and how this run counted bare ones."""
+    counts: Counter[str] = Counter()
+    for row in answer.answers:
+        if row.outcome == OTHER_429:
+            counts[cause_of_429(row.error_code, row.message or "")] += row.count or 0
+    told = [f"{count:,} unclassified 429: {cause}" for cause, count in counts.most_common(3)]
+    if answer.run.options.get("treat_bare_429_as") == TPS:
+        told.append(
+            "429s without an error code were counted as TPS throttles, as --treat-bare-429-as tps_throttled asked"
+        )
+    return [f"{text}." for text in told]
+
+
 def by_probe(answer: Capacity) -> bool:
     """Whether a probe decided on each call, so that there was no schedule."""
     return answer.run.user_class == PROBE
-
-
-def admitted_calls(row: Operation, operation: str) -> int:
-    """The calls of an operation that the service served: chats that started, or other calls that were ok."""
-    return row.outcomes.get(STARTED if operation == START else OK, 0)
 
 
 def verdict(limit: Tps | ActiveChats) -> str:

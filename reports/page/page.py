@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 import jinja2
@@ -55,6 +56,7 @@ def _shown(one: Picture) -> dict[str, str]:
     }
 
 
+@cache
 def _template(name: str, *, escape: bool) -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=escape, undefined=jinja2.StrictUndefined, trim_blocks=False, keep_trailing_newline=True
@@ -120,7 +122,7 @@ def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
         "declared": declared_rows(answer),
         "answers": answers,
         "unclassified": [row for row in answers if row.raw == OTHER_429],
-        "usage_plan": usage_plan_warning(answer),
+        "beware": [*words.causes_of_429(answer), *usage_plan_warning(answer)],
         "conditions": _conditions(answer),
         "options": sorted((name, _plain(value)) for name, value in answer.run.options.items()),
         "began": utc(answer.run.started_at or answer.run.first_call_at),
@@ -139,20 +141,21 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def usage_plan_warning(answer: Capacity) -> str | None:
-    """A warning where an active-chat refusal reads as an API Gateway usage plan's does; None where none does."""
+def usage_plan_warning(answer: Capacity) -> list[str]:
+    """A warning where an active-chat refusal of a run of 0.1 reads as an API Gateway usage plan's does."""
     like = sum(
         row.count or 0
         for row in answer.answers
         if row.outcome == QUOTA and (row.message or "").strip().rstrip(".").lower() == "limit exceeded"
     )
     if not like:
-        return None
-    return (
+        return []
+    text = (
         f'{like:,} LimitExceededException answers carry the bare message "Limit Exceeded", which an API Gateway usage '
         "plan in front of the service also sends when its quota is used up. If there is one, these refusals may be "
         "its, and not the active-chat limit's."
     )
+    return [text]
 
 
 @dataclass(frozen=True)

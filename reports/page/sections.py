@@ -37,7 +37,7 @@ class OperationRow:
 
     name: str
     attempts: str
-    admitted: str
+    served: str
     throttled: str
     refused_share: str
     others: str
@@ -81,10 +81,10 @@ def _operation_row(name: str, row: Operation) -> OperationRow:
     return OperationRow(
         name=name,
         attempts=f"{row.attempts:,}",
-        admitted=f"{row.admitted:,}",
+        served=f"{row.served:,}",
         throttled=f"{row.throttled:,}",
         refused_share=share(row.throttled, row.attempts) if row.throttled else "",
-        others=f"{row.attempts - row.admitted - row.throttled:,}",
+        others=f"{row.attempts - row.served - row.throttled:,}",
         limit=_limit(row.limit),
         per_chat="" if cost is None else number(cost),
         binds="" if binds is None else known(binds),

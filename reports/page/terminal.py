@@ -1,5 +1,6 @@
 """The short table that a run ends with."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +25,16 @@ def print_summary(answer: Capacity, page: Path | None, console: Console) -> None
     title, text = words.validity(answer)
     if not answer.generator.valid:
         console.print(Text.assemble((f"{title}: ", "bold red"), text))
+    console.print(_table(answer))
+    for problem in answer.problems:
+        console.print(f"missing: {problem}", highlight=False, markup=False)
+    for cause in words.causes_of_429(answer):
+        console.print(f"beware: {cause}", highlight=False, markup=False)
+    if page is not None:
+        console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(answer: Capacity) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
@@ -34,29 +45,32 @@ def print_summary(answer: Capacity, page: Path | None, console: Console) -> None
         if count or name == "started":
             table.add_row(label(name), f"{count:,}", f"from {seconds(seen.after_s)}" if seen else "")
     table.add_row("first limit", _FIRST[answer.first_limit])
-    table.add_row("TPS limit", words.tps_rate(answer.tps), _burst(answer.tps))
-    if answer.tps.sustained is not None and not answer.tps.exact:
-        table.add_row("limiter", words.CLASSES[answer.tps.class_ or "approximate"], _contrary(answer.tps))
-        if answer.tps.safe is not None and answer.tps.safe.poisson is not None:
-            safe = answer.tps.safe.poisson
-            rate = at_least(Interval(safe.estimate, safe.low, None), "/s") if safe.low else "none"
-            table.add_row("safe rate", rate, f"at most {percent(safe.refused_share)} refused")
-    table.add_row("active-chat limit", _chats(answer))
-    for name, row in answer.operations.items():
-        if row.throttled and name != START and name not in NO_CALLS:
-            table.add_row(f"{name} throttled", f"{row.throttled:,}", share(row.throttled, row.attempts))
+    for row in (*_tps_rows(answer.tps), ("active-chat limit", _chats(answer)), *_journey_rows(answer)):
+        table.add_row(*row)
     if answer.answered is not None:
         _add_answered(table, answer.answered)
-    first = answer.operations.get(answer.binds_first or "")
-    if first is not None and first.binds_at_chats_per_s is not None:
-        table.add_row("binds first", f"{known(first.binds_at_chats_per_s)} chats/s", answer.binds_first)
     left = answer.chats.left_open
     table.add_row("chats left open", "unknown" if left is None else f"{left:,}")
-    console.print(table)
-    for problem in answer.problems:
-        console.print(f"missing: {problem}", highlight=False, markup=False)
-    if page is not None:
-        console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    return table
+
+
+def _tps_rows(tps: Tps) -> Iterator[tuple[str, ...]]:
+    yield "TPS limit", words.tps_rate(tps), _burst(tps)
+    if tps.exact or tps.sustained is None:
+        return
+    yield "limiter", words.CLASSES[tps.class_ or "approximate"], _contrary(tps)
+    if tps.safe is not None and (safe := tps.safe.poisson) is not None:
+        rate = at_least(Interval(safe.estimate, safe.low, None), "/s") if safe.low else "none"
+        yield "safe rate", rate, f"at most {percent(safe.refused_share)} refused"
+
+
+def _journey_rows(answer: Capacity) -> Iterator[tuple[str, ...]]:
+    for name, row in answer.operations.items():
+        if row.throttled and name != START and name not in NO_CALLS:
+            yield f"{name} throttled", f"{row.throttled:,}", share(row.throttled, row.attempts)
+    first = answer.operations.get(answer.binds_first or "")
+    if first is not None and first.binds_at_chats_per_s is not None:
+        yield "binds first", f"{known(first.binds_at_chats_per_s)} chats/s", answer.binds_first or ""
 
 
 def print_gates(shown: GatesView, console: Console) -> None:

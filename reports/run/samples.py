@@ -1,6 +1,5 @@
 """Streams the samples of a run: batches of numpy columns from any number of parquet files, whole or torn."""
 
-import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from harness.recording.format.files import MiB
+from harness.recording.format.journal import read_journal
+from harness.recording.format.layout import JOURNAL
+from harness.recording.format.schema import conform
+
 TIMES = ("scheduled", "sent", "received")
 COUNTS = ("attribute_bytes", "attribute_count", "message_bytes", "duration_minutes")
 COLUMNS = ("operation", "outcome", "content_types", "kind", *TIMES, "attribute_bytes")
@@ -20,9 +24,10 @@ COLUMNS = ("operation", "outcome", "content_types", "kind", *TIMES, "attribute_b
 
 _REQUIRED = frozenset({"operation", "outcome", *TIMES})
 _BATCH_ROWS = 1 << 18
-
-JOURNAL = ".arrows"
-"""What a run's samples are written to until they become parquet; a killed run leaves them behind."""
+_KEPT_ROWS = 300_000
+"""Up to so many rows are read once and kept; of more, the parts that an inference needs are read again."""
+_MOST_UNPACKED = 200
+"""A file that would unpack to over so many times its size (and over 64 MiB) is not read; samples pack at about 5 to 1."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,34 @@ class Damage:
     hole: bool = True
 
 
+class Samples:
+    """The rows of a run: `first_pass` yields all of them, and `read` what an inference needs again.
+
+    A run of up to 300,000 rows is read from its files once; its rows are kept.
+    """
+
+    def __init__(self, files: tuple[Path, ...]) -> None:
+        self.rows = count_rows(files)
+        self._files = files
+        self._kept: list[Batch | Damage] | None = [] if self.rows <= _KEPT_ROWS else None
+
+    def first_pass(self) -> Iterator["Batch | Damage"]:
+        """Yield every row in bounded batches, and a `Damage` for whatever cannot be read; to be called once."""
+        columns = COLUMNS if self._kept is None else (*COLUMNS, "contact_id")
+        rows = 0
+        for part in read_batches(self._files, columns):
+            rows += len(part) if isinstance(part, Batch) else 0
+            if rows > _KEPT_ROWS:  # journals do not say beforehand how many rows they have
+                self._kept = None
+            if self._kept is not None:
+                self._kept.append(part)
+            yield part
+
+    def read(self, columns: tuple[str, ...], window: tuple[float, float] | None = None) -> Iterator["Batch | Damage"]:
+        """Yield the rows again, with `columns`; those of calls outside of a `window` (unix s) may be left out."""
+        return iter(self._kept) if self._kept is not None else read_batches(self._files, columns, window)
+
+
 def count_rows(files: tuple[Path, ...]) -> int:
     """How many rows the readable files say they hold."""
     total = 0
@@ -78,36 +111,47 @@ def read_batches(
     one row group in that many is read.
     A second thread decompresses the next batches while the caller works on this one.
     """
-    ready: queue.Queue[Batch | Damage | BaseException | None] = queue.Queue(maxsize=3)
-    abandoned = threading.Event()
+    feed = _Feed()
 
-    def put(item: Batch | Damage | BaseException | None) -> None:
-        while not abandoned.is_set():
-            try:
-                ready.put(item, timeout=0.2)
-                return
-            except queue.Full:
-                continue
+    def rows() -> Iterator[Batch | Damage]:
+        for file in files:
+            yield from _read_file(file, columns, window, every)
 
-    def produce() -> None:
-        try:
-            for file in files:
-                for item in _read_file(file, columns, window, every):
-                    if abandoned.is_set():
-                        return
-                    put(item)
-            put(None)
-        except BaseException as error:  # handed to the reader, who raises it
-            put(error)
-
-    threading.Thread(target=produce, name="read-samples", daemon=True).start()
+    threading.Thread(target=feed.produce, args=(rows(),), name="read-samples", daemon=True).start()
     try:
-        while (item := ready.get()) is not None:
+        while (item := feed.ready.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
     finally:
-        abandoned.set()
+        feed.abandoned.set()
+
+
+class _Feed:
+    """Hands what one thread reads to another, a few batches ahead; None is the end, an exception is raised there."""
+
+    def __init__(self) -> None:
+        self.ready: queue.Queue[Batch | Damage | BaseException | None] = queue.Queue(maxsize=3)
+        self.abandoned = threading.Event()
+
+    def produce(self, items: Iterator[Batch | Damage]) -> None:
+        """Put everything into the queue, until nobody wants it any more."""
+        try:
+            for item in items:
+                if self.abandoned.is_set():
+                    return
+                self._put(item)
+            self._put(None)
+        except BaseException as error:  # handed to the reader, who raises it
+            self._put(error)
+
+    def _put(self, item: Batch | Damage | BaseException | None) -> None:
+        while not self.abandoned.is_set():
+            try:
+                self.ready.put(item, timeout=0.2)
+                return
+            except queue.Full:
+                continue
 
 
 def _read_file(
@@ -119,13 +163,13 @@ def _read_file(
     name = f"samples/{file.name}"
     try:
         parquet = pq.ParquetFile(file)
-    except (OSError, pa.ArrowException):
-        yield Damage(f"{name} is torn or no parquet file: its rows are missing")
+    except (OSError, pa.ArrowException, MemoryError):
+        yield Damage(f"{name} is torn or not a parquet file: its rows are missing")
         return
     with parquet:
         present = set(parquet.schema_arrow.names)
-        if missing := sorted(_REQUIRED - present):
-            yield Damage(f"{name} lacks the columns {', '.join(missing)}: its rows are left out")
+        if why := _unreadable(parquet, file.stat().st_size):
+            yield Damage(f"{name} {why}: its rows are left out")
             return
         groups = [
             number for number in range(0, parquet.num_row_groups, every) if _overlaps(parquet.metadata, number, window)
@@ -135,9 +179,23 @@ def _read_file(
             try:
                 for record in _records(parquet, some, wanted):
                     yield _columns(record, columns)
-            except (OSError, pa.ArrowException, ValueError, TypeError):
+            except (OSError, pa.ArrowException, ValueError, TypeError, MemoryError, OverflowError):
                 lost = sum(int(parquet.metadata.row_group(number).num_rows) for number in some)
                 yield Damage(f"{name} is damaged: up to {lost:,} of its rows are missing")
+
+
+def _unreadable(parquet: pq.ParquetFile, size: int) -> str | None:
+    """Why a file cannot hold samples, or None: columns missing or there twice, or much more in it than its size."""
+    names = parquet.schema_arrow.names
+    if missing := sorted(_REQUIRED - set(names)):
+        return f"lacks the columns {', '.join(missing)}"
+    if len(set(names)) != len(names):
+        return "holds a column twice"
+    metadata = parquet.metadata
+    unpacked = sum(max(0, metadata.row_group(number).total_byte_size) for number in range(metadata.num_row_groups))
+    if metadata.num_rows > 64 * size or unpacked > max(64 * MiB, _MOST_UNPACKED * size):
+        return f"would unpack to {metadata.num_rows:,} rows from {size:,} bytes, as no run writes it"
+    return None
 
 
 def _chunks(metadata: Any, groups: list[int]) -> Iterator[list[int]]:
@@ -164,19 +222,17 @@ def _records(parquet: pq.ParquetFile, groups: list[int], columns: list[str]) -> 
 
 def _read_journal(file: Path, columns: tuple[str, ...]) -> Iterator[Batch | Damage]:
     """The rows of a journal that a killed run left: an Arrow stream whose end may be torn."""
-    whole: list[pa.RecordBatch] = []
-    torn = False
-    try:
-        with pa.memory_map(os.fspath(file)) as source, pa.ipc.open_stream(source) as stream:
-            whole.extend(stream)
-    except (OSError, pa.ArrowException):
-        torn = True
-    if whole and _REQUIRED.issubset(whole[0].schema.names):
-        for record in pa.Table.from_batches(whole).combine_chunks().to_batches():
-            yield _columns(record, columns)
-    if torn:
-        rows = sum(record.num_rows for record in whole)
-        yield Damage(f"samples/{file.name} is a journal that was cut off: its first {rows:,} rows are read", hole=False)
+    part = read_journal(file)
+    name = f"samples/{file.name}"
+    if part.batches:
+        try:
+            for record in conform(pa.Table.from_batches(part.batches)).combine_chunks().to_batches():
+                yield _columns(record, columns)
+        except (pa.ArrowException, ValueError, TypeError, MemoryError, OverflowError):
+            yield Damage(f"{name} is a journal that holds no samples: its rows are left out")
+            return
+    if not part.whole:
+        yield Damage(f"{name} is a journal that was cut off: its first {part.rows:,} rows are read", hole=False)
 
 
 def _overlaps(metadata: Any, group: int, window: tuple[float, float] | None) -> bool:

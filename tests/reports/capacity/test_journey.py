@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,19 @@ def test_the_operation_that_binds_first_is_named(reported: Path) -> None:
         text = (reported / name).read_text()
         assert "SendMessage binds first" in text
         assert "Not met, so unknown: StartChatContact, CreateParticipantConnection." in text
+
+
+def test_the_headline_names_the_operation_that_refused_the_customers(
+    reported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No limit refused a chat start, and half of the messages were refused: the first sentence says so, with the share."""
+    row = answer_of(reported)["operations"]["SendMessage"]
+    share = f"{row['throttled'] / row['attempts']:.0%}".rstrip("%")
+    assert main(["report", str(reported), "--summary"]) == 0
+    for text in ((reported / "report.html").read_text(), (reported / "report.md").read_text(), capsys.readouterr().out):
+        assert re.search(rf"SendMessage stops this journey first, at \S+ chats a\s+second: {share[0]}\S* % \(", text)
+        assert "no call was refused by a limit" not in text
+        assert "Neither limit refused a call" not in text
 
 
 def test_a_receipt_has_a_latency_and_no_limit(reported: Path) -> None:

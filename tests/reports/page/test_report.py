@@ -19,7 +19,7 @@ from reports.capacity.schema import PUBLISHED, schema_text
 from reports.figures.picture import FIGURES
 from reports.wording.vocabulary import LABELS, OUTCOMES
 from tests.reports.conftest import MakeRun
-from tests.reports.synthetic import SCHEMA, Scenario, simulate
+from tests.reports.synthetic import BEGAN, SCHEMA, Scenario, attempt, simulate
 
 SHAPE = json.loads(PUBLISHED.read_text())
 
@@ -159,6 +159,47 @@ def test_a_usage_plan_is_named_where_it_may_be_meant(make_run: MakeRun) -> None:
         report(path)
         assert ("usage plan" in (path / "report.html").read_text()) is warned
         assert ("usage plan" in (path / "report.md").read_text()) is warned
+
+
+def test_a_bare_429_is_told_with_its_cause_and_remedy(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """Page, Markdown and terminal say what a 429 without a code probably is, and which option counts it as a throttle."""
+    bare = {"operation": "StartChatContact", "outcome": "unclassified_429", "status": 429, "count": 12, "message": ""}
+    path = make_run(answers=[bare])
+    report(path)
+    terminal = " ".join(capsys.readouterr().out.split())
+    for text in ((path / "report.html").read_text(), (path / "report.md").read_text(), terminal):
+        assert "12 unclassified 429" in text
+        assert "--treat-bare-429-as tps_throttled" in text
+    report(make_run(options={"treat_bare_429_as": "tps_throttled"}))
+    assert "were counted as TPS throttles" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_run_in_which_nothing_was_served_says_so(make_run: MakeRun) -> None:
+    """The headline names what every call got; the run is not valid, and no limit is claimed."""
+    rows = [
+        attempt("StartChatContact", BEGAN + n, BEGAN + n, BEGAN + n + 0.01, "access_denied", 403, "AccessDenied", None)
+        for n in range(12)
+    ]
+    denied = {"operation": "StartChatContact", "outcome": "access_denied", "status": 403, "count": 12}
+    path = make_run(rows=rows, answers=[denied | {"error_code": "AccessDeniedException", "message": "no <b>way</b>"}])
+    answer = report(path)
+    assert answer["generator"]["valid"] is False
+    heading = (path / "report.md").read_text().splitlines()[2]
+    assert "No call was served: all 12 chat starts failed" in heading
+    assert "HTTP 403: AccessDeniedException" in heading
+    assert "<b>" not in (path / "report.html").read_text()
+
+
+def test_a_probe_is_said_to_have_offered_what_it_sent(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """A probe has no schedule: run.json says 0 offered, and no text of the report does."""
+    generator = {"offered": 0, "sent": 0, "dropped": 0, "valid": True, "reasons": []}
+    path = make_run(user_class="QuotaProbe", generator=generator)
+    answer = report(path)
+    assert main(["report", str(path), "--quiet", "--no-figures", "--request"]) == 0
+    calls = sum(answer["outcomes"].values())
+    assert answer["generator"]["offered"] == calls
+    assert f"{calls} chat starts, each decided by the probe" in (path / "quota-request.md").read_text()
+    assert "by the probe" in capsys.readouterr().out
 
 
 def test_an_invalid_run_says_so_everywhere(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
