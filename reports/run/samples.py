@@ -24,6 +24,8 @@ COLUMNS = ("operation", "outcome", "content_types", "kind", *TIMES, "attribute_b
 
 _REQUIRED = frozenset({"operation", "outcome", *TIMES})
 _BATCH_ROWS = 1 << 18
+_UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, MemoryError, OverflowError)
+"""What reading a damaged file may raise; names of columns may not even be UTF-8."""
 _KEPT_ROWS = 300_000
 """Up to so many rows are read once and kept; of more, the parts that an inference needs are read again."""
 _MOST_UNPACKED = 200
@@ -94,7 +96,7 @@ def count_rows(files: tuple[Path, ...]) -> int:
     for file in files:
         try:
             total += int(pq.read_metadata(file).num_rows)
-        except (OSError, pa.ArrowException):
+        except _UNREADABLE:
             continue
     return total
 
@@ -163,7 +165,7 @@ def _read_file(
     name = f"samples/{file.name}"
     try:
         parquet = pq.ParquetFile(file)
-    except (OSError, pa.ArrowException, MemoryError):
+    except _UNREADABLE:
         yield Damage(f"{name} is torn or not a parquet file: its rows are missing")
         return
     with parquet:
@@ -179,7 +181,7 @@ def _read_file(
             try:
                 for record in _records(parquet, some, wanted):
                     yield _columns(record, columns)
-            except (OSError, pa.ArrowException, ValueError, TypeError, MemoryError, OverflowError):
+            except _UNREADABLE:
                 lost = sum(int(parquet.metadata.row_group(number).num_rows) for number in some)
                 yield Damage(f"{name} is damaged: up to {lost:,} of its rows are missing")
 
@@ -228,7 +230,7 @@ def _read_journal(file: Path, columns: tuple[str, ...]) -> Iterator[Batch | Dama
         try:
             for record in conform(pa.Table.from_batches(part.batches)).combine_chunks().to_batches():
                 yield _columns(record, columns)
-        except (pa.ArrowException, ValueError, TypeError, MemoryError, OverflowError):
+        except _UNREADABLE:
             yield Damage(f"{name} is a journal that holds no samples: its rows are left out")
             return
     if not part.whole:

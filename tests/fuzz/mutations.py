@@ -1,5 +1,6 @@
 """Mutations of the files of a run directory: bytes, JSON values, lines, columns. Each is made from a seed alone."""
 
+import copy
 import json
 import random
 from collections.abc import Callable
@@ -50,7 +51,7 @@ def mutate_bytes(content: bytes, rng: random.Random) -> bytes:
 
 def mutate_json(content: bytes, rng: random.Random) -> bytes:
     """Replace, remove, double or nest some values of a JSON text; the text may then be none, or hold NaN."""
-    if rng.random() < 0.15 or content.count(b"[") + content.count(b"{") > 9_000:
+    if rng.random() < 0.15 or b"[[[[[" in content or b'{"a":{"a":' in content:  # nested by an earlier change
         return mutate_bytes(content, rng)
     value = json.loads(content)
     for _ in range(rng.choice((1, 1, 2, 3, 10))):
@@ -67,11 +68,19 @@ def mutate_json(content: bytes, rng: random.Random) -> bytes:
                 table[rng.choice(("", "x", str(key) + " ", "__proto__"))] = table[key]
             case 3:
                 other, name = rng.choice(places)
-                if name in other if isinstance(other, dict) else name < len(other):
-                    table[key] = json.loads(_text(other[name])) if not isinstance(other[name], _Raw) else None
+                table[key] = _copy(other, name)
             case _:
-                table[key] = rng.choice(HOSTILE)
+                table[key] = copy.deepcopy(rng.choice(HOSTILE))
     return _text(value).encode("utf-8", "surrogatepass")
+
+
+def _copy(table: Any, key: Any) -> Any:
+    """A copy of another value of the text; None where that is gone by now, or nested too deeply."""
+    try:
+        text = _text(table[key])
+        return None if "[[[[[" in text or '{"a":{"a":' in text else json.loads(text)
+    except (LookupError, ValueError):
+        return None
 
 
 class _Raw(str):
