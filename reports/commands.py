@@ -24,6 +24,9 @@ def report(argv: list[str]) -> int:
     parser.add_argument("--want-active-chats", metavar="N", type=int, help="chats at once to ask for")
     parser.add_argument("--by", metavar="DATE", help="when the new quotas are needed, such as 2027-01-15")
     parser.add_argument(
+        "--from-plan", metavar="DIR", type=Path, help="the expected chats of `chatquota plan --out DIR`, as the reason"
+    )
+    parser.add_argument(
         "--baseline",
         metavar="RUN|DIR",
         type=Path,
@@ -39,14 +42,18 @@ def report(argv: list[str]) -> int:
     if arguments.run is None:
         raise UsageError("no run directory; give one, such as runs/<time>-start-chat")
     gates = read_gates(arguments.gates) if arguments.gates is not None else ()
-    if not arguments.request and (arguments.want_tps or arguments.want_active_chats or arguments.by):
-        raise UsageError("--want-tps, --want-active-chats and --by belong to --request; add it")
+    if not arguments.request and (
+        arguments.want_tps or arguments.want_active_chats or arguments.by or arguments.from_plan
+    ):
+        raise UsageError("--want-tps, --want-active-chats, --by and --from-plan belong to --request; add it")
     from reports.build import build_report
     from reports.compare.baseline import baseline_view, load_baseline
     from reports.page.request import QuotaRequest
+    from reports.page.volumes import read_volumes
 
     candidates = load_baseline(arguments.baseline) if arguments.baseline is not None else None
-    wanted = QuotaRequest(arguments.want_tps, arguments.want_active_chats, arguments.by)
+    volumes = read_volumes(arguments.from_plan) if arguments.from_plan is not None else None
+    wanted = QuotaRequest(arguments.want_tps, arguments.want_active_chats, arguments.by, volumes)
     return build_report(
         arguments.run,
         gates=gates,

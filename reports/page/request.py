@@ -6,19 +6,23 @@ from datetime import UTC, date, datetime
 from harness.errors import UsageError
 from reports.capacity import sentences as words
 from reports.capacity.model import Capacity
+from reports.page.alarms import alarm_lines
 from reports.page.declared import declared_rows
+from reports.page.volumes import Volumes
 from reports.run.declared import declared_value
 from reports.wording.numbers import interval, number, utc, with_bounds
-from reports.wording.vocabulary import QUOTA, STARTED, TPS
+from reports.wording.vocabulary import QUOTA, START, STARTED, TPS
 
 
 @dataclass(frozen=True)
 class QuotaRequest:
-    """Quotas to ask for: chat starts a second, chats at once, and by when; None is left for the reader to fill in."""
+    """Quotas to ask for: chat starts a second, chats at once, by when, and why; None is left for the reader to fill in."""
 
     tps: float | None = None
     active_chats: int | None = None
     by: str | None = None
+    volumes: Volumes | None = None
+    """What a plan expects."""
 
 
 _FILL_IN = "[fill in]"
@@ -38,11 +42,12 @@ def request_text(answer: Capacity, wanted: QuotaRequest) -> str:
     lines = [
         "# Quota increase request: Amazon Connect chat",
         "",
+        "- Service: Amazon Connect (in AWS's newer pages Connect Customer), service code connect",
         f"- Target: {_text(words.target(answer))}",
         f"- Region: {_text(run.region) or _FILL_IN}",
         f"- Instance: {_text(run.instance_id) or _FILL_IN}",
         f"- Needed by: {by}",
-        f"- Reason (expected chats a day, the busiest hour, mean chat length): {_FILL_IN}",
+        f"- Reason (expected chats a day, the busiest hour, mean chat length): {_reason(wanted)}",
         "",
         "| Quota | Code | Scope | Current | Wanted |",
         "| --- | --- | --- | --- | --- |",
@@ -51,6 +56,7 @@ def request_text(answer: Capacity, wanted: QuotaRequest) -> str:
         asked = wanted.tps if key == "tps" else wanted.active_chats
         text = _FILL_IN if asked is None else f"{number(asked)}{unit}"
         lines.append(f"| {name} | {code} | {scope} | {_text(_current(answer, key, unit))} | {text} |")
+    lines += _participant_limits(answer)
     lines += ["", "## Evidence", "", *(f"- {_text(line)}" for line in _evidence(answer))]
     if not answer.generator.valid:
         lines += ["", f"**Do not send this yet.** {_text('. '.join(words.validity(answer)))}"]
@@ -60,8 +66,32 @@ def request_text(answer: Capacity, wanted: QuotaRequest) -> str:
             "**Do not send this yet.** The run was not against a live Amazon Connect instance, so its numbers are no "
             "evidence.",
         ]
+    lines += ["", *alarm_lines(run.instance_id)]
     lines += ["", f"Made by chatquota from run {_text(run.id)} on {datetime.now(UTC):%Y-%m-%d}.", ""]
     return "\n".join(lines)
+
+
+def _reason(wanted: QuotaRequest) -> str:
+    return _FILL_IN if wanted.volumes is None else _text(wanted.volumes.sentence())
+
+
+def _participant_limits(answer: Capacity) -> list[str]:
+    """The limits of other operations that this run met: most have no quota code, so a support case has to name them."""
+    met = [
+        f"| {name} | {_text(interval(row.limit.rate, '/s'))}, burst {_text(interval(row.limit.burst))} |"
+        for name, row in answer.operations.items()
+        if name != START and row.limit is not None and row.limit.verdict == "explained"
+    ]
+    if not met:
+        return []
+    return [
+        "",
+        "Operations of the Participant Service have no code in Service Quotas: ask for them in a support case.",
+        "",
+        "| Operation | Limit that this run met |",
+        "| --- | --- |",
+        *met,
+    ]
 
 
 def _text(text: str | None) -> str:

@@ -1,8 +1,10 @@
 """`chatquota report --request`: the text that AWS asks for."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from harness.command import main
 from tests.reports.conftest import MakeRun
@@ -42,8 +44,55 @@ def test_what_is_not_known_is_left_to_fill_in(make_run: MakeRun) -> None:
     assert "Do not send this yet" in text
 
 
-@pytest.mark.parametrize("arguments", [["--request", "--by", "soon"], ["--want-tps", "20"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--request", "--by", "soon"],
+        ["--want-tps", "20"],
+        ["--from-plan", "plan"],
+        ["--request", "--from-plan", "no-plan"],
+    ],
+)
 def test_a_bad_request_is_refused(make_run: MakeRun, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A date that is none, and wanted values without --request, are usage errors."""
     assert main(["report", str(make_run()), *arguments]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_request_has_the_expected_chats_of_a_plan(make_run: MakeRun, tmp_path: Path) -> None:
+    """Contact volume, busiest hour and mean length come from plan.json, in one line."""
+    plan = tmp_path / "plan"
+    assert main(["plan", "--arrivals", "2/s", "--length", "8m", "--out", str(plan)]) == 0
+    text = request(make_run(target=LIVE), "--from-plan", str(plan))
+    assert "172,800 chats a day are expected; the busiest hour has 7,200 (2 a second); a mean chat lasts 8 min" in text
+
+
+def test_alarms_for_the_instance_are_valid_in_both_forms(make_run: MakeRun) -> None:
+    """Each alarm watches the share of the instance's active chats, at 60 and 80 %."""
+    text = request(make_run(target=LIVE))
+    template = re.search(r"```yaml\n(.*?)```", text, re.S)
+    assert template
+    resources = yaml.safe_load(template[1])["Resources"]
+    assert [each["Properties"]["Threshold"] for each in resources.values()] == [60, 80]
+    dimensions = resources["ActiveChats80"]["Properties"]["Dimensions"]
+    assert {"Name": "InstanceId", "Value": INSTANCE} in dimensions
+    assert text.count('resource "aws_cloudwatch_metric_alarm"') == 2
+    assert text.count(f'InstanceId = "{INSTANCE}"') == 2
+
+
+def test_hostile_instance_id_does_not_reach_the_alarms(make_run: MakeRun) -> None:
+    """An id that is no id is left to fill in."""
+    text = request(make_run(target={**LIVE, "instance_id": 'x" }\n evil'}))
+    assert "evil" not in text[text.index("## Alarms") :]
+    assert 'InstanceId = "INSTANCE_ID"' in text
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"arrivals": 1}', b"\xff", b"[" * 100_000])
+def test_a_plan_of_no_use_is_one_line(
+    make_run: MakeRun, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the file holds, exit code 2 and one line."""
+    plan = tmp_path / "plan.json"
+    plan.write_bytes(content)
+    assert main(["report", str(make_run()), "--request", "--from-plan", str(plan)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
