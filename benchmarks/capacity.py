@@ -192,7 +192,7 @@ def measure(job: Job) -> Line:
     rng = random.Random(job.seed + 2)
     latency = Latency(rng.uniform(0.005, 0.06), 0.1, rng.choice([0.0, 0.5, 1.0]), rng)
     options = ProbeOptions("tps", max_rate=2000.0, seed=job.seed, max_seconds=900.0)
-    plan = (Unexplained if job.quick else CapacityPlan)(options)
+    plan = (Unexplained if job.quick else CapacityPlan)(options, safe=True)
     done = probe(Service(job.limiter(), NO_CHATS, latency), options, plan=plan)
     found = plan.estimate
     assert found is not None

@@ -129,6 +129,10 @@ class CapacityPlan(ProbePlan):
             self.doing_part = "even"
             yield from self._find_even()
         self.doing_part = "check"
+        if (
+            self.stages and self.stages[-1].kind == "volley"
+        ):  # which some limiters have to pay for: wait until that is done
+            yield from self._until_admitted(PRESSURE * self._rate)
         yield from self._sustain(PRESSURE, "check", check_time(self._rate), check_time(self._rate))
 
     def _fill(self) -> Iterator[Action]:
@@ -169,7 +173,7 @@ class CapacityPlan(ProbePlan):
         self.known.doing = "looking for the rate"
         top = 0.95 * self.options.max_rate
         pace = min(30.0, 0.5 * self.options.max_rate)
-        begin, until = float(Decisions.of(self.attempts()).refusals[0]), self._now + MOST_PRESSURE
+        begin, until = self._now, self._now + MOST_PRESSURE
         first = first_rate(self._decisions(begin, self._now))
         while not self._over() and self._now < until:
             yield from self._offer(pace, self._reached(self._now + max(0.5, min(15 / pace, 2.0))))
@@ -184,6 +188,12 @@ class CapacityPlan(ProbePlan):
                 pace = max(PRESSURE * first.rate, min(pace, 12.0))
         self._rate = first.rate or 1.0
         self.known.rate = (0.7 * self._rate, 1.4 * self._rate)
+
+    def _until_admitted(self, pace: float) -> Iterator[Action]:
+        passed, begin = self.known.started + self.known.full_refusals, self._now
+        yield from self._offer(
+            pace, lambda: self.known.started + self.known.full_refusals > passed or self._now - begin > MOST_PRESSURE
+        )
 
     def _sustain(self, pressure: float, kind: StageKind, least: float, most: float) -> Iterator[Action]:
         """Press for `least` seconds, and on until the rate is known closely enough or `most` seconds are over."""

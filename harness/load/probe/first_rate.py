@@ -23,7 +23,7 @@ class FirstRate:
 
 
 def first_rate(decisions: Decisions) -> FirstRate:
-    """Read the rate from `decisions` that begin with a refusal. Where they come in turns, whole turns are counted."""
+    """Read the rate from `decisions` of an emptied limiter. Where they come in turns, whole turns are counted."""
     times = decisions.admissions
     if len(decisions) < 2:
         return FirstRate(0.0, 0.0, known=False)

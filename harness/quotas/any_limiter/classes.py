@@ -16,7 +16,6 @@ _CONTRARY_OF_EXACT = 0.004
 _FEW_CONTRARY = 2
 """So few contrary decisions do not speak against a limiter that explains the whole record, however short it is."""
 _NEARLY = 0.08
-_ONE_WAY = 0.85
 _DIFFER = 0.02
 """Rates under two pressures that differ by less are called the same."""
 
@@ -47,15 +46,14 @@ def class_of(evidence: Evidence) -> tuple[LimiterClass, tuple[str, ...]]:
         return "blocks", tuple(against)
     if _moved(evidence):
         return "not_stationary", tuple(against)
-    if differ(evidence.sustained, evidence.mild):
-        return "depends_on_pressure", tuple(against)
     contrary = evidence.contrary
+    if differ(evidence.sustained, evidence.mild) and not _contrary_explains(evidence):
+        return "depends_on_pressure", tuple(against)
     if contrary is None:
         return "approximate", tuple(against)
     if contrary.share < _CONTRARY_OF_EXACT and exact is None and not against:
         return "exact_within_jitter" if _bucket_within_jitter(evidence) else "nearly_bucket", ()
-    count = contrary.refused + contrary.admitted
-    if count >= 10 and contrary.refused > _ONE_WAY * count and contrary.share > 2 * _CONTRARY_OF_EXACT:
+    if contrary.one_way and contrary.share > 2 * _CONTRARY_OF_EXACT:
         return "shared", tuple(against)
     return ("nearly_bucket" if contrary.share < _NEARLY else "approximate"), tuple(against)
 
@@ -73,6 +71,15 @@ def differ(one: Sustained | None, other: Sustained | None) -> bool:
         return False
     apart = abs(one.estimate / other.estimate - 1) > _DIFFER
     return apart and (one.low > other.high or other.low > one.high)
+
+
+def _contrary_explains(evidence: Evidence) -> bool:
+    """True if the share of contrary decisions makes about the difference: refusals under more pressure turn into starts."""
+    strong, mild, contrary = evidence.sustained, evidence.mild, evidence.contrary
+    if mild is None or contrary is None or contrary.share > _NEARLY:
+        return False
+    apart = abs(strong.estimate / mild.estimate - 1)
+    return apart < 1.5 * contrary.high * abs(strong.pressure - mild.pressure) + _DIFFER
 
 
 def _moved(evidence: Evidence) -> bool:

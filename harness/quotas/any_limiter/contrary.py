@@ -38,6 +38,7 @@ def contrary_share(decisions: Decisions, rates: Iterable[float], bursts: Iterabl
         int(refused[:, best].sum()),
         int(admitted[:, best].sum()),
         n,
+        int(np.count_nonzero(decisions.admitted & ~admitted[:, best])) + int(refused[:, best].sum()),
         float(grid[best, 0]),
         float(grid[best, 1]),
         decisions.at[against],

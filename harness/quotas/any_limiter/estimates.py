@@ -164,7 +164,8 @@ class Safe:
 class Contrary:
     """Decisions that differ from those of the token bucket that comes nearest, where jitter does not explain it.
 
-    `share` with a 95 % interval; `refused` of them were refused although a token was due, `admitted` the other way round.
+    `share` with a 95 % interval; `refused` of them were refused although a token was due, as one was at `due` decisions;
+    `admitted` the other way round.
     `at` (n,) are their moments, `was_admitted` (n,) which way each went. `rate` and `burst` are that bucket's.
     """
 
@@ -174,10 +175,18 @@ class Contrary:
     refused: int
     admitted: int
     decisions: int
+    due: int
     rate: float
     burst: float
     at: Floats
     was_admitted: Floats
+
+    @property
+    def one_way(self) -> bool:
+        """True if tokens are missing again and again, and hardly ever there too early: somebody else takes them."""
+        of_due = self.refused / max(1, self.due)
+        expected = of_due * (self.decisions - self.due)  # if contrary decisions went either way alike
+        return self.refused >= 10 and expected >= 8 and self.admitted < 0.25 * expected
 
     def to_json(self) -> dict[str, float | int]:
         return {

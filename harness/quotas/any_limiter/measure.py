@@ -190,10 +190,20 @@ def _held_back(measured: Measured, tps: TpsEstimate | None) -> tuple[Sustained, 
     return first, mild
 
 
+def _admitted_around(decisions: Decisions, first: int, last: int) -> float:
+    """Admissions a second over a silence from `first` to `last` and as long before it, as far as calls came steadily."""
+    silence = float(decisions.at[last] - decisions.at[first])
+    pauses = np.flatnonzero(np.diff(decisions.at[: first + 1]) > 0.5 * silence)
+    begin = max(float(decisions.at[first]) - silence, float(decisions.at[pauses[-1] + 1]) if len(pauses) else -np.inf)
+    part = decisions.between(begin, float(decisions.at[last]) + 1e-9)
+    return float(np.count_nonzero(part.admitted)) / max(float(decisions.at[last]) - begin, silence)
+
+
 def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
     """Where the limiter fell silent for long in another part of the record, a short pressure has seen one turn only.
 
-    Then all that was admitted in all of the time is what it sustains at the least, and both rates are widened to hold it.
+    A silence that pays for a burst which was admitted just before is none of that kind. Otherwise all that was admitted in
+    all of the time is what it sustains at the least, and both rates are widened to hold it.
     """
     first = measured.sustained
     longest = max(3.0, 12 / first.estimate)
@@ -201,6 +211,8 @@ def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
     begins, ends = change[0::2], change[1::2] - 1  # runs of refusals
     lasted = decisions.at[ends] - decisions.at[begins] if len(begins) else np.empty(0)
     long = (lasted > longest) & (ends - begins >= 12)
+    for index in np.flatnonzero(long):
+        long[index] = _admitted_around(decisions, int(begins[index]), int(ends[index])) < 0.75 * first.estimate
     if first.blocks or not long.any():
         return measured
     span = float(decisions.at[-1] - decisions.at[0])

@@ -95,8 +95,9 @@ def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
     top = _OF_SUSTAINED * search.sustained_low
     if count == 0:
         return search, _batch(min(0.85 * search.sustained, max(top, 0.5 * search.sustained)))
-    spent = search.calls >= _MOST_CALLS and search.seconds >= _LEAST_SECONDS
-    slow = search.calls >= _ENOUGH_CALLS and search.seconds >= _ENOUGH_SECONDS
+    longer = 1.5 if _quantile(search, 1 - _SURE) < 0.3 * search.sustained else 1.0  # nothing could be claimed yet
+    spent = search.calls >= longer * _MOST_CALLS and search.seconds >= _LEAST_SECONDS
+    slow = search.calls >= longer * _ENOUGH_CALLS and search.seconds >= longer * _ENOUGH_SECONDS
     if search.seconds >= _MOST_SECONDS or spent or slow:
         return search, None
     if count < 4:

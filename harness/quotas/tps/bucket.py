@@ -120,6 +120,14 @@ class Record:
         times = np.concatenate(([0], np.cumsum(np.diff(highest) > 0)))
         return times[self.judged_admissions], times[self.before[self.judged_refusals]]
 
+    def seconds_refused(self, rate: float) -> Floats:
+        """For each time that the bucket had been full, (k,) seconds from the first refusal after it to the last."""
+        _, highest = self.lines(rate)
+        times = np.concatenate(([0], np.cumsum(np.diff(highest) > 0)))[self.before]
+        last = np.flatnonzero(np.diff(times, append=-1))
+        first = np.concatenate(([0], last[:-1] + 1))[: len(last)]
+        return self.refused[last] - self.refused[first]
+
     def _tokens(self, rate: float, burst: float) -> Floats:
         """Return the moment from which each admission was possible after those before it, and the next one's, (n+1,)."""
         _, highest = self.lines(rate)
