@@ -32,8 +32,8 @@ from harness.quotas.stages import Stage, StageKind
 
 _CLOSE_ENOUGH = 0.03
 """Half of the sustained rate's interval, as a share, at which the pressure may end."""
-_EXACT_BATCHES = 3
-"""Poisson batches that confirm a limiter which the exact inference explains."""
+_EXACT_CALLS = 150
+"""Calls at random moments that confirm a limiter which the exact inference explains."""
 _CONTRARY_OF_NONE = 0.02
 """Share of contrary decisions from which no exact bucket is hoped for."""
 _CYCLES = 3
@@ -273,7 +273,7 @@ class CapacityPlan(ProbePlan):
         yield from self._batch(Batch(0.85 * search.sustained, round(lead)), "poisson", staged=False)
         while not self._over():
             search, batch = next_batch(search)
-            if batch is None or (exact and len(search.batches) >= _EXACT_BATCHES):
+            if batch is None or (exact and search.calls >= _EXACT_CALLS):
                 return
             self.known.doing = f"offering {batch.rate:.3g} a second at random moments"
             refused = yield from self._batch(batch, "poisson")

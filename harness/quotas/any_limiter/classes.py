@@ -74,7 +74,7 @@ def differ(one: Sustained | None, other: Sustained | None) -> bool:
 
 
 def _contrary_explains(evidence: Evidence) -> bool:
-    """True if the share of contrary decisions makes about the difference: refusals under more pressure turn into starts."""
+    """Return True if contrary decisions make about the difference: refusals under more pressure turn into starts."""
     strong, mild, contrary = evidence.sustained, evidence.mild, evidence.contrary
     if mild is None or contrary is None or contrary.share > _NEARLY:
         return False

@@ -8,12 +8,14 @@ import numpy as np
 from scipy.special import betaincinv
 
 from harness.quotas.any_limiter.decisions import Decisions, Mask
-from harness.quotas.any_limiter.estimates import Contrary
+from harness.quotas.any_limiter.estimates import Contrary, Penalty, Sustained
 from harness.quotas.attempts import Floats
 
 _RATE_SLACK = 0.006
 """Share by which a candidate's rate may be off: candidates stand closer together than twice that."""
 _MOST_DECISIONS = 8000
+_PENALTY_EXPLAINS = 0.005
+"""Share of contrary decisions up to which a penalising bucket explains a record."""
 
 
 def contrary_share(decisions: Decisions, rates: Iterable[float], bursts: Iterable[float]) -> Contrary | None:
@@ -26,7 +28,7 @@ def contrary_share(decisions: Decisions, rates: Iterable[float], bursts: Iterabl
     grid = np.array([(r, b) for r in rates for b in bursts if r > 0], float)
     if not len(grid) or not len(decisions):
         return None
-    refused, admitted = _replay(decisions, grid[:, 0], np.maximum(grid[:, 1], 1.0))
+    refused, admitted = _replay(decisions, grid[:, 0], np.maximum(grid[:, 1], 1.0), None)
     total = refused.sum(axis=0) + admitted.sum(axis=0)
     best = int(np.argmin(total))
     n, k = len(decisions), int(total[best])
@@ -46,13 +48,60 @@ def contrary_share(decisions: Decisions, rates: Iterable[float], bursts: Iterabl
     )
 
 
-def _replay(decisions: Decisions, rate: Floats, burst: Floats) -> tuple[Mask, Mask]:
+_PENALTIES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0)
+_PENALTY_SLACK = 0.02
+_READ_FOR_PENALTY = 1500
+
+
+def penalty_of(decisions: Decisions, sustained: Sustained, bursts: Iterable[float]) -> Penalty | None:
+    """Return the bucket of which a refused call takes something too; None where that does not explain nearly all.
+
+    At `sustained` calls a second and an offered load l it has a rate between that and sustained + penalty (l - sustained).
+    """
+    if len(decisions) > _READ_FOR_PENALTY:
+        decisions = decisions.between(-np.inf, float(decisions.at[_READ_FOR_PENALTY]))
+    least, most = sustained.low, sustained.high
+    refused_rate = (sustained.pressure - 1) * sustained.estimate
+    grid = np.array(
+        [
+            (rate, burst, penalty, floor * burst)
+            for penalty in _PENALTIES
+            for rate in np.linspace(least, most + penalty * refused_rate, 16)
+            for burst in bursts
+            for floor in (0.0, -1.0)
+        ]
+    )
+    for _ in range(2):
+        best, against = _fewest(decisions, grid)
+        near = best[0] * np.linspace(0.93, 1.07, 15)
+        grid = np.array(
+            [(rate, best[1], p, best[3]) for p in best[2] + np.linspace(-0.06, 0.06, 7) if p > 0 for rate in near]
+        )
+    share = against / len(decisions)
+    return Penalty(float(best[2]), float(best[0]), float(best[1]), share) if share < _PENALTY_EXPLAINS else None
+
+
+def _fewest(decisions: Decisions, grid: Floats) -> tuple[Floats, int]:
+    """Return the candidate of `grid` (k, 4: rate, burst, penalty, floor) with fewest contrary decisions, and how many."""
+    rate, burst, penalty, floor = np.maximum(grid.T, [[1e-6], [1.0], [0.0], [-np.inf]])
+    refused, admitted = _replay(decisions, rate, burst, (penalty, floor))
+    total = refused.sum(axis=0) + admitted.sum(axis=0)
+    alike = grid[total == total.min()]
+    alike = alike[alike[:, 1] == alike[:, 1].min()]
+    away = np.abs(alike - np.median(alike, axis=0)) / np.maximum(np.abs(alike).max(axis=0), 1e-9)
+    return alike[int(np.argmin(away.sum(axis=1)))], int(total.min())
+
+
+def _replay(
+    decisions: Decisions, rate: Floats, burst: Floats, penalty: tuple[Floats, Floats] | None
+) -> tuple[Mask, Mask]:
     """Which decisions were refused though a token was due, and admitted though none was: two masks (n, candidates).
 
     Each candidate's level is a range: it widens with time by what its rate may be off, and each decision that it allows
     narrows it, so that a rate which is a little off does not add up. A decision that no level of the range allows is
     contrary; the bucket then does what it would have done by itself. Decisions so close together that they may have come
-    in the other order are given the benefit of the doubt.
+    in the other order are given the benefit of the doubt. `penalty` holds what a refused call costs, and the level (at most
+    0) below which that takes nothing, (candidates,) each.
     """
     n = len(decisions)
     refused, admitted = np.zeros((n, len(rate)), bool), np.zeros((n, len(rate)), bool)
@@ -73,5 +122,9 @@ def _replay(decisions: Decisions, rate: Floats, burst: Floats) -> tuple[Mask, Ma
             refused[index] = against = low > most
             low = np.where(against, low - 1.0, low)
             high = np.where(against, high - 1.0, np.minimum(high, most))
+            if penalty is not None:
+                cost, floor = penalty
+                low = np.where(against, low, np.maximum(np.minimum(low, floor), low - cost - _PENALTY_SLACK))
+                high = np.where(against, high, np.maximum(floor, high - cost + _PENALTY_SLACK))
         high = np.maximum(high, low)
     return refused, admitted

@@ -200,6 +200,23 @@ class Contrary:
 
 
 @dataclass(frozen=True, slots=True)
+class Penalty:
+    """A token bucket of `rate` and `burst` in which a refused call costs `tokens` too; all but `share` follow from it."""
+
+    tokens: float
+    rate: float
+    burst: float
+    share: float
+
+    def sentence(self) -> str:
+        """Say what it means for whoever retries."""
+        return (
+            f"A refused call costs about {self.tokens:.2g} of a token: a bucket of {self.rate:.3g} a second and burst "
+            f"{self.burst:.3g} then explains all but {100 * self.share:.2g} % of the decisions. Retries make it worse."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AnyLimiterEstimate:
     """What holds whatever the limiter is: what `measure_capacity` found. `kind` is the class."""
 

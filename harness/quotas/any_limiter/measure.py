@@ -9,9 +9,9 @@ import numpy as np
 
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, volley_of
 from harness.quotas.any_limiter.classes import Evidence, check_differs, class_of, explained
-from harness.quotas.any_limiter.contrary import contrary_share
+from harness.quotas.any_limiter.contrary import contrary_share, penalty_of
 from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, BurstFromRest, Contrary, Sustained
+from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, BurstFromRest, Contrary, Penalty, Sustained
 from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_exact, safe_of
 from harness.quotas.any_limiter.stretches import under_pressure
 from harness.quotas.any_limiter.sustained import sustained_rate
@@ -19,6 +19,11 @@ from harness.quotas.attempts import THROTTLED, Attempts
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.stages import Stage, StageKind
 
+_PENALTY_WORTH = 0.01
+"""Share of contrary decisions from which a penalising bucket is tried."""
+_NOTHING_ADMITTED = (
+    "Nothing was admitted under pressure: a refused call seems to cost as much as an admitted one. Offer less."
+)
 _STRONG = 2.0
 """Pressure from which a stage counts as strong: the sustained rate is that of the strongest."""
 
@@ -60,6 +65,11 @@ def measure_capacity(
         tps, measured.sustained, measured.mild, measured.check, measured.volleys, burst, measured.batches, contrary
     )
     kind, findings = class_of(evidence)
+    penalty = _penalty(decisions, measured, burst, contrary) if kind not in ("exact", "window") else None
+    if penalty is not None:
+        kind, findings = "depends_on_pressure", (*findings, penalty.sentence())
+    elif measured.sustained.admitted == 0:
+        kind, findings = "depends_on_pressure", (*findings, _NOTHING_ADMITTED)
     sustained, mild = _held_back(measured, tps)
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even))
     if kind == "exact" and safe is not None and tps is not None:
@@ -173,6 +183,20 @@ def _contrary(
         if tps.burst.estimate is not None:
             bursts |= {tps.burst.estimate}
     return contrary_share(decisions, sorted(rates), sorted(bursts))
+
+
+def _penalty(
+    decisions: Decisions, measured: Measured, burst: BurstFromRest | None, contrary: Contrary | None
+) -> Penalty | None:
+    """Return a penalising bucket, where a plain one leaves much more to explain."""
+    if contrary is None or contrary.share < _PENALTY_WORTH:
+        return None
+    first = float(np.argmin(decisions.admitted))  # admitted before the first refusal
+    bursts = {max(1.0, first), max(1.0, first - 1), 8.0}
+    if burst is not None:
+        bursts |= {max(1.0, round(burst.median)), max(1.0, burst.median), max(1.0, burst.median - 1)}
+    found = penalty_of(decisions, measured.sustained, sorted(bursts))
+    return found if found is not None and found.share < contrary.share / 3 else None
 
 
 def _held_back(measured: Measured, tps: TpsEstimate | None) -> tuple[Sustained, Sustained | None]:

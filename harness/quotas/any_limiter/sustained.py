@@ -18,11 +18,13 @@ _FEWEST = 8
 
 
 def sustained_rate(decisions: Decisions, *, emptied: bool = False) -> Sustained | None:
-    """Return the rate from a stretch of decisions under steady pressure; None without both an admission and a refusal.
+    """Return the rate from a stretch of decisions under steady pressure; None without a refusal, or hardly any call.
+
+    Where nothing at all was admitted, the estimate is half a call in the whole time.
 
     `emptied` says that the limiter was refusing just before, so that only a short lead-in has to be left out.
     """
-    if decisions.admitted.all() or not decisions.admitted.any():
+    if decisions.admitted.all():
         return None
     begin, end = float(decisions.at[0]), float(decisions.at[-1])
     if not emptied:
@@ -172,13 +174,14 @@ def _few(decisions: Decisions) -> Sustained | None:
     """From fewer than eight admissions: the interval of a Poisson count."""
     span = float(decisions.at[-1] - decisions.at[0]) if len(decisions) > 1 else 0.0
     count = int(np.count_nonzero(decisions.admitted))
-    if span <= 0 or not count:
+    if span <= 0 or (not count and len(decisions) < _FEWEST):
         return None
+    at_least = count or 0.5
     return Sustained(
-        count / span,
-        float(gammaincinv(count, 0.025)) / span,
+        at_least / span,
+        float(gammaincinv(count, 0.025)) / span if count else 0.0,
         float(gammaincinv(count + 1, 0.975)) / span,
-        (len(decisions) - 1) / count,
+        (len(decisions) - 1) / at_least,
         span,
         count,
         float(decisions.at[0]),

@@ -80,7 +80,7 @@ def _timing(reading: Reading) -> float:
 
 
 def _honest(rate: Interval, reading: Reading) -> Interval:
-    """The interval of a rate, no closer than timing and clocks allow."""
+    """Return the interval of a rate, no closer than timing and clocks allow."""
     middle = rate.estimate or 0.0
     least = max(_CLOCKS, _TIMING * _timing(reading)) * middle
     return Interval(middle, max(0.0, min(rate.low or 0.0, middle - least)), max(rate.high or 0.0, middle + least))

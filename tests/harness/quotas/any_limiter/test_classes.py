@@ -19,7 +19,7 @@ from tests.support.virtual.shared_limiters import Contrary, Penalising
         (Contrary(TokenBucket(5, 8), 0.02, random.Random(1)), {"nearly_bucket"}),
         (Shared(TokenBucket(10, 16), 4.0, random.Random(2)), {"shared", "approximate", "nearly_bucket"}),
         (SlidingLog(5, 1.0), {"window"}),
-        (Penalising(TokenBucket(5, 8), 0.5), {"nearly_bucket", "approximate", "shared", "blocks"}),
+        (Penalising(TokenBucket(5, 8), 0.5), {"depends_on_pressure"}),
     ],
     ids=["contrary", "shared", "window", "penalising"],
 )
@@ -45,6 +45,16 @@ def test_a_plain_bucket_has_hardly_a_contrary_decision() -> None:
     found = measure_capacity(arrivals(default_bucket(), 12, 60, trip=0.01))
     assert found.contrary is not None
     assert found.contrary.share < 0.01
+
+
+def test_a_refused_call_that_costs_a_part_of_a_token_is_named_with_its_numbers() -> None:
+    """At two loads, half a token for each refusal and the bucket behind it are told in a sentence."""
+    for load in (7, 12):
+        found = measure_capacity(arrivals(Penalising(TokenBucket(5, 8), 0.5), load, 90, seed=4))
+        assert found.kind == "depends_on_pressure"
+        assert found.findings[-1].startswith("A refused call costs about 0.")
+        assert "burst 8" in found.findings[-1]
+    assert "0.5 of a token" in found.findings[-1]
 
 
 def test_stages_survive_json() -> None:
