@@ -272,7 +272,7 @@ def main() -> int:
     numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
     words = [word for word in sys.argv[1:] if not word.isdigit() and not word.startswith("-")]
     names = [name for name in FAMILIES if any(word in name for word in words)]
-    each = numbers[0] if numbers else 2 if quick else 5
+    each = numbers[0] if numbers else 1 if quick else 5
     jobs = [Job(family, seed, quick) for seed in range(each) for family in names or FAMILIES]
     lines: list[Line] = []
     begin = time.monotonic()
