@@ -91,6 +91,7 @@ def measure(run: Run, total: Aggregates, view: Timeline) -> Capacity:
         answers=answers_of(manifest.answers),
         chat_ends=manifest.chat_ends,
         retry_lab=manifest.retry_lab,
+        journey_probe=manifest.journey_probe,
         locust=locust_statistics(total),
         answered=answered_of(run, total, lambda pair: latency(total, pair)),
         problems=problems,

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 
 from harness.quotas.any_limiter.estimates import LimiterClass
 from harness.quotas.estimates import Limiter, Verdict
+from harness.recording.format.journey_probe import JourneyProbe
 from harness.recording.format.manifest import Count, SdkRetries, Table, Workload
 from reports.capacity.answered.model import Answered
 from reports.capacity.latencies import Latency, Share
@@ -359,6 +360,7 @@ class Capacity(Struct, frozen=True):
     retry_lab: SdkRetries | None = None
     target: Target | None = None
     variety: list[Variety] = []
+    journey_probe: JourneyProbe | None = None
     answered: Answered | None = None
 
 

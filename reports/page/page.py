@@ -23,6 +23,7 @@ from reports.page.advice import advice
 from reports.page.answered import answered
 from reports.page.baseline import BaselineView
 from reports.page.declared import declared_rows
+from reports.page.journey_probe import journey_probe
 from reports.page.keys import keys_of
 from reports.page.variety import variety_sentences
 from reports.wording.numbers import label, milliseconds, seconds, share, utc
@@ -118,6 +119,7 @@ def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
         "answered": answered(answer),
         "operations": sections.operations(answer),
         "retry_lab": sections.retry_lab(answer),
+        "journey_probe": journey_probe(answer.journey_probe),
         "chat_ends": sections.chat_ends(answer),
         "declared": declared_rows(answer),
         "answers": answers,
