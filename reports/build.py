@@ -18,7 +18,7 @@ from reports.figures.picture import FIGURES, Picture, standalone_svg
 from reports.figures.process import FigureProcess
 from reports.page.baseline import BaselineView
 from reports.page.page import render
-from reports.page.request import QuotaRequest, request_text
+from reports.page.request.text import QuotaRequest, request_text
 from reports.page.terminal import print_gates, print_summary
 from reports.run.files import own_folder, replace
 from reports.run.fold import Aggregates, fold

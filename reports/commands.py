@@ -48,8 +48,8 @@ def report(argv: list[str]) -> int:
         raise UsageError("--want-tps, --want-active-chats, --by and --from-plan belong to --request; add it")
     from reports.build import build_report
     from reports.compare.baseline import baseline_view, load_baseline
-    from reports.page.request import QuotaRequest
-    from reports.page.volumes import read_volumes
+    from reports.page.request.text import QuotaRequest
+    from reports.page.request.volumes import read_volumes
 
     candidates = load_baseline(arguments.baseline) if arguments.baseline is not None else None
     volumes = read_volumes(arguments.from_plan) if arguments.from_plan is not None else None

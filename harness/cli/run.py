@@ -49,7 +49,7 @@ def packaged_locustfile() -> Path:
 def run_help() -> str:
     """Return the help of `chatquota run`: the harness's options by group, then where Locust's are."""
     from harness.load.options.declaration import GROUPS
-    from harness.load.options.options import OPTIONS
+    from harness.load.options.reading import OPTIONS
 
     lines = [
         f"usage: {PROGRAM} [UserClass] [Locust's options and these]",

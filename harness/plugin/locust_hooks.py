@@ -22,7 +22,7 @@ from harness.load.distributed.connections import MasterHost, WorkerHost, hasten_
 from harness.load.distributed.master import MasterCoordinator
 from harness.load.distributed.worker import WorkerCoordinator
 from harness.load.options.guard import PROBE_CLASS
-from harness.load.options.options import add_options, read_settings, unknown_variables
+from harness.load.options.reading import add_options, read_settings, unknown_variables
 from harness.load.run.coordinator import Coordinator
 from harness.load.run.host import Host, RunPart, attach
 from harness.load.run.local import LocalCoordinator

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.connect.target import is_loopback
 from harness.errors import UsageError
 from harness.load.options.declaration import Option
-from harness.load.options.options import OPTIONS, checked
+from harness.load.options.reading import OPTIONS, checked
 
 RUNS = "runs"
 _FLOW_FILE = re.compile(r'(?:^|,)\s*flow\s*=\s*("[^"]*"|[^,]*)')

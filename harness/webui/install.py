@@ -9,7 +9,7 @@ from flask import Response, g, jsonify, request
 from gevent.lock import RLock
 
 from harness.errors import ChatquotaError
-from harness.load.options.options import NAMES
+from harness.load.options.reading import NAMES
 from harness.load.run.coordinator import Coordinator
 from harness.recording.redact import redact
 from harness.webui.confirmation import Confirmations, NotConfirmed

@@ -8,7 +8,6 @@ from harness.quotas.estimates import TpsEstimate
 from reports.capacity.answered.measure import answered_of
 from reports.capacity.inference import Inference, missing_rows
 from reports.capacity.journey import add_limits
-from reports.capacity.latencies import Latency, Quantiles
 from reports.capacity.model import (
     SCHEMA,
     ActiveChats,
@@ -35,6 +34,7 @@ from reports.capacity.model import Run as RunNote
 from reports.capacity.others import active_chats_of
 from reports.run.fold import Aggregates
 from reports.run.histogram import ERROR, Histograms
+from reports.run.latencies import Latency, Quantiles
 from reports.run.rundir import Run, ledger_chats, validity
 from reports.run.timeline import Timeline
 from reports.wording.vocabulary import (

@@ -11,7 +11,7 @@ from harness.quotas.estimates import Limiter, Verdict
 from harness.recording.format.journey_probe import JourneyProbe
 from harness.recording.format.manifest import Count, SdkRetries, Table, Workload
 from reports.capacity.answered.model import Answered
-from reports.capacity.latencies import Latency, Share
+from reports.run.latencies import Latency, Share
 
 SCHEMA = 2
 """What this version writes; it reads schema 1 as well, whose answers lack what came with schema 2."""

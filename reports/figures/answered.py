@@ -1,9 +1,9 @@
 """The figure of reply times and unanswered messages against the chats that were open."""
 
 from reports.capacity.answered.model import Answered, LoadBand
+from reports.capacity.answered.sentences import knee_sentence
 from reports.figures.picture import LIMIT, MUTED, OFFERED, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
-from reports.page.answered import knee_sentence
 from reports.wording.numbers import seconds
 
 

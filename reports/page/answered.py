@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from reports.capacity.answered.model import Answered, Knee, LoadBand
-from reports.capacity.latencies import Bounds, Latency
+from reports.capacity.answered.model import Answered, LoadBand
+from reports.capacity.answered.sentences import knee_sentence
 from reports.capacity.model import Capacity
+from reports.run.latencies import Bounds, Latency
 from reports.wording.numbers import milliseconds, number, percent, seconds, share
 
 
@@ -78,17 +79,6 @@ def sentences_of(found: Answered) -> list[str]:
     if found.knee is not None:
         told.append(knee_sentence(found.knee))
     return told
-
-
-def knee_sentence(knee: Knee) -> str:
-    """The most open chats at which replies come in time."""
-    goal = f"{percent(knee.share)} of the replies within {seconds(knee.goal)}"
-    if knee.open_chats is not None:
-        between = "" if knee.low == knee.high else f" ({knee.low:,} to {knee.high:,})"
-        return f"Up to {knee.open_chats:,} open chats{between} the other side gave {goal}; beyond that it did not."
-    if knee.low is not None:
-        return f"The other side gave {goal} with up to {knee.low:,} open chats, the most of this run."
-    return f"The other side did not give {goal} at any number of open chats."
 
 
 def _wait(name: str, came: int, never: int, unknown: int, latency: Latency | None) -> WaitRow:

@@ -14,7 +14,6 @@ from markupsafe import Markup, escape
 from harness import __version__
 from harness.recording.format.manifest import Table, Workload
 from reports.capacity import sentences as words
-from reports.capacity.latencies import Latency
 from reports.capacity.model import Answer, Capacity
 from reports.ci.gates import GatesView
 from reports.figures.picture import INK, MUTED, PAPER, Picture, inline_svg, page_colours
@@ -26,6 +25,7 @@ from reports.page.declared import declared_rows
 from reports.page.journey_probe import journey_probe
 from reports.page.keys import keys_of
 from reports.page.variety import variety_sentences
+from reports.run.latencies import Latency
 from reports.wording.numbers import label, milliseconds, seconds, share, utc
 from reports.wording.vocabulary import OTHER_429, QUOTA
 

@@ -99,7 +99,7 @@ def _of_category(name: str, on: str, calls: Calls, y: Floats, ranks: Floats, blo
 
 
 def _without_extremes(latency: Floats) -> Floats:
-    """Latencies with the slowest and fastest half per cent cut to the next: one stall must not hide what differs elsewhere."""
+    """Latencies, the slowest and fastest half per cent cut to the next: one stall must not hide a difference elsewhere."""
     low, high = np.quantile(latency, (0.005, 0.995))
     return np.asarray(np.clip(latency, low, high), np.float64)
 

@@ -26,7 +26,7 @@ from harness.load.distributed.messages import (
     Trouble,
 )
 from harness.load.distributed.shipping import Outbox
-from harness.load.options.options import read_settings
+from harness.load.options.reading import read_settings
 from harness.load.run.embedded_emulator import lab_target
 from harness.load.session.budget import Budget, LeasedBudget
 from harness.load.session.ending import end_session

@@ -1,7 +1,7 @@
 """The table of options in the documentation: `python -m harness.load.options.table` prints it."""
 
 from harness.load.options.declaration import GROUPS, Option
-from harness.load.options.options import OPTIONS
+from harness.load.options.reading import OPTIONS
 
 
 def options_table() -> str:

@@ -21,7 +21,8 @@ from harness.errors import (
     UsageError,
 )
 from harness.load.options import guard
-from harness.load.options.options import Settings, read_settings, recorded_options
+from harness.load.options.options import Settings
+from harness.load.options.reading import read_settings, recorded_options
 from harness.load.options.target_choice import target_line
 from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab

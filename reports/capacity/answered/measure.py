@@ -10,8 +10,8 @@ from harness.durations import parse_duration
 from harness.vocabulary import CHAT_ENDED_BY_OTHERS, GREETING, NO_GREETING, NO_REPLY, NOT_AWAITED, REPLY
 from reports.capacity.answered.knee import Bools, Ints, knee_of
 from reports.capacity.answered.model import Answered, LoadBand
-from reports.capacity.latencies import Bounds, Latency
 from reports.run.fold import Aggregates
+from reports.run.latencies import Bounds, Latency
 from reports.run.rundir import Run
 from reports.run.samples import Batch, read_batches
 from reports.wording.numbers import wilson

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from harness.recording.format.manifest import Count
-from reports.capacity.latencies import Bounds, Latency, Share
+from reports.run.latencies import Bounds, Latency, Share
 
 
 class LoadBand(Struct, frozen=True):

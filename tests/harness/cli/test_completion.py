@@ -8,7 +8,7 @@ import pytest
 
 from harness.cli.completion import SHELLS, script, words_by_command
 from harness.command import COMMANDS
-from harness.load.options.options import OPTIONS
+from harness.load.options.reading import OPTIONS
 
 
 @pytest.fixture(scope="module")

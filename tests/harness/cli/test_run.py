@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.run import packaged_locustfile, run_help
-from harness.load.options.options import OPTIONS
+from harness.load.options.reading import OPTIONS
 
 ROOT = Path(__file__).parents[3]
 

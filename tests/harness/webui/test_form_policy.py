@@ -8,7 +8,7 @@ import pytest
 from configargparse import ArgumentParser
 
 from harness.errors import UsageError
-from harness.load.options.options import add_options
+from harness.load.options.reading import add_options
 from harness.webui.confirmation import FIELD, VALID_FOR, Confirmations
 from harness.webui.form_policy import FormPolicy
 

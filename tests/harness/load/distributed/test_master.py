@@ -13,7 +13,7 @@ from harness.load.distributed.connections import MasterHost
 from harness.load.distributed.master import MasterCoordinator
 from harness.load.distributed.messages import Ask, Drained, End, Hopeless, Item, Report, Trouble, write
 from harness.load.distributed.shipping import Outbox
-from harness.load.options.options import add_options, read_settings
+from harness.load.options.reading import add_options, read_settings
 from harness.load.run.manifest import RunRecord
 from harness.load.session.budget import Pool
 from harness.recording.format.manifest import read_manifest

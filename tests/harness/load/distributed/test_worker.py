@@ -11,7 +11,7 @@ from harness.errors import EXIT_INVALID
 from harness.load.distributed.connections import WorkerHost
 from harness.load.distributed.messages import Announcement, Drain, Grant, Report, read, write
 from harness.load.distributed.worker import MASTER_SILENCE, WorkerCoordinator
-from harness.load.options.options import add_options
+from harness.load.options.reading import add_options
 from harness.load.run.embedded_emulator import LabAnnouncement
 from harness.load.workload.toml import load_workload
 from tests.support.fake_locust import FakeEnvironment, FakeRunner

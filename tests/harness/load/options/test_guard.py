@@ -12,7 +12,8 @@ from harness.connect.signing import Credentials
 from harness.connect.target import Target
 from harness.errors import UsageError
 from harness.load.options import guard
-from harness.load.options.options import Settings, add_options, read_settings
+from harness.load.options.options import Settings
+from harness.load.options.reading import add_options, read_settings
 from harness.preflight.model import hours
 
 

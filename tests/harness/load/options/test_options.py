@@ -9,7 +9,7 @@ import pytest
 from configargparse import ArgumentParser  # what Locust's own parser is built on
 
 from harness.errors import UsageError
-from harness.load.options.options import (
+from harness.load.options.reading import (
     NAMES,
     OPTIONS,
     add_options,

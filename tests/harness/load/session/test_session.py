@@ -9,7 +9,7 @@ import pytest
 from configargparse import ArgumentParser
 
 from harness.connect.client import Reply
-from harness.load.options.options import add_options, read_settings
+from harness.load.options.reading import add_options, read_settings
 from harness.load.session.budget import Budget
 from harness.load.session.session import Journey, Listeners, Part, Session
 from harness.recording.format.ledger import merge_ledgers, read_ledgers

@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime
 from harness.errors import UsageError
 from reports.capacity import sentences as words
 from reports.capacity.model import Capacity
-from reports.page.alarms import alarm_lines
 from reports.page.declared import declared_rows
-from reports.page.volumes import Volumes
+from reports.page.request.alarms import alarm_lines
+from reports.page.request.volumes import Volumes
 from reports.run.declared import declared_value
 from reports.wording.numbers import interval, number, utc, with_bounds
 from reports.wording.vocabulary import QUOTA, START, STARTED, TPS

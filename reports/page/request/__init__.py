@@ -1,0 +1,1 @@
+"""The quota-increase request that a report can write beside itself."""
