@@ -37,6 +37,12 @@ def test_chatjs_reads_the_transcript(seen: dict[str, Any]) -> None:
     assert kinds == ["application/vnd.amazonaws.connect.event.participant.joined", "text/markdown"]
 
 
+def test_chatjs_sends_and_reads_an_attachment(seen: dict[str, Any]) -> None:
+    """A file that chatjs sends is heard as an ATTACHMENT, and chatjs reads it back, byte for byte."""
+    assert (seen["attachment"]["AttachmentName"], seen["attachment"]["Status"]) == ("order.txt", "APPROVED")
+    assert seen["file"] == "seven!!"
+
+
 def test_chatjs_is_told_that_its_chat_has_ended(seen: dict[str, Any]) -> None:
     """disconnectParticipant() resolves once the service has pushed chat.ended, and the contact has ended."""
     assert seen["end"] == seen["contact"]

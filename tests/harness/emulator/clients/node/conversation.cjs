@@ -86,6 +86,10 @@ async function main() {
   await session.sendEvent({ contentType: "application/vnd.amazonaws.connect.event.typing" });
   await typing;
   const transcript = (await session.getTranscript({ maxResults: 100, sortOrder: "ASCENDING", scanDirection: "FORWARD" })).data;
+  const shown = until((f) => session.onMessage(f), (event) => event.data.Type === "ATTACHMENT");
+  await session.sendAttachment({ attachment: new File(["seven!!"], "order.txt", { type: "text/plain" }) });
+  const attachment = (await shown).data.Attachments[0];
+  const file = await session.downloadAttachment({ attachmentId: attachment.AttachmentId });
   const seen = await refusals();
   await session.disconnectParticipant();
   const end = (await ended).chatDetails.contactId;
@@ -98,6 +102,8 @@ async function main() {
     text,
     message,
     transcript: transcript.Transcript,
+    attachment,
+    file: await file.text(),
     end,
     reason: described.Contact.DisconnectReason ?? null,
     disconnected: described.Contact.DisconnectTimestamp instanceof Date,
