@@ -42,11 +42,11 @@ install: $(STAMP) ## the environment for running, in .venv: locked versions, che
 run: $(STAMP) ## a run against the embedded emulator that meets both limits, and its capacity report
 	@$(BIN)/chatquota demo
 
-test: $(TOOLS) ## the test suite, without what builds or installs something first
+test: $(TOOLS) ## the test suite, without what builds something first or takes long
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(TOOLS) ## the rest: the built wheel in an environment of its own
-	$(BIN)/python -m pytest -m slow -n0
+test-slow: $(TOOLS) ## the rest: the wheel, the image, and long runs
+	$(BIN)/python -m pytest -m slow --numprocesses=2
 
 coverage: $(TOOLS) ## the test suite with branch coverage, which may not fall below its floor
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR)

@@ -43,6 +43,7 @@ METRICS = (
     *(f"tps.safe.{arrivals}.{part}" for arrivals in ("poisson", "even") for part in ("estimate", "low")),
     *(f"tps.safe.refused_at.{share}" for share in ("0.5", "0.7", "0.85")),
     "tps.contrary_share",
+    "journey_probe.binds_first.chats_per_s",
     *(f"active_chats.{part}" for part in _INTERVAL),
     *(f"crossover_s.{part}" for part in _INTERVAL),
     "peak_active.chats",

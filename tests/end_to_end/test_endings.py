@@ -119,6 +119,7 @@ def test_a_killed_worker_is_counted_and_its_chats_are_stopped_by_the_master(tmp_
         assert server.count()["open"] == 0
 
 
+@pytest.mark.slow
 def test_workers_whose_master_is_killed_end_by_themselves(tmp_path: Path) -> None:
     """Workers stop offering load and stop their chats; cleanup waits for them and then has every sample."""
     with counting_server("--latency", "0.02") as server:
@@ -149,6 +150,7 @@ def test_cleanup_refuses_a_run_that_is_going_on(tmp_path: Path) -> None:
         assert compare(server, tmp_path / "run") == (set(), set())
 
 
+@pytest.mark.slow
 def test_workers_on_other_machines_ship_everything_and_leak_nothing(tmp_path: Path) -> None:
     """Workers with disks of their own: the master's directory equals the server's record to the last call, and no secret of
     either side is in anything that was written or printed at DEBUG.
@@ -192,7 +194,8 @@ def test_workers_on_other_machines_ship_everything_and_leak_nothing(tmp_path: Pa
         assert b"AWS4-HMAC" not in content, path
 
 
-def test_a_killed_worker_elsewhere_is_brought_in_from_its_own_directory(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_killed_worker_elsewhere_is_completed_from_its_own_directory(tmp_path: Path) -> None:
     """What a worker on another machine had not shipped when it was killed comes in with `cleanup --from`."""
     port = str(free_port())
     places = [tmp_path / name for name in ("master", "first", "second")]
@@ -264,6 +267,7 @@ def test_the_chats_of_an_embedded_emulator_end_with_it(tmp_path: Path) -> None:
             assert "no chat of this run is open" in again.wait().said
 
 
+@pytest.mark.slow
 def test_sigterm_drains_a_hundred_chats_within_a_grace_of_20_s(tmp_path: Path) -> None:
     """What a container engine does: SIGTERM, then 20 seconds, at the default pace of StopContact. Nothing is left."""
     with counting_server("--latency", "0.02") as server:

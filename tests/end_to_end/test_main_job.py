@@ -135,6 +135,7 @@ def test_demonstration_meets_both_limits_and_explains_them(tmp_path: Path) -> No
     assert "report.html" in done.stdout
 
 
+@pytest.mark.slow
 def test_no_server_is_left_after_a_run(tmp_path: Path) -> None:
     """The embedded emulator ends with its run."""
     done = locust("StartChat", "-u", "5", "-r", "5", "-t", "2s", "--run-dir", str(tmp_path / "run"))
@@ -154,6 +155,7 @@ after = 10
 
 
 @pytest.mark.parametrize(("abort", "ended_by"), [("true", "gate"), ("false", "run_time")])
+@pytest.mark.slow
 def test_breached_gate_makes_the_exit_code_1(tmp_path: Path, abort: str, ended_by: str) -> None:
     """A gate is judged at the end of the run, or ends it early where it says so; either way the exit code is 1."""
     gates = tmp_path / "gates.toml"

@@ -30,6 +30,7 @@ def wait_for_key(store: Store, ending: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_run_is_in_s3_at_its_end_and_is_read_there(tmp_path: Path, store: Store) -> None:
     """The manifest is there from the start and finished at the end; report, compare and cleanup take the address."""
     environment = {**store.environment, "CHATQUOTA_UPLOAD": PLACE, "XDG_CACHE_HOME": str(tmp_path / "cache")}

@@ -29,7 +29,7 @@ def exported_by(directory: Path, *options: str, otel: bool = True) -> Received:
     return received
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_receiver_counts_attempts_by_outcome_as_the_record_does(tmp_path: Path, workers: int) -> None:
     """Refusals stay apart, every attempt is counted once, with workers too, and the resource says which run it was."""
     received = exported_by(tmp_path, *(processes(workers) if workers else ()))
@@ -46,6 +46,7 @@ def test_receiver_counts_attempts_by_outcome_as_the_record_does(tmp_path: Path, 
     assert received.exports > 2
 
 
+@pytest.mark.slow
 def test_every_instrument_that_is_documented_is_exported(tmp_path: Path) -> None:
     """Rates, chats, lateness, and the limit with its bounds are there; durations count from when a call was due."""
     received = exported_by(tmp_path)
@@ -60,6 +61,7 @@ def test_every_instrument_that_is_documented_is_exported(tmp_path: Path) -> None
     assert received.sums["chatquota.duration"][key] == pytest.approx(waited)
 
 
+@pytest.mark.slow
 def test_locusts_own_metrics_tell_refusals_apart(tmp_path: Path) -> None:
     """`error.type` of Locust's histogram is the outcome, and starts that were served have none."""
     received = exported_by(tmp_path)
@@ -70,6 +72,7 @@ def test_locusts_own_metrics_tell_refusals_apart(tmp_path: Path) -> None:
     assert received.values["locust.client.duration"][throttled] == recorded["StartChatContact", "tps_throttled"]
 
 
+@pytest.mark.slow
 def test_nothing_is_exported_unless_asked_for(tmp_path: Path) -> None:
     """Without `--otel` the receiver hears nothing, whatever the variables say."""
     assert exported_by(tmp_path, otel=False).exports == 0

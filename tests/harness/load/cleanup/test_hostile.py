@@ -154,6 +154,7 @@ def test_a_run_of_ones_own_on_this_machine_is_not_asked_about(
         assert server.count()["open"] == 0
 
 
+@pytest.mark.slow
 def test_a_redirect_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A server that sends the caller elsewhere gets its own answer back as a refusal, and the other host nothing."""
     with serving(lambda peer: peer.until_closed()) as elsewhere:

@@ -47,6 +47,7 @@ def check(done: Probed, rate: float, burst: int, quota: int) -> None:
     trip=st.floats(0.005, 0.06),
     up=st.sampled_from((0.0, 0.5, 1.0)),
 )
+@pytest.mark.slow
 def test_both_limits_are_found_for_the_price_of_the_fill(
     rate: float, size: float, quota: int, trip: float, up: float
 ) -> None:
@@ -57,11 +58,13 @@ def test_both_limits_are_found_for_the_price_of_the_fill(
     assert done.started <= quota + 2
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_empty_at_first_is_found() -> None:
     """The probe lets the bucket fill up before it believes its size."""
     check(probe(service(TokenBucket(5.0, 8.0, level=0.0)), ProbeOptions("both")), 5.0, 8, 60)
 
 
+@pytest.mark.slow
 def test_refusals_that_cost_no_token_are_noticed() -> None:
     """Where the chat quota is checked first, the probe makes room and measures the bucket with chats."""
     check(probe(service(TokenBucket(25.0, 30.0), first=True), ProbeOptions("both")), 25.0, 30, 60)
@@ -77,6 +80,7 @@ def test_refusals_that_cost_no_token_are_noticed() -> None:
     ],
     ids=lambda limiter: type(limiter).__name__,
 )
+@pytest.mark.slow
 def test_nothing_else_is_called_a_bucket(limiter: Limiter) -> None:
     """A window, shards or other clients end in another verdict; the chat quota is found all the same."""
     done = probe(service(limiter), ProbeOptions("both"))

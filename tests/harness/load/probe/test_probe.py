@@ -40,6 +40,7 @@ def test_the_tps_limit_is_found_and_the_stages_are_written_down(tmp_path: Path) 
     assert kinds.count("volley") >= 5
 
 
+@pytest.mark.slow
 def test_the_chat_quota_is_found_and_nothing_stays_open(tmp_path: Path) -> None:
     """The quota is met, confirmed and told, for hardly more chats than it holds."""
     with counting_server("--rate", "40", "--burst", "26", "--active-chats", "45", "--latency", "0.01") as server:
