@@ -41,6 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"chatquota {__version__}")
         return 0
+    if arguments[0] in ("--master", "--worker"):  # Locust's operator for Kubernetes gives the image Locust's arguments
+        arguments = ["run", *arguments]
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, 1)

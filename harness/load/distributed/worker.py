@@ -39,7 +39,8 @@ logger = logging.getLogger(__name__)
 
 MASTER_SILENCE = 6.0
 """Seconds without a heartbeat of the master after which a worker ends its part: nobody would stop it otherwise."""
-_LONGEST_SHIPPING = 30.0
+LONGEST_SHIPPING = 30.0
+"""Seconds that a worker gives its last samples to reach the master."""
 _REPORT_EVERY = 1.0
 
 
@@ -172,7 +173,7 @@ class WorkerCoordinator:
     def _ship_rest(self) -> None:
         """Send the last report, and again until the master has written everything, for half a minute at most."""
         self._locust.report_now()
-        give_up = self._clock.now() + _LONGEST_SHIPPING
+        give_up = self._clock.now() + LONGEST_SHIPPING
         while self._outbox and not self._outbox.empty and self._master_lives and self._clock.now() < give_up:
             if self._outbox.unsent:
                 self._locust.report_now()
