@@ -1,21 +1,19 @@
 """Expected arrivals: a constant rate, or a day from a CSV file."""
 
-import csv
 import math
 import re
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.day_file import FORM, DayFile, read_day_file
 from harness.errors import UsageError
 
-_DAY = 86_400.0
 _PER = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_FORM = "a rate such as 4/s, 240/m or 9000/h, or a CSV file of time,arrivals"
+_FORM = f"a rate such as 4/s, 240/m or 9000/h, or {FORM}"
+_STEPS = 1440
 
 
 @dataclass(frozen=True)
@@ -71,60 +69,24 @@ def parse_arrivals(text: str) -> Day:
 
 
 def read_day(path: Path) -> Day:
-    """Read a CSV of two columns: a time (HH:MM, ISO 8601 or seconds) and how many chats arrive until the next row.
-
-    The last interval is as long as the one before it, but times of day end at midnight.
-
-    If the second column's header is "rate", it holds rates in 1/s instead. Raises UsageError that names the line.
-    """
+    """Read a day's file as `--load-shape` does (see `harness.day_file`). Raises UsageError that names the row."""
     try:
-        rows = [
-            row for row in csv.reader(path.read_text("utf-8-sig").splitlines()) if any(cell.strip() for cell in row)
-        ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} cannot be read as CSV ({error}); give {_FORM}") from error
-    header = rows[0] if rows and _number(rows[0][-1]) is None else None
-    body = rows[1:] if header else rows
-    if len(body) < 2:
-        raise UsageError(f"{path} has fewer than two intervals; give rows of time,arrivals")
-    starts, values = [], []
-    for number, row in enumerate(body, 2 if header else 1):
-        time = _time(row[0].strip()) if len(row) == 2 else None
-        value = _number(row[1]) if len(row) == 2 else None
-        if time is None or value is None or value < 0:
-            raise UsageError(f"{path}, row {number}: {','.join(row)!r} is not a time and a number of arrivals")
-        starts.append(time)
-        values.append(value)
-    if any(later <= earlier for earlier, later in pairwise(starts)):
-        raise UsageError(f"{path}: the times do not grow from row to row; sort them")
-    steps = np.diff(starts)
-    last = steps[-1]
-    if all(":" in row[0] for row in body) and starts[-1] < _DAY:
-        last = min(last, _DAY - starts[-1])  # times of day end at midnight
-    widths = np.append(steps, last)
-    is_rate = header is not None and header[1].strip().lower() == "rate"
-    rates = np.array(values) if is_rate else np.array(values) / widths
-    if not rates.any():
-        raise UsageError(f"{path} has no arrivals; there is nothing to plan")
-    return Day(
-        np.array(starts) - starts[0], rates, float(widths.sum()), tuple(row[0].strip() for row in body), constant=False
-    )
+        file = read_day_file(str(path))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    starts, rates = np.array(file.starts) - file.starts[0], np.array(file.rates)
+    if len(rates) == 1:
+        return Day(starts, rates, file.length, file.labels)
+    if file.interpolated:
+        return _by_steps(file)
+    return Day(starts, rates, file.length, file.labels)
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
-
-
-def _time(text: str) -> float | None:
-    if match := re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", text):
-        return int(match[1]) * 3600.0 + int(match[2]) * 60.0 + int(match[3] or 0)
-    if (value := _number(text)) is not None:
-        return value
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None
+def _by_steps(file: DayFile) -> Day:
+    """A day whose rates go from row to row, as short steps of one rate each."""
+    starts = np.array(file.starts) - file.starts[0]
+    edges = np.unique(np.concatenate((starts, np.linspace(0.0, file.length, _STEPS, endpoint=False))))
+    widths = np.diff(np.append(edges, file.length))
+    rates = np.array([file.at(float(at)) for at in edges + widths / 2])
+    rows = np.searchsorted(starts, edges, side="right") - 1
+    return Day(edges, rates, file.length, tuple(file.labels[row] for row in rows))

@@ -3,19 +3,14 @@
 A curve gives a share of the peak, so that one profile serves any `--users`; a day's curve gives chat starts per second.
 """
 
-import csv
 import math
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from harness.day_file import read_day_file
 from harness.durations import parse_duration
-from harness.input_files import read_bounded
 
 FORMS = "ramp:2m, steps:5,1m, spike:2m,30s,0.1, soak:8h or day:FILE.csv,60"
-_DAY = 86_400.0
-_DAY_FILE = "a CSV file with the columns time and starts_per_s"
 
 
 @dataclass(frozen=True)
@@ -51,57 +46,16 @@ def parse_curve(text: str) -> Curve:
         if name == "soak" and len(arguments) == 1:
             return Curve(text, _seconds(arguments[0]), lambda at: 1.0)
         if name == "day" and len(arguments) in (1, 2):
-            return read_day(Path(arguments[0]), _speed(arguments[1]) if len(arguments) == 2 else 1.0, text)
+            return read_day(arguments[0], _speed(arguments[1]) if len(arguments) == 2 else 1.0, text)
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from error
     raise ValueError(f"{text!r} is not a load shape; write {FORMS}")
 
 
-def read_day(path: Path, speed: float, text: str) -> Curve:
-    """Read a CSV file of two columns, `time` (HH:MM or HH:MM:SS, rising) and `starts_per_s`, with a header.
-
-    Between two rows the rate is interpolated, after the last one it stays. The curve lasts from the first row to midnight,
-    or to the last row where that is later than a day. Raises ValueError that names the line.
-    """
-    try:
-        content = read_bounded(str(path), _DAY_FILE).decode("utf-8-sig")
-        rows = list(csv.reader(content.splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read as CSV in UTF-8; name {_DAY_FILE}") from error
-    times: list[float] = []
-    rates: list[float] = []
-    for number, row in enumerate(rows[1:], 2):
-        if not any(cell.strip() for cell in row):
-            continue
-        try:
-            time, rate = _clock(row[0]), float(row[1])
-        except (ValueError, IndexError) as error:
-            raise ValueError(f"{path} line {number}: write HH:MM,starts_per_s") from error
-        if not math.isfinite(rate) or rate < 0 or (times and time <= times[-1]):
-            raise ValueError(f"{path} line {number}: times must rise and rates be 0 or more")
-        times.append(time)
-        rates.append(rate)
-    if not times:
-        raise ValueError(f"{path} has no rows; write a header and lines of HH:MM,starts_per_s")
-    first, last = times[0], max(_DAY, times[-1])
-
-    def at(seconds: float) -> float:
-        moment = first + seconds * speed
-        index = bisect_right(times, moment)
-        if index == len(times):
-            return rates[-1]
-        share = (moment - times[index - 1]) / (times[index] - times[index - 1])
-        return rates[index - 1] + share * (rates[index] - rates[index - 1])
-
-    return Curve(text, (last - first) / speed, at, absolute=True)
-
-
-def _clock(text: str) -> float:
-    parts = [int(part) for part in text.strip().split(":")]
-    if len(parts) not in (2, 3) or min(parts) < 0 or max(parts[1:]) > 59:
-        raise ValueError
-    hours, minutes, seconds = (*parts, 0)[:3]
-    return hours * 3600.0 + minutes * 60.0 + seconds
+def read_day(path: str, speed: float, text: str) -> Curve:
+    """Follow a day's file, `speed` times faster than the day (see `harness.day_file`). Raises ValueError."""
+    day = read_day_file(path)
+    return Curve(text, day.length / speed, lambda seconds: day.at(seconds * speed), absolute=True)
 
 
 def _seconds(text: str) -> float:

@@ -181,8 +181,8 @@ def test_the_frontier_falls_with_length_and_stays_under_both_quotas(refused: flo
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "fewer than two"),
-        ("time,arrivals\n", "fewer than two"),
+        ("", "too few rows"),
+        ("time,arrivals\n", "too few rows"),
         ("08:00,5\n09:00,x\n", "row 2: '09:00,x'"),
         ("08:00,5\n09:00,-1\n", "row 2"),
         ("09:00,5\n08:00,5\n", "sort them"),
@@ -214,10 +214,12 @@ def test_any_bytes_are_a_day_or_refused(content: bytes, tmp_path_factory: pytest
 
 
 def test_rates_and_seconds_are_read(tmp_path: Path) -> None:
-    """A column named "rate" holds rates; times may be seconds; a day of times of day ends at midnight."""
+    """A column named "rate" holds rates that go from row to row; times may be seconds; times of day end at midnight."""
     path = tmp_path / "day.csv"
     path.write_text("t,rate\n0,2\n600,3\n1800,1\n")
-    assert read_day(path).rates.tolist() == [2.0, 3.0, 1.0]
+    rates = read_day(path)
+    assert rates.length == 3000
+    assert rates.at(np.array([0.0, 300.0, 600.0, 1200.0, 2500.0])) == pytest.approx([2, 2.5, 3, 2, 1], abs=0.01)
     path.write_text("time,arrivals\n00:00,3600\n20:00,3600\n")
     day = read_day(path)
     assert day.length == 86_400

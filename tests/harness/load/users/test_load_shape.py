@@ -47,7 +47,7 @@ def test_day_is_read_from_csv_and_runs_faster_than_life(tmp_path: Path) -> None:
         ("ramp:1m,2m", "write ramp:2m"),
     ],
 )
-def test_wrong_shape_is_one_line_with_the_mend(text: str, said: str) -> None:
+def test_wrong_shape_is_one_line_with_the_forms_there_are(text: str, said: str) -> None:
     """A shape that cannot be read names itself and the forms that there are."""
     with pytest.raises(ValueError, match="^" + repr(text)[:-1].replace(".", r"\.")) as refusal:
         parse_curve(text)
@@ -60,7 +60,7 @@ def test_wrong_line_of_a_day_is_named(row: str, tmp_path: Path) -> None:
     """The line that does not fit is named by its number."""
     path = tmp_path / "day.csv"
     path.write_text(f"time,starts_per_s\n{row}\n")
-    with pytest.raises(ValueError, match="line 2"):
+    with pytest.raises(ValueError, match="row 2"):
         parse_curve(f"day:{path}")
 
 
