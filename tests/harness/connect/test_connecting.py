@@ -69,7 +69,7 @@ def test_a_name_that_does_not_exist_says_so(monkeypatch: pytest.MonkeyPatch) -> 
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(resolver, "get_original", lambda *_: lookup)
-    reply = start("http://connect.example")
+    reply = start("http://no-such-name.example")  # a name of its own: look-ups of one name are shared
     assert (reply.outcome, reply.generator_fault) == ("connection_error", False)
     assert reply.message == "cannot connect: the name does not resolve (Name or service not known)"
 
