@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.recording.format.layout import MANIFEST
+from harness.recording.format.manifest import load_manifest
 from harness.storage.address import SCHEME, is_address, parse_address
 
 LATEST = "latest"
@@ -31,7 +32,16 @@ def newest_run(below: Path) -> Path:
     runs = [path.parent for path in below.glob(f"*/{MANIFEST}")]
     if not runs:
         raise UsageError(f"no run below {below}/; name a run directory, or make a run with `chatquota run`")
-    return max(runs, key=lambda path: (path.name, path.stat().st_mtime))
+    return max(runs, key=lambda path: (_began(path), path.name))
+
+
+def _began(run: Path) -> float:
+    """When a run began (unix seconds); that of a manifest which cannot be read or does not say it, when it was written."""
+    try:
+        began = load_manifest(run).contents.started_at
+    except (UsageError, OSError):
+        began = None
+    return began or (run / MANIFEST).stat().st_mtime
 
 
 def _directory_of(argument: str, fetched: dict[str, Path]) -> str:
