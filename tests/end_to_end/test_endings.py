@@ -98,7 +98,7 @@ def test_a_run_killed_with_chats_open_is_finished_by_cleanup(tmp_path: Path, sea
 
 
 def test_a_killed_worker_is_counted_and_its_chats_are_stopped_by_the_master(tmp_path: Path) -> None:
-    """A worker killed on the master's machine: its journal is brought in, its chats end, its loss is exact, exit code 5."""
+    """A worker killed on the master's machine: its journal is read, its chats end, its loss is exact, exit code 5."""
     with counting_server("--latency", "0.02") as server:
         command = locust(server, *BUSY, "--run-dir", "run", *processes(2))
         with started(command, tmp_path, server) as run:
