@@ -5,7 +5,6 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.recording.format.layout import MANIFEST
-from harness.recording.format.manifest import load_manifest
 from harness.storage.address import SCHEME, is_address, parse_address
 
 LATEST = "latest"
@@ -37,6 +36,8 @@ def newest_run(below: Path) -> Path:
 
 def _began(run: Path) -> float:
     """When a run began (unix seconds); that of a manifest which cannot be read or does not say it, when it was written."""
+    from harness.recording.format.manifest import load_manifest  # numpy and pyarrow, which `--help` does without
+
     try:
         began = load_manifest(run).contents.started_at
     except (UsageError, OSError):
