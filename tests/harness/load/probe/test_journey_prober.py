@@ -1,6 +1,7 @@
 """The probe of the participant's operations on real sockets, against an emulator that shares a bucket."""
 
 import subprocess
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,8 @@ def test_limits_of_the_journey_are_found_with_a_handful_of_chats(tmp_path: Path)
         limit = found["operations"][operation]
         assert limit["verdict"] == "explained", operation
         assert limit["rate"]["estimate"] == pytest.approx(rate, rel=0.1)
-        assert limit["burst"]["low"] - 1 <= burst <= limit["burst"]["high"] + 1
+        most = limit["burst"]["high"]  # None: it was not seen full for certain, so only a lower bound is told
+        assert limit["burst"]["low"] - 1 <= burst <= (inf if most is None else most + 1)
     assert found["messages_and_events_share"]["one_bucket"] == "yes"
     assert {one["one_bucket"] for one in found["chats_share"].values()} == {"yes"}
     assert found["calls_per_chat"]["SendMessage"] == 3.0
