@@ -94,13 +94,13 @@ MAY_COST_TOKEN = ((ACTIVE_CHAT_LIMIT,), (INVALID_REQUEST, NOT_FOUND, ACCESS_DENI
 
 
 def ends_chat(operation: str, outcome: str) -> bool:
-    """Tell whether a call of `operation` with `outcome` shows that its chat has ended.
+    """Tell whether a sample of `operation` with `outcome` shows that its chat has ended.
 
     StopContact answers `not_found` for a contact that is gone; DisconnectParticipant ends a chat only when it succeeds.
     """
     if operation == STOP_CONTACT:
         return outcome in (OK, NOT_FOUND)
-    return operation == DISCONNECT and outcome == OK
+    return operation in (DISCONNECT, CHAT_ENDED_BY_OTHERS) and outcome == OK
 
 
 USAGE_PLAN_MESSAGE = "Limit Exceeded"

@@ -21,13 +21,8 @@ from harness.quotas.attempts import Attempts
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
 from harness.recording.format.layout import SAMPLES
-from harness.vocabulary import NO_CALLS
+from harness.vocabulary import DISCONNECT, HARNESS_CALLS, NO_CALLS, START_CHAT, STARTED, TPS_THROTTLED, ends_chat
 from harness.webui.journals import Follower
-
-START, STOP, DISCONNECT = "StartChatContact", "StopContact", "DisconnectParticipant"
-THROTTLED = "tps_throttled"
-HARNESS_CALLS = frozenset({STOP, "DescribeContact"})
-"""Calls that the harness makes at its own pace, which are no part of a customer's journey."""
 
 EXCERPT = 600
 """Decisions of an operation that its live estimate is made from: the latest, inferred in about half a second."""
@@ -84,14 +79,12 @@ class Live:
                 self._second(due)[f"{operation} offered"] += 1
                 if contact and operation not in HARNESS_CALLS:
                     self._cost.add(contact, operation, outcome)
-            if operation == START:
+            if operation == START_CHAT:
                 self._starts.append(row)
                 self._started += 1
-                if outcome == "started":
+                if outcome == STARTED:
                     self._change(received, contact, 1)
-            elif (operation == STOP and outcome in ("ok", "not_found")) or (
-                operation == DISCONNECT and outcome == "ok"
-            ):
+            elif ends_chat(operation, outcome):
                 self._change(received, contact, -1)
                 self._cost.ended(contact, by_customer=operation == DISCONNECT)
 
@@ -119,9 +112,9 @@ class Live:
             rows.sort()
             sent, received, outcome = zip(*rows, strict=True)
             self.estimates[operation] = limit = infer_operation(sent, received, outcome)
-            if operation == START:
+            if operation == START_CHAT:
                 # What holds for any limiter is asked for where the exact answer does not hold.
-                exact = limit.verdict == "explained" or THROTTLED not in outcome
+                exact = limit.verdict == "explained" or TPS_THROTTLED not in outcome
                 attempts = Attempts.of(sent, received, outcome)
                 self.capacity = None if exact else measure_capacity(attempts, limit).to_json()
         if starts and whole:
@@ -152,7 +145,7 @@ class Live:
             }
 
     def _binding(self) -> list[dict[str, Any]]:
-        cost = self._cost.calls_per_chat() or {START: 1.0}
+        cost = self._cost.calls_per_chat() or {START_CHAT: 1.0}
         return [
             {"operation": found.operation, "calls_per_chat": found.calls_per_chat, "chats_per_s": found.chats.to_json()}
             for found in binding_order(dict(self.estimates), cost)

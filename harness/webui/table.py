@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from harness.vocabulary import ACTIVE_CHAT_LIMIT, SERVED, START_CHAT, STARTED, TPS_THROTTLED
+
 KEY = "quotas"
 TAB = {"title": "Quotas", "key": KEY}
 COLUMNS = (
@@ -18,9 +20,6 @@ COLUMNS = (
 STRUCTURE = {"key": KEY, "structure": [{"key": key, "title": title} for key, title in COLUMNS]}
 
 NONE = "–"
-START = "StartChatContact"
-_ADMITTED = ("started", "ok")
-_THROTTLED, _FULL = "tps_throttled", "active_chat_limit"
 _RATE_SECONDS = 10
 
 Row = dict[str, str | int]
@@ -31,16 +30,16 @@ def rows(live: dict[str, Any]) -> list[Row]:
     if live.get("run") is None:
         return []
     counts: dict[str, dict[str, int]] = live.get("counts", {})
-    table = [_active_chats(live, counts.get(START, {})), _to_stop(live)]
+    table = [_active_chats(live, counts.get(START_CHAT, {})), _to_stop(live)]
     # Those with a limit of their own first; what is measured beside them last.
     limited = set(live.get("estimates", {}))
-    names = [START, *sorted(set(counts) - {START}, key=lambda name: (name not in limited, name))]
+    names = [START_CHAT, *sorted(set(counts) - {START_CHAT}, key=lambda name: (name not in limited, name))]
     table += [_calls(live, name, counts.get(name, {})) for name in names]
     return [{"name": f"{number:02d}", **row} for number, row in enumerate(table)]
 
 
 def _active_chats(live: dict[str, Any], counts: dict[str, int]) -> Row:
-    started, full = counts.get("started", 0), counts.get(_FULL, 0)
+    started, full = counts.get(STARTED, 0), counts.get(ACTIVE_CHAT_LIMIT, 0)
     found = live.get("active_chats")
     declared = (live.get("declared") or {}).get("active_chats", {}).get("value")
     of = f" of {declared:,} declared" if declared else ""
@@ -66,10 +65,10 @@ def _to_stop(live: dict[str, Any]) -> Row:
 
 def _calls(live: dict[str, Any], name: str, counts: dict[str, int]) -> Row:
     total = sum(counts.values())
-    admitted = sum(counts.get(outcome, 0) for outcome in _ADMITTED)
-    throttled, full = counts.get(_THROTTLED, 0), counts.get(_FULL, 0)
+    admitted = sum(counts.get(outcome, 0) for outcome in SERVED)
+    throttled, full = counts.get(TPS_THROTTLED, 0), counts.get(ACTIVE_CHAT_LIMIT, 0)
     found = live.get("estimates", {}).get(name)
-    timed = f"{name} offered" in live.get("series", {}).get("values", {}) or found is not None or name == START
+    timed = f"{name} offered" in live.get("series", {}).get("values", {}) or found is not None or name == START_CHAT
     return {
         "limit": f"{name} calls/s" if timed else name,
         "offered": total,
@@ -79,7 +78,7 @@ def _calls(live: dict[str, Any], name: str, counts: dict[str, int]) -> Row:
         "full": NONE,
         "other": total - admitted - throttled - full,
         "now": _now(live, name) if timed else NONE,
-        "estimate": rate_estimate(found, live.get("capacity") if name == START else None) if found else NONE,
+        "estimate": rate_estimate(found, live.get("capacity") if name == START_CHAT else None) if found else NONE,
         "chats": _allowed(live, name),
     }
 
@@ -94,7 +93,7 @@ def _now(live: dict[str, Any], name: str) -> str:
         columns = [values[f"{name} {kind}"][-_RATE_SECONDS:] for kind in kinds if f"{name} {kind}" in values]
         return sum(map(sum, columns)) / max(len(columns[0]), 1) if columns else 0.0
 
-    return f"{mean('offered'):.1f}/s offered, {mean(*_ADMITTED, _FULL):.1f}/s admitted"
+    return f"{mean('offered'):.1f}/s offered, {mean(*SERVED, ACTIVE_CHAT_LIMIT):.1f}/s admitted"
 
 
 def _allowed(live: dict[str, Any], name: str) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.vocabulary import CHAT_ENDED_BY_OTHERS
+from harness.vocabulary import ends_chat
 from reports.run.histogram import Histograms, bins_of
 from reports.run.samples import TIMES, Batch, Damage
-from reports.wording.vocabulary import DISCONNECT, OK, OUTCOMES, SIZE_BANDS, START, STARTED, STOP, UNKNOWN
+from reports.wording.vocabulary import OUTCOMES, SIZE_BANDS, START, STARTED, UNKNOWN
 
 LONGEST_RUN = 8 * 86_400
 """Rows further than this (s) from the record's first row cannot be placed on the time axis and are named as such."""
@@ -21,7 +21,6 @@ _OUTCOMES = len(_CODES)
 _NOT_A_START = _OUTCOMES
 _SERIES = _OUTCOMES + 1
 _MOST_PAIRS = 64
-_ENDS = (DISCONNECT, CHAT_ENDED_BY_OTHERS)
 _FAR = 2.0**40  # unix seconds: no run is from then
 _BAND_OF = np.searchsorted([edge for edge, _ in SIZE_BANDS], np.arange(SIZE_BANDS[-1][0] + 1), side="right") - 1
 
@@ -225,7 +224,7 @@ def _roles(total: Aggregates, by_pair: NDArray[np.int64]) -> _Roles:
         if operation == START:
             roles.outcome[code] = _CODES[outcome]
             roles.change[code] = 0 if outcome == STARTED else 2
-        elif (operation == STOP and outcome in (OK, "not_found")) or (operation in _ENDS and outcome == OK):
+        elif ends_chat(operation, outcome):
             roles.change[code] = 1
     return roles
 

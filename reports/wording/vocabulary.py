@@ -1,22 +1,16 @@
-"""The words of a sample that reports know by name: operations, outcomes, and how to say them to a reader."""
+"""The words of a sample that reports know by name, from the harness's vocabulary, and how to say them to a reader."""
 
 from harness import vocabulary
+from harness.vocabulary import DISCONNECT as DISCONNECT
+from harness.vocabulary import HARNESS_CALLS as HARNESS_CALLS
+from harness.vocabulary import NO_CALLS as NO_CALLS
+from harness.vocabulary import OK as OK
+from harness.vocabulary import OUTCOMES as OUTCOMES
+from harness.vocabulary import START_OUTCOMES as START_OUTCOMES
+from harness.vocabulary import STARTED as STARTED
 
-START, STOP, DISCONNECT = "StartChatContact", "StopContact", "DisconnectParticipant"
-
-HARNESS_CALLS = frozenset({STOP, "DescribeContact"})
-"""Calls that the harness makes at its own pace, which are no part of a customer's journey."""
-
-NO_CALLS = vocabulary.NO_CALLS
-"""Operations in the samples that are no calls of an API with a TPS quota."""
-
-STARTED, TPS, QUOTA, OTHER_429 = "started", "tps_throttled", "active_chat_limit", "unclassified_429"
-OK = "ok"
-
-START_OUTCOMES = vocabulary.START_OUTCOMES
-"""What can become of a StartChatContact call, in the order that tables show."""
-
-OUTCOMES = vocabulary.OUTCOMES
+START, STOP = vocabulary.START_CHAT, vocabulary.STOP_CONTACT
+TPS, QUOTA, OTHER_429 = vocabulary.TPS_THROTTLED, vocabulary.ACTIVE_CHAT_LIMIT, vocabulary.UNCLASSIFIED_429
 
 UNKNOWN = "(unknown)"
 """Stands for any outcome that this version does not know."""
@@ -29,16 +23,16 @@ LABELS = {
     TPS: "TPS throttled",
     QUOTA: "active-chat limit",
     OTHER_429: "unclassified 429",
-    "invalid_request": "invalid request",
-    "not_found": "not found",
-    "access_denied": "access denied",
-    "service_error": "service error",
-    "timeout": "time-out",
-    "connection_error": "connection error",
+    vocabulary.INVALID_REQUEST: "invalid request",
+    vocabulary.NOT_FOUND: "not found",
+    vocabulary.ACCESS_DENIED: "access denied",
+    vocabulary.SERVICE_ERROR: "service error",
+    vocabulary.TIMEOUT: "time-out",
+    vocabulary.CONNECTION_ERROR: "connection error",
     OK: "ok",
-    "no_greeting": "no greeting",
-    "no_reply": "no reply",
-    "not_awaited": "not awaited",
+    vocabulary.NO_GREETING: "no greeting",
+    vocabulary.NO_REPLY: "no reply",
+    vocabulary.NOT_AWAITED: "not awaited",
     UNKNOWN: "unknown outcome",
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.durations import parse_duration
-from harness.vocabulary import CHAT_ENDED_BY_OTHERS, GREETING, NO_GREETING, NO_REPLY, NOT_AWAITED, REPLY
+from harness.vocabulary import GREETING, NO_GREETING, NO_REPLY, NOT_AWAITED, REPLY, ends_chat
 from reports.capacity.answered.knee import Bools, Ints, knee_of
 from reports.capacity.answered.model import Answered, LoadBand
 from reports.run.fold import Aggregates
@@ -15,7 +15,7 @@ from reports.run.latencies import Bounds, Latency
 from reports.run.rundir import Run
 from reports.run.samples import Batch, read_batches
 from reports.wording.numbers import wilson
-from reports.wording.vocabulary import DISCONNECT, OK, START, STARTED, STOP
+from reports.wording.vocabulary import OK, START, STARTED
 
 DEFAULT_GOAL = 5.0
 _COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received")
@@ -101,10 +101,9 @@ class _Gathered:
         kinds = [_kind_of_operation(name) for name in batch.words["operation"]]
         operation, outcome = batch.codes["operation"], batch.codes["outcome"]
         names = batch.words["outcome"]
-        is_start, may_end, is_reply = (np.array([kind[place] for kind in kinds])[operation] for place in range(3))
+        is_start, is_reply = (np.array([kind[place] for kind in kinds])[operation] for place in range(2))
         served = np.array([name in (OK, STARTED) for name in names])[outcome]
-        gone = np.array([name == "not_found" for name in names])[outcome]
-        stop = np.array([name == STOP for name in batch.words["operation"]])[operation]
+        ended = np.array([[ends_chat(what, became) for became in names] for what in batch.words["operation"]])
         decided = np.array([name in (OK, NO_REPLY) for name in names])[outcome]
         # Numbered for the words of the batch, which are far fewer than its rows.
         chats = np.array([self.numbers.setdefault(word, len(self.numbers)) for word in batch.words["contact_id"]])
@@ -114,7 +113,7 @@ class _Gathered:
         self.due.append(scheduled[is_start & placed])
         for found, rows in (
             (self.starts, is_start & served & placed),
-            (self.ends, may_end & (served | (gone & stop)) & placed),
+            (self.ends, ended[operation, outcome] & placed),
         ):
             found.append((chat[rows], received[rows]))
         rows = is_reply & decided & placed
@@ -122,9 +121,9 @@ class _Gathered:
         self.messages.append((chat[rows], sent[rows], took, served[rows]))
 
 
-def _kind_of_operation(name: str) -> tuple[bool, bool, bool]:
-    """Whether rows of an operation start a chat, may end one, are a reply."""
-    return name == START, name in (STOP, DISCONNECT, CHAT_ENDED_BY_OTHERS), name == REPLY
+def _kind_of_operation(name: str) -> tuple[bool, bool]:
+    """Whether rows of an operation start a chat, are a reply."""
+    return name == START, name == REPLY
 
 
 def _messages(run: Run) -> Messages:
