@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.input_files import read_bounded
-from harness.vocabulary import START_OUTCOMES
+from harness.vocabulary import ACTIVE_CHAT_LIMIT, START_OUTCOMES, TPS_THROTTLED
 
 _INTERVAL = ("estimate", "low", "high")
 _LATENCY = ("p50", "p95", "p99", "max")
@@ -47,7 +47,7 @@ METRICS = (
     *(f"active_chats.{part}" for part in _INTERVAL),
     *(f"crossover_s.{part}" for part in _INTERVAL),
     "peak_active.chats",
-    *(f"first_seen.{outcome}.after_s" for outcome in ("tps_throttled", "active_chat_limit")),
+    *(f"first_seen.{outcome}.after_s" for outcome in (TPS_THROTTLED, ACTIVE_CHAT_LIMIT)),
     *(f"outcomes.{outcome}" for outcome in START_OUTCOMES),
     *(f"outcome_share.{outcome}" for outcome in START_OUTCOMES),
     *(f"latency_ms.{outcome}.{part}" for outcome in START_OUTCOMES for part in _LATENCY),

@@ -12,6 +12,7 @@ from harness.quotas.any_limiter.measure import measure_capacity
 from harness.quotas.attempts import Attempts
 from harness.quotas.estimates import ActiveChatsEstimate, Interval, TpsEstimate
 from harness.quotas.tps.infer import infer_tps
+from harness.vocabulary import NOT_FOUND
 from reports.capacity.excerpt import stretch
 from reports.capacity.journey import Journey, infer_journey
 from reports.run.fold import Aggregates
@@ -158,7 +159,7 @@ def _collect_ends(
     for row in np.flatnonzero(stopped):
         name = words[contact[row]] or f"row {len(ends)}"
         ends[name] = min(ends.get(name, np.inf), float(received[row]))
-    for row in np.flatnonzero(inside & (operation == STOP) & (outcome == "not_found")):
+    for row in np.flatnonzero(inside & (operation == STOP) & (outcome == NOT_FOUND)):
         gone.add(words[contact[row]] or f"row {len(gone)}")
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.vocabulary import STARTED
 from reports.capacity import sentences as words
 from reports.capacity.answered.model import Answered
 from reports.capacity.model import Capacity, Interval, Tps
@@ -42,7 +43,7 @@ def _table(answer: Capacity) -> Table:
     table.add_row("offered", f"{answer.generator.offered:,}", "by the probe" if words.by_probe(answer) else "")
     for name, count in answer.outcomes.items():
         seen = answer.first_seen.get(name)
-        if count or name == "started":
+        if count or name == STARTED:
             table.add_row(label(name), f"{count:,}", f"from {seconds(seen.after_s)}" if seen else "")
     table.add_row("first limit", _FIRST[answer.first_limit])
     for row in (*_tps_rows(answer.tps), ("active-chat limit", _chats(answer)), *_journey_rows(answer)):

@@ -29,6 +29,7 @@ from harness.quotas.cost import (
     part_cost,
 )
 from harness.quotas.stages import Stage, StageKind
+from harness.vocabulary import TPS_THROTTLED
 
 _CLOSE_ENOUGH = 0.03
 """Half of the sustained rate's interval, as a share, at which the pressure may end."""
@@ -253,8 +254,8 @@ class CapacityPlan(ProbePlan):
         pace = min(max(60.0, 12 * self._rate), 0.95 * self.options.max_rate)
         longest = 3.0 + 3 * self._first_burst / pace
         while not self._over() and self._now - begin < longest:
-            refused = self._outcome[first:].count("tps_throttled")
-            if refused >= 8 and self._outcome[-10:].count("tps_throttled") >= 8:
+            refused = self._outcome[first:].count(TPS_THROTTLED)
+            if refused >= 8 and self._outcome[-10:].count(TPS_THROTTLED) >= 8:
                 return
             if calls >= at_once:
                 yield from self._pace(1.0 / pace)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from harness.load.probe.actions import Action, Done, Known, Pause, ProbeOptions, Send, StopChats
 from harness.quotas.attempts import Attempts
+from harness.vocabulary import ACTIVE_CHAT_LIMIT, STARTED, TPS_THROTTLED
 
 
 @dataclass
@@ -94,14 +95,14 @@ class ProbeMoves:
         self._received.append(received)
         self._outcome.append(outcome)
         self._trip += 0.1 * (received - sent - self._trip)
-        if outcome == "started":
+        if outcome == STARTED:
             self.known.started += 1
             self._open += 1
             self._full_streak = 0
-        elif outcome == "tps_throttled":
+        elif outcome == TPS_THROTTLED:
             self.known.throttled += 1
             self._full_streak = 0
-        elif outcome == "active_chat_limit":
+        elif outcome == ACTIVE_CHAT_LIMIT:
             self.known.full_refusals += 1
             if not self._full_streak:
                 self._full_since = sent

@@ -21,6 +21,7 @@ from harness.quotas.active_chats import COUNTED_WITHIN, infer_active_chats
 from harness.quotas.cost import Goal
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.infer import infer_tps_by_steps
+from harness.vocabulary import ACTIVE_CHAT_LIMIT, STARTED, TPS_THROTTLED
 
 __all__ = ["Action", "Done", "Goal", "Known", "Pause", "ProbeOptions", "ProbePlan", "Send", "StopChats", "Think"]
 
@@ -193,7 +194,7 @@ class ProbePlan(ProbeMoves):
             yield Send()
             seen = self._outcome[looked:]
             if len(seen) >= 8:
-                refused = seen.count("tps_throttled") / len(seen)
+                refused = seen.count(TPS_THROTTLED) / len(seen)
                 if refused < 0.35 and pace < 0.95 * self.options.max_rate:
                     pace, looked = min(pace * 1.6, 0.95 * self.options.max_rate), len(self._outcome)
                     first, begin = looked, self._now
@@ -221,7 +222,7 @@ class ProbePlan(ProbeMoves):
             yield Send()
             seen = self._outcome[looked:]
             if len(seen) >= 30:
-                refused = seen.count("tps_throttled") / len(seen)
+                refused = seen.count(TPS_THROTTLED) / len(seen)
                 if refused < 0.04 and pace < 0.95 * self.options.max_rate:
                     pace = min(pace * 1.3, 0.95 * self.options.max_rate)
                 looked = len(self._outcome)
@@ -288,7 +289,7 @@ class ProbePlan(ProbeMoves):
 def _between_throttles(sent: list[float], outcome: list[str]) -> float | None:
     """Admissions a second between the first and the last throttle: the bucket was empty at both. None if too few."""
     calls = sorted(zip(sent, outcome, strict=True))
-    throttles = [at for at, what in calls if what == "tps_throttled"]
+    throttles = [at for at, what in calls if what == TPS_THROTTLED]
     if len(throttles) < 2:
         return None
     begin, end = throttles[0], throttles[-1]
@@ -296,4 +297,4 @@ def _between_throttles(sent: list[float], outcome: list[str]) -> float | None:
     return len(admitted) / (end - begin) if len(admitted) >= 5 else None
 
 
-_KIND = {"started": 1, "active_chat_limit": 1, "tps_throttled": 2}
+_KIND = {STARTED: 1, ACTIVE_CHAT_LIMIT: 1, TPS_THROTTLED: 2}

@@ -20,6 +20,7 @@ from harness.load.probe.journey_prober import JourneyProber
 from harness.load.run.host import RunPart, coordinator_of
 from harness.load.session.session import Journey, Session
 from harness.quotas.cost import Goal, effort
+from harness.vocabulary import STARTED
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class Prober:
         if reply is None:
             self.plan.withheld()
         else:
-            if reply.outcome == "started" and reply.contact_id:
+            if reply.outcome == STARTED and reply.contact_id:
                 self._open.append(reply.contact_id)
             self.plan.answered(reply.sent, reply.received, reply.outcome)
         self._news.set()
