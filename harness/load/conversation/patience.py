@@ -39,7 +39,7 @@ class Patience:
         return min(self._first.setdefault(operation, begun) + LISTEN, begun + self.seconds)
 
 
-class Deadlines:
+class TimedCalls:
     """Calls back at deadlines that come in the order in which they were added, all from one greenlet."""
 
     def __init__(self) -> None:

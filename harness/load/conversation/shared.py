@@ -2,7 +2,7 @@
 
 from harness import __version__
 from harness.connect.participant_socket import ParticipantSocket, Pulse
-from harness.load.conversation.patience import Deadlines, Patience
+from harness.load.conversation.patience import Patience, TimedCalls
 from harness.load.session.session import Session
 
 
@@ -17,7 +17,7 @@ class Shared:
         self.bare_429 = settings.treat_bare_429_as
         self.client = target.participant_client(f"chatquota/{__version__}", self.timeout, self.bare_429)
         self.patience = Patience(settings.await_replies, settings.reply_timeout)
-        self.deadlines = Deadlines()
+        self.deadlines = TimedCalls()
         self.pulse = Pulse()
         self.sockets: set[ParticipantSocket] = set()
         self.reconnects = 0

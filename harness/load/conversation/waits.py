@@ -49,11 +49,6 @@ class Waits:
         """Whether anything is waited for."""
         return bool(self._open)
 
-    @property
-    def ends_at(self) -> float | None:
-        """When (unix s) the oldest wait is over; None where nothing is waited for."""
-        return self._open[0].begun + self._patience if self._open else None
-
     def subscribed(self, at: float) -> None:
         """Note that the customer's websocket has subscribed: from now on the greeting is waited for. Later calls
         change nothing.

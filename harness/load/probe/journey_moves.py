@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from harness.load.probe.actions import Done, Pause
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.journey import infer_operation
 from harness.vocabulary import OK, TPS_THROTTLED
@@ -25,27 +26,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """Do nothing until `until`, or until the next answer."""
-
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
 class Chats:
     """Have `count` chats ready, with a connection each; report them with `ready`."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The probe is over; `why` is a short reason."""
-
-    why: str
-
-
-Step = Call | Wait | Chats | Stop
+Step = Call | Pause | Chats | Done
 Steps = Iterator[Step]
 
 
@@ -118,15 +105,15 @@ class Moves:
             if self._waiting is not None:
                 until, over = self._waiting
                 if now < until and not over():
-                    return Wait(until)
+                    return Pause(until)
                 self._waiting = None
             step = next(self._steps, None)
             if step is None:
-                return Stop("max_seconds" if self.late else "done")
+                return Done("max_seconds" if self.late else "done")
             if isinstance(step, Call):
                 self._in_flight += 1
                 self._recent.append(now)
-            if not isinstance(step, Wait):
+            if not isinstance(step, Pause):
                 return step
 
     def answered(self, operation: str, sent: float, received: float, outcome: str) -> None:
@@ -151,24 +138,24 @@ class Moves:
         yield Chats(max(chats, before))
         until = self._now + self._max_seconds
         self._waiting = (until, lambda: self.chats >= 0)
-        yield Wait(until)
+        yield Pause(until)
 
     def _rest(self, seconds: float) -> Steps:
         """Do nothing for `seconds`, or until the time for the probe is over."""
         until = min(self._now + seconds, (self._begin or 0.0) + self._max_seconds)
         if until > self._now:
             self._waiting = (until, lambda: False)
-            yield Wait(until)
+            yield Pause(until)
 
     def _quiet(self, longest: float = 30.0) -> Steps:
         """Wait until every call is answered."""
         if self._in_flight:
             until = self._now + longest
             self._waiting = (until, lambda: not self._in_flight)
-            yield Wait(until)
+            yield Pause(until)
 
     def _call(self, operation: str, chat: int) -> Steps:
-        """One call, when the ceiling of calls a second allows it."""
+        """Make one call, when the ceiling of calls a second allows it."""
         while self._recent and self._recent[0] <= self._now - 1.0:
             self._recent.popleft()
         if len(self._recent) >= self._max_rate:
@@ -178,13 +165,13 @@ class Moves:
         yield Call(operation, chat)
 
     def _volley(self, operation: str, chat: int, calls: int) -> Steps:
-        """Return calls at once."""
+        """Make so many calls at once."""
         for _ in range(calls):
             if not self.late:
                 yield from self._call(operation, chat)
 
     def _drain(self, operation: str, chats: Sequence[int], first: int) -> Steps:
-        """Return a volley of `first`, then a pace that doubles every 100 ms, until three calls were throttled."""
+        """Make `first` calls at once, then go at a pace that doubles every 100 ms, until three calls were throttled."""
         record, begin = self.records[operation], self._now
         since, number = len(record.outcome), 0
         yield from self._volley(operation, chats[0], min(first, int(self._max_rate * 0.5) + 1))

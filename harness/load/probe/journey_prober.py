@@ -15,8 +15,9 @@ from harness.connect.client import Reply, now
 from harness.connect.participant import CHAT_ENDED, TYPING
 from harness.load.conversation.line import Line
 from harness.load.conversation.shared import Shared
+from harness.load.probe.actions import Pause
 from harness.load.probe.journey_findings import calls_per_chat, sentences, table_of
-from harness.load.probe.journey_moves import Call, Chats, Wait
+from harness.load.probe.journey_moves import Call, Chats
 from harness.load.probe.journey_plan import JourneyPlan
 from harness.load.session.session import Session
 from harness.recording.ledger import ALREADY_ENDED, STOPPED
@@ -117,7 +118,7 @@ class JourneyProber:
                     self._number += 1
                     self._spawn(self._call, step, self._number)
                     gevent.sleep(0)  # it goes out now
-                elif isinstance(step, Wait):
+                elif isinstance(step, Pause):
                     say(self.plan.line())
                     self._news.clear()
                     self._news.wait(max(0.0, step.until - now()))
@@ -162,8 +163,8 @@ class JourneyProber:
                 member = _Member(self._shared, reply, chat.kind)
                 if member.line.connect():
                     self._members.append(member)
-                else:
-                    self._session.chat_ended(member.contact_id, ALREADY_ENDED) if member.is_over() else None
+                elif member.is_over():
+                    self._session.chat_ended(member.contact_id, ALREADY_ENDED)
             gevent.sleep(_START_EVERY)
         self.plan.ready(len(self._members))
         self._news.set()

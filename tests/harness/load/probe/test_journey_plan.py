@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from harness.load.probe.journey_moves import Call, Chats, Wait
+from harness.load.probe.actions import Pause
+from harness.load.probe.journey_moves import Call, Chats
 from harness.load.probe.journey_plan import OPERATIONS, JourneyPlan
 from harness.vocabulary import (
     ACCESS_DENIED,
@@ -81,7 +82,7 @@ def probe(service: Service, plan: JourneyPlan, chats: int = 99) -> tuple[float, 
             decided = now + service.way()
             outcome = service.answer(step.operation, step.chat, decided)
             heapq.heappush(answers, (decided + service.way(), calls, step.operation, step.chat, now, outcome))
-        elif isinstance(step, Wait):
+        elif isinstance(step, Pause):
             now = min(step.until, answers[0][0]) if answers else step.until
             while answers and answers[0][0] <= now:
                 received, _, operation, chat, sent, outcome = heapq.heappop(answers)
