@@ -99,13 +99,6 @@ def effect_of(x: Floats, y: Floats, block: Codes) -> Effect | None:
     return Effect(slope, float(np.sqrt((x * x) @ (left * left))) / square)
 
 
-def ranks_of(values: Floats) -> Floats:
-    """Return the rank of each value (n,), equal ones sharing the middle of theirs."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    upto = np.cumsum(counts)
-    return np.asarray((upto - (counts - 1) / 2)[place], np.float64)
-
-
 def holm(p_values: list[float]) -> list[float]:
     """Return the p-values corrected for having asked so many questions (S. Holm, 1979)."""
     order = np.argsort(p_values)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtri
 
 from reports.capacity.model import Variety
-from reports.variety.association import Codes, Floats, blocks, detectable, effect_of, holm, p_value, ranks_of
+from reports.variety.association import Codes, Floats, blocks, detectable, effect_of, holm, p_value
 from reports.variety.calls import CATEGORIES, SIZES, Calls
 
 LEVEL = 0.05
@@ -60,7 +61,7 @@ def _ask(calls: Calls, on: str) -> list[_Question]:
     if on == "outcome":
         y = ranks = 100 * calls.started
     else:
-        y, ranks = _without_extremes(calls.latency_ms), ranks_of(calls.latency_ms)
+        y, ranks = _without_extremes(calls.latency_ms), _ranks(calls.latency_ms)
     if y.min() == y.max():
         return []
     found = [_of_size(name, on, calls.sizes[name], y, ranks, block) for name in SIZES]
@@ -74,7 +75,7 @@ def _of_size(name: str, on: str, sizes: Floats, y: Floats, ranks: Floats, block:
     effect = effect_of(sizes, y, block)
     if low == high or effect is None:
         return None
-    p = p_value(ranks_of(sizes)[:, None], ranks, block)
+    p = p_value(_ranks(sizes)[:, None], ranks, block)
     span = high - low
     between = _size_text(name, low), _size_text(name, high)
     return _Question(name, on, p, effect.slope * span, effect.error * span, float(-ndtri(0.025)), between)
@@ -96,6 +97,10 @@ def _of_category(name: str, on: str, calls: Calls, y: Floats, ranks: Floats, blo
     quantile = float(-ndtri(0.025 / len(known)))
     between = "the others", words[code] or "none set"
     return _Question(name, on, p_value(members, ranks, block), effect.slope, effect.error, quantile, between)
+
+
+def _ranks(values: Floats) -> Floats:
+    return np.asarray(pd.Series(values).rank(), np.float64)
 
 
 def _without_extremes(latency: Floats) -> Floats:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from time import gmtime, strftime, strptime
+from typing import NamedTuple
 from urllib.parse import quote
 
 _ALGORITHM = b"AWS4-HMAC-SHA256 "
@@ -38,6 +39,16 @@ class _Signer:
     scope: bytes
     key: bytes
     names: list[bytes]
+
+
+class _Call(NamedTuple):
+    """What is signed of one call, as on the wire; header names in lower case."""
+
+    method: bytes
+    path: bytes
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes
 
 
 _MISSING = Denied("MissingAuthenticationTokenException", "Missing Authentication Token")
@@ -73,53 +84,31 @@ class Signatures:
         unix_now: float,
     ) -> Denied | None:
         """Verify one call; `path` and `query` as on the wire, header names in lower case. None: let it in."""
+        call = _Call(method, path, query, headers, body)
         authorization = headers.get(b"authorization")
-        if authorization and self._is_known(authorization, method, path, query, headers, body, unix_now):
-            return None
-        return self._judge(method, path, query, headers, body, unix_now)
+        if not authorization:
+            return _MISSING
+        return None if self._is_known(authorization, call, unix_now) else self._judge(authorization, call, unix_now)
 
-    def _is_known(
-        self,
-        authorization: bytes,
-        method: bytes,
-        path: bytes,
-        query: bytes,
-        headers: Mapping[bytes, bytes],
-        body: bytes,
-        unix_now: float,
-    ) -> bool:
+    def _is_known(self, authorization: bytes, call: _Call, unix_now: float) -> bool:
         """Whether this is a good call of a client that has called before; all else is judged from the start."""
-        signer, date = self._signers.get(authorization[:-64]), headers.get(b"x-amz-date")
+        signer, date = self._signers.get(authorization[:-64]), call.headers.get(b"x-amz-date")
         if signer is None or date is None or date[:8] != signer.day:
             return False
         at = self._unix(date)
         if at is None or abs(unix_now - at) > self._skew:
             return False
-        request = self._request(method, path, query, headers, body, signer.names)
-        to_sign = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (date, signer.scope, sha256(request).hexdigest().encode())
-        expected = hmac.digest(signer.key, to_sign, "sha256").hex().encode()
-        return hmac.compare_digest(expected, authorization[-64:])
+        return hmac.compare_digest(self._signature(call, date, signer), authorization[-64:])
 
-    def _judge(
-        self,
-        method: bytes,
-        path: bytes,
-        query: bytes,
-        headers: Mapping[bytes, bytes],
-        body: bytes,
-        unix_now: float,
-    ) -> Denied | None:
-        authorization = headers.get(b"authorization")
-        if not authorization:
-            return _MISSING
+    def _judge(self, authorization: bytes, call: _Call, unix_now: float) -> Denied | None:
         parts = _parts(authorization)
         if parts is None:
             return _incomplete(authorization)
         credential, signed, signature = parts
         access_key, day, region, service = credential
-        date = headers.get(b"x-amz-date")
+        date = call.headers.get(b"x-amz-date")
         if date is None:
-            date = self._compact(headers.get(b"date", b""))
+            date = self._compact(call.headers.get(b"date", b""))
         denied = self._check_date(authorization, date, day, unix_now) or self._check_scope(region, service)
         if denied is not None:
             return denied
@@ -132,10 +121,7 @@ class Signatures:
         signer = _Signer(
             day, b"%b/%b/%b/aws4_request" % (day, region, service), self._key(access_key, secret, day), names
         )
-        request = self._request(method, path, query, headers, body, names)
-        to_sign = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (date, signer.scope, sha256(request).hexdigest().encode())
-        expected = hmac.digest(signer.key, to_sign, "sha256").hex().encode()
-        if not hmac.compare_digest(expected, signature):
+        if not hmac.compare_digest(self._signature(call, date, signer), signature):
             return _MISMATCH
         if authorization.endswith(b"Signature=" + signature):
             if len(self._signers) > 100:
@@ -143,23 +129,21 @@ class Signatures:
             self._signers[authorization[:-64]] = signer
         return None
 
-    def _request(
-        self,
-        method: bytes,
-        path: bytes,
-        query: bytes,
-        headers: Mapping[bytes, bytes],
-        body: bytes,
-        names: list[bytes],
-    ) -> bytes:
+    def _signature(self, call: _Call, date: bytes, signer: _Signer) -> bytes:
+        """The signature that the call must have, as 64 hexadecimal digits."""
+        request = sha256(self._request(call, signer.names)).hexdigest().encode()
+        to_sign = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (date, signer.scope, request)
+        return hmac.digest(signer.key, to_sign, "sha256").hex().encode()
+
+    def _request(self, call: _Call, names: list[bytes]) -> bytes:
         """The canonical request."""
-        lines = [method, self._canonical_path(path), _canonical_query(query) if query else b""]
+        lines = [call.method, self._canonical_path(call.path), _canonical_query(call.query) if call.query else b""]
         for name in names:
-            value = headers.get(name, b"").strip()
+            value = call.headers.get(name, b"").strip()
             if b"  " in value:
                 value = b" ".join(value.split())
             lines.append(b"%b:%b" % (name, value))
-        lines += (b"", b";".join(names), sha256(body).hexdigest().encode())
+        lines += (b"", b";".join(names), sha256(call.body).hexdigest().encode())
         return b"\n".join(lines)
 
     def _key(self, access_key: bytes, secret: str, day: bytes) -> bytes:
