@@ -35,6 +35,10 @@ class NotListed(StorageError):
     """The bucket may not be listed."""
 
 
+class Changed(StorageError):
+    """An object was replaced between its listing and the end of its download."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """One object: its name relative to the address that was listed, its size in bytes, and the tag of its content."""
@@ -95,7 +99,7 @@ class Bucket:
                 self._s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=begun["UploadId"])
 
     def fetch(self, stored: Stored, file: BinaryIO) -> None:
-        """Write the content of `stored` to `file`, piece by piece. Raises StorageError where it is not as long as listed."""
+        """Write the content of `stored` to `file`, piece by piece. Raises Changed where it is not what was listed."""
         with self._told():
             answer = self._s3.get_object(
                 Bucket=self.address.bucket, Key=self.address.key(stored.name), IfMatch=stored.tag
@@ -108,14 +112,17 @@ class Bucket:
                     break
                 file.write(piece)
         if left:
-            raise StorageError(f"{self.address.below(stored.name)} is not as long as it was listed; try again")
+            raise Changed(f"{self.address.below(stored.name)} is not as long as it was listed; try again")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except botocore.exceptions.ClientError as error:
-            raise StorageError(self._refusal(error)) from error
+            kind = Changed if error.response["Error"].get("Code") in _CHANGED else StorageError
+            raise kind(self._refusal(error)) from error
+        except botocore.exceptions.FlexibleChecksumError as error:
+            raise Changed(self._line(error)) from error
         except S3UploadFailedError as error:
             cause = error.__context__
             said = self._refusal(cause) if isinstance(cause, botocore.exceptions.ClientError) else self._line(error)
@@ -136,6 +143,7 @@ class Bucket:
         return f"{self.address}: {' '.join(str(error).split())[:300]}; check the network and the AWS configuration"
 
 
+_CHANGED = ("PreconditionFailed", "NoSuchKey")
 _HINTS = {
     "NoSuchBucket": "there is no such bucket: check its name",
     "AccessDenied": "allow s3:PutObject and s3:ListBucket to send runs, s3:GetObject and s3:ListBucket to read them",

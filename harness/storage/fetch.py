@@ -11,13 +11,14 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.recording.format.layout import JOURNAL, MANIFEST, PARQUET
 from harness.storage.address import Address, is_hostile, is_run_file
-from harness.storage.bucket import Bucket, StorageError, Stored
+from harness.storage.bucket import Bucket, Changed, StorageError, Stored
 
 GiB = 1024**3
 MOST_BYTES = 16 * GiB
 """The largest run that is fetched: about 500 million samples."""
 MOST_FILES = 20_000
 _TAGS = "fetched.json"
+_TRIES = 4
 
 
 def fetch(address: Address) -> Path:
@@ -28,6 +29,13 @@ def fetch(address: Address) -> Path:
     there is no run, it holds a name that leads elsewhere, or it is too large; StorageError where S3 refuses.
     """
     bucket = Bucket(address)
+    for _ in range(_TRIES - 1):
+        with suppress(Changed):  # the run, or what it left behind, still sends: what is there now is listed anew
+            return _fetch_listed(address, bucket)
+    return _fetch_listed(address, bucket)
+
+
+def _fetch_listed(address: Address, bucket: Bucket) -> Path:
     wanted = _chosen(address, bucket)
     directory = _cached(address)
     _check_room(address, sum(stored.size for stored in wanted), directory)

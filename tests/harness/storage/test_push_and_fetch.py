@@ -1,6 +1,7 @@
 """Run directories go to S3 and come back, against moto's S3 server."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from harness.errors import UsageError
 from harness.storage import fetch as fetching
 from harness.storage.address import Address
-from harness.storage.bucket import StorageError
+from harness.storage.bucket import Bucket, StorageError, Stored
 from harness.storage.command import main as upload
 from harness.storage.fetch import fetch, newest
 from harness.storage.push import push
@@ -143,3 +144,32 @@ def test_large_files_are_sent_in_parts_and_come_back(store: Store, tmp_path: Pat
     tag = store.client.head_object(Bucket=BUCKET, Key=RUN.key(ledger.name))["ETag"]
     assert tag.strip('"').endswith("-5")
     assert (fetch(RUN) / ledger.name).read_bytes() == ledger.read_bytes()
+
+
+class _Replacing(Bucket):
+    """A bucket whose ledger is replaced right after each of its first listings, as by an upload that is still going on."""
+
+    replacements = 0
+
+    def listed(self) -> Iterator[Stored]:
+        """List, and replace."""
+        yield from list(super().listed())
+        if type(self).replacements:
+            type(self).replacements -= 1
+            path = self.address.key("contacts.local.jsonl")
+            self._s3.put_object(Bucket=BUCKET, Key=path, Body=b"{}\n" * (10 + type(self).replacements))
+
+
+@pytest.mark.parametrize(("replacements", "comes"), [(2, True), (9, False)])
+def test_an_object_that_is_replaced_meanwhile_is_listed_anew(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replacements: int, comes: bool
+) -> None:
+    """A run that is still being sent is fetched as it is in the end; one that never comes to rest is one line."""
+    push(write_run(tmp_path / "run"), RUN)
+    monkeypatch.setattr(_Replacing, "replacements", replacements)
+    monkeypatch.setattr(fetching, "Bucket", _Replacing)
+    if comes:
+        assert (fetch(RUN) / "contacts.local.jsonl").read_bytes() == b"{}\n" * 10
+    else:
+        with pytest.raises(StorageError, match="try again"):
+            fetch(RUN)
