@@ -60,13 +60,13 @@ class LiveRun:
         self._asked_to_start = False
         return FINISHED if coordinator.last_directory else IDLE
 
-    def locust_state(self, state: str) -> str:
-        """Return the state that Locust's page should show for Locust's own `state`.
+    def locust_state(self, state: str, phase: str | None = None) -> str:
+        """Return the state that Locust's page should show for Locust's own `state`, beside rows of `phase` (None: now).
 
         The page stops asking at any other state than spawning and running, and offers a new test when it reads stopped: so
         a run that is only about to begin is spawning, and one whose chats are still being stopped is running.
         """
-        phase = self.phase
+        phase = phase or self.phase
         if phase == STARTING:
             return "spawning"
         if phase in (RUNNING, DRAINING) and state not in ("spawning", "running"):
@@ -78,7 +78,7 @@ class LiveRun:
     def snapshot(self) -> dict[str, Any]:
         """Everything that the pages show of the run: counts, series, estimates, the generator's figures, the phase."""
         with self._lock:
-            if time.monotonic() - self._known_at > _FRESH_FOR:
+            if time.monotonic() - self._known_at > _FRESH_FOR or self._known.get("phase") != self.phase:
                 self._known = self._look()
                 self._known_at = time.monotonic()
             return self._known

@@ -94,7 +94,8 @@ def with_rows(answer: Any, live: LiveRun) -> Any:
     """Locust's answer to /stats/requests with the rows of the Quotas tab and the state that fits the run."""
     found = live.snapshot()
     answer["extended_stats"] = [*answer.get("extended_stats", []), {"key": KEY, "data": rows(found)}]
-    answer["state"] = live.locust_state(answer["state"])
+    # Of the rows' own phase: the page asks no more once it reads stopped, and rows from before the end would stay.
+    answer["state"] = live.locust_state(answer["state"], found["phase"])
     return answer
 
 
