@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from harness.preflight.minutes import METRICS, PERIOD, Minute, read_minutes
 from harness.preflight.model.codes import ACTIVE_CHATS, SERVICE, START_RATE
 
 if TYPE_CHECKING:
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from types_boto3_sts import STSClient
 
 _STOP_RATE = "Rate of StopContact API requests"  # found by name: AWS documents no code for it
-_PERIOD = 60  # seconds: how often Connect publishes its chat metrics
-
-_METRICS = (
-    ("ConcurrentActiveChats", "Maximum"),
-    ("ConcurrentActiveChatsPercentage", "Maximum"),
-    ("ChatsBreachingActiveChatQuota", "Sum"),
-    ("SuccessfulChatsPerInterval", "Sum"),
-)
 
 Entry = dict[str, Any]
 
@@ -132,38 +124,19 @@ def _value(quota: Any, source: str) -> Entry:
 
 def _metrics(cloudwatch: CloudWatchClient, instance_id: str, started_at: float, ended_at: float) -> dict[str, Entry]:
     """One number for each chat metric over the run's whole minutes: the largest of a level, the sum of a count."""
-    dimensions = [{"Name": "InstanceId", "Value": instance_id}, {"Name": "MetricGroup", "Value": "Chats"}]
-    first = started_at // _PERIOD * _PERIOD
-    last = (ended_at // _PERIOD + 1) * _PERIOD
-    queries: Any = [
-        {
-            "Id": f"m{number}",
-            "MetricStat": {
-                "Metric": {"Namespace": "AWS/Connect", "MetricName": name, "Dimensions": dimensions},
-                "Period": _PERIOD,
-                "Stat": statistic,
-            },
-        }
-        for number, (name, statistic) in enumerate(_METRICS)
-    ]
-    points: dict[str, list[float]] = {query["Id"]: [] for query in queries}
+    minutes: list[Minute] = []
     failure = "no data points: CloudWatch may be some minutes behind; ask again later"
     try:
-        pages = cloudwatch.get_paginator("get_metric_data").paginate(
-            MetricDataQueries=queries,
-            StartTime=datetime.fromtimestamp(first, UTC),
-            EndTime=datetime.fromtimestamp(last, UTC),
-        )
-        for page in pages:
-            for result in page["MetricDataResults"]:
-                points[result["Id"]] += result["Values"]
+        minutes = read_minutes(cloudwatch, instance_id, started_at, ended_at)
     except (ClientError, BotoCoreError) as error:
         failure = _said(error)
-        points = {}
+    first, last = started_at // PERIOD * PERIOD, (ended_at // PERIOD + 1) * PERIOD
     table: dict[str, Entry] = {}
-    for number, (name, statistic) in enumerate(_METRICS):
+    for member, name, statistic in METRICS:
+        if statistic == "Minimum":
+            continue
         entry: Entry = {"source": f"cloudwatch AWS/Connect {name} ({statistic})", "from": first, "to": last}
-        values = points.get(f"m{number}")
+        values = [value for minute in minutes if (value := getattr(minute, member)) is not None]
         if values:
             entry |= {"value": max(values) if statistic == "Maximum" else sum(values), "minutes": len(values)}
         else:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from harness.preflight.model.asking import code_of
+
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef
@@ -21,12 +23,14 @@ PERIOD = 60
 """Seconds of a minute, and of the metrics' period."""
 LATE = 300.0
 """Seconds by which CloudWatch may be behind."""
-_METRICS = (
+METRICS = (
     ("most_open", "ConcurrentActiveChats", "Maximum"),
     ("least_open", "ConcurrentActiveChats", "Minimum"),
     ("started", "SuccessfulChatsPerInterval", "Sum"),
     ("refused_by_quota", "ChatsBreachingActiveChatQuota", "Sum"),
+    ("percent_open", "ConcurrentActiveChatsPercentage", "Maximum"),
 )
+"""The members of a Minute, each with its metric and statistic."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,14 @@ class Minute:
     least_open: float | None = None
     started: float | None = None
     refused_by_quota: float | None = None
+    percent_open: float | None = None
 
 
-class NoMinutes(Exception):
-    """CloudWatch did not answer. Its text says why, and the permission that is missing where one is."""
+def read_minutes(cloudwatch: CloudWatchClient, instance_id: str, begin: float, end: float) -> list[Minute]:
+    """Return the minutes between two unix times of which CloudWatch knows something, in order.
 
-
-def fetch_minutes(cloudwatch: CloudWatchClient, instance_id: str, begin: float, end: float) -> list[Minute]:
-    """Return the minutes between two unix times of which CloudWatch knows something, in order. Raises NoMinutes."""
+    Raises ClientError or BotoCoreError where CloudWatch does not answer.
+    """
     dimensions: list[DimensionTypeDef] = [
         {"Name": "InstanceId", "Value": instance_id},
         {"Name": "MetricGroup", "Value": "Chats"},
@@ -59,29 +63,39 @@ def fetch_minutes(cloudwatch: CloudWatchClient, instance_id: str, begin: float, 
                 "Stat": statistic,
             },
         }
-        for name, metric, statistic in _METRICS
+        for name, metric, statistic in METRICS
     ]
     known: dict[int, dict[str, float]] = {}
-    try:
-        pages = cloudwatch.get_paginator("get_metric_data").paginate(
-            MetricDataQueries=queries,
-            StartTime=datetime.fromtimestamp(begin // PERIOD * PERIOD, UTC),
-            EndTime=datetime.fromtimestamp((end // PERIOD + 1) * PERIOD, UTC),
-        )
-        for page in pages:
-            for result in page["MetricDataResults"]:
-                for at, value in zip(result.get("Timestamps", []), result.get("Values", []), strict=False):
-                    known.setdefault(int(at.timestamp()), {})[result.get("Id", "")] = value
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", "an error"))
-        raise NoMinutes(f"CloudWatch answered {code}; cloudwatch:GetMetricData would tell what others hold") from error
-    except BotoCoreError as error:
-        raise NoMinutes(f"CloudWatch did not answer: {error}") from error
-    names = {name for name, _, _ in _METRICS}
+    pages = cloudwatch.get_paginator("get_metric_data").paginate(
+        MetricDataQueries=queries,
+        StartTime=datetime.fromtimestamp(begin // PERIOD * PERIOD, UTC),
+        EndTime=datetime.fromtimestamp((end // PERIOD + 1) * PERIOD, UTC),
+    )
+    for page in pages:
+        for result in page["MetricDataResults"]:
+            for at, value in zip(result.get("Timestamps", []), result.get("Values", []), strict=False):
+                known.setdefault(int(at.timestamp()), {})[result.get("Id", "")] = value
+    names = {name for name, _, _ in METRICS}
     return [
         Minute(at, **{name: value for name, value in values.items() if name in names})
         for at, values in sorted(known.items())
     ]
+
+
+class NoMinutes(Exception):
+    """CloudWatch did not answer. Its text says why, and the permission that is missing where one is."""
+
+
+def fetch_minutes(cloudwatch: CloudWatchClient, instance_id: str, begin: float, end: float) -> list[Minute]:
+    """Return what `read_minutes` does. Raises NoMinutes."""
+    try:
+        return read_minutes(cloudwatch, instance_id, begin, end)
+    except ClientError as error:
+        raise NoMinutes(
+            f"CloudWatch answered {code_of(error)}; cloudwatch:GetMetricData would tell what others hold"
+        ) from error
+    except BotoCoreError as error:
+        raise NoMinutes(f"CloudWatch did not answer: {error}") from error
 
 
 def merged(earlier: Iterable[Minute], later: Iterable[Minute]) -> list[Minute]:

@@ -5,28 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from harness.preflight.minutes import read_minutes
 from harness.preflight.model.asking import Account, ask, code_of
 from harness.preflight.model.intent import Intent
 from harness.preflight.model.rows import NotKnown, Row
 
-if TYPE_CHECKING:
-    from types_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef
-
 HOUR, WEEK = 3600.0, 7 * 86_400.0
-_PERIOD = 60
-"""Seconds: how often Connect publishes its chat metrics."""
 _LATELY = 900.0
 """Seconds in which somebody who is counted is taken to be active still: CloudWatch may be minutes behind."""
-_METRICS = (
-    ("ConcurrentActiveChats", "Maximum"),
-    ("SuccessfulChatsPerInterval", "Sum"),
-    ("ChatsBreachingActiveChatQuota", "Sum"),
-)
 
 
 @dataclass(frozen=True)
@@ -47,41 +36,17 @@ class Activity:
 
 def activity(account: Account, end: float) -> Activity:
     """Return what CloudWatch counted in the hour before `end` (unix seconds). Raises NotKnown."""
-    dimensions: list[DimensionTypeDef] = [
-        {"Name": "InstanceId", "Value": account.instance_id},
-        {"Name": "MetricGroup", "Value": "Chats"},
-    ]
-    queries: list[MetricDataQueryTypeDef] = [
-        {
-            "Id": f"m{number}",
-            "MetricStat": {
-                "Metric": {"Namespace": "AWS/Connect", "MetricName": name, "Dimensions": dimensions},
-                "Period": _PERIOD,
-                "Stat": statistic,
-            },
-        }
-        for number, (name, statistic) in enumerate(_METRICS)
-    ]
     client = account.cloudwatch
     try:
-        answer = ask(
-            "cloudwatch:GetMetricData",
-            lambda: client.get_metric_data(
-                MetricDataQueries=queries,
-                StartTime=datetime.fromtimestamp(end - HOUR, UTC),
-                EndTime=datetime.fromtimestamp(end, UTC),
-            ),
-        )
+        minutes = ask("cloudwatch:GetMetricData", lambda: read_minutes(client, account.instance_id, end - HOUR, end))
     except ClientError as error:
         raise NotKnown(f"CloudWatch answered {code_of(error)}") from error
-    points = {result["Id"]: result for result in answer["MetricDataResults"]}
-    most = points.get("m0", {}).get("Values", [])
-    stamps = [at.timestamp() for at in points.get("m0", {}).get("Timestamps", [])]
-    lately = [value for value, at in zip(most, stamps, strict=False) if at >= end - _LATELY]
-    started, refused = (points.get(name, {}).get("Values", []) for name in ("m1", "m2"))
+    most = [(minute.at, minute.most_open) for minute in minutes if minute.most_open is not None]
+    started = [minute.started for minute in minutes if minute.started is not None]
+    refused = [minute.refused_by_quota for minute in minutes if minute.refused_by_quota is not None]
     return Activity(
-        max(most, default=None),
-        max(lately, default=None),
+        max((value for _, value in most), default=None),
+        max((value for at, value in most if at >= end - _LATELY), default=None),
         sum(started) if started else None,
         sum(refused) if refused else None,
     )
