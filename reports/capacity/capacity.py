@@ -31,7 +31,7 @@ from reports.capacity.model import (
     answers_of,
 )
 from reports.capacity.model import Run as RunNote
-from reports.capacity.others import active_chats_of
+from reports.capacity.others import active_chats_of, shared_tps
 from reports.run.fold import Aggregates
 from reports.run.histogram import ERROR, Histograms
 from reports.run.latencies import Latency, Quantiles
@@ -116,7 +116,7 @@ def _operation(total: Aggregates, operation: str) -> Operation:
 
 def capacity(measured: Capacity, inference: Inference) -> Capacity:
     """The whole answer: what was measured, with what was inferred."""
-    tps = tps_of(inference.tps, inference.any_limiter)
+    tps = shared_tps(tps_of(inference.tps, inference.any_limiter), measured.declared, inference)
     chats = active_chats_of(measured.declared, inference)
     operations, binds_first = add_limits(measured.operations, inference.journey)
     return msgspec.structs.replace(
