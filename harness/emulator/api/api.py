@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote_to_bytes
 
 from harness.emulator.api.attachment_api import AttachmentApi
@@ -15,6 +15,7 @@ from harness.emulator.api.participant_api import ParticipantApi, as_validation
 from harness.emulator.api.responses import Answer, Refused, error, throttle_answer
 from harness.emulator.api.sigv4 import Signatures
 from harness.emulator.api.validation import Invalid, Request, load_model, read_request
+from harness.emulator.service.members import Members
 from harness.emulator.service.state import State
 
 _PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -147,7 +148,7 @@ class Api:
 
     def _read(
         self, operation: Operation, headers: Mapping[bytes, bytes], body: bytes, labels: dict[str, bytes]
-    ) -> dict[str, Any]:
+    ) -> Members:
         _check_content_type(headers, body)
         parameters = operation.request.read(body, _decode(labels) if labels else {})
         if operation.name == "StartChatContact":
@@ -262,7 +263,7 @@ def _check_content_type(headers: Mapping[bytes, bytes], body: bytes) -> None:
         raise Refused("UnsupportedMediaTypeException", "Unsupported Media Type")
 
 
-def _decode(labels: dict[str, bytes]) -> dict[str, Any]:
+def _decode(labels: dict[str, bytes]) -> Members:
     decoded = {}
     for name, raw in labels.items():
         try:

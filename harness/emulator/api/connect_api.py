@@ -1,7 +1,5 @@
 """The operations of Amazon Connect itself: start, stop and describe chats, search them, count them."""
 
-from typing import Any
-
 import orjson
 
 from harness.emulator.api.responses import Answer, Refused, quota_answer, success
@@ -10,6 +8,7 @@ from harness.emulator.api.search import search
 from harness.emulator.api.validation import load_model
 from harness.emulator.service.chats import STOPPED, Chat, Replay
 from harness.emulator.service.limiters import Limiter
+from harness.emulator.service.members import Members
 from harness.emulator.service.state import State
 
 NOT_FOUND = "Resource not found of Type: {}"
@@ -27,14 +26,14 @@ class ConnectApi:
         self._quota_answer = quota_answer(state.settings)
         self._any_flow = state.settings.contact_flow_id == "any"
 
-    def check_instance(self, parameters: dict[str, Any]) -> str:
+    def check_instance(self, parameters: Members) -> str:
         """Return the instance that a call names by id or ARN; ResourceNotFoundException if there is none."""
         instance = self.state.instances.get(parameters["InstanceId"])
         if instance is None:
             raise Refused("ResourceNotFoundException", NOT_FOUND.format("INSTANCE"))
         return instance
 
-    def check_start_chat(self, parameters: dict[str, Any]) -> None:
+    def check_start_chat(self, parameters: Members) -> None:
         """Everything that makes a StartChatContact request valid, beyond its shape."""
         check_start_chat(parameters, self.state.settings)
         instance = self.check_instance(parameters)
@@ -54,7 +53,7 @@ class ConnectApi:
             if source.ended is None:
                 raise Refused("InvalidRequestException", "Only a chat that has ended can be continued.")
 
-    def start_chat(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+    def start_chat(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
         """StartChatContact. Raises Throttled where the throttle is the last check."""
         state, chats, settings = self.state, self.state.chats, self.state.settings
         instance = state.instances[parameters["InstanceId"]]
@@ -78,7 +77,7 @@ class ConnectApi:
         chat = chats.start(now, instance, parameters, token, asked)
         if parameters.get("PersistentChat") is not None:
             chat.past = state.conversations.items(chats.by_id[parameters["PersistentChat"]["SourceContactId"]])
-        answer: dict[str, Any] = {
+        answer: Members = {
             "ContactId": chat.contact_id,
             "ParticipantId": chat.participant_id,
             "ParticipantToken": chat.participant_token,
@@ -87,18 +86,18 @@ class ConnectApi:
         state.started(now, chat)
         return success(answer)
 
-    def stop_contact(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+    def stop_contact(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
         """StopContact. A contact that is unknown or has ended is ContactNotFoundException."""
         chat = self._find(self.check_instance(parameters), parameters["ContactId"])
         if chat is None or not self.state.chats.end(now, chat, STOPPED):
             raise Refused("ContactNotFoundException", "Contact not found, or it has ended.")
         return success({})
 
-    def describe_contact(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+    def describe_contact(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
         """DescribeContact."""
         chat = self.contact(parameters, "ContactId")
         unix, request = self.state.clock.unix, chat.request
-        contact: dict[str, Any] = {
+        contact: Members = {
             "Arn": f"{self.state.instance_arn(chat.instance)}/contact/{chat.contact_id}",
             "Id": chat.contact_id,
             "InitialContactId": chat.contact_id,
@@ -120,7 +119,7 @@ class ConnectApi:
             contact["RelatedContactId"] = request["PersistentChat"]["SourceContactId"]
         return success({"Contact": contact})
 
-    def search_contacts(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+    def search_contacts(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
         """SearchContacts, by time, channel, initiation method and contact attributes."""
         instance = self.check_instance(parameters)
         latest = now - self.state.settings.search_lag
@@ -129,7 +128,7 @@ class ConnectApi:
         ]
         return success(search(chats, parameters, self.state.clock.unix, self.state.instance_arn(instance)))
 
-    def get_current_metric_data(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+    def get_current_metric_data(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
         """GetCurrentMetricData: the chats wait in one queue and no agent works, so all else is zero."""
         instance = self.check_instance(parameters)
         channels = parameters["Filters"].get("Channels")
@@ -152,7 +151,7 @@ class ConnectApi:
             }
         )
 
-    def contact(self, parameters: dict[str, Any], member: str) -> Chat:
+    def contact(self, parameters: Members, member: str) -> Chat:
         """Return the chat that a call names in `member`; ResourceNotFoundException if there is none."""
         chat = self._find(self.check_instance(parameters), parameters[member])
         if chat is None:
@@ -163,12 +162,12 @@ class ConnectApi:
         chat = self.state.chats.by_id.get(contact_id)
         return chat if chat is not None and chat.instance == instance else None
 
-    def _replayed(self, now: float, replay: Replay, parameters: dict[str, Any]) -> dict[str, Any]:
+    def _replayed(self, now: float, replay: Replay, parameters: Members) -> Members:
         chat = self.state.chats.by_id.get(replay.contact_id)
         token = replay.participant_token
         if chat is not None and self.state.settings.replay_participant_token == "new":
             token = self.state.chats.add_participant_token(chat)
-        answer: dict[str, Any] = {
+        answer: Members = {
             "ContactId": replay.contact_id,
             "ParticipantId": replay.participant_id,
             "ParticipantToken": token,
@@ -177,7 +176,7 @@ class ConnectApi:
             self._extend(now, answer, chat, parameters)
         return answer
 
-    def _extend(self, now: float, answer: dict[str, Any], chat: Chat, parameters: dict[str, Any]) -> None:
+    def _extend(self, now: float, answer: Members, chat: Chat, parameters: Members) -> None:
         """Add the later, optional members of the answer."""
         if parameters.get("ConnectionTypes"):
             answer.update(self.state.connection(now, chat, parameters["ConnectionTypes"]))
@@ -188,7 +187,7 @@ class ConnectApi:
             answer["StreamingId"] = self.state.chats.add_stream(chat, arn)
 
 
-def _fingerprint(parameters: dict[str, Any], instance: str) -> bytes:
+def _fingerprint(parameters: Members, instance: str) -> bytes:
     """Return what a request asks for, however it is written: keys sorted at every depth, ids and ARNs alike."""
     asked = {name: parameters[name] for name in _MEMBERS if parameters.get(name) is not None}
     asked["InstanceId"] = instance

@@ -1,13 +1,12 @@
 """The operations of Amazon Connect on a chat that is there: attributes, further participants, streaming."""
 
-from typing import Any
-
 from harness.emulator.api.connect_api import NOT_FOUND, ConnectApi
 from harness.emulator.api.responses import Answer, Refused, success
 from harness.emulator.api.rules import check_attributes, check_streaming
 from harness.emulator.api.validation import Invalid
 from harness.emulator.service.clock import iso8601
 from harness.emulator.service.limiters import Limiter
+from harness.emulator.service.members import Members
 
 
 class ContactApi:
@@ -16,11 +15,11 @@ class ContactApi:
     def __init__(self, connect: ConnectApi) -> None:
         self._connect, self.state = connect, connect.state
 
-    def get_contact_attributes(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+    def get_contact_attributes(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
         """GetContactAttributes."""
         return success({"Attributes": self._connect.contact(parameters, "InitialContactId").attributes})
 
-    def update_contact_attributes(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+    def update_contact_attributes(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
         """UpdateContactAttributes: of contacts that go on and of ended ones."""
         chat = self._connect.contact(parameters, "InitialContactId")
         try:
@@ -30,7 +29,7 @@ class ContactApi:
         chat.updated_attributes = {**(chat.updated_attributes or {}), **parameters["Attributes"]}
         return success({})
 
-    def create_participant(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+    def create_participant(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
         """CreateParticipant: a bot, or one more customer, who then asks for a connection as a customer does."""
         chat, details = self._connect.contact(parameters, "ContactId"), parameters["ParticipantDetails"]
         role = details.get("ParticipantRole") or "CUSTOM_BOT"
@@ -53,7 +52,7 @@ class ContactApi:
         chat.sent[key] = answer
         return success(answer)
 
-    def start_streaming(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+    def start_streaming(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
         """StartContactStreaming: from now on what is said also goes to the topic."""
         chat, configuration = self._connect.contact(parameters, "ContactId"), parameters["ChatStreamingConfiguration"]
         try:
@@ -67,7 +66,7 @@ class ContactApi:
             chat.sent[key] = {"StreamingId": self.state.chats.add_stream(chat, configuration["StreamingEndpointArn"])}
         return success(chat.sent[key])
 
-    def stop_streaming(self, now: float, parameters: dict[str, Any], limiter: Limiter, paid: bool) -> Answer:
+    def stop_streaming(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
         """StopContactStreaming."""
         chat = self._connect.contact(parameters, "ContactId")
         if (chat.streams or {}).pop(parameters["StreamingId"], None) is None:

@@ -1,12 +1,11 @@
 """The operations of the Participant Service: what the customer of a chat may do with a bearer token."""
 
-from typing import Any
-
 from harness.emulator.api.responses import Answer, Refused, success
 from harness.emulator.api.rules import check_message
 from harness.emulator.api.validation import Invalid
 from harness.emulator.service.chats import Chat
 from harness.emulator.service.items import DELIVERED, EVENTS, READ, Participant
+from harness.emulator.service.members import Members
 from harness.emulator.service.state import State
 from harness.emulator.service.transcript import page, receipt_message_id
 
@@ -37,7 +36,7 @@ class ParticipantApi:
         return chat
 
     def create_participant_connection(
-        self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None
+        self, now: float, parameters: Members, chat: Chat, who: Participant | None
     ) -> Answer:
         """CreateParticipantConnection."""
         types = parameters.get("Type") or []
@@ -52,12 +51,12 @@ class ParticipantApi:
             self.state.chats.connect(now, chat)
         return success(self.state.connection(now, chat, types, who))
 
-    def send_message(self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None) -> Answer:
+    def send_message(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
         """SendMessage."""
         check_message(parameters, chat.content_types)
         return self._said(now, parameters, chat, who)
 
-    def send_event(self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None) -> Answer:
+    def send_event(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
         """SendEvent: typing, and receipts of messages."""
         kind = parameters["ContentType"]
         if kind not in EVENTS:
@@ -66,7 +65,7 @@ class ParticipantApi:
             raise Refused("ValidationException", 'Content must be JSON that names the message: {"messageId": "..."}.')
         return self._said(now, parameters, chat, who)
 
-    def get_transcript(self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None) -> Answer:
+    def get_transcript(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
         """GetTranscript."""
         if parameters.get("ContactId") not in (None, chat.contact_id):
             raise DENIED
@@ -74,19 +73,17 @@ class ParticipantApi:
             items, token = page(self.state.conversations.items(chat), parameters)
         except ValueError as error:
             raise Refused("ValidationException", str(error)) from None
-        answer: dict[str, Any] = {"InitialContactId": chat.contact_id, "Transcript": items}
+        answer: Members = {"InitialContactId": chat.contact_id, "Transcript": items}
         if token is not None:
             answer["NextToken"] = token
         return success(answer)
 
-    def disconnect_participant(
-        self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None
-    ) -> Answer:
+    def disconnect_participant(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
         """DisconnectParticipant: with the customer who started it the chat ends, without a bot it goes on."""
         self.state.leaves(now, chat, who)
         return success({})
 
-    def _said(self, now: float, parameters: dict[str, Any], chat: Chat, who: Participant | None) -> Answer:
+    def _said(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
         token = parameters.get("ClientToken")
         said = chat.sent.get(token) if token else None
         if said is None:

@@ -1,10 +1,9 @@
 """Answers as they go over the wire: successes, the documented errors, and the forms that a 429 may take."""
 
-from typing import Any
-
 import msgspec
 import orjson
 
+from harness.emulator.service.members import Members
 from harness.emulator.settings.settings import Settings
 
 Headers = list[tuple[bytes, bytes]]
@@ -62,7 +61,7 @@ class Refused(Exception):
         self.code, self.message = code, message
 
 
-def success(result: dict[str, Any]) -> Answer:
+def success(result: Members) -> Answer:
     """Return a 200 with `result` as its JSON body."""
     return Answer(200, orjson.dumps(result))
 

@@ -6,9 +6,9 @@ raises Invalid with the parameter at fault.
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from harness.emulator.api.validation import Invalid
+from harness.emulator.service.members import Members
 from harness.emulator.settings import documented
 from harness.emulator.settings.settings import Settings
 
@@ -18,7 +18,7 @@ _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:.+\Z")
 _INTERACTIVE = "application/vnd.amazonaws.connect.message.interactive"
 
 
-def check_start_chat(request: dict[str, Any], settings: Settings) -> None:
+def check_start_chat(request: Members, settings: Settings) -> None:
     """Check the rules of StartChatContact."""
     attributes = request.get("Attributes")
     if attributes:
@@ -60,13 +60,13 @@ def check_attributes(attributes: dict[str, str], others: Mapping[str, str] | Non
         raise _at("Attributes", f"Attributes have {size} UTF-8 bytes, more than {documented.ATTRIBUTE_BYTES}")
 
 
-def check_streaming(configuration: dict[str, Any]) -> None:
+def check_streaming(configuration: Members) -> None:
     """Check the rule of a streaming configuration: it names a topic of SNS."""
     if not _TOPIC.match(configuration["StreamingEndpointArn"]):
         raise _at("ChatStreamingConfiguration.StreamingEndpointArn", "Member must be the ARN of an SNS topic")
 
 
-def check_message(message: dict[str, Any], declared: list[str], where: str = "") -> None:
+def check_message(message: Members, declared: list[str], where: str = "") -> None:
     """Check the rules of a message: a documented content type that the chat declares, at most 16,384 bytes."""
     kind, content = message["ContentType"], message["Content"]
     prefix = f"{where}." if where else ""
@@ -89,7 +89,7 @@ def _check_types(types: list[str]) -> None:
             raise _at("SupportedMessagingContentTypes", f"Content type {kind!r} is not supported")
 
 
-def _check_segment(attributes: dict[str, Any], types: list[str]) -> None:
+def _check_segment(attributes: Members, types: list[str]) -> None:
     for key, value in attributes.items():
         if not _SEGMENT_KEY.match(key):
             raise _at("SegmentAttributes", f"Key {key!r} may have only alphanumeric, dash and underscore characters")

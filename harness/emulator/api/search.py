@@ -1,10 +1,10 @@
 """SearchContacts: which chats match, in pages."""
 
 from collections.abc import Callable
-from typing import Any
 
 from harness.emulator.api.responses import Refused
 from harness.emulator.service.chats import Chat
+from harness.emulator.service.members import Members
 
 # Criteria that the emulator has no contacts for: it knows chats without agents, queues, analysis or tags.
 _UNSUPPORTED = (
@@ -13,7 +13,7 @@ _UNSUPPORTED = (
 )  # fmt: skip
 
 
-def search(chats: list[Chat], request: dict[str, Any], unix: Callable[[float], float], arn: str) -> dict[str, Any]:
+def search(chats: list[Chat], request: Members, unix: Callable[[float], float], arn: str) -> Members:
     """Return the answer to a SearchContacts `request` over `chats`, oldest first unless sorted otherwise.
 
     `unix` turns a chat's times into unix seconds; `arn` is the instance's. Raises Refused.
@@ -37,7 +37,7 @@ def search(chats: list[Chat], request: dict[str, Any], unix: Callable[[float], f
     if not (token.isascii() and token.isdigit() and len(token) < 10):
         raise Refused("InvalidParameterException", "NextToken is not valid.")
     first, count = int(token), request.get("MaxResults") or 100
-    answer: dict[str, Any] = {
+    answer: Members = {
         "Contacts": [_summary(chat, unix, arn) for chat in found[first : first + count]],
         "TotalCount": len(found),
     }
@@ -46,7 +46,7 @@ def search(chats: list[Chat], request: dict[str, Any], unix: Callable[[float], f
     return answer
 
 
-def _in_span(chat: Chat, span: dict[str, Any], unix: Callable[[float], float]) -> bool:
+def _in_span(chat: Chat, span: Members, unix: Callable[[float], float]) -> bool:
     if span["Type"] == "INITIATION_TIMESTAMP":
         at: float | None = chat.started
     elif span["Type"] == "DISCONNECT_TIMESTAMP":
@@ -56,7 +56,7 @@ def _in_span(chat: Chat, span: dict[str, Any], unix: Callable[[float], float]) -
     return at is not None and span["StartTime"] <= unix(at) <= span["EndTime"]
 
 
-def _matches(chat: Chat, criteria: dict[str, Any]) -> bool:
+def _matches(chat: Chat, criteria: Members) -> bool:
     if criteria.get("Channels") and "CHAT" not in criteria["Channels"]:
         return False
     if criteria.get("InitiationMethods") and "API" not in criteria["InitiationMethods"]:
@@ -73,8 +73,8 @@ def _matches(chat: Chat, criteria: dict[str, Any]) -> bool:
     return not any(hits) if how == "MATCH_NONE" else all(hits)
 
 
-def _summary(chat: Chat, unix: Callable[[float], float], arn: str) -> dict[str, Any]:
-    summary: dict[str, Any] = {
+def _summary(chat: Chat, unix: Callable[[float], float], arn: str) -> Members:
+    summary: Members = {
         "Arn": f"{arn}/contact/{chat.contact_id}",
         "Id": chat.contact_id,
         "InitialContactId": chat.contact_id,

@@ -11,6 +11,7 @@ from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
 from harness.emulator.api.acceptance import Acceptance
+from harness.emulator.service.members import Members
 
 Check = Callable[[Any], None]
 # Nesting beyond this is refused; the only recursive shape, a segment attribute's value, needs a handful.
@@ -69,7 +70,7 @@ class Request:
         self.check = _structure_check(self._body, tuple(required))
         self._acceptance = Acceptance(shapes, required)
 
-    def read(self, body: bytes, uri: dict[str, str]) -> dict[str, Any]:
+    def read(self, body: bytes, uri: dict[str, str]) -> Members:
         """Return the parameters of a call: members of the JSON `body`, and `uri` labels. Raises Invalid."""
         parameters: Any = {}
         if body and self._body:
@@ -90,7 +91,7 @@ class Request:
                 invalid.path.append(name)
                 raise
             parameters[name] = value
-        checked: dict[str, Any] = parameters
+        checked: Members = parameters
         return checked
 
 

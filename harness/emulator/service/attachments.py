@@ -1,10 +1,10 @@
 """Files that participants send: announced, uploaded to an address, completed, and then to be had for a while."""
 
 from collections.abc import Callable
-from typing import Any
 
 from harness.emulator.service.chats import Chat
 from harness.emulator.service.items import Attachment, Participant
+from harness.emulator.service.members import Members
 from harness.emulator.settings import documented
 
 
@@ -15,7 +15,7 @@ class Attachments:
         self._new_id, self._new_secret = new_id, new_secret
         self._readable: dict[str, tuple[Attachment, float]] = {}
 
-    def announce(self, now: float, chat: Chat, request: dict[str, Any], who: Participant | None) -> Attachment:
+    def announce(self, now: float, chat: Chat, request: Members, who: Participant | None) -> Attachment:
         """Return a file that somebody is going to upload."""
         attachment = Attachment(
             self._new_id(),

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from harness.emulator.service.items import Attachment, Item, Participant
+from harness.emulator.service.members import Members
 from harness.emulator.settings import documented
 from harness.emulator.settings.settings import Settings
 
@@ -48,14 +49,14 @@ class Chat(msgspec.Struct, eq=False):
     expires: float
     connect_by: float
     raw: bytes | None  # the request as JSON, until somebody looks: at most chats of a load test nobody does
-    _request: dict[str, Any] | None = None
+    _request: Members | None = None
     connected: float | None = None
     ended: float | None = None
     reason: str | None = None
     holds_slot: bool = False
     connection_tokens: dict[str, float] = msgspec.field(default_factory=dict)
     transcript: list[Item] | None = None
-    sent: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    sent: dict[str, Members] = msgspec.field(default_factory=dict)
     listeners: list[Listener] = msgspec.field(default_factory=list)
     subscribed: bool = False
     heard: bool = False  # a websocket was open once
@@ -68,7 +69,7 @@ class Chat(msgspec.Struct, eq=False):
     past: list[Item] | None = None  # what was said in the chats that this one continues
 
     @property
-    def request(self) -> dict[str, Any]:
+    def request(self) -> Members:
         """The members of StartChatContact as the caller sent them."""
         if self._request is None:
             self._request, self.raw = orjson.loads(self.raw or b"{}"), None

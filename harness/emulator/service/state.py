@@ -4,7 +4,6 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -13,6 +12,7 @@ from harness.emulator.service.chats import CUSTOMER_LEFT, Chat, Chats, instance_
 from harness.emulator.service.clock import Clock, iso8601
 from harness.emulator.service.flow import FlowPlayer
 from harness.emulator.service.items import JOINED, LEFT, Attachment, Item, Participant
+from harness.emulator.service.members import Members
 from harness.emulator.service.schedule import Schedule
 from harness.emulator.service.throttles import Throttles
 from harness.emulator.service.transcript import Conversations
@@ -85,9 +85,9 @@ class State:
         settings = self.settings
         return f"arn:aws:connect:{settings.region}:{settings.account_id}:instance/{instance}"
 
-    def connection(self, now: float, chat: Chat, types: list[str], who: Participant | None = None) -> dict[str, Any]:
+    def connection(self, now: float, chat: Chat, types: list[str], who: Participant | None = None) -> Members:
         """Return a participant's (the first customer's) connection, as far as `types` asks: websocket address, token."""
-        answer: dict[str, Any] = {}
+        answer: Members = {}
         if "WEBSOCKET" in types:
             self._drop_old(now)
             token = self.chats.new_token()
@@ -162,10 +162,10 @@ class State:
         self.chats.revoke(chat, who)
         self.conversations.say(now, chat, LEFT, None, who)
 
-    def describe(self, now: float, most: int = 1000) -> dict[str, Any]:
+    def describe(self, now: float, most: int = 1000) -> Members:
         """Limits and open chats for people and tests; at most `most` chats are listed."""
         self.advance(now)
-        listed: list[dict[str, Any]] = []
+        listed: list[Members] = []
         for chat in self.chats.by_id.values():
             if len(listed) == most:
                 break
@@ -214,7 +214,7 @@ def whole_flow(settings: Settings) -> Flow:
     return msgspec.structs.replace(flow, rules=[Rule("start", [Step(say=settings.greeting)]), *flow.rules])
 
 
-def finite(settings: Settings) -> dict[str, Any]:
+def finite(settings: Settings) -> Members:
     """All settings as JSON values; infinity becomes `never`. Secrets are left out."""
     values = {}
     for name in type(settings).__dataclass_fields__:

@@ -25,6 +25,7 @@ from harness.emulator.service.items import (
     Participant,
     Receipt,
 )
+from harness.emulator.service.members import Members
 
 
 class Conversations:
@@ -184,7 +185,7 @@ def receipt_message_id(content: str | None) -> str | None:
     return message_id if isinstance(message_id, str) and message_id else None
 
 
-def page(items: list[Item], request: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+def page(items: list[Item], request: Members) -> tuple[list[Members], str | None]:
     """One page of a transcript and the token of the next page. Raises ValueError for a token or a start not known.
 
     Defaults as documented: 10 items, DESCENDING, scanned BACKWARD from the newest, or FORWARD from a StartPosition.
@@ -211,15 +212,15 @@ def page(items: list[Item], request: dict[str, Any]) -> tuple[list[dict[str, Any
     return [plain(item, initial=False) for item in chosen], token
 
 
-def plain(item: Item, initial: bool = True) -> dict[str, Any]:
+def plain(item: Item, initial: bool = True) -> Members:
     """Return an item as JSON values, with or without its InitialContactId."""
-    values: dict[str, Any] = msgspec.to_builtins(item)
+    values: Members = msgspec.to_builtins(item)
     if not initial:
         del values["InitialContactId"]
     return values
 
 
-def _first(items: list[Item], start: dict[str, Any] | None, forward: bool) -> int:
+def _first(items: list[Item], start: Members | None, forward: bool) -> int:
     """Index of the first item of a forward scan, or one past the first of a backward scan."""
     one_past = 0 if forward else 1
     if not start:

@@ -1,15 +1,15 @@
 """What the emulator shows of one chat: its request, attributes, transcript, participants, connections."""
 
 import math
-from typing import Any
 
 from harness.emulator.service.chats import Chat
 from harness.emulator.service.clock import iso8601
+from harness.emulator.service.members import Members
 from harness.emulator.service.state import State
 from harness.emulator.service.transcript import plain
 
 
-def chat_summary(state: State, chat: Chat) -> dict[str, Any]:
+def chat_summary(state: State, chat: Chat) -> Members:
     """Return the few facts that a list of chats has of each."""
     return {
         "contact_id": chat.contact_id,
@@ -25,7 +25,7 @@ def chat_summary(state: State, chat: Chat) -> dict[str, Any]:
     }
 
 
-def chat_detail(state: State, chat: Chat) -> dict[str, Any]:
+def chat_detail(state: State, chat: Chat) -> Members:
     """Everything that is known of one chat, but for its bearer tokens."""
     request = {name: value for name, value in chat.request.items() if name != "ClientToken"}
     others = [
