@@ -181,7 +181,8 @@ def _curve_of(tps: Tps) -> _Curve:
 
 
 def _figure(entry: Interval, limit: Tps | ActiveChats) -> float | None:
-    value = entry.estimate if limit.verdict == "explained" and entry.high is not None else entry.low
+    exact = limit.verdict == "explained" and entry.high is not None and entry.estimate is not None
+    value = entry.estimate if exact else entry.low
     return value if value is not None and value > 0 else None
 
 

@@ -47,6 +47,9 @@ def test_others_who_come_and_go_leave_a_range(make_run: MakeRun) -> None:
     assert found["estimate"] is None
     assert (found["others"]["low"], found["others"]["high"]) == (21, 25)
     assert found["high"] == found["ours"]["high"] + 25
+    plan = ["plan", "--run", str(run), "--arrivals", "1/s", "--length", "8m", "--tps", "5", "--out", str(run / "plan")]
+    assert main(plan) == 0
+    assert json.loads((run / "plan" / "plan.json").read_text())["limits"]["active_chats"] == found["low"]
 
 
 @pytest.mark.parametrize("minutes", [None, "many", [None, 7, {"at": "now"}, {"at": BEGAN}, {"most_open": 80}], []])
