@@ -63,24 +63,23 @@ class Target:
         context = ssl.create_default_context(cafile=self.ca_bundle) if endpoint.tls else None
         return Pool(endpoint, timeout, context)
 
-    @property
-    def sdk_proxies(self) -> dict[str, str] | None:
-        """The proxies of an SDK client: none for this machine, whatever the environment says; else the SDK's own choice."""
-        return {} if is_loopback(self.endpoint) else None
+    def sdk_proxies(self, url: str | None) -> dict[str, str] | None:
+        """Return the proxies of an SDK client for `url` (None: the SDK's own endpoint of a service).
+
+        None for this machine and for all of a lab target, whatever the environment says: nothing of them may leave this
+        machine. Else the SDK's own choice.
+        """
+        return {} if not self.live or (url is not None and is_loopback(url)) else None
 
     def boto(self, service: str, *, timeout: float | None = None, **options: Any) -> Any:
         """Return a boto3 client of `service` for the same credentials and Region, with the SDK's retries off.
 
-        `timeout` in seconds bounds each connect and each read (None: the SDK's own, a minute). A lab target's clients, and
-        those with a loopback `endpoint_url`, use no proxy: nothing of them may leave this machine.
+        `timeout` in seconds bounds each connect and each read (None: the SDK's own, a minute).
         """
         present = self.credentials()
-        config = NO_RETRIES
+        config = NO_RETRIES.merge(Config(proxies=self.sdk_proxies(options.get("endpoint_url"))))
         if timeout is not None:
             config = config.merge(Config(connect_timeout=timeout, read_timeout=timeout))
-        url = options.get("endpoint_url")
-        if not self.live or (url is not None and is_loopback(url)):
-            config = config.merge(Config(proxies={}))
         create: Any = boto3.client  # its type knows service names only as literals
         return create(
             service,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness.preflight.minutes import METRICS, PERIOD, Minute, read_minutes
 from harness.preflight.model.codes import ACTIVE_CHATS, SERVICE, START_RATE
+from harness.preflight.model.minutes import METRICS, PERIOD, Minute, read_minutes
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient

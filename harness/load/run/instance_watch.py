@@ -12,7 +12,7 @@ import gevent
 
 from harness.connect.target import Target
 from harness.preflight.declared import connect_clients, fetch_declared
-from harness.preflight.minutes import LATE, PERIOD, Minute, NoMinutes, fetch_minutes, merged, to_json
+from harness.preflight.model.minutes import LATE, PERIOD, Minute, NoMinutes, fetch_minutes, merged, to_json
 
 logger = logging.getLogger(__name__)
 

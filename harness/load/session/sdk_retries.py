@@ -76,7 +76,7 @@ class RetryLab:
             connect_timeout=timeout,
             read_timeout=timeout,
             max_pool_connections=connections,
-            proxies=target.sdk_proxies,
+            proxies=target.sdk_proxies(target.endpoint),
         )
         self._client = create(
             "connect",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
-from harness.preflight.minutes import read_minutes
 from harness.preflight.model.asking import Account, ask, code_of
 from harness.preflight.model.intent import Intent
+from harness.preflight.model.minutes import read_minutes
 from harness.preflight.model.rows import NotKnown, Row
 
 HOUR, WEEK = 3600.0, 7 * 86_400.0

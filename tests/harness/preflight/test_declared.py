@@ -15,7 +15,7 @@ from moto.servicequotas.models import ServiceQuotasBackend
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from harness.preflight.declared import Clients, fetch_declared
-from harness.preflight.minutes import Minute, NoMinutes, fetch_minutes
+from harness.preflight.model.minutes import Minute, NoMinutes, fetch_minutes
 
 INSTANCE = "11111111-2222-3333-4444-555555555555"
 ARN = f"arn:aws:connect:us-east-1:123456789012:instance/{INSTANCE}"

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from harness.load.run.instance_watch import MinuteWatch
-from harness.preflight.minutes import Minute, NoMinutes
+from harness.preflight.model.minutes import Minute, NoMinutes
 
 EPOCH = 1_795_000_020.0
 
