@@ -121,13 +121,17 @@ class Coordinator:
             self.last_directory = str(directory)
             logger.info("run %s: recording in %s", run_id, directory)
             try:
+                # Before the load: three SDK clients take a few tenths of a second to make, which calls would be late by.
+                self._instance_watch = InstanceWatch(target) if target.live else None
                 self._uploader.begin(directory, settings.upload)
                 self._begin_load(self.record, settings, target)
                 self._lab_watch = gevent.spawn(self._watch_lab, self._lab) if self._lab is not None else None
                 self._gate_watch = watch_gates(aborting_gates(settings.gates), self.parts, self.on_gate_breached)
-                self._instance_watch = InstanceWatch(target) if target.live else None
             except BaseException:
                 self._uploader.stop()
+                if self._instance_watch is not None:
+                    self._instance_watch.stop()
+                    self._instance_watch = None
                 self.record.release()
                 self.record = None
                 raise

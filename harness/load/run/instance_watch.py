@@ -63,9 +63,13 @@ class InstanceWatch:
         self._minutes = MinuteWatch(partial(fetch_minutes, self._clients.cloudwatch, target.instance_id), time.time)
         self._following = gevent.spawn(self._minutes.follow)
 
+    def stop(self) -> None:
+        """Ask no more."""
+        self._following.kill(block=False)
+
     def declared(self, started_at: float) -> dict[str, Any]:
         """End the watch and return run.json's `declared`; without what nobody answered in time."""
-        self._following.kill(block=False)
+        self.stop()
         found: dict[str, Any] = {}
         try:
             with gevent.Timeout(_LONGEST_LOOK):
