@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 import gevent
@@ -11,6 +12,7 @@ import msgspec
 
 from harness.load.options.target_choice import target_line
 from harness.load.run.coordinator import Coordinator
+from harness.recording.summary import Summary, add_up
 from harness.telemetry.messages import Begin, Progress
 
 logger = logging.getLogger(__name__)
@@ -78,11 +80,9 @@ class Telemetry:
     def _tell_progress(self) -> None:
         while self._process is not None:
             gevent.sleep(_EVERY)
-            parts, record = self._coordinator.parts(), self._coordinator.record
-            dropped = sum(part.dropped + part.dropped_late for part in parts)
-            stopped_later = record is not None and not record.settings.keep_chats
-            to_stop = sum(part.chats.left_open for part in parts) if stopped_later else 0
-            self._tell(Progress(dropped, to_stop))
+            record = self._coordinator.record
+            keeps_chats = record is None or record.settings.keep_chats
+            self._tell(progress_of(self._coordinator.parts(), keeps_chats))
 
     def _tell(self, message: Begin | Progress) -> None:
         process = self._process
@@ -94,6 +94,12 @@ class Telemetry:
         except OSError:
             logger.warning("the process that exports metrics has ended; the run goes on without them")
             self._process = None
+
+
+def progress_of(parts: Sequence[Summary], keeps_chats: bool) -> Progress:
+    """Return what the processes of a run tell together; a run that keeps its chats has none to stop."""
+    total = add_up(parts)
+    return Progress(total.dropped, 0 if keeps_chats else total.chats.left_open)
 
 
 def _installed(name: str) -> bool:
