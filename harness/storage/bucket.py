@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _MiB = 1024 * 1024
 # Several attempts with growing pauses, as the SDK makes them: S3 is not what is measured here.
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=10, read_timeout=60)
-_PARTS = TransferConfig(multipart_threshold=16 * _MiB, multipart_chunksize=8 * _MiB, max_concurrency=2)
+_IN_PARTS = 16 * _MiB
+_PARTS = TransferConfig(multipart_threshold=_IN_PARTS, multipart_chunksize=8 * _MiB, max_concurrency=2)
 _PIECE = 1 * _MiB
 
 
@@ -87,8 +88,15 @@ class Bucket:
 
     def send(self, path: Path, name: str) -> None:
         """Send the file at `path` as `name`, in parts where it is large. Raises StorageError, or OSError of the file."""
+        bucket, key = self.address.bucket, self.address.key(name)
+        # Read once: a process that goes on counting changes its tally between the checksum and the sending. What is
+        # larger only grows, and is sent as far as it had come.
+        content = path.read_bytes() if path.stat().st_size < _IN_PARTS else None
         with self._told():
-            self._s3.upload_file(str(path), self.address.bucket, self.address.key(name), Config=_PARTS)
+            if content is not None:
+                self._s3.put_object(Bucket=bucket, Key=key, Body=content)
+            else:
+                self._s3.upload_file(str(path), bucket, key, Config=_PARTS)
 
     def check_writable(self) -> None:
         """Begin to send an object and give it up: nothing stays. Raises StorageError where it cannot be done."""

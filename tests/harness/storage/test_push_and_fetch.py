@@ -1,6 +1,7 @@
 """Run directories go to S3 and come back, against moto's S3 server."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,3 +174,29 @@ def test_an_object_that_is_replaced_meanwhile_is_listed_anew(
     else:
         with pytest.raises(StorageError, match="try again"):
             fetch(RUN)
+
+
+def test_a_tally_that_changes_while_it_is_sent_comes_back_whole(store: Store, tmp_path: Path) -> None:
+    """A file that a live process rewrites all the time is sent as it was at one moment, with the checksum of that."""
+    run = write_run(tmp_path / "run")
+    tally = run / "samples" / "local.tally"
+    tally.write_bytes(bytes(4096))
+    over = threading.Event()
+
+    def count() -> None:
+        number = 0
+        with tally.open("r+b", buffering=0) as file:
+            while not over.is_set():
+                number = (number + 1) % 256
+                file.seek(0)
+                file.write(bytes([number]) * 4096)
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    try:
+        for _ in range(20):
+            push(run, RUN)
+            assert len((fetch(RUN) / "samples" / "local.tally").read_bytes()) == 4096
+    finally:
+        over.set()
+        counting.join()
