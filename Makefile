@@ -61,9 +61,9 @@ bench: $(TOOLS) ## every benchmark table (minutes; see benchmarks/README.md)
 	$(BIN)/python -m benchmarks
 
 lock: ## resolve both locks anew (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	uv pip compile --quiet --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --extra otel --group dev pyproject.toml --output-file requirements-dev.lock
-	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	uv pip compile --quiet --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --extra otel --group build --constraint requirements-dev.lock pyproject.toml --output-file requirements.lock
 
 clean:
