@@ -311,7 +311,9 @@ class Variety(Struct, frozen=True):
     """Whether a dimension of the workload goes with the outcome (percentage points started) or the latency (ms).
 
     `effect` is that of the second of `between` against the first, with a 95 % interval; `p_holm` is corrected for all
-    the questions of the run. A true effect of `detectable` would be found in four of five such runs.
+    the questions of the run. A true effect of `detectable` would be found in four of five such runs. `share` is that of
+    the calls on the smaller side: of the rarer category, or of the sizes beyond the middle of their range; equal shares
+    are `parts` ones.
     """
 
     dimension: str
@@ -325,6 +327,8 @@ class Variety(Struct, frozen=True):
     unit: Literal["points", "ms"] = "ms"
     between: tuple[str, str] = ("", "")
     calls: Count = 0
+    share: Share | None = None
+    parts: Count = 2
 
     @property
     def shown(self) -> bool:

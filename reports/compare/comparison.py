@@ -71,7 +71,7 @@ def conditions(answer: Capacity) -> Table:
         "user_class": run.user_class,
         "target": "embedded emulator" if embedded else (run.endpoint, run.region, run.instance_id),
         "emulator": run.emulator,
-        "workload": (workload.source, workload.seed, str(workload.kinds)),
+        "workload": (workload.source, workload.seed, workload.draw, str(workload.kinds)),
     }
     options = run.options
     return found | {f"options.{name}": value for name, value in options.items() if name not in _NOT_CONDITIONS}

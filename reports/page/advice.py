@@ -1,6 +1,7 @@
 """Says what to do next, from this run's evidence alone: what to ask for, what to change, and what would teach the rest."""
 
 from reports.capacity.model import Capacity
+from reports.page.variety import balance_advice
 from reports.wording.numbers import known, number, seconds
 from reports.wording.vocabulary import START_OUTCOMES, STARTED, TPS
 
@@ -12,7 +13,14 @@ def advice(answer: Capacity) -> list[str]:
     """Return what to do, the most pressing first; empty where the run leaves nothing to be done."""
     if not answer.generator.valid:
         return [*_left_open(answer), "Run it again before using any number of it: see why the run is not valid."]
-    return [*_left_open(answer), *_tps(answer), *_active_chats(answer), *_retries(answer), *_unknown(answer)]
+    return [
+        *_left_open(answer),
+        *_tps(answer),
+        *_active_chats(answer),
+        *_retries(answer),
+        *_unknown(answer),
+        *balance_advice(answer),
+    ]
 
 
 def _left_open(answer: Capacity) -> list[str]:

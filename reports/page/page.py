@@ -250,4 +250,5 @@ def _conditions(answer: Capacity) -> list[tuple[str, str]]:
 def _workload(workload: Workload) -> str:
     kinds = [str(kind.get("name")) for kind in workload.kinds]
     seed = "unknown" if workload.seed is None else workload.seed
-    return f"{workload.source or 'unknown'}, seed {seed}" + (f"; kinds {', '.join(kinds)}" if kinds else "")
+    draw = ", balanced draw" if workload.draw == "balanced" else ""
+    return f"{workload.source or 'unknown'}, seed {seed}{draw}" + (f"; kinds {', '.join(kinds)}" if kinds else "")

@@ -1,7 +1,9 @@
 """Says whether the variety of the calls mattered: what differs and by how much, or how small a difference must be."""
 
-from reports.capacity.model import Variety
-from reports.wording.numbers import number
+import math
+
+from reports.capacity.model import Capacity, Variety
+from reports.wording.numbers import number, percent
 
 _NAMES = {
     "attribute_bytes": "size of the attributes",
@@ -39,11 +41,39 @@ def _difference(each: Variety, questions: int) -> str:
 
 def _no_difference(on: str, rest: list[Variety]) -> str:
     parts = [
-        f"{_NAMES.get(each.dimension, each.dimension)} (at most {_amount(max(abs(each.low), abs(each.high)))})"
+        f"{_NAMES.get(each.dimension, each.dimension)} (at most {_amount(max(abs(each.low), abs(each.high)))}, "
+        f"found from {_amount(each.detectable)})"
         for each in rest
     ]
     unit = _UNITS[rest[0].unit]
     return f"No difference shown in {_MEASURES[on]}, in {unit} with 95 %, by {', '.join(parts)}."
+
+
+def balance_advice(answer: Capacity) -> list[str]:
+    """Suggest the balanced draw where something rare was too rare to show whether it matters; of all, the rarest."""
+    if answer.run.workload.draw == "balanced":
+        return []
+    rare = [
+        each
+        for each in answer.variety
+        if not each.shown and each.share is not None and each.share < 0.5 / max(each.parts, 2)
+    ]
+    if not rare:
+        return []
+    each = min(rare, key=lambda one: (one.share or 0.0) * one.parts)
+    seen = f"a difference of {_amount(each.detectable)} {_UNITS[each.unit]} in {_MEASURES[each.on]}"
+    gain = f" instead of about {_amount(_balanced(each))}" if each.dimension == "kind" else ""
+    return [
+        f"Whether the {_NAMES.get(each.dimension, each.dimension)} matters was hard to see: its rarer side is "
+        f'{percent(each.share or 0.0)} of the calls, so that only {seen} is found{gain}. `draw = "balanced"` in the '
+        "workload gives every kind an equal share."
+    ]
+
+
+def _balanced(each: Variety) -> float:
+    """Return what would be detectable of as many calls in equal shares: an error goes with 1 / sqrt(share (1 - share))."""
+    share, equal = each.share or 0.0, 1 / max(each.parts, 2)
+    return each.detectable * math.sqrt(share * (1 - share) / (equal * (1 - equal)))
 
 
 def _chance(p: float) -> str:

@@ -26,6 +26,8 @@ class _Question:
     quantile: float
     """How many errors the interval reaches to either side."""
     between: tuple[str, str]
+    share: float
+    parts: int = 2
 
 
 def variety_of(calls: Calls) -> list[Variety]:
@@ -51,6 +53,8 @@ def variety_of(calls: Calls) -> list[Variety]:
             unit="points" if question.on == "outcome" else "ms",
             between=question.between,
             calls=len(calls) if question.on == "outcome" else len(started),
+            share=question.share,
+            parts=question.parts,
         )
         for question, p_holm in zip(asked, corrected, strict=True)
     ]
@@ -78,7 +82,9 @@ def _of_size(name: str, on: str, sizes: Floats, y: Floats, ranks: Floats, block:
     p = p_value(_ranks(sizes)[:, None], ranks, block)
     span = high - low
     between = _size_text(name, low), _size_text(name, high)
-    return _Question(name, on, p, effect.slope * span, effect.error * span, float(-ndtri(0.025)), between)
+    upper = float(np.mean(sizes > (low + high) / 2))
+    share = min(upper, 1 - upper)
+    return _Question(name, on, p, effect.slope * span, effect.error * span, float(-ndtri(0.025)), between, share)
 
 
 def _of_category(name: str, on: str, calls: Calls, y: Floats, ranks: Floats, block: Codes) -> _Question | None:
@@ -96,7 +102,8 @@ def _of_category(name: str, on: str, calls: Calls, y: Floats, ranks: Floats, blo
     code, effect = max(known, key=lambda each: abs(each[1].slope) / each[1].error)
     quantile = float(-ndtri(0.025 / len(known)))
     between = "the others", words[code] or "none set"
-    return _Question(name, on, p_value(members, ranks, block), effect.slope, effect.error, quantile, between)
+    p, rarest = p_value(members, ranks, block), float(counts[chosen].min() / len(y))
+    return _Question(name, on, p, effect.slope, effect.error, quantile, between, rarest, len(chosen))
 
 
 def _ranks(values: Floats) -> Floats:

@@ -172,6 +172,7 @@ def _workload(settings: Settings) -> Table:
     return {
         "source": workload.source,
         "seed": workload.seed,
+        "draw": workload.draw,
         "kinds": [{"name": kind.name, "weight": kind.weight, "invalid": kind.invalid} for kind in workload.kinds],
         "conversations": [
             {"name": script.name, "weight": script.weight, "turns": len(script.turns)}

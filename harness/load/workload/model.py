@@ -7,16 +7,13 @@ wire: the ClientToken and the run's own attribute.
 
 import json
 import random
-from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from harness.connect import contract
+from harness.load.workload.drawing import Draw, chances, draws, weighted_draws
 from harness.load.workload.scripts import Script
-
-T = TypeVar("T")
 
 RUN_ATTRIBUTE = "loadtest-run"
 """The attribute that every chat carries, so that a sweep can find a run's chats later. Its value is the run id."""
@@ -89,8 +86,9 @@ class Kind:
 
 @dataclass(frozen=True)
 class Workload:
-    """Weighted kinds of chat, where they came from, the seed of every draw, the conversations of the customers, and the TOML
-    text (workers get that).
+    """Weighted kinds of chat, where they came from, the seed of every draw, the conversations of the customers, the TOML
+    text (workers get that), and how chats are drawn: by weight, or balanced (every kind as often as the others, whatever its
+    weight; and within a kind every duration, message and set of attributes).
     """
 
     kinds: tuple[Kind, ...]
@@ -98,6 +96,7 @@ class Workload:
     seed: int = 1
     conversations: tuple[Script, ...] = ()
     text: str = field(default="", repr=False)
+    draw: Draw = "weighted"
 
 
 class Chat(NamedTuple):
@@ -133,47 +132,44 @@ class Drawer:
         self._rng = random.Random(f"{workload.seed}/{worker_index}")
         self._prefix = f"{run_id}.{worker_index}."
         self._number = 0
-        weights = list(accumulate(kind.weight for kind in workload.kinds))
-        self._cumulative = [weight / weights[-1] for weight in weights]
         target = b'{"InstanceId": %b, "ContactFlowId": %b, ' % (_json(instance_id), _json(contact_flow_id))
-        self._kinds = [_RenderedKind(kind, run_id, target, self._rng) for kind in workload.kinds]
+        kinds = [_RenderedKind(kind, run_id, target, self._rng, workload.draw) for kind in workload.kinds]
+        self._kind = weighted_draws(self._rng, kinds, [kind.weight for kind in workload.kinds], workload.draw)
 
     def draw(self) -> Chat:
         """Return the next chat."""
-        rng = self._rng
-        index = min(bisect(self._cumulative, rng.random()), len(self._kinds) - 1)
         self._number += 1
-        return self._kinds[index].draw(rng, f"{self._prefix}{self._number}")
+        return self._kind().draw(f"{self._prefix}{self._number}")
 
 
 class _RenderedKind:
-    def __init__(self, kind: Kind, run_id: str, target: bytes, rng: random.Random) -> None:
+    def __init__(self, kind: Kind, run_id: str, target: bytes, rng: random.Random, how: Draw) -> None:
         self.kind = kind
         self._target = target
-        self._names = [b'"ParticipantDetails": {"DisplayName": %b}, ' % _json(name) for name in kind.display_names]
-        draws = 1 if kind.attributes.count == (0, 0) and kind.attributes.total_bytes is None else _POOL
-        self._attributes = [_render_attributes(kind.attributes, run_id, rng) for _ in range(draws)]
-        self._messages = _render_messages(kind.message)
-        self._share = kind.message.share if kind.message else 0.0
-        self._durations = [_Fragment(b'"ChatDurationInMinutes": %d, ' % minutes, minutes) for minutes in kind.durations]
+        names = [b'"ParticipantDetails": {"DisplayName": %b}, ' % _json(name) for name in kind.display_names]
+        sets = 1 if kind.attributes.count == (0, 0) and kind.attributes.total_bytes is None else _POOL
+        attributes = [_render_attributes(kind.attributes, run_id, rng) for _ in range(sets)]
+        durations = [_Fragment(b'"ChatDurationInMinutes": %d, ' % minutes, minutes) for minutes in kind.durations]
+        self._name = draws(rng, names, how)
+        self._attributes = draws(rng, attributes, how)
+        self._has_message = chances(rng, kind.message.share if kind.message else 0.0, how)
+        self._message = draws(rng, _render_messages(kind.message) or [_NOTHING], how)
+        self._duration = draws(rng, durations or [_NOTHING], how)
         rest = dict(kind.members)
         if kind.content_types is not None:
             rest["SupportedMessagingContentTypes"] = list(kind.content_types)
         self._content_types = ",".join(kind.content_types) if kind.content_types is not None else None
         self._rest = b"".join(b"%b: %b, " % (_json(name), _json(value)) for name, value in rest.items())
 
-    def draw(self, rng: random.Random, token: str) -> Chat:
-        attributes = _choose(rng, self._attributes)
-        message = duration = _NOTHING
-        if self._messages and (self._share >= 1.0 or rng.random() < self._share):
-            message = _choose(rng, self._messages)
-        if self._durations:
-            duration = _choose(rng, self._durations)
+    def draw(self, token: str) -> Chat:
+        attributes = self._attributes()
+        message = self._message() if self._has_message() else _NOTHING
+        duration = self._duration()
         body = b"".join(
             (
                 self._target,
                 attributes.json,
-                _choose(rng, self._names),
+                self._name(),
                 message.json,
                 duration.json,
                 self._rest,
@@ -194,10 +190,6 @@ class _RenderedKind:
 
 
 _NOTHING = _Fragment(b"")
-
-
-def _choose(rng: random.Random, items: Sequence[T]) -> T:
-    return items[int(rng.random() * len(items))] if len(items) > 1 else items[0]
 
 
 def _render_messages(message: Message | None) -> list[_Fragment]:

@@ -7,6 +7,7 @@ from typing import Any
 from harness.connect import contract
 from harness.errors import UsageError
 from harness.input_files import read_bounded
+from harness.load.workload.drawing import DRAWS, Draw
 from harness.load.workload.model import RUN_ATTRIBUTE, Attributes, Kind, Message, Workload
 from harness.load.workload.script_toml import parse_scripts
 from harness.load.workload.values import as_table, flag, positive, refuse_unknown, share, span, texts, whole
@@ -64,7 +65,7 @@ def parse_workload(text: str, source: str) -> Workload:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--workload {source}: not valid TOML: {error}") from error
     try:
-        refuse_unknown(document, ("seed", "kind", "conversation"), "")
+        refuse_unknown(document, ("seed", "draw", "kind", "conversation"), "")
         tables = document.get("kind")
         if not isinstance(tables, list) or not tables:
             raise ValueError("it has no kind; write at least one [[kind]] table")
@@ -74,9 +75,17 @@ def parse_workload(text: str, source: str) -> Workload:
             if names.count(name) > 1:
                 raise ValueError(f"kind {name!r} is there {names.count(name)} times; names must differ")
         scripts = parse_scripts(document.get("conversation", []), kinds)
-        return Workload(kinds, source, whole(document.get("seed", 1), "seed"), scripts, text)
+        seed, draw = whole(document.get("seed", 1), "seed"), _draw(document.get("draw", "weighted"))
+        return Workload(kinds, source, seed, scripts, text, draw)
     except ValueError as error:
         raise UsageError(f"--workload {source}: {error}") from error
+
+
+def _draw(value: Any) -> Draw:
+    for known in DRAWS:
+        if value == known:
+            return known
+    raise ValueError(f'draw: {value!r} is not one; it is "weighted" (by weight) or "balanced" (equal shares)')
 
 
 def _kind(table: Any, number: int) -> Kind:

@@ -43,10 +43,13 @@ class Target(Struct, frozen=True):
 
 
 class Workload(Struct, frozen=True):
-    """Where the workload came from, its kinds of chat (name, weight, invalid) and conversations (name, weight, turns)."""
+    """Where the workload came from, how chats are drawn from it ("weighted" or "balanced"; older runs: by weight), its kinds
+    of chat (name, weight, invalid) and conversations (name, weight, turns).
+    """
 
     source: Text = ""
     seed: int | None = None
+    draw: Text = "weighted"
     kinds: list[Table] = []
     conversations: list[Table] = []
 

@@ -113,8 +113,32 @@ def test_sentences_say_how_much_or_how_little() -> None:
     assert variety_sentences([shown, other]) == [
         "The size of the attributes matters: 31.9 KiB against 0 bytes raises the latency of started chats by 96 ms (94.8 to "
         "97.1, 95 %; p < 0.001 after correction for 2 questions).",
-        "No difference shown in the latency of started chats, in ms with 95 %, by kind of chat (at most 4.2).",
+        "No difference shown in the latency of started chats, in ms with 95 %, by kind of chat (at most 4.2, found from 5).",
     ]
+
+
+def test_what_was_too_rare_to_see_suggests_the_balanced_draw(make_run: MakeRun) -> None:
+    """A kind that is 2 % of the calls shows little: the page says from which difference on, and what would show more."""
+    rows = simulate(Scenario(seconds=60.0))
+    starts = [row for row in rows if row["operation"] == "StartChatContact"]
+    for number, row in enumerate(starts):
+        row["kind"] = "rare" if number % 50 == 0 else "plain"
+    run = make_run(rows=rows)
+    assert main(["report", str(run), "--no-figures", "--quiet"]) == 0
+    variety = json.loads((run / "capacity.json").read_text())["variety"]
+    found = next(each for each in variety if (each["dimension"], each["on"]) == ("kind", "outcome"))
+    assert found["share"] == pytest.approx(0.02, abs=0.005)
+    assert found["parts"] == 2
+    page = (run / "report.md").read_text()
+    assert "its rarer side is 2" in page
+    assert '`draw = "balanced"` in the workload gives every kind an equal share' in page
+    manifest = json.loads((run / "run.json").read_text())
+    manifest.setdefault("workload", {})["draw"] = "balanced"
+    (run / "run.json").write_text(json.dumps(manifest))
+    assert main(["report", str(run), "--no-figures", "--quiet"]) == 0
+    page = (run / "report.md").read_text()
+    assert "gives every kind an equal share" not in page
+    assert "balanced draw" in (run / "report.html").read_text()
 
 
 def test_report_has_the_findings_and_what_to_do(make_run: MakeRun) -> None:

@@ -25,6 +25,7 @@ def kind(lines: str) -> str:
     [
         ("", "no kind"),
         ("kind = 3", "no kind"),
+        ('draw = "even"\n[[kind]]', 'draw: \'even\' is not one; it is "weighted" (by weight) or "balanced"'),
         ("x = 1\n[[kind]]", "unknown key x"),
         ("[[kind]]\nwieght = 2", "unknown key wieght; did you mean weight? allowed are name, weight"),
         (kind("weight = 0"), "kind 'k': weight: a number over 0"),
