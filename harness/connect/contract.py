@@ -9,6 +9,12 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
+RUN_ATTRIBUTE = "loadtest-run"
+"""The attribute that every chat carries, so that a run's chats can be found later. Its value is the run id."""
+
+LONGEST_CHAT = 10_080 * 60.0
+"""Seconds after which every chat has ended (ChatDurationInMinutes is 10,080 at most)."""
+
 MAX_ATTRIBUTE_BYTES = 32_768
 """Keys and values of all attributes of a contact, in UTF-8."""
 MAX_ATTRIBUTE_KEY_CHARACTERS = 32_767

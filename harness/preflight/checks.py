@@ -54,7 +54,7 @@ def run_checks(account: Account, intent: Intent, around: Surroundings) -> list[R
         ("quotas", lambda: check_quotas(account, intent)),
         ("others now", lambda: check_others(account, intent, around.now)),
         ("queues", lambda: check_queues(account, around.now)),
-        ("leftovers", lambda: check_leftovers(around.runs, account.instance_id)),
+        ("leftovers", lambda: check_leftovers(around.runs, account, around.now)),
         ("budget", budget),
         ("policy", lambda: check_policy(intent, account.region, datetime.fromtimestamp(around.now()).astimezone())),
     ]

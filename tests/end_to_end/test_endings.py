@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tests.support.counting import counting_server
@@ -224,15 +225,29 @@ def test_a_killed_worker_elsewhere_is_completed_from_its_own_directory(tmp_path:
         assert len(missing) < 60
 
 
-def test_a_sweep_finds_the_chats_of_a_run_of_which_nothing_is_left(tmp_path: Path) -> None:
-    """Without a ledger the run's attribute is enough to find and stop its chats."""
-    with counting_server() as server:
+@pytest.mark.parametrize("instance", [(), ("--not-searchable",)])
+def test_a_sweep_finds_the_chats_of_a_run_of_which_nothing_is_left(instance: tuple[str, ...], tmp_path: Path) -> None:
+    """Without a ledger the run's attribute is enough to find and stop its chats, searchable or not, and no other chat."""
+    with counting_server(*instance) as server:
+        client = boto3.client(
+            "connect",
+            endpoint_url=server.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=server.announcement["access_key_id"],
+            aws_secret_access_key=server.announcement["secret_access_key"],
+        )
+        customer = client.start_chat_contact(
+            InstanceId=server.announcement["instance_id"],
+            ContactFlowId="f",
+            ParticipantDetails={"DisplayName": "somebody"},
+            Attributes={"loadtest-run": "another-run"},
+        )
         keep = locust(
             server, "-u", "30", "-r", "30", "--max-chats", "20", "--hold", "60s", "--keep-chats", "--run-dir", "run"
         )
         with started(keep, tmp_path, server) as run:
             assert run.wait().code == 4
-        assert server.count()["open"] == 20
+        assert server.count()["open"] == 21
         run_id = manifest(tmp_path / "run")["run_id"]
         where = (
             "--host",
@@ -246,7 +261,7 @@ def test_a_sweep_finds_the_chats_of_a_run_of_which_nothing_is_left(tmp_path: Pat
             swept = sweep.wait()
         assert swept.code == 0, swept.said
         assert "20 stopped, 0 still open" in swept.said
-        assert server.count()["open"] == 0
+        assert server.open_chats() == [customer["ContactId"]]
 
 
 def test_the_chats_of_an_embedded_emulator_end_with_it(tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import boto3
 import botocore.session
+import pytest
 
+from harness import command
 from harness.preflight.declared import Clients, fetch_declared
 from tests.support.counting import CountingServer, counting_server
 from tests.support.locust_runs import ROOT, chatquota, locust, manifest, started, wait_until_started
+from tests.support.scripted_aws import Script, ScriptedAws
 
 UNPRIVILEGED = {"sts:GetCallerIdentity"}
 """Needs no permission (https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html)."""
@@ -57,7 +60,40 @@ def test_a_run_needs_exactly_what_its_policy_allows(tmp_path: Path) -> None:
         assert manifest(tmp_path / "run")["chats"]["already_ended"] > 0
         with started(chatquota("cleanup", "run", "--sweep"), tmp_path, server) as cleanup:
             assert cleanup.wait().code == 0
+        boto3.client(
+            "connect",
+            endpoint_url=server.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=server.announcement["access_key_id"],
+            aws_secret_access_key=server.announcement["secret_access_key"],
+        ).start_chat_contact(InstanceId="i", ContactFlowId="f", ParticipantDetails={"DisplayName": "somebody"})
+        where = ("--host", server.endpoint, "--region", "us-east-1", "--instance-id", "i")
+        with started(chatquota("cleanup", "--sweep", "--run-id", "lost", *where), tmp_path, server) as sweep:
+            assert sweep.wait().code == 0
         assert _called(server) == _allowed("run.json")
+
+
+def test_a_check_needs_exactly_what_its_policy_allows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`chatquota check` makes every call that its policy names, and no other."""
+    called: set[str] = set()
+    make = boto3.Session.client
+
+    def client(session: boto3.Session, service: Any, **options: Any) -> Any:
+        made: Any = make(session, service, **options)
+        prefix = made.meta.service_model.signing_name if service != "cloudwatch" else "cloudwatch"
+        made.meta.events.register("before-call", lambda model, **_: called.add(f"{prefix}:{model.name}"))
+        return made
+
+    monkeypatch.setattr(boto3.Session, "client", client)
+    script = Script(open_chats={"c": ""})
+    with ScriptedAws(script) as aws:
+        for name in ("STS", "IAM", "SERVICE_QUOTAS", "CLOUDWATCH"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", aws.url)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        where = ["--host", aws.url, "--participant-host", aws.url, "--region", "us-east-1", "--instance-id", "i"]
+        command.main(["check", "--contact-flow-id", "f", "--runs", str(tmp_path), *where])
+    assert called - UNPRIVILEGED == _allowed("check.json")
 
 
 def test_reading_what_aws_declares_needs_exactly_what_its_policy_allows() -> None:

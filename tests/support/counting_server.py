@@ -97,6 +97,13 @@ class Service:
             reply = self._denied(headers, body) or self._stop(json.loads(body), entry)
         elif (method, path) == ("POST", "/search-contacts"):
             reply = self._search(json.loads(body))
+        elif method == "GET" and path.startswith("/contact/attributes/"):
+            chat = self.open.get(path.rsplit("/", 1)[-1]) or self.ended.get(path.rsplit("/", 1)[-1])
+            reply = (
+                Reply(200, {"Attributes": chat["attributes"]})
+                if chat
+                else Reply(404, {}, error="ResourceNotFoundException")
+            )
         elif method == "GET" and path.startswith("/contacts/"):
             reply = self._describe(path.rsplit("/", 1)[-1], entry)
         elif (method, path) == ("POST", "/participant/connection"):
@@ -213,12 +220,17 @@ class Service:
             return Reply(
                 403, {"message": "not authorized to perform: connect:SearchContacts"}, error="AccessDeniedException"
             )
-        criteria = request.get("SearchCriteria", {}).get("SearchableContactAttributes", {}).get("Criteria", [])
+        asked = request.get("SearchCriteria", {})
+        criteria = asked.get("SearchableContactAttributes", {}).get("Criteria", [])
+        if criteria and self.options.not_searchable:
+            return Reply(400, {"message": "attribute is not searchable"}, error="InvalidParameterException")
+        conditions = [one.get("TimestampCondition") for one in asked.get("AdditionalTimeRange", {}).get("Criteria", [])]
+        still_open = {"Type": "DISCONNECT_TIMESTAMP", "ConditionType": "NOT_EXISTS"} in conditions
         span = request["TimeRange"]
         found = [
             {"Id": contact, "Channel": "CHAT", "InitiationTimestamp": chat["at"]}
             | ({"DisconnectTimestamp": time.time()} if contact in self.ended else {})
-            for contact, chat in [*self.ended.items(), *self.open.items()]
+            for contact, chat in [*({} if still_open else self.ended).items(), *self.open.items()]
             if span["StartTime"] <= chat["at"] <= span["EndTime"]
             and all(chat["attributes"].get(one["Key"]) in one["Values"] for one in criteria)
         ]
@@ -332,6 +344,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each answer takes")
     parser.add_argument("--deny", action="store_true", help="refuse every signature, echoing the request as AWS does")
     parser.add_argument("--no-search", action="store_true", help="refuse SearchContacts")
+    parser.add_argument("--not-searchable", action="store_true", help="refuse SearchContacts by an attribute")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lifeline", action="store_true", help="exit when standard input ends")
     return parser.parse_args()

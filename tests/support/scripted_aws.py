@@ -76,6 +76,10 @@ class Script:
     pending: list[dict[str, Any]] = field(default_factory=list)
     quota_refusal: Refusal | None = None
     clock_ahead: float = 0.0
+    open_chats: dict[str, str] | Refusal = field(default_factory=dict)
+    """Contact ids with the run that each carries ("": none)."""
+    attributes: Refusal | None = None
+    """What refuses GetContactAttributes."""
 
 
 class ScriptedAws:
@@ -121,11 +125,41 @@ class ScriptedAws:
         elif handler.path.startswith("/contact-flows/"):
             self.calls.append("DescribeContactFlow")
             self._send_json(handler, self.script.flow)
+        elif handler.path == "/search-contacts":
+            self._send_json(handler, self._search(json.loads(body)))
+        elif handler.path.startswith("/contact/attributes/"):
+            self._send_json(handler, self._attributes(handler.path.rpartition("/")[2]))
         elif body.startswith(b"Action="):
             form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
             self._send_query(handler, form)
         else:
             self._send_json(handler, Refusal(403, "MissingAuthenticationTokenException"))
+
+    def _search(self, request: dict[str, Any]) -> Answer:
+        self.calls.append("SearchContacts")
+        if isinstance(self.script.open_chats, Refusal):
+            return self.script.open_chats
+        span, criteria = request["TimeRange"], request["SearchCriteria"]
+        condition = criteria["AdditionalTimeRange"]["Criteria"][0]["TimestampCondition"]
+        asked_well = (
+            span["EndTime"] - span["StartTime"] < 8 * 7 * 86_400
+            and criteria["Channels"] == ["CHAT"]
+            and condition == {"Type": "DISCONNECT_TIMESTAMP", "ConditionType": "NOT_EXISTS"}
+        )
+        if not asked_well:
+            return Refusal(400, "InvalidParameterException")
+        ids = list(self.script.open_chats)
+        page = [
+            {"Id": contact, "InitiationTimestamp": span["EndTime"] - 900} for contact in ids[: request["MaxResults"]]
+        ]
+        return {"Contacts": page, "TotalCount": len(ids)}
+
+    def _attributes(self, contact: str) -> Answer:
+        self.calls.append("GetContactAttributes")
+        if self.script.attributes is not None or isinstance(self.script.open_chats, Refusal):
+            return self.script.attributes or Refusal(404, "ResourceNotFoundException")
+        run = self.script.open_chats[contact]
+        return {"Attributes": {"loadtest-run": run} if run else {"customer": "somebody"}}
 
     def _service_quotas(self, operation: str, request: dict[str, Any]) -> Answer:
         self.calls.append(operation)

@@ -123,8 +123,12 @@ class ConnectApi:
         """SearchContacts, by time, channel, initiation method and contact attributes."""
         instance = self.check_instance(parameters)
         latest = now - self.state.settings.search_lag
+        asked = (parameters.get("SearchCriteria") or {}).get("SearchableContactAttributes")
+        found = not asked or self.state.settings.searchable
         chats = [
-            chat for chat in self.state.chats.by_id.values() if chat.instance == instance and chat.started <= latest
+            chat
+            for chat in self.state.chats.by_id.values()
+            if found and chat.instance == instance and chat.started <= latest
         ]
         return success(search(chats, parameters, self.state.clock.unix, self.state.instance_arn(instance)))
 

@@ -8,7 +8,7 @@ from harness.emulator.service.members import Members
 
 # Criteria that the emulator has no contacts for: it knows chats without agents, queues, analysis or tags.
 _UNSUPPORTED = (
-    "Name", "AgentIds", "AgentHierarchyGroups", "ContactAnalysis", "QueueIds", "RoutingCriteria", "AdditionalTimeRange",
+    "Name", "AgentIds", "AgentHierarchyGroups", "ContactAnalysis", "QueueIds", "RoutingCriteria",
     "SearchableSegmentAttributes", "ActiveRegions", "ContactTags", "AiAgents",
 )  # fmt: skip
 
@@ -25,7 +25,14 @@ def search(chats: list[Chat], request: Members, unix: Callable[[float], float], 
     span = request["TimeRange"]
     if span["EndTime"] < span["StartTime"]:
         raise Refused("InvalidParameterException", "TimeRange.EndTime is before TimeRange.StartTime.")
-    found = [chat for chat in chats if _in_span(chat, span, unix) and _matches(chat, criteria)]
+    further = criteria.get("AdditionalTimeRange")
+    found = [
+        chat
+        for chat in chats
+        if _in_span(chat, span, unix)
+        and _matches(chat, criteria)
+        and (not further or _holds([_meets(chat, one, unix) for one in further["Criteria"]], further["MatchType"]))
+    ]
     sort = request.get("Sort") or {"FieldName": "INITIATION_TIMESTAMP", "Order": "ASCENDING"}
     if sort["FieldName"] == "DISCONNECT_TIMESTAMP":
         found.sort(key=lambda chat: float("inf") if chat.ended is None else chat.ended)
@@ -46,14 +53,28 @@ def search(chats: list[Chat], request: Members, unix: Callable[[float], float], 
     return answer
 
 
+def _time(chat: Chat, kind: str) -> float | None:
+    if kind == "INITIATION_TIMESTAMP":
+        return chat.started
+    # Never scheduled, never with an agent, never in a queue of an agent's.
+    return chat.ended if kind == "DISCONNECT_TIMESTAMP" else None
+
+
 def _in_span(chat: Chat, span: Members, unix: Callable[[float], float]) -> bool:
-    if span["Type"] == "INITIATION_TIMESTAMP":
-        at: float | None = chat.started
-    elif span["Type"] == "DISCONNECT_TIMESTAMP":
-        at = chat.ended
-    else:  # never scheduled, never with an agent, never in a queue of an agent's
-        at = None
+    at = _time(chat, span["Type"])
     return at is not None and span["StartTime"] <= unix(at) <= span["EndTime"]
+
+
+def _meets(chat: Chat, criterion: Members, unix: Callable[[float], float]) -> bool:
+    """Whether a chat meets one of the AdditionalTimeRange: a span of a time, or that it has no such time."""
+    span, condition = criterion.get("TimeRange"), criterion.get("TimestampCondition")
+    return (not span or _in_span(chat, span, unix)) and (not condition or _time(chat, condition["Type"]) is None)
+
+
+def _holds(hits: list[bool], how: str) -> bool:
+    if how == "MATCH_ANY":
+        return any(hits)
+    return not any(hits) if how == "MATCH_NONE" else all(hits)
 
 
 def _matches(chat: Chat, criteria: Members) -> bool:
@@ -67,10 +88,7 @@ def _matches(chat: Chat, criteria: Members) -> bool:
     attributes = chat.attributes
     # The values of one key are alternatives; MatchType says how several keys combine.
     hits = [attributes.get(one["Key"]) in one["Values"] for one in wanted["Criteria"]]
-    how = wanted.get("MatchType") or "MATCH_ALL"
-    if how == "MATCH_ANY":
-        return any(hits)
-    return not any(hits) if how == "MATCH_NONE" else all(hits)
+    return _holds(hits, wanted.get("MatchType") or "MATCH_ALL")
 
 
 def _summary(chat: Chat, unix: Callable[[float], float], arn: str) -> Members:

@@ -173,6 +173,12 @@ class Settings:
     search_lag: float = _setting(
         0.0, duration, "from the start of a chat until SearchContacts finds it", "a lag is likely; not documented"
     )
+    searchable: bool = _setting(
+        True,
+        flag,
+        "the instance has its contact attributes made searchable; no: SearchContacts finds nothing by one",
+        "documented that they must be; not what it answers where they are not",
+    )
 
     stream_to: str = _setting(
         "", http_url, "address that what streaming chats say is posted to, as SNS posts it (unsigned); none: nowhere"

@@ -40,6 +40,12 @@ def resolve(options: CleanupOptions, claims: Claims) -> Target:
         claims.contact_flow_id or "unused",  # nothing is started here
         live=claims.live,
     )
+    aws = _AWS_HOST.fullmatch(Endpoint.parse(target.endpoint).host.lower())
+    if aws is not None and aws["region"] != target.region:
+        raise UsageError(
+            f"{target.endpoint} is not an endpoint of the Region {target.region}: they do not belong together; give --host "
+            "and --region of one Region, or one of them"
+        )
     if not claims.endpoint and not options.host and not options.region and target.live:
         raise UsageError("the run does not say where its chats are; give --host, or --region and --instance-id")
     return target

@@ -5,15 +5,16 @@ its start (https://docs.aws.amazon.com/connect/latest/adminguide/search-custom-a
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from harness.connect.contract import RUN_ATTRIBUTE
 from harness.connect.outcome import classify
 from harness.connect.target import Target
-from harness.load.workload.model import RUN_ATTRIBUTE
 from harness.recording.format.ledger import LONGEST_ID
 from harness.recording.redact import redact_field
 from harness.vocabulary import TPS_THROTTLED, UNCLASSIFIED_429
@@ -28,7 +29,11 @@ _PAUSE = 2.1  # seconds after a throttle; SearchContacts allows a call every two
 
 
 class SearchFailed(Exception):
-    """The search was refused. Its text says why, and what to do."""
+    """The search was refused. Its text says why, and what to do; `code` is the service's, "" without one."""
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 @dataclass
@@ -69,7 +74,7 @@ def find_chats(
         raise SearchFailed(f"SearchContacts cannot be called ({error}); give --region") from error
     found = Found()
     for _ in range(_MOST_PAGES):
-        answer = _ask(client, request)
+        answer = ask_for_page(client, request)
         for contact in answer.get("Contacts", []):
             _add(contact, found)
         if not answer.get("NextToken"):
@@ -85,22 +90,25 @@ def _add(contact: dict[str, Any], found: Found) -> None:
         (found.ended if contact.get("DisconnectTimestamp") else found.open)[contact_id] = at
 
 
-def _ask(client: Any, request: dict[str, Any]) -> dict[str, Any]:
+def ask_for_page(client: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to a SearchContacts request. Raises SearchFailed."""
+    advice = f"allow connect:SearchContacts, make the attribute {RUN_ATTRIBUTE} searchable for the instance"
+    return ask_patiently("SearchContacts", lambda: client.search_contacts(**request), advice)
+
+
+def ask_patiently(operation: str, call: Callable[[], dict[str, Any]], advice: str) -> dict[str, Any]:
+    """Return the answer to `call`, made again after a pause where it is throttled. Raises SearchFailed with the `advice`."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            answer: dict[str, Any] = client.search_contacts(**request)
-            return answer
+            return call()
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            throttled = classify("SearchContacts", status, code) in (TPS_THROTTLED, UNCLASSIFIED_429)
+            throttled = classify(operation, status, code) in (TPS_THROTTLED, UNCLASSIFIED_429)
             if not throttled or attempt == _ATTEMPTS:
-                raise SearchFailed(
-                    f"SearchContacts is refused ({redact_field(str(code or status))}); allow "
-                    f"connect:SearchContacts, make the attribute "
-                    f"{RUN_ATTRIBUTE} searchable for the instance, and run this again"
-                ) from error
+                shown = redact_field(str(code or status))
+                raise SearchFailed(f"{operation} is refused ({shown}); {advice}, and run this again", code) from error
             time.sleep(_PAUSE)
         except Exception as error:  # an answer may be of any form, and botocore's parser raises as many kinds of error
-            raise SearchFailed(f"SearchContacts got no answer that can be read ({type(error).__name__})") from error
+            raise SearchFailed(f"{operation} got no answer that can be read ({type(error).__name__})") from error
     raise AssertionError("unreachable")

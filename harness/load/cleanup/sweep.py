@@ -6,12 +6,14 @@ import sys
 import time
 
 from harness import __version__
+from harness.connect.target import Target
 from harness.errors import EXIT_DONE, EXIT_INVALID, UsageError
 from harness.load.cleanup.arguments import CleanupOptions
 from harness.load.cleanup.claims import Claims
 from harness.load.cleanup.outcome import refuse_search, refuse_stop
 from harness.load.cleanup.permission import ask, resolve
-from harness.load.cleanup.search import SearchFailed, find_chats
+from harness.load.cleanup.reading import read_open_chats
+from harness.load.cleanup.search import Found, SearchFailed, find_chats
 from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.stopping.progress import drain_progress
 from harness.load.stopping.stopper import Hopeless, stop_all
@@ -27,7 +29,7 @@ def sweep(options: CleanupOptions) -> int:
     # Nothing here comes from a file: the command line and the AWS configuration name the target.
     target = resolve(options, Claims(run_id=options.run_id, endpoint=options.host, own=True))
     try:
-        found = find_chats(target, options.run_id, _begun(options.run_id), timeout=options.call_timeout)
+        found = _find(options, target)
     except SearchFailed as error:
         return refuse_search(error)
     print(f"{len(found.open) + len(found.ended)} chats of run {options.run_id} found, {len(found.open)} of them open")
@@ -48,6 +50,24 @@ def sweep(options: CleanupOptions) -> int:
         return EXIT_INVALID
     print(f"{len(found.open) - left} stopped, {left} still open")
     return EXIT_INVALID if left else EXIT_DONE
+
+
+def _find(options: CleanupOptions, target: Target) -> Found:
+    """Return the run's chats: by the attribute where it is searchable, else by reading the open chats' attributes."""
+    since = _begun(options.run_id)
+    refusal: SearchFailed | None = None
+    try:
+        found = find_chats(target, options.run_id, since, timeout=options.call_timeout)
+    except SearchFailed as error:
+        if not error.code:
+            raise
+        found, refusal = Found(), error  # it may be the attribute that the instance does not search by
+    if not found.open and not found.ended:
+        try:
+            found.open = read_open_chats(target, options.run_id, since, options.call_timeout)
+        except SearchFailed as error:
+            raise refusal or error from error
+    return found
 
 
 def _begun(run_id: str) -> float | None:

@@ -15,9 +15,6 @@ from harness.connect import contract
 from harness.load.workload.drawing import Draw, chances, draws, weighted_draws
 from harness.load.workload.scripts import Script
 
-RUN_ATTRIBUTE = "loadtest-run"
-"""The attribute that every chat carries, so that a sweep can find a run's chats later. Its value is the run id."""
-
 _POOL = 64  # attribute sets rendered for a kind: varied enough to defeat any cache, small enough to be ready at once
 _SYLLABLES = (
     "ka",
@@ -200,7 +197,7 @@ def _render_messages(message: Message | None) -> list[_Fragment]:
 
 
 def _render_attributes(recipe: Attributes, run_id: str, rng: random.Random) -> _Fragment:
-    drawn = {RUN_ATTRIBUTE: run_id, **recipe.fixed}
+    drawn = {contract.RUN_ATTRIBUTE: run_id, **recipe.fixed}
     for number in range(rng.randint(*recipe.count)):
         drawn[f"{_word(rng)}_{number}"] = _text(rng, rng.randint(*recipe.value_bytes), recipe.unicode)
     if recipe.total_bytes is not None:

@@ -8,7 +8,7 @@ from harness.connect import contract
 from harness.errors import UsageError
 from harness.input_files import read_bounded
 from harness.load.workload.drawing import DRAWS, Draw
-from harness.load.workload.model import RUN_ATTRIBUTE, Attributes, Kind, Message, Workload
+from harness.load.workload.model import Attributes, Kind, Message, Workload
 from harness.load.workload.script_toml import parse_scripts
 from harness.load.workload.values import as_table, flag, positive, refuse_unknown, share, span, texts, whole
 
@@ -127,7 +127,7 @@ def _check(kind: Kind) -> None:
             contract.check_message(kind.message.content_type, len(text.encode()), kind.content_types)
     recipe = kind.attributes
     contract.check_attributes(recipe.fixed)
-    own = len(RUN_ATTRIBUTE) + RUN_ID_BYTES + contract.attribute_bytes(recipe.fixed.items())
+    own = len(contract.RUN_ATTRIBUTE) + RUN_ID_BYTES + contract.attribute_bytes(recipe.fixed.items())
     drawn = recipe.count[1] * (recipe.value_bytes[1] + _longest_key(recipe.count[1]))
     contract.check_attribute_total(max(own + drawn, recipe.total_bytes or 0))
     if recipe.total_bytes is not None and recipe.total_bytes < own + drawn + len("filler"):

@@ -15,7 +15,8 @@ from harness.preflight.model.rows import NotKnown, Row
 NEEDED = ("connect:StartChatContact", "connect:StopContact")
 WANTED = {
     "connect:DescribeContact": "why chats ended stays unknown",
-    "connect:SearchContacts": "chats of starts without an answer cannot be found",
+    "connect:SearchContacts": "chats of earlier runs, and of starts without an answer, cannot be found",
+    "connect:GetContactAttributes": "whose chats are open on the instance stays unknown",
     "servicequotas:GetServiceQuota": "the report cannot hold the quotas against what was measured",
     "cloudwatch:GetMetricData": "the chats of others stay unknown",
 }

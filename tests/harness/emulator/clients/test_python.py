@@ -137,6 +137,30 @@ def test_boto3_finds_the_chats_of_a_run(emulator: Running) -> None:
     assert (found, page["TotalCount"], arguments["NextToken"]) == (mine, 3, None)
 
 
+def test_boto3_finds_open_chats_alone(emulator: Running) -> None:
+    """AdditionalTimeRange with a time of disconnection that does not exist finds the chats that go on."""
+    client = connect_client(emulator)
+    instance = emulator.where["instance_id"]
+    ended, going_on = (start(emulator, client, Attributes={"loadtest-run": "some"})["ContactId"] for _ in range(2))
+    client.stop_contact(InstanceId=instance, ContactId=ended)
+    span: Any = {"Type": "INITIATION_TIMESTAMP", "StartTime": 0, "EndTime": 4_000_000_000}
+
+    def found(*criteria: dict[str, Any], how: str = "MATCH_ALL") -> set[str]:
+        wanted: Any = {"Criteria": list(criteria), "MatchType": how}
+        answer = client.search_contacts(
+            InstanceId=instance, TimeRange=span, SearchCriteria={"AdditionalTimeRange": wanted}
+        )
+        return {contact["Id"] for contact in answer["Contacts"]}
+
+    is_open = {"TimestampCondition": {"Type": "DISCONNECT_TIMESTAMP", "ConditionType": "NOT_EXISTS"}}
+    assert going_on in found(is_open)
+    assert ended not in found(is_open)
+    assert ended in found(is_open, how="MATCH_NONE")
+    assert ended in found({"TimeRange": {**span, "Type": "DISCONNECT_TIMESTAMP"}})
+    read = client.get_contact_attributes(InstanceId=instance, InitialContactId=going_on)
+    assert read["Attributes"]["loadtest-run"] == "some"
+
+
 def test_boto3_counts_the_open_chats(emulator: Running) -> None:
     """GetCurrentMetricData's contacts in queue follow the open chats."""
     client = connect_client(emulator)

@@ -110,6 +110,12 @@ def test_a_region_that_is_not_the_endpoints_is_one_line(tmp_path: Path, capsys: 
     assert "do not belong together" in _refused(capsys, str(run), "--yes")
 
 
+def test_a_sweep_signs_for_the_endpoints_own_region(capsys: pytest.CaptureFixture[str]) -> None:
+    """A host and a Region on the command line that do not agree are refused before anything is called."""
+    where = ("--host", AWS, "--region", "eu-west-1", "--instance-id", INSTANCE)
+    assert "do not belong together" in _refused(capsys, "--sweep", "--run-id", "r", *where)
+
+
 def _started(server: CountingServer, run_id: str) -> str:
     import boto3
 

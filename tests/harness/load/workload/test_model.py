@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.connect import contract
-from harness.load.workload.model import RUN_ATTRIBUTE, Attributes, Chat, Drawer, Kind, Message, Workload
+from harness.connect.contract import RUN_ATTRIBUTE
+from harness.load.workload.model import Attributes, Chat, Drawer, Kind, Message, Workload
 from harness.load.workload.toml import load_workload
 
 RUN = "20261123T120000Z-start-chat-abcdef"

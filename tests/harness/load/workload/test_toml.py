@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.connect.contract import MAX_ATTRIBUTE_BYTES
+from harness.connect.contract import MAX_ATTRIBUTE_BYTES, RUN_ATTRIBUTE
 from harness.errors import UsageError
-from harness.load.workload.model import RUN_ATTRIBUTE, Drawer
+from harness.load.workload.model import Drawer
 from harness.load.workload.toml import load_workload, parse_workload
 
 RUN_ID = "20261123T000000Z-start-chat-abc123"
