@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -118,13 +119,13 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         "contradictions": good.contradictions,
         "contradictions_allowed": good.allowed,
         "worst_miss_ms": round(good.worst * 1e3, 2),
-        "replay_p_value": round(good.p_value, 3),
-        "replay_z": round(good.z, 2),
         "jitter_ms": round(reading.fit.jitter * 1e3, 3),
         "share_on_the_way_up": list(reading.fit.shares),
         "deficit_at_start": round(reading.fit.record.deficit, 2),
         "quota_refusal_costs_token": CHAT_LIMIT in reading.costing if attempts.count(CHAT_LIMIT) >= 3 else None,
     }
+    if not math.isnan(good.z):
+        evidence |= {"replay_p_value": round(good.p_value, 3), "replay_z": round(good.z, 2)}
     if window is not None and not good.fits:
         rate = Interval(window.limit / window.width, window.limit / window.width_high, window.limit / window.width_low)
         evidence |= {"window_calls": window.limit, "window_seconds": round(window.width, 4)}

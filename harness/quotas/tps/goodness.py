@@ -20,7 +20,8 @@ class Goodness:
     """How a record compares with replays of its fit.
 
     `contradictions`: decisions that the fit misses by far more than the jitter; `decisions`: how many were judged;
-    `worst`: the largest miss, seconds; `p_value`: share of the replays that fit no better; `z`: the distance in sd.
+    `worst`: the largest miss, seconds; `p_value`: share of the replays that fit no better; `z`: the distance in sd, both
+    NaN where the fit was given up before any replay.
     """
 
     contradictions: int

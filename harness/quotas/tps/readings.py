@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -23,6 +24,8 @@ from harness.quotas.tps.stalls import placed
 from harness.quotas.tps.timing import Calls
 from harness.vocabulary import MAY_COST_TOKEN
 
+_HOPELESS, _HOPELESS_SHARE = 10, 0.01
+"""Contradictions, and their share, from which a fitted bucket is given up before its posterior is computed."""
 _COST_GROUPS = tuple(tuple(map(OUTCOMES.index, group)) for group in MAY_COST_TOKEN)
 
 
@@ -69,6 +72,12 @@ def read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int)
     calls = placed(Calls.of(attempts, admitted, refused), deficit)
     yield None
     fit = fit_bucket(calls, deficit)
+    yield None
+    hopeless = _hopeless(calls, fit)
+    if hopeless is not None:
+        only = Posterior(np.array([fit.rate]), [np.array([fit.burst])], [np.zeros(1)])
+        yield Reading(costing, attempts, calls, fit, fit.rate, fit.burst, False, only, hopeless)
+        return
     for _ in range(2):
         yield None
         found: Posterior | None = None
@@ -83,6 +92,20 @@ def read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int)
     assert found is not None
     good = goodness(calls, fit, rate, burst, seed)
     yield Reading(costing, attempts, calls, fit, rate, burst, whole, found, good)
+
+
+def _hopeless(calls: Calls, fit: Fit) -> Goodness | None:
+    """Return how far the fit is off where no sharper look could make it explain the record; None where one might.
+
+    Records of token buckets leave next to nothing unexplained at this stage.
+    """
+    full = Record.of(calls, fit.shares, fit.jitter, fit.record.deficit)
+    judged = int(np.count_nonzero(~calls.clouded))
+    found = (contradictions(full, fit.rate * near, fit.burst) for near in (1.0, 0.999, 1.001))
+    count, worst = min(found)
+    if count <= _HOPELESS + _HOPELESS_SHARE * judged:
+        return None
+    return Goodness(count, judged, worst, math.nan, math.nan)
 
 
 def _peak(found: Posterior) -> tuple[float, float, bool]:

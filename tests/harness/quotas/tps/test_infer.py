@@ -77,6 +77,15 @@ def test_nothing_else_is_called_a_bucket(limiter: Limiter) -> None:
     assert found.verdict == "not_explained" or found.limiter in ("fixed_window", "sliding_window")
 
 
+def test_a_record_that_no_bucket_comes_near_is_given_up_before_it_is_replayed() -> None:
+    """Decisions that go against every bucket are told from the first fit: no replay is made of it."""
+    halves: list[Limiter] = [TokenBucket(2.5, 4.0), TokenBucket(2.5, 4.0)]
+    found = infer_tps(arrivals(Shards(halves, random.Random(3)), 10.0, 60.0))
+    assert found.verdict == "not_explained"
+    assert "replay_z" not in found.evidence
+    assert found.evidence["contradictions"] > 10 * found.evidence["contradictions_allowed"]
+
+
 def test_a_sliding_window_is_named() -> None:
     """A log of 8 calls in 1.6 s is named as that."""
     found = infer_tps(arrivals(SlidingLog(8, 1.6), 7.0, 120))
