@@ -21,11 +21,12 @@ from reports.page.page import render
 from reports.page.request.text import QuotaRequest, request_text
 from reports.page.terminal import print_gates, print_summary
 from reports.run.files import own_folder, replace
-from reports.run.fold import Aggregates, fold
+from reports.run.fold import Aggregates, fold, place_ends
 from reports.run.rundir import read_run
 from reports.run.samples import Samples
 from reports.run.tables import table_of
 from reports.run.timeline import timeline
+from reports.run.told_ends import told_ends
 from reports.variety.calls import read_calls
 from reports.variety.findings import variety_of
 
@@ -57,10 +58,12 @@ def build_report(
     samples = Samples(run.sample_files)
     with FigureProcess(own_process=figures and samples.rows >= MANY_ROWS) as artist:
         total = _fold(samples, console)
+        told = told_ends(run)
+        place_ends(total, told)
         view = timeline(total, run.dropped_by_second)
         measured = measure(run, total, view)
         others = artist.draw("draw_samples", measured, total, view) if figures else list
-        inference = infer(run, samples, total)
+        inference = infer(run, samples, total, told)
         answer = capacity(measured, inference)
         if not summary:
             answer = msgspec.structs.replace(answer, variety=variety_of(read_calls(run.sample_files, samples.rows)))

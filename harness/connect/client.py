@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -77,6 +78,25 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
         return f"Reply({self.outcome}, {self.status}, {self.error_code}, contact_id={self.contact_id})"
 
 
+@dataclass(frozen=True, slots=True)
+class ContactEnd:
+    """How DescribeContact says that a contact ended: its DisconnectReason, and when it began and ended by the service's own
+    clock (unix s; None where it is not told). Source: InitiationTimestamp and DisconnectTimestamp of
+    https://docs.aws.amazon.com/connect/latest/APIReference/API_Contact.html
+    """
+
+    reason: str
+    begun: float | None = None
+    ended: float | None = None
+
+    @property
+    def times(self) -> tuple[float, float] | None:
+        """Return `begun` and `ended`; None where they are not both told, or the end is before the begin."""
+        if self.begun is None or self.ended is None or self.ended < self.begun:
+            return None
+        return self.begun, self.ended
+
+
 class ConnectClient:
     """Calls StartChatContact and StopContact, the two operations that run as often as chats start.
 
@@ -110,13 +130,13 @@ class ConnectClient:
         reply, _ = self._call(STOP_CONTACT, "POST", "/contact/stop", body)
         return reply.but(contact_id=contact_id)
 
-    def describe_contact(self, instance_id: str, contact_id: str) -> tuple[Reply, str | None]:
-        """GET /contacts/{instance}/{contact}: the reply, and the DisconnectReason of a contact that has ended."""
+    def describe_contact(self, instance_id: str, contact_id: str) -> tuple[Reply, ContactEnd | None]:
+        """GET /contacts/{instance}/{contact}: the reply, and the end of a contact that has ended."""
         # Of an ARN the id alone, which is enough and has no slash in it.
         path = f"/contacts/{quote(instance_id.rsplit('/', 1)[-1], safe='~')}/{quote(contact_id, safe='~')}"
         reply, answer = self._call(DESCRIBE_CONTACT, "GET", path, b"")
-        reason = _disconnect_reason(answer) if reply.outcome == OK else None
-        return reply.but(contact_id=contact_id), reason
+        end = _end_of(answer) if reply.outcome == OK else None
+        return reply.but(contact_id=contact_id), end
 
     def _call(self, operation: str, method: str, path: str, body: bytes) -> tuple[Reply, Answer]:
         def request() -> bytes:
@@ -236,6 +256,10 @@ def _json(text: str) -> bytes:
     return json.dumps(text).encode("ascii")
 
 
-def _disconnect_reason(answer: Answer) -> str | None:
+def _end_of(answer: Answer) -> ContactEnd | None:
     contact = (fields.json_object(answer.body) or {}).get("Contact")
-    return fields.name(contact.get("DisconnectReason")) if isinstance(contact, dict) else None
+    if not isinstance(contact, dict):
+        return None
+    reason = fields.name(contact.get("DisconnectReason"))
+    begun, ended = (fields.unix_time(contact.get(f"{what}Timestamp")) for what in ("Initiation", "Disconnect"))
+    return None if reason is None else ContactEnd(reason, begun, ended)

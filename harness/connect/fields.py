@@ -51,6 +51,13 @@ def token(value: object) -> str | None:
     return None
 
 
+def unix_time(value: object) -> float | None:
+    """Return `value` if it is a moment in unix seconds, as the API's JSON writes timestamps: finite, from 1970 to 2286."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e10:
+        return float(value)
+    return None
+
+
 def name(value: object) -> str | None:
     """Return `value` if it is a name, as error codes are: a letter, then up to 63 letters, digits, `_` and `.`."""
     return value if isinstance(value, str) and _NAME.fullmatch(value) else None

@@ -43,13 +43,23 @@ class Ledger:
         """Note that a start was answered with this contact."""
         self._append({"event": STARTED, "at": at, "contact_id": redact_id(contact_id)})
 
-    def ended(self, contact_id: str, at: float, how: str, reason: str | None = None) -> None:
+    def ended(
+        self,
+        contact_id: str,
+        at: float,
+        how: str,
+        reason: str | None = None,
+        service_times: tuple[float, float] | None = None,
+    ) -> None:
         """Note that the contact has ended: `how` is stopped, already_ended, or kept for one that is left open on purpose.
 
-        Of one that had ended already a second line may follow, with the service's DisconnectReason as `reason`.
+        Of one that had ended already a second line may follow, with the service's DisconnectReason as `reason`, and
+        `service_times`: when it began and ended by the service's own clock (unix s).
         """
-        why = {} if reason is None else {"reason": redact_field(reason)}
-        self._append({"event": ENDED, "at": at, "contact_id": redact_id(contact_id), "how": how, **why})
+        told: dict[str, object] = {} if reason is None else {"reason": redact_field(reason)}
+        if service_times is not None:
+            told["service_begun"], told["service_ended"] = service_times
+        self._append({"event": ENDED, "at": at, "contact_id": redact_id(contact_id), "how": how, **told})
 
     def unanswered(self, client_token: str, at: float) -> None:
         """Note that a start got no answer: the chat may exist."""

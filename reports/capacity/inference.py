@@ -1,6 +1,8 @@
 """Chooses the part of a record that the inference reads, so that any number of samples costs a bounded time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,19 +14,22 @@ from harness.quotas.any_limiter.measure import measure_capacity
 from harness.quotas.attempts import Attempts
 from harness.quotas.estimates import ActiveChatsEstimate, Interval, TpsEstimate
 from harness.quotas.tps.infer import infer_tps
-from harness.vocabulary import NOT_FOUND
+from harness.vocabulary import NOT_FOUND, ends_chat
 from reports.capacity.excerpt import stretch
 from reports.capacity.journey import Journey, infer_journey
-from reports.run.fold import Aggregates
+from reports.run.fold import BEGUN, ENDED, FOUND_GONE, Aggregates
 from reports.run.rundir import Run
 from reports.run.samples import Batch, Samples
-from reports.wording.vocabulary import DISCONNECT, OK, QUOTA, START, START_OUTCOMES, STARTED, STOP, TPS
+from reports.run.told_ends import ToldEnd
+from reports.wording.vocabulary import OK, QUOTA, START, START_OUTCOMES, STARTED, STOP, TPS
 
 MOST_ATTEMPTS = 8_000
 """The inference reads at most about this many attempts; a longer record is read around the first refusals."""
 
 MOST_FOR_ANY_LIMITER = 20_000
 """What holds for any limiter is measured on at most about this many attempts, around the first throttle."""
+
+NOTHING_TOLD: Mapping[str, ToldEnd] = MappingProxyType({})
 
 _COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received")
 
@@ -57,11 +62,16 @@ class Inference:
     any_limiter_attempts: int = 0
 
 
-def infer(run: Run, samples: Samples, total: Aggregates) -> Inference:
-    """Infer the limits from the run's samples; no number is given for a record that lacks some of them."""
-    tps_excerpt = read_excerpt(samples, total, window_around(total, TPS))
+def infer(run: Run, samples: Samples, total: Aggregates, told: Mapping[str, ToldEnd]) -> Inference:
+    """Infer the limits from the run's samples; no number is given for a record that lacks some of them.
+
+    `told` are the ends of chats that somebody else ended, where the service said when.
+    """
+    tps_excerpt = read_excerpt(samples, total, window_around(total, TPS), told)
     chats_window = window_around(total, QUOTA)
-    chats_excerpt = tps_excerpt if chats_window == tps_excerpt.window else read_excerpt(samples, total, chats_window)
+    chats_excerpt = (
+        tps_excerpt if chats_window == tps_excerpt.window else read_excerpt(samples, total, chats_window, told)
+    )
     chats = with_open_chats(chats_excerpt)
     if why := missing_rows(run, total):
         evidence = {"sentence": f"{why}, and a limit cannot be told from a part of the decisions."}
@@ -111,8 +121,10 @@ def window_around(total: Aggregates, refusal: str, most: int = MOST_ATTEMPTS) ->
     return (float(first + begin), float(first + end))
 
 
-def read_excerpt(samples: Samples, total: Aggregates, window: tuple[float, float]) -> Excerpt:
-    """Read the attempts that were sent, and the ends that were answered, within `window`."""
+def read_excerpt(
+    samples: Samples, total: Aggregates, window: tuple[float, float], told: Mapping[str, ToldEnd] = NOTHING_TOLD
+) -> Excerpt:
+    """Read the attempts that were sent, and the ends that were answered, within `window`, and the ends that were told."""
     sent: list[NDArray[np.float64]] = []
     received: list[NDArray[np.float64]] = []
     codes: list[NDArray[np.int64]] = []
@@ -133,14 +145,18 @@ def read_excerpt(samples: Samples, total: Aggregates, window: tuple[float, float
         received.append(part.times["received"][chosen])
         codes.append(outcome[chosen])
         _collect_ends(part, operation, window, ends, gone)
+    for contact, end in told.items():
+        if window[0] <= end.at < window[1]:
+            ends.setdefault(contact, end.at)
+    gone -= {contact for contact, end in told.items() if end.at < window[0]}
     first = int(np.floor(total.first)) if not np.isnan(total.first) else 0
-    changes = total.changes.trimmed(first, max(first, int(window[0]) - 1)) if window[0] > first else np.zeros((0, 2))
+    changes = total.changes.trimmed(first, max(first, int(window[0]) - 1)) if window[0] > first else np.zeros((0, 3))
     return Excerpt(
         window,
         Attempts.of(_joined(sent), _joined(received), _joined(codes).astype(np.int8)),
         np.sort(np.array(list(ends.values()), dtype=np.float64)),
         len(gone - ends.keys()),
-        max(0, int(changes[:, 0].sum() - changes[:, 1].sum())),
+        max(0, int(changes[:, BEGUN].sum() - changes[:, ENDED].sum() - changes[:, FOUND_GONE].sum())),
     )
 
 
@@ -154,13 +170,14 @@ def _collect_ends(
     received = part.times["received"]
     inside = (received >= window[0]) & (received < window[1])
     outcome = np.array(part.words["outcome"], dtype=object)[part.codes["outcome"]]
-    stopped = inside & ((operation == STOP) | (operation == DISCONNECT)) & (outcome == OK)
     words, contact = part.words["contact_id"], part.codes["contact_id"]
-    for row in np.flatnonzero(stopped):
+    found_gone = inside & (operation == STOP) & (outcome == NOT_FOUND)
+    for row in np.flatnonzero(found_gone):
+        gone.add(words[contact[row]] or f"row {len(gone)}")
+    ending = [name for name in part.words["operation"] if ends_chat(name, OK)]
+    for row in np.flatnonzero(inside & np.isin(operation, ending) & (outcome == OK)):
         name = words[contact[row]] or f"row {len(ends)}"
         ends[name] = min(ends.get(name, np.inf), float(received[row]))
-    for row in np.flatnonzero(inside & (operation == STOP) & (outcome == NOT_FOUND)):
-        gone.add(words[contact[row]] or f"row {len(gone)}")
 
 
 def with_open_chats(excerpt: Excerpt) -> Attempts:

@@ -1,6 +1,6 @@
 """Folds a run's samples into aggregates whose size depends on the run's length in seconds, not on its samples."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 from harness.vocabulary import ends_chat
 from reports.run.histogram import Histograms, bins_of
 from reports.run.samples import TIMES, Batch, Damage
-from reports.wording.vocabulary import OUTCOMES, SIZE_BANDS, START, STARTED, UNKNOWN
+from reports.run.told_ends import ToldEnd
+from reports.wording.vocabulary import OK, OUTCOMES, SIZE_BANDS, START, STARTED, UNKNOWN
 
 LONGEST_RUN = 8 * 86_400
 """Rows further than this (s) from the record's first row cannot be placed on the time axis and are named as such."""
+
+BEGUN, ENDED, FOUND_GONE, UNCHANGED = range(4)
+"""The columns of `changes`."""
 
 _MOST_WORDS = 32  # distinct operations, content types and kinds that are told apart
 _OTHER = "(other)"
@@ -84,10 +88,11 @@ class Aggregates:
 
     `outcomes[operation, outcome]` counts rows. Of StartChatContact: `by_sent` counts each outcome by the second in
     which the call was sent, `offered` all calls by the second in which they were due; `first_sent` and `last_sent`
-    (unix s, infinite for none) bound each outcome's calls. `changes` counts chats that started (0) and ended (1) by the
-    second of the answer. Latencies in seconds: `from_sent` and `from_scheduled` by pair (operation, outcome),
-    `lateness` is sent - scheduled, `started_by_type` and `started_by_band` are from sent, of started chats. The last
-    column of `by_*`, `offered` and `changes`, and group 1 of `lateness`, hold the rows that are none of these.
+    (unix s, infinite for none) bound each outcome's calls. `changes` counts chats that started (0), were ended (1) and were
+    found to have ended (2) by the second of the answer. Latencies in seconds: `from_sent` and `from_scheduled` by pair
+    (operation, outcome), `lateness` is sent - scheduled, `started_by_type` and `started_by_band` are from sent, of started
+    chats. The last column of `by_*`, `offered` and `changes`, and group 1 of `lateness`, hold the rows that are none of
+    these.
     """
 
     operations: Words = field(default_factory=Words)
@@ -98,7 +103,7 @@ class Aggregates:
     outcomes: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_MOST_WORDS, _OUTCOMES), dtype=np.int64))
     by_sent: BySecond = field(default_factory=lambda: BySecond(_SERIES))
     offered: BySecond = field(default_factory=lambda: BySecond(2))
-    changes: BySecond = field(default_factory=lambda: BySecond(3))
+    changes: BySecond = field(default_factory=lambda: BySecond(4))
     late_by_second: dict[int, float] = field(default_factory=dict)
     first_sent: NDArray[np.float64] = field(default_factory=lambda: np.full(_SERIES, np.inf))
     last_sent: NDArray[np.float64] = field(default_factory=lambda: np.full(_SERIES, -np.inf))
@@ -146,6 +151,22 @@ def fold(parts: Iterable[Batch | Damage], progress: Callable[[int], None] = lamb
             _add(total, part)
             progress(len(part))
     return total
+
+
+def place_ends(total: Aggregates, told: Mapping[str, ToldEnd]) -> None:
+    """Count chats that somebody else ended as ended when they were, and no longer when StopContact found them gone."""
+    if np.isnan(total.first):
+        return
+    first, last = int(np.floor(total.first)), int(np.floor(total.last))
+    total.changes.cover(first - 1, last + 1)
+    counts, origin = total.changes.counts, total.changes.origin
+    for end in told.values():
+        noticed = int(min(max(end.noticed, first), last))
+        for second in (noticed, noticed - 1, noticed + 1):  # the ledger notes it a moment after the answer
+            if counts[second - origin, FOUND_GONE]:
+                counts[second - origin, FOUND_GONE] -= 1
+                counts[int(min(max(end.at, first), last)) - origin, ENDED] += 1
+                break
 
 
 def _add(total: Aggregates, batch: Batch) -> None:
@@ -203,8 +224,8 @@ class _Roles:
     """What a row counts as, by its dense (operation, outcome) code.
 
     `pair` is its latency histogram; `outcome` its outcome if it is a StartChatContact and `_NOT_A_START` otherwise;
-    `change` is 0 for a chat that started, 1 for one that ended (a StopContact that worked or found the chat gone, the
-    customer's own disconnect), 2 for neither.
+    `change` is BEGUN for a chat that started, ENDED for one that was ended (a StopContact that worked, the customer's own
+    disconnect), FOUND_GONE for one that StopContact found ended, UNCHANGED for none of these.
     """
 
     pair: NDArray[np.int64]
@@ -214,7 +235,7 @@ class _Roles:
 
 def _roles(total: Aggregates, by_pair: NDArray[np.int64]) -> _Roles:
     names, outcomes = list(total.operations.numbers), list(_CODES)
-    roles = _Roles(*(np.full(len(by_pair), other, dtype=np.int64) for other in (0, _NOT_A_START, 2)))
+    roles = _Roles(*(np.full(len(by_pair), other, dtype=np.int64) for other in (0, _NOT_A_START, UNCHANGED)))
     for code in np.flatnonzero(by_pair):
         operation, outcome = names[code // _OUTCOMES], outcomes[code % _OUTCOMES]
         pair = (operation, outcome)
@@ -223,9 +244,9 @@ def _roles(total: Aggregates, by_pair: NDArray[np.int64]) -> _Roles:
         roles.pair[code] = total.pairs.setdefault(pair, len(total.pairs))
         if operation == START:
             roles.outcome[code] = _CODES[outcome]
-            roles.change[code] = 0 if outcome == STARTED else 2
+            roles.change[code] = BEGUN if outcome == STARTED else UNCHANGED
         elif ends_chat(operation, outcome):
-            roles.change[code] = 1
+            roles.change[code] = ENDED if outcome == OK else FOUND_GONE
     return roles
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.run.fold import Aggregates
+from reports.run.fold import BEGUN, ENDED, FOUND_GONE, Aggregates
 from reports.wording.vocabulary import OUTCOMES, UNKNOWN
 
 _MOST_BINS = 240
@@ -51,7 +51,8 @@ def timeline(total: Aggregates, dropped_by_second: dict[int, int]) -> Timeline:
     rates = seconds.groupby(bins).sum().div(spans, axis=0)
     rates.index = rates.index * width
     changes = total.changes.trimmed(first, last)
-    active = pd.Series(np.maximum(np.cumsum(changes[:, 0] - changes[:, 1]), 0), index=np.arange(1, length + 1))
+    held = np.cumsum(changes[:, BEGUN] - changes[:, ENDED] - changes[:, FOUND_GONE])
+    active = pd.Series(np.maximum(held, 0), index=np.arange(1, length + 1))
     late = pd.Series({second - first: value * 1000 for second, value in total.late_by_second.items()}, dtype=float)
     late = late[(late.index >= 0) & (late.index < length)]
     late_by_bin = late.groupby(late.index.astype(int) // width).max()

@@ -4,13 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from harness.connect.client import ConnectClient, Reply
+from harness.connect.client import ConnectClient, ContactEnd, Reply
 from harness.connect.signing import Credentials
 from harness.connect.target import Target
 from harness.vocabulary import NOT_FOUND, OK, STARTED
 from tests.support.virtual_time import VirtualTime
 
 STATUS = {STARTED: 200, OK: 200, "tps_throttled": 429, "access_denied": 403, NOT_FOUND: 404, "service_error": 500}
+
+
+EXPIRED = ContactEnd("EXPIRED")
 
 
 @dataclass
@@ -23,7 +26,7 @@ class Service:
     latency: float = 0.05
     starts: list[float] = field(default_factory=list)
     stops: list[tuple[float, str]] = field(default_factory=list)
-    reason: str | None = "EXPIRED"
+    end: ContactEnd | None = EXPIRED
 
     def start_chat(self, body: bytes) -> Reply:
         """Answer a StartChatContact."""
@@ -47,11 +50,11 @@ class Service:
             outcome=outcome, sent=sent, received=self.time.at, status=STATUS.get(outcome, 0), contact_id=contact_id
         )
 
-    def describe_contact(self, instance_id: str, contact_id: str) -> tuple[Reply, str | None]:
+    def describe_contact(self, instance_id: str, contact_id: str) -> tuple[Reply, ContactEnd | None]:
         """Answer a DescribeContact."""
         self.time.clock.sleep(self.latency)
         at = self.time.at
-        return Reply(outcome=OK, sent=at, received=at, status=200, contact_id=contact_id), self.reason
+        return Reply(outcome=OK, sent=at, received=at, status=200, contact_id=contact_id), self.end
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from gevent import get_hub
 from gevent.event import Event
 
+from harness.connect.client import ContactEnd
 from harness.load.arrivals.clock import CLOCK, Clock
 from harness.recording.collector import Collector
 from harness.recording.format.layout import SAMPLES
@@ -72,9 +73,17 @@ class Recorder:
         """Note that a chat was started."""
         self._keep(lambda: self._ledger.started(contact_id, at))
 
-    def ended(self, contact_id: str, how: str, reason: str | None = None) -> None:
-        """Note how a chat has ended, and AWS's reason where it is known."""
-        self._keep(lambda: self._ledger.ended(contact_id, self._clock.now(), how, reason))
+    def ended(self, contact_id: str, how: str, end: ContactEnd | None = None) -> None:
+        """Note how a chat has ended, and what the service says of its end where it was asked."""
+        self._keep(
+            lambda: self._ledger.ended(
+                contact_id,
+                self._clock.now(),
+                how,
+                reason=None if end is None else end.reason,
+                service_times=None if end is None else end.times,
+            )
+        )
 
     def unanswered(self, client_token: str) -> None:
         """Note a start that got no answer: the chat may exist."""

@@ -293,12 +293,12 @@ class Session:
 
     def _describe(self, contact_id: str) -> Reply:
         due = self._clock.now()
-        reply, reason = self.client.describe_contact(self.target.instance_id, contact_id)
+        reply, end = self.client.describe_contact(self.target.instance_id, contact_id)
         self.record(DESCRIBE_CONTACT, due, reply)
         if reply.outcome == OK:
             self._chats.found()
-        if reason is not None:
-            self._chats.reason(contact_id, reason)
+        if end is not None:
+            self._chats.told_end(contact_id, end)
         return reply
 
     def _is_doubtful(self, reply: Reply) -> bool:

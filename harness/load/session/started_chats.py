@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from harness.connect.client import Reply
+from harness.connect.client import ContactEnd, Reply
 from harness.load.arrivals.clock import CLOCK, Clock
 from harness.load.session.end_reasons import EndReasons
 from harness.load.session.recorder import Recorder
@@ -74,10 +74,10 @@ class StartedChats:
         for contact_id in gone:
             self._note_end(contact_id, ALREADY_ENDED)
 
-    def reason(self, contact_id: str, reason: str) -> None:
-        """Note that the service says why a chat has ended."""
-        self._end_reasons.found(reason)
-        self._recorder.ended(contact_id, ALREADY_ENDED, reason)
+    def told_end(self, contact_id: str, end: ContactEnd) -> None:
+        """Note that the service says why and when a chat has ended."""
+        self._end_reasons.found(end.reason)
+        self._recorder.ended(contact_id, ALREADY_ENDED, end)
 
     def drain(self, progress: Callable[[int, int], None], abandoned: Callable[[], bool], *, keep: bool = False) -> None:
         """Stop every open chat or, to `keep` them, note each as kept. `progress(done, of)` is told as it goes on."""

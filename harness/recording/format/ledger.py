@@ -50,6 +50,8 @@ class _Line(LedgerHeader, frozen=True):
     at: _Time = 0.0
     contact_id: _Id | None = None
     how: str = STOPPED
+    service_begun: _Time | None = None
+    service_ended: _Time | None = None
     client_token: _Name = ""
 
 
@@ -67,11 +69,24 @@ def is_ledger_line(line: bytes) -> bool:
     return True
 
 
+@dataclass(slots=True)
+class ChatLife:
+    """A chat that we found ended: when its start was answered and its end was noticed (unix s, this machine's clock), and
+    when it began and ended by the service's own clock (unix s), where DescribeContact told that.
+    """
+
+    started: float
+    noticed: float
+    service_begun: float | None = None
+    service_ended: float | None = None
+
+
 @dataclass
 class LedgerRecord:
     """What one ledger says: its header (None where it has none), contacts still open (contact id to unix time of the
-    start), ended ones (id to how), client tokens of starts without an answer, whether a search has since found what became
-    of those, and how many lines could not be read. `worker` is the one that the file's name says.
+    start), ended ones (id to how), the lives of those that were found ended, client tokens of starts without an answer,
+    whether a search has since found what became of those, and how many lines could not be read. `worker` is the one that
+    the file's name says.
     """
 
     path: Path
@@ -79,6 +94,7 @@ class LedgerRecord:
     header: LedgerHeader | None = None
     open: dict[str, float] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
+    lives: dict[str, ChatLife] = field(default_factory=dict)
     unanswered: list[str] = field(default_factory=list)
     resolved: bool = False
     unreadable: int = 0
@@ -138,8 +154,7 @@ def _read(path: Path, worker: str) -> LedgerRecord:
             if line.contact_id not in record.ended:
                 record.open[line.contact_id] = line.at
         elif line.event == ENDED and line.contact_id is not None:
-            record.open.pop(line.contact_id, None)
-            record.ended[line.contact_id] = line.how
+            _read_end(line, line.contact_id, record)
         elif line.event == RESOLVED:
             record.resolved = True
         elif line.event == UNANSWERED:
@@ -147,6 +162,18 @@ def _read(path: Path, worker: str) -> LedgerRecord:
         else:
             record.unreadable += 1
     return record
+
+
+def _read_end(line: _Line, contact_id: str, record: LedgerRecord) -> None:
+    started = record.open.pop(contact_id, None)
+    record.ended[contact_id] = line.how
+    if line.how != ALREADY_ENDED:
+        return
+    life = record.lives.get(contact_id)
+    if life is None and started is not None:
+        life = record.lives[contact_id] = ChatLife(started, line.at)
+    if life is not None and line.service_begun is not None and line.service_ended is not None:
+        life.service_begun, life.service_ended = line.service_begun, line.service_ended
 
 
 def _read_header(line: _Line, record: LedgerRecord) -> None:
