@@ -6,6 +6,7 @@ from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
 from harness.quotas.estimates import Interval as QuotaInterval
 from harness.quotas.estimates import TpsEstimate
 from reports.capacity.answered.measure import answered_of
+from reports.capacity.clocks import clocks_of
 from reports.capacity.inference import Inference, missing_rows
 from reports.capacity.journey import add_limits
 from reports.capacity.model import (
@@ -92,6 +93,7 @@ def measure(run: Run, total: Aggregates, view: Timeline) -> Capacity:
         chat_ends=manifest.chat_ends,
         retry_lab=manifest.retry_lab,
         journey_probe=manifest.journey_probe,
+        clocks=clocks_of(manifest.clocks),
         locust=locust_statistics(total),
         answered=answered_of(run, total, lambda pair: latency(total, pair)),
         problems=problems,

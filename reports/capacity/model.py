@@ -257,6 +257,20 @@ class Generator(Struct, frozen=True):
     reasons: list[str] = []
 
 
+class Clocks(Struct, frozen=True):
+    """Of a run over several processes: whose clock its times are of, in seconds.
+
+    The times of `moved` workers were moved to the master's clock by the offset that was measured, `most_moved` at the most;
+    all times are `within` so much of that clock. `unknown` are workers whose offset is not known: theirs may be of another.
+    """
+
+    workers: Count = 0
+    moved: Count = 0
+    most_moved: float = 0.0
+    within: float | None = None
+    unknown: list[str] = []
+
+
 class Chats(Struct, frozen=True):
     """What became of the chats, by `source`: run.json's own account, or the ledger."""
 
@@ -366,6 +380,7 @@ class Capacity(Struct, frozen=True):
     variety: list[Variety] = []
     journey_probe: JourneyProbe | None = None
     answered: Answered | None = None
+    clocks: Clocks | None = None
 
 
 def to_json(capacity: Capacity) -> str:

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from harness import __version__
 from harness.recording.format.manifest import Table, Workload
 from reports.capacity import sentences as words
+from reports.capacity.clocks import clock_sentences
 from reports.capacity.model import Answer, Capacity
 from reports.ci.gates import GatesView
 from reports.figures.picture import INK, MUTED, PAPER, Picture, inline_svg, page_colours
@@ -124,7 +125,7 @@ def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
         "declared": declared_rows(answer),
         "answers": answers,
         "unclassified": [row for row in answers if row.raw == OTHER_429],
-        "beware": [*words.causes_of_429(answer), *usage_plan_warning(answer)],
+        "beware": [*words.causes_of_429(answer), *usage_plan_warning(answer), *clock_sentences(answer)],
         "conditions": _conditions(answer),
         "options": sorted((name, _plain(value)) for name, value in answer.run.options.items()),
         "began": utc(answer.run.started_at or answer.run.first_call_at),

@@ -10,6 +10,7 @@ from rich.text import Text
 from harness.vocabulary import STARTED
 from reports.capacity import sentences as words
 from reports.capacity.answered.model import Answered
+from reports.capacity.clocks import clock_sentences
 from reports.capacity.model import Capacity, Interval, Tps
 from reports.ci.gates import GatesView
 from reports.wording.numbers import at_least, at_once, interval, known, label, percent, seconds, share
@@ -29,7 +30,7 @@ def print_summary(answer: Capacity, page: Path | None, console: Console) -> None
     console.print(_table(answer))
     for problem in answer.problems:
         console.print(f"missing: {problem}", highlight=False, markup=False)
-    for cause in words.causes_of_429(answer):
+    for cause in [*words.causes_of_429(answer), *clock_sentences(answer)]:
         console.print(f"beware: {cause}", highlight=False, markup=False)
     if page is not None:
         console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)

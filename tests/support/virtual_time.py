@@ -24,7 +24,11 @@ class VirtualTime:
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
         self.clock = Clock(
-            now=lambda: self.at, sleep=self._sleep, alarm=lambda ring: _Alarm(self, ring), wait=self._wait
+            now=lambda: self.at,
+            sleep=self._sleep,
+            alarm=lambda ring: _Alarm(self, ring),
+            wait=self._wait,
+            move=self.stall,
         )
 
     def after(self, seconds: float, what: Callable[[], object]) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 import gevent
 from gevent.event import Event
 
-from harness.connect.client import now
+from harness.connect.client import move_clock, now
 from harness.load.arrivals.greenlets import Alarm
 
 
@@ -28,13 +28,15 @@ def _wait(event: Event, seconds: float) -> bool:
 @dataclass(frozen=True)
 class Clock:
     """Tells the time and waits. `now()` gives unix seconds that never step, `sleep(seconds)` lets other greenlets run,
-    `alarm(ring)` makes a timer, and `wait(event, seconds)` returns whether the event came in time.
+    `alarm(ring)` makes a timer, and `wait(event, seconds)` returns whether the event came in time. `move(seconds)` lets
+    `now` be so much later, for who has nothing going on.
     """
 
     now: Callable[[], float] = now
     sleep: Callable[[float], object] = gevent.sleep
     alarm: Callable[[Callable[[], None]], Timer] = Alarm
     wait: Callable[[Event, float], bool] = _wait
+    move: Callable[[float], None] = move_clock
 
 
 CLOCK = Clock()

@@ -14,6 +14,7 @@ from gevent.event import Event
 from harness.connect.client import Reply
 from harness.connect.target import Target
 from harness.errors import EXIT_INVALID
+from harness.load.distributed.clocks import PATIENCE, Difference, WorkerClocks, begun, correction, ended, trouble
 from harness.load.distributed.connections import MasterHost
 from harness.load.distributed.lost_worker import take_over
 from harness.load.distributed.messages import (
@@ -29,6 +30,7 @@ from harness.load.distributed.messages import (
     Hopeless,
     Item,
     Report,
+    Tock,
     Trouble,
     printable,
 )
@@ -40,6 +42,7 @@ from harness.load.session.budget import Pool
 from harness.load.session.recorder import on_a_thread
 from harness.load.stopping.progress import drain_progress
 from harness.recording.format.layout import SAMPLES
+from harness.recording.format.manifest import WorkerClock
 from harness.recording.tally import is_alive, read_counts
 
 logger = logging.getLogger(__name__)
@@ -63,10 +66,13 @@ class MasterCoordinator(Coordinator):
         self._pool: Pool | None = None
         self._watcher: gevent.Greenlet | None = None
         self._progress = Event()
+        self._clocks = WorkerClocks(host.send)
+        self._moved: dict[str, float] = {}
         host.on_report(self._on_report)
         host.on_heartbeat(self._on_heartbeat)
         host.on(Drained, self._on_drained, concurrent=True)
         host.on(Ask, self._on_ask)
+        host.on(Tock, self._clocks.answered)
         host.on(Hopeless, self._on_worker_hopeless, concurrent=True)
         host.on(End, self._on_end)
         host.on(Trouble, self._on_worker_trouble, concurrent=True)
@@ -78,6 +84,13 @@ class MasterCoordinator(Coordinator):
         self._locust.refusals.counts.clear()
         self._heard = dict.fromkeys(workers, time.monotonic())
         self._pool = Pool(settings.max_chats) if settings.max_chats else None
+        measured = self._clocks.measure(record.run_id, workers)
+        moves = {worker: correction(found) for worker, found in measured.items()}
+        record.note_clocks(
+            {self._names[each]: begun(measured.get(each), self._moved.get(each, 0.0)) for each in workers}
+        )
+        for worker, move in moves.items():
+            self._moved[worker] = self._moved.get(worker, 0.0) + move
         self._locust.announce(
             Announcement(
                 run_id=record.run_id,
@@ -87,6 +100,7 @@ class MasterCoordinator(Coordinator):
                 order=workers,
                 workload=(settings.workload.text, settings.workload.source),
                 lab=self._lab.announcement if self._lab else None,
+                clocks=moves,
             )
         )
         self._watcher = gevent.spawn(self._watch)
@@ -137,7 +151,10 @@ class MasterCoordinator(Coordinator):
         if self._watcher is not None:
             self._watcher.kill(block=False)
         try:
+            here = [worker for worker in self._names if self._locust.is_connected(worker)]
+            look = gevent.spawn(self._clocks.measure, record.run_id, here)
             self._drain_workers(record)
+            self._judge_clocks(record, look.get(timeout=2 * PATIENCE))
             for inbox in self._inboxes.values():
                 inbox.close()
             lost = [name for w, name in self._names.items() if w not in self._drained or w in self._incomplete]
@@ -154,6 +171,14 @@ class MasterCoordinator(Coordinator):
         finally:
             self._inboxes = {}
             self._locust.announce(None)
+
+    def _judge_clocks(self, record: RunRecord, found: dict[str, Difference]) -> None:
+        """Note how far each worker's times were off at the end, and whether the run can be relied on."""
+        for worker, name in self._names.items():
+            clock = ended(record.clocks.get(name, WorkerClock()), found.get(worker))
+            record.note_clocks({name: clock})
+            if (sentence := trouble(name, clock)) is not None:
+                record.troubles.append(sentence)
 
     def _drain_workers(self, record: RunRecord) -> None:
         waiting = set(self._names) - self._drained

@@ -3,6 +3,8 @@
 - master to workers with the spawn message, in the parsed options: `Announcement`.
 - worker to master in each of Locust's reports: `Report`; the master answers one with items by `Ack`
   (`harness.load.distributed.shipping`).
+- master to worker before the load begins and after it ended: `Tick`, answered with `Tock`
+  (`harness.load.distributed.clocks`).
 - worker to master: `Ask` for places in the budget of chats, answered with `Grant` (`harness.load.session.budget`).
 - worker to master when something calls for the end of the run: `Hopeless`, `Trouble`, `End`.
 - master to workers at the end: `Drain`. Each worker stops arrivals, lets its calls end, stops its chats, sends what it still
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 RunId = Annotated[str, Meta(pattern=WORKER_PATTERN)]
 """A run id becomes the name of a directory on a worker's disk."""
+Seconds = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Places = Annotated[int, Meta(ge=0, le=2**40)]
 Number = Annotated[int, Meta(ge=0, le=2**62)]
 Content = Annotated[bytes, Meta(max_length=64 * 1024 * 1024)]
@@ -48,7 +51,8 @@ class Message(Struct, frozen=True, kw_only=True):
 
 class Announcement(Message, frozen=True, kw_only=True):
     """A run begins: where the master records it, its user class, what each worker (by Locust's id) is called, in which order
-    they stand, the workload (text and source), and what the embedded emulator announced.
+    they stand, the workload (text and source), and what the embedded emulator announced. `clocks` has the seconds by which
+    each worker (by Locust's id) is to move its times, so that they are the master's.
     """
 
     NAME: ClassVar[str] = "chatquota_run"
@@ -58,6 +62,7 @@ class Announcement(Message, frozen=True, kw_only=True):
     order: list[Label]
     workload: tuple[str, str]
     lab: LabAnnouncement | None
+    clocks: dict[Label, Seconds] = {}
 
 
 class Item(Struct, frozen=True, array_like=True):
@@ -81,6 +86,21 @@ class Ack(Message, frozen=True, kw_only=True):
 
     NAME: ClassVar[str] = "chatquota_ack"
     number: Number
+
+
+class Tick(Message, frozen=True, kw_only=True):
+    """The master asks for a worker's time; `number` tells its questions apart."""
+
+    NAME: ClassVar[str] = "chatquota_tick"
+    number: Number
+
+
+class Tock(Message, frozen=True, kw_only=True):
+    """A worker's time (unix seconds) as it answers question `number`."""
+
+    NAME: ClassVar[str] = "chatquota_tock"
+    number: Number
+    at: Seconds
 
 
 class Ask(Message, frozen=True, kw_only=True):

@@ -23,6 +23,8 @@ from harness.load.distributed.messages import (
     Grant,
     Hopeless,
     Report,
+    Tick,
+    Tock,
     Trouble,
 )
 from harness.load.distributed.shipping import Outbox
@@ -61,6 +63,7 @@ class WorkerCoordinator:
         self._master_heard = self._clock.now()
         host.on(Drain, self._on_drain, concurrent=True)
         host.on(Abandon, self._on_abandon)
+        host.on(Tick, self._on_tick)
         host.on(Ack, self._on_ack)
         host.on(Grant, self._on_grant)
         host.on_reporting(self._report)
@@ -93,6 +96,7 @@ class WorkerCoordinator:
 
     def _begin(self, run: Announcement) -> None:
         me = self._locust.name
+        self._clock.move(run.clocks.get(me, 0.0))
         options = self._locust.options
         options.workload = options.gates = options.load_shape = ""  # files of the master's; the workload came as text
         settings = read_settings(options, None if run.lab else self._locust.endpoint)
@@ -222,6 +226,9 @@ class WorkerCoordinator:
             self.finish("drain")
         else:  # it could not begin, or has ended its part already: the master must not wait
             self._tell_drained(said.run_id)
+
+    def _on_tick(self, _: str, said: Tick) -> None:
+        self._locust.send(Tock(run_id=said.run_id, number=said.number, at=self._clock.now()))
 
     def _on_abandon(self, _: str, said: Abandon) -> None:
         if self._current(said.run_id) is not None:

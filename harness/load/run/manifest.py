@@ -20,7 +20,7 @@ from harness.load.run.judgement import Judgement, judge
 from harness.load.session.sdk_retries import merge
 from harness.recording import owner
 from harness.recording.account import account
-from harness.recording.format.manifest import Chats, Table, write_manifest
+from harness.recording.format.manifest import Chats, Table, WorkerClock, write_manifest
 from harness.recording.lock import RunLock
 from harness.recording.summary import Summary, add_chats, add_up
 
@@ -54,6 +54,7 @@ class RunRecord:
         self.workers_lost: set[str] = set()
         self.troubles: list[str] = []
         self.declared: Table = {}
+        self.clocks: dict[str, WorkerClock] = {}
         self._lock = RunLock(directory)
         self.started_at = time.time()
         self._manifest: Table = {
@@ -75,6 +76,12 @@ class RunRecord:
             "workload": _workload(settings),
             "declared": {},
         }
+        self.save()
+
+    def note_clocks(self, clocks: Mapping[str, WorkerClock]) -> None:
+        """Note what is known of workers' clocks, by the workers' names, at once: a killed run needs it too."""
+        self.clocks.update(clocks)
+        self._manifest["clocks"] = msgspec.to_builtins(self.clocks)
         self.save()
 
     def save(self) -> None:

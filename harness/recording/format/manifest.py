@@ -102,6 +102,18 @@ class SdkRetries(Struct, frozen=True):
     added_latency_ms: dict[str, Number | None] = {}
 
 
+class WorkerClock(Struct, frozen=True):
+    """A worker's clock beside the master's, in seconds. All its times were `moved` by so much, and are then `within` so much
+    of the master's; None where that was not measured. `off_at_end` is how far ahead they were when the run had ended, give
+    or take `off_at_end_within`.
+    """
+
+    moved: Number = 0.0
+    within: Number | None = None
+    off_at_end: Number | None = None
+    off_at_end_within: Number = 0.0
+
+
 class Probe(Struct, frozen=True):
     """What QuotaProbe did, in order: `stages` as `harness.quotas.stages.Stage` reads them, times in unix seconds."""
 
@@ -133,6 +145,7 @@ class Manifest(Struct, frozen=True):
     retry_lab: SdkRetries | None = None
     probe: Probe | None = None
     journey_probe: JourneyProbe | None = None
+    clocks: dict[Text, WorkerClock] = {}
 
 
 @dataclass(frozen=True)

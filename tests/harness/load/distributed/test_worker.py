@@ -9,7 +9,7 @@ from configargparse import ArgumentParser
 
 from harness.errors import EXIT_INVALID
 from harness.load.distributed.connections import WorkerHost
-from harness.load.distributed.messages import Announcement, Drain, Grant, Report, read, write
+from harness.load.distributed.messages import Announcement, Drain, Grant, Report, Tick, Tock, read, write
 from harness.load.distributed.worker import MASTER_SILENCE, WorkerCoordinator
 from harness.load.options.reading import add_options
 from harness.load.run.embedded_emulator import LabAnnouncement
@@ -24,7 +24,13 @@ LAB = LabAnnouncement("http://127.0.0.1:1", "http://127.0.0.1:1", "us-east-1", "
 class Worker:
     """A worker whose master has announced run-1."""
 
-    def __init__(self, directory: Path, *options: str, run: dict[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        run: dict[str, object] | None = None,
+        clocks: dict[str, float] | None = None,
+    ) -> None:
         parser = ArgumentParser()
         add_options(parser)
         parsed = parser.parse_args(["--run-dir", str(directory / "own"), *options])
@@ -41,6 +47,7 @@ class Worker:
             order=["host_1"],
             workload=(BUILT_IN.text, BUILT_IN.source),
             lab=LAB,
+            clocks=clocks or {},
         )
         parsed.__dict__[Announcement.NAME] = run if run is not None else write(announced)
         self.coordinator.begin()
@@ -68,6 +75,15 @@ def test_a_worker_records_under_the_name_that_it_was_given(tmp_path: Path) -> No
     assert (tmp_path / "own" / "run-1" / "contacts.worker-3.jsonl").exists()
     assert report.items is not None
     assert b"worker-3" in report.items[0].content
+
+
+def test_a_worker_takes_over_the_masters_clock(tmp_path: Path) -> None:
+    """Its times, from its ledger's first line to those that it tells the master, are moved by what the master measured."""
+    plain = Worker(tmp_path / "plain")
+    moved = Worker(tmp_path / "moved", clocks={"host_1": -2.5, "host_2": 9.0})
+    assert moved.time.at == plain.time.at - 2.5
+    moved.runner.deliver(Tick.NAME, write(Tick(run_id="run-1", number=7)))
+    assert moved.runner.named(Tock.NAME) == [{"run_id": "run-1", "number": 7, "at": moved.time.at}]
 
 
 def test_a_worker_whose_master_goes_silent_ends_its_part(tmp_path: Path) -> None:
