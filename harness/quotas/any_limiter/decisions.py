@@ -19,15 +19,12 @@ from harness.quotas.attempts import (
     Bytes,
     Floats,
 )
+from harness.quotas.round_trips import FEWEST, RoundTrips
 
 Mask = npt.NDArray[np.bool_]
 
 _BEHIND_THE_LIMITER = (STARTED, CHAT_LIMIT, INVALID, NOT_FOUND, DENIED, FAULT)
 """Outcomes that a call met after the limiter had let it pass, if everything costs a token."""
-
-_FEWEST = 8
-"""Fewer round trips of an outcome say nothing of it."""
-
 
 _JITTERS = 3.0
 
@@ -85,14 +82,18 @@ class Decisions:
 
 
 def _done_after(trips: Floats, outcome: Bytes) -> Floats:
-    """Seconds (n,) that the outcome of each attempt usually takes longer than the fastest outcome does."""
-    usual = {
-        code: np.median(trips[outcome == code]) for code in np.unique(outcome) if np.sum(outcome == code) >= _FEWEST
-    }
+    """Seconds (n,) that each attempt took after its decision, as far as its outcome tells.
+
+    It is what the outcome usually takes longer than the fastest one; where calls with that outcome wait (see `RoundTrips`),
+    all that the call took longer.
+    """
+    seen = RoundTrips.of(trips, outcome)
     after = np.zeros(len(trips))
-    for code, median in usual.items():
+    fastest = min(seen.usual.values(), default=0.0)
+    for code, usual in seen.usual.items():
         chosen = outcome == code
-        after[chosen] = np.minimum(median - min(usual.values()), trips[chosen])
+        longer = trips[chosen] - fastest if seen.decided_on_arrival(code) else usual - fastest
+        after[chosen] = np.clip(longer, 0.0, trips[chosen])
     return after
 
 
@@ -100,7 +101,7 @@ def _jitter(trips: Floats, admitted: Mask) -> float:
     """Return the spread of the less spread outcome: what varies more than that came after the decision."""
     spreads = []
     for some in (trips[admitted], trips[~admitted]):
-        if len(some) >= _FEWEST:
+        if len(some) >= FEWEST:
             low, high = np.quantile(some, (0.25, 0.75))
             spreads.append((high - low) / 1.349)
     return max(float(min(spreads)) if spreads else 0.003, 5e-4)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from harness.quotas.attempts import Attempts, Floats
+from harness.quotas.attempts import Attempts, Bytes, Floats
+from harness.quotas.round_trips import RoundTrips
 
 Mask = npt.NDArray[np.bool_]
 
@@ -40,17 +41,7 @@ class Calls:
         kept = admitted | refused
         trips = (attempts.received - attempts.sent)[kept]
         outcome = attempts.outcome[kept]
-        excess = trips - (np.median(trips) if len(trips) else 0.0)
-        spreads, weights = [], []
-        for code in np.unique(outcome):
-            of_code = outcome == code
-            if np.count_nonzero(of_code) >= 8:
-                excess[of_code] = trips[of_code] - np.median(trips[of_code])
-                low, high = np.quantile(excess[of_code], (0.25, 0.75))
-                spreads.append((high - low) / 1.349)
-                weights.append(np.count_nonzero(of_code))
-        spread = float(np.average(spreads, weights=weights)) if spreads else float(np.std(excess)) if len(excess) else 0
-        spread = max(spread, 1e-4)
+        excess, spread = _excess(trips, outcome)
         sent = attempts.sent[kept]
         is_admitted = admitted[kept]
         clouded = _clouded(sent, excess, is_admitted, spread)
@@ -78,6 +69,22 @@ class Calls:
     def spread(self, jitter: float) -> Floats:
         """One sd of each decision's moment, (n,) seconds, if `jitter` is that of an ordinary call."""
         return np.hypot(jitter, _SHARE_OF_EXCESS_UNKNOWN * self.stall)
+
+
+def _excess(trips: Floats, outcome: Bytes) -> tuple[Floats, float]:
+    """Return the excess of each round trip, (n,) seconds, as far as it may have come before the decision, and its spread."""
+    excess = trips - (np.median(trips) if len(trips) else 0.0)
+    seen = RoundTrips.of(trips, outcome)
+    if not seen.usual:
+        return excess, max(float(np.std(excess)) if len(excess) else 0.0, 1e-4)
+    spreads = dict(seen.spread)
+    for code, usual in seen.usual.items():
+        of_code = outcome == code
+        excess[of_code] = trips[of_code] - usual
+        if seen.decided_on_arrival(code):
+            excess[of_code], spreads[code] = 0.0, seen.steadiest
+    spread = max(float(np.average(list(spreads.values()), weights=list(seen.count.values()))), 1e-4)
+    return np.maximum(excess, -(4 * seen.steadiest + 0.002)), spread  # no call is decided before it has come
 
 
 def telling(admitted: Mask, most: int) -> slice:

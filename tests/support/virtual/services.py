@@ -173,6 +173,29 @@ class Shared:
 
 
 @dataclass
+class Delaying:
+    """nginx's `limit_req` without `nodelay`: a call over the rate waits for its turn, and up to `queue` calls may wait.
+
+    Whether a call may wait is decided when it comes; one that may not is refused at once. `delay` is how long the last one
+    waits, seconds.
+    """
+
+    rate: float
+    queue: float
+    excess: float = 0.0
+    last: float = -math.inf
+    delay: float = 0.0
+
+    def admit(self, now: float) -> bool:
+        passed = self.rate * (now - self.last) if self.last > -math.inf else math.inf
+        excess = max(0.0, self.excess - passed + 1.0)
+        if excess > self.queue:
+            return False
+        self.excess, self.last, self.delay = excess, now, excess / self.rate
+        return True
+
+
+@dataclass
 class Latency:
     """A round trip of `mean` seconds, `jitter` of it (one sd) at random, a share `up` of it before the decision."""
 
@@ -240,6 +263,10 @@ class Service:
         self.begun.append(now)
         return "started", self.counted
 
+    def held(self, outcome: str) -> float:
+        """Seconds for which the answer with this outcome, the last one decided, is held back by the limiter."""
+        return self.limiter.delay if isinstance(self.limiter, Delaying) and outcome != "tps_throttled" else 0.0
+
     def stop(self, chat: int, now: float) -> None:
         """End a chat."""
         if chat in self.chats:
@@ -286,13 +313,14 @@ class Clockwork:
 
         def arrive() -> None:
             outcome, chat = self.service.start(self.now)
+            held = self.service.held(outcome)
 
             def back() -> None:
                 answer = Answer(sent, self.now, outcome, chat)
                 self.record.append(answer)
                 answered(answer)
 
-            self.at(self.now + down, back)
+            self.at(self.now + held + down, back)
 
         self.at(sent + up, arrive)
 
