@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RIVALS = Path(__file__).resolve().parent / "rivals"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PATIENCE = 60.0
+_TOKEN = "QVFJREFIZ" + "x4Kd9".join("AbCdEfGhIjKlMnOpQrSt")
+"""As long as AWS's participant tokens are, about."""
 
 _NGINX = """
 worker_processes 1;
@@ -39,11 +41,12 @@ http {{
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
   default_type application/json;
+  map $request_id $contact_id {{ "~^(.{{8}})(.{{4}})(.{{4}})(.{{4}})(.{{12}})$" $1-$2-$3-$4-$5; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096 {tls};
     {certificate}
     location = /contact/chat {{
-      return 200 '{{"ContactId":"$request_id","ParticipantId":"p-$request_id","ParticipantToken":"token"}}';
+      return 200 '{{"ContactId":"$contact_id","ParticipantId":"$contact_id","ParticipantToken":"{token}"}}';
     }}
     location = /contact/stop {{ return 200 '{{}}'; }}
   }}
@@ -54,7 +57,7 @@ http {{
 
 @dataclass(frozen=True)
 class Nginx:
-    """A running nginx that answers StartChatContact and StopContact with fixed JSON and an id of its own for each."""
+    """A running nginx that answers StartChatContact and StopContact with JSON as long as AWS's, and a UUID for each chat."""
 
     url: str
     status_url: str
@@ -87,7 +90,12 @@ def nginx(tls: bool = False) -> Iterator[Nginx]:
         config = Path(directory) / "nginx.conf"
         config.write_text(
             _NGINX.format(
-                directory=directory, port=port, status_port=status_port, tls="ssl" if tls else "", certificate=lines
+                directory=directory,
+                port=port,
+                status_port=status_port,
+                tls="ssl" if tls else "",
+                certificate=lines,
+                token=_TOKEN,
             )
         )
         process = start([program, "-p", directory, "-c", str(config)], cores()[1], stderr=subprocess.DEVNULL)

@@ -59,7 +59,6 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     contact_id: str | None = None
     request_id: str | None = None
-    participant_id: str | None = None
     participant_token: str | None = None
     body_bytes: int = 0
     after_send: bool = True
@@ -127,8 +126,7 @@ class ConnectClient:
 
     def start_chat(self, body: bytes) -> Reply:
         """PUT /contact/chat with a serialised StartChatContact request."""
-        reply, answer = self._call(START_CHAT, "PUT", "/contact/chat", body)
-        return reply.but(**read_started(answer.body)) if reply.outcome == STARTED else reply
+        return self._call(START_CHAT, "PUT", "/contact/chat", body)[0]
 
     def stop_contact(self, instance_id: str, contact_id: str) -> Reply:
         """POST /contact/stop. The reply's contact_id is the contact that was to be stopped."""
@@ -211,8 +209,11 @@ def answered(
     if not 200 <= status < 300:
         code, message = read_error(answer.headers, answer.body)
         code, message, request_id = _without_secrets(code, message, request_id, fields.secrets_in(request))
+    outcome = classify(operation, status, code, message, bare_429)
+    if outcome == STARTED:
+        return _started(answer, sent, received, request_id)
     return Reply(
-        outcome=classify(operation, status, code, message, bare_429),
+        outcome=outcome,
         sent=sent,
         received=received,
         status=status,
@@ -223,28 +224,41 @@ def answered(
     )
 
 
-def read_started(body: bytes) -> dict[str, str | None]:
-    """Return the fields of a Reply that the body of a 200 to StartChatContact fills.
+def _started(answer: Answer, sent: float, received: float, request_id: str | None) -> Reply:
+    """Return the reply of a StartChatContact that was answered with success.
 
     One without a usable ContactId is a fault of the service. A chat may have started all the same, which the status says.
     """
-    members = fields.json_object(body) or {}
+    members = fields.json_object(answer.body) or {}
     contact_id = fields.identifier(members.get("ContactId"))
     participant_token = fields.token(members.get("ParticipantToken"))
-    if contact_id is None or (
-        participant_token is not None and fields.hide(contact_id, participant_token) != contact_id
-    ):
-        return {"outcome": SERVICE_ERROR, "message": "a 200 without a ContactId"}
-    read = {
-        "contact_id": contact_id,
-        "participant_id": fields.identifier(members.get("ParticipantId")),
-        "participant_token": participant_token,
-    }
+    if contact_id is None or (participant_token is not None and fields.gives_away(contact_id, participant_token)):
+        return Reply(
+            outcome=SERVICE_ERROR,
+            sent=sent,
+            received=received,
+            status=answer.status,
+            message="a 200 without a ContactId",
+            request_id=request_id,
+            body_bytes=len(answer.body),
+        )
+    connection_token = websocket_url = None
     credentials, websocket = members.get("ConnectionCredentials"), members.get("Websocket")
     if isinstance(credentials, dict) and isinstance(websocket, dict):  # the request had ConnectionTypes
-        read["connection_token"] = fields.token(credentials.get("ConnectionToken"))
-        read["websocket_url"] = fields.token(websocket.get("Url"))
-    return read
+        connection_token = fields.token(credentials.get("ConnectionToken"))
+        websocket_url = fields.token(websocket.get("Url"))
+    return Reply(
+        outcome=STARTED,
+        sent=sent,
+        received=received,
+        status=answer.status,
+        contact_id=contact_id,
+        request_id=request_id,
+        participant_token=participant_token,
+        body_bytes=len(answer.body),
+        connection_token=connection_token,
+        websocket_url=websocket_url,
+    )
 
 
 def _without_secrets(

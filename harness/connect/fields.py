@@ -19,7 +19,7 @@ MAX_MESSAGE_CHARACTERS = 2_000
 MAX_ERROR_BODY_BYTES = 1_048_576
 """An error body over this is not parsed: its beginning is the message."""
 
-_VISIBLE = re.compile(r"[!-~]+")
+_is_uuid = re.compile("-".join(f"[0-9a-f]{{{size}}}" for size in (8, 4, 4, 4, 12))).fullmatch
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9=_-]{1,36}")
 _RUN = re.compile(r"[A-Za-z0-9+/=_.~%-]{8,}")
@@ -41,14 +41,12 @@ def json_object(body: bytes) -> dict[str, Any] | None:
 
 def identifier(value: object) -> str | None:
     """Return `value` if it is an id: 1 to 256 visible ASCII characters."""
-    return value if isinstance(value, str) and len(value) <= MAX_ID_CHARACTERS and _VISIBLE.fullmatch(value) else None
+    return value if isinstance(value, str) and len(value) <= MAX_ID_CHARACTERS and _is_visible(value) else None
 
 
 def token(value: object) -> str | None:
     """Return `value` if it may stand in a header or be opened as an address: visible ASCII, at most 8,192 characters."""
-    if isinstance(value, str) and len(value) <= MAX_TOKEN_CHARACTERS and _VISIBLE.fullmatch(value):
-        return value
-    return None
+    return value if isinstance(value, str) and len(value) <= MAX_TOKEN_CHARACTERS and _is_visible(value) else None
 
 
 def unix_time(value: object) -> float | None:
@@ -83,8 +81,21 @@ def hide(text: str, secrets: str) -> str:
     """Return `text` without the runs that repeat any eight characters of `secrets` (as `secrets_in` gives them)."""
 
     def replace(run: re.Match[str]) -> str:
-        found = run[0]
-        ends = range(len(found) - _WINDOW + 1)
-        return HIDDEN if any(found[at : at + _WINDOW] in secrets for at in ends) else found
+        return HIDDEN if repeats(run[0], secrets) else run[0]
 
     return _RUN.sub(replace, text) if secrets else text
+
+
+def repeats(text: str, secrets: str) -> bool:
+    """Whether `text` and `secrets` have any eight characters in a row in common."""
+    return any(text[at : at + _WINDOW] in secrets for at in range(len(text) - _WINDOW + 1))
+
+
+def gives_away(contact_id: str, secret: str) -> bool:
+    """Whether an id repeats a secret: a UUID, which nearly all ids are, as a whole; any other in eight characters."""
+    return contact_id in secret if _is_uuid(contact_id) else repeats(contact_id, secret)
+
+
+def _is_visible(text: str) -> bool:
+    """Whether `text` is visible ASCII, and any at all."""
+    return text.isascii() and text.isprintable() and " " not in text and text != ""

@@ -10,9 +10,15 @@ import hmac
 import time
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 SERVICE = "connect"
+_MOST_KEPT = (
+    8  # paths of a second: StartChatContact and StopContact have one each, those with a contact's id never come again
+)
 
 
 class CredentialsError(Exception):
@@ -48,8 +54,9 @@ class Signer:
         self._day_key: tuple[str, str] = ("", "")
         self._keyed = hmac.new(b"", digestmod="sha256")  # with the day's signing key, before the first byte
         # What a second's signatures with the same credentials have in common.
-        self._to_sign = ""
+        self._keyed_second = self._keyed
         self._with_body = self._without_body = _Frame("", b"")
+        self._begun: dict[tuple[str, str, bool], HASH] = {}
 
     def headers(self, method: str, path: str, body: bytes, credentials: Credentials, now: float | None = None) -> bytes:
         """Sign `body` at `now` (unix seconds, default: the clock) and return the header block."""
@@ -57,12 +64,20 @@ class Signer:
         if second != self._second or credentials is not self._credentials:
             self._prepare(second, credentials)
         frame = self._with_body if body else self._without_body
-        # The canonical path is the path encoded once more, for every service but S3.
-        canonical = f"{method}\n{path.replace('%', '%25')}{frame.canonical}{sha256(body).hexdigest()}"
-        to_sign = f"{self._to_sign}{sha256(canonical.encode()).hexdigest()}"
-        signature = self._keyed.copy()
-        signature.update(to_sign.encode())
+        begun = self._begun.get((method, path, not body)) or self._begin(method, path, frame, not body)
+        canonical = begun.copy()
+        canonical.update(sha256(body).hexdigest().encode())
+        signature = self._keyed_second.copy()
+        signature.update(canonical.hexdigest().encode())
         return b"%b%b\r\n" % (frame.headers, signature.hexdigest().encode())
+
+    def _begin(self, method: str, path: str, frame: "_Frame", is_empty: bool) -> "HASH":
+        """Return the hash of a canonical request up to its body's, and keep it where many calls have the same."""
+        # The canonical path is the path encoded once more, for every service but S3.
+        begun = sha256(f"{method}\n{path.replace('%', '%25')}{frame.canonical}".encode())
+        if len(self._begun) < _MOST_KEPT:
+            self._begun[method, path, is_empty] = begun
+        return begun
 
     def _prepare(self, second: int, credentials: Credentials) -> None:
         amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
@@ -70,11 +85,13 @@ class Signer:
         signed = {"host": self._host, "x-amz-date": amz_date}
         if credentials.token is not None:
             signed["x-amz-security-token"] = credentials.token
-        self._to_sign = f"AWS4-HMAC-SHA256\n{amz_date}\n{scope}\n"
         authorization = f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}"
         self._without_body = _frame(signed, authorization)
         self._with_body = _frame({"content-type": "application/json", **signed}, authorization)
         self._take_key(credentials.secret_key, amz_date[:8])
+        self._keyed_second = self._keyed.copy()
+        self._keyed_second.update(f"AWS4-HMAC-SHA256\n{amz_date}\n{scope}\n".encode())
+        self._begun.clear()
         self._second, self._credentials = second, credentials
 
     def _take_key(self, secret: str, day: str) -> None:

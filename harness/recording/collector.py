@@ -1,13 +1,12 @@
 """The collector: tallies each attempt, keeps what the service said verbatim, and hands samples to the journal."""
 
-import re
 from collections import Counter
 from collections.abc import Callable
 
 import pyarrow as pa
 
 from harness.recording.format.schema import Sample, to_batch
-from harness.recording.redact import redact_field, redact_id, redact_text
+from harness.recording.redact import is_plain_id, redact_field, redact_id, redact_text
 from harness.recording.summary import Answer, OutcomeCount
 from harness.recording.validity import LatenessHistogram
 
@@ -16,7 +15,6 @@ MAX_WAITING_ROWS = 500_000
 _BATCH_ROWS = 512  # encoded in about half a millisecond, so that a flush does not delay a send
 _OTHER = "(further messages)"
 _OTHER_CODES = "(further codes)"
-_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}").fullmatch
 
 Answers = dict[tuple[str, str, int, str | None, str], list[float]]
 
@@ -45,7 +43,7 @@ class Collector:
 
         What a sample has from the wire is redacted and bounded here, before it reaches any file.
         """
-        if sample.error_code is not None or not _is_plain(sample.request_id) or not _is_plain(sample.contact_id):
+        if sample.error_code is not None or not is_plain_id(sample.request_id) or not is_plain_id(sample.contact_id):
             sample = self._present(sample)
         self._rows.append(sample)
         self._count()
@@ -98,8 +96,3 @@ class Collector:
             self._answers[key] = [1, sample.received]
         else:
             seen[0] += 1
-
-
-def _is_plain(value: str | None) -> bool:
-    """Return whether an id is one as AWS makes them, which is nearly always so: then there is nothing to look for."""
-    return value is None or _UUID(value) is not None

@@ -78,7 +78,7 @@ class Ledger:
             self._fd = -1
 
     def _append(self, entry: dict[str, object]) -> None:
-        line = orjson.dumps(entry) + b"\n"
+        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
         if self._mirror is not None:
             self._mirror(line)
         data = b"\n" + line if self._torn else line  # what follows a torn line must not be glued to it

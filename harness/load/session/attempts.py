@@ -47,17 +47,25 @@ class Attempts:
         """Record an attempt to start `chat` that was due at `due` (unix seconds)."""
         due += reply.waited  # what an SDK waits on purpose is no lateness of ours
         self._recorder.late(reply.sent - due)
-        self._add(
+        sample = Sample(
             START_CHAT,
             due,
-            reply,
-            kind=chat.kind,
+            reply.sent,
+            reply.received,
+            reply.outcome,
+            reply.status,
+            reply.error_code,
+            self._worker,
+            reply.contact_id,
             content_types=chat.content_types,
             attribute_bytes=chat.attribute_bytes,
             attribute_count=chat.attribute_count,
             message_bytes=chat.message_bytes,
             duration_minutes=chat.duration_minutes,
+            request_id=reply.request_id,
+            kind=chat.kind,
         )
+        self._take(sample, reply)
 
     def other(
         self,
@@ -70,28 +78,6 @@ class Attempts:
         message_bytes: int = 0,
     ) -> None:
         """Record an attempt at another operation; the keywords are the chat's kind and the message that was sent."""
-        self._add(operation, due, reply, kind=kind, content_types=content_type, message_bytes=message_bytes)
-
-    def watch(self, operation: str, reply: Reply) -> None:
-        """Take an answer into account that says whether its service is of any use."""
-        watch = self._watches.get(operation)
-        if watch is not None and not reply.generator_fault and watch.saw(reply.outcome, reply.received):
-            code = None if reply.error_code is None else redact_field(reply.error_code)
-            self._on_hopeless(reply.but(message=redact_text(reply.message), error_code=code))
-
-    def _add(
-        self,
-        operation: str,
-        due: float,
-        reply: Reply,
-        *,
-        kind: str | None,
-        content_types: str | None,
-        message_bytes: int,
-        attribute_bytes: int = 0,
-        attribute_count: int = 0,
-        duration_minutes: int = 0,
-    ) -> None:
         sample = Sample(
             operation,
             due,
@@ -102,16 +88,23 @@ class Attempts:
             reply.error_code,
             self._worker,
             reply.contact_id,
-            content_types=content_types,
-            attribute_bytes=attribute_bytes,
-            attribute_count=attribute_count,
+            content_types=content_type,
             message_bytes=message_bytes,
-            duration_minutes=duration_minutes,
             request_id=reply.request_id,
             kind=kind,
         )
+        self._take(sample, reply)
+
+    def watch(self, operation: str, reply: Reply) -> None:
+        """Take an answer into account that says whether its service is of any use."""
+        watch = self._watches.get(operation)
+        if watch is not None and not reply.generator_fault and watch.saw(reply.outcome, reply.received):
+            code = None if reply.error_code is None else redact_field(reply.error_code)
+            self._on_hopeless(reply.but(message=redact_text(reply.message), error_code=code))
+
+    def _take(self, sample: Sample, reply: Reply) -> None:
         self._recorder.attempt(sample, reply.message)
-        self._report(operation, reply)
+        self._report(sample.operation, reply)
         if reply.generator_fault:
             self._note_generator_fault(reply.message)
 

@@ -71,7 +71,10 @@ class Recorder:
 
     def started(self, contact_id: str, at: float) -> None:
         """Note that a chat was started."""
-        self._keep(lambda: self._ledger.started(contact_id, at))
+        try:
+            self._ledger.started(contact_id, at)
+        except OSError as error:
+            self._fail(error)
 
     def ended(self, contact_id: str, how: str, end: ContactEnd | None = None) -> None:
         """Note how a chat has ended, and what the service says of its end where it was asked."""
@@ -113,12 +116,15 @@ class Recorder:
         try:
             write()
         except OSError as error:
-            if not self.troubles:
-                said = (error.strerror or str(error)).lower()
-                self.troubles.append(f"the run could not be recorded any more: {said} ({self._directory})")
-                self._on_trouble(self.troubles[0])
+            self._fail(error)
             return False
         return True
+
+    def _fail(self, error: OSError) -> None:
+        if not self.troubles:
+            said = (error.strerror or str(error)).lower()
+            self.troubles.append(f"the run could not be recorded any more: {said} ({self._directory})")
+            self._on_trouble(self.troubles[0])
 
     def close(self) -> None:
         """Write what is left and close the files; safe to call again."""

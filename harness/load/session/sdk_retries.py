@@ -18,7 +18,7 @@ import orjson
 from botocore.config import Config
 from gevent.local import local
 
-from harness.connect.client import Reply, answered, now, read_started
+from harness.connect.client import Reply, answered, now
 from harness.connect.target import Target
 from harness.connect.wire import Answer, is_generator_fault
 from harness.recording.format.manifest import SdkRetries
@@ -160,8 +160,7 @@ class RetryLab:
         answer = Answer(response.status_code, headers, response.content)
         # As it went out, but for its body: the secrets of a request are in its head.
         head = "\r\n".join(f"{name}: {_text(value)}" for name, value in request.headers.items())
-        reply = answered(START_CHAT, answer, sent, received, head.encode("latin-1", "replace"), self._bare_429)
-        return reply.but(**read_started(answer.body)) if reply.outcome == STARTED else reply
+        return answered(START_CHAT, answer, sent, received, head.encode("latin-1", "replace"), self._bare_429)
 
 
 def _text(value: Any) -> str:

@@ -284,11 +284,13 @@ class Session:
     def _stop_chat(self, contact_id: str) -> Reply:
         due = self._clock.now()
         self._recorder.begun()
-        reply = self._cut_off(due)
+        reply: Reply | None = None
         try:
             reply = self.client.stop_contact(self.target.instance_id, contact_id)
         finally:
-            self._attempts.other(STOP_CONTACT, due, reply.but(contact_id=contact_id))
+            if reply is None:  # killed while the call was on the wire
+                self._attempts.other(STOP_CONTACT, due, self._cut_off(due).but(contact_id=contact_id))
+        self._attempts.other(STOP_CONTACT, due, reply)
         return reply
 
     def _describe(self, contact_id: str) -> Reply:

@@ -80,7 +80,7 @@ def assert_recordable(reply: Reply) -> None:
     at = (reply.sent, reply.sent, reply.received)
     sample = Sample("op", *at, reply.outcome, reply.status, reply.error_code, "local", reply.contact_id, *about(reply))
     assert to_batch([sample]).num_rows == 1
-    kept = (reply.outcome, reply.error_code, reply.contact_id, reply.request_id, reply.participant_id)
+    kept = (reply.outcome, reply.error_code, reply.contact_id, reply.request_id)
     for value in kept:
         assert value is None or (isinstance(value, str) and value.isprintable() and len(value) <= 256)
     for secret in (reply.participant_token, reply.connection_token, reply.websocket_url):
