@@ -7,20 +7,24 @@ from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 import msgspec
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
+from harness.emulator.service.members import Members
+
 
 class Acceptance:
-    """Says of a request's body whether its `members` surely fit; what it does not accept may still be right."""
+    """Reads a request's body if its `members` surely fit; what it does not accept may still be right."""
 
     def __init__(self, members: Mapping[str, Shape], required: list[str]) -> None:
         self._decoder = msgspec.json.Decoder(_object("Request", members, required, ()))
 
-    def accepts(self, body: bytes) -> bool:
-        """Whether `body` is JSON that fits."""
+    def read(self, body: bytes) -> Members | None:
+        """Return the known members of `body` if it is JSON that surely fits; None: somebody else has to look."""
         try:
-            self._decoder.decode(body)
+            if not body.isascii():
+                body.decode()  # msgspec does not look into the text of members that it does not know
+            members: Members = self._decoder.decode(body)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return False
-        return True
+            return None
+        return members
 
 
 def _object(name: str, members: Mapping[str, Shape], required: list[str], inside: tuple[str, ...]) -> Any:

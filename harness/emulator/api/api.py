@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import unquote_to_bytes
 
 from harness.emulator.api.attachment_api import AttachmentApi
-from harness.emulator.api.connect_api import ConnectApi, Throttled
+from harness.emulator.api.connect_api import Call, ConnectApi, Throttled
 from harness.emulator.api.contact_api import ContactApi
 from harness.emulator.api.participant_api import ParticipantApi, as_validation
 from harness.emulator.api.responses import Answer, Refused, error, throttle_answer
@@ -142,7 +142,7 @@ class Api:
         else:
             paid = True
         try:
-            return operation.handler(now, parameters, limiter, paid)
+            return operation.handler(Call(now, limiter, paid, body), parameters)
         except Throttled:
             return operation.throttled
 

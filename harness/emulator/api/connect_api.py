@@ -1,5 +1,6 @@
 """The operations of Amazon Connect itself: start, stop and describe chats, search them, count them."""
 
+import msgspec
 import orjson
 
 from harness.emulator.api.responses import Answer, Refused, quota_answer, success
@@ -14,12 +15,23 @@ from harness.emulator.service.state import State
 NOT_FOUND = "Resource not found of Type: {}"
 
 
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """What a handler needs of a call beside its parameters: when it came, its limiter, whether it has paid a token there,
+    and its body as sent.
+    """
+
+    now: float
+    limiter: Limiter
+    paid: bool
+    body: bytes
+
+
 class Throttled(Exception):
     """The call finds no token."""
 
 
 class ConnectApi:
-    """Handlers: `(now, parameters, limiter, paid) -> Answer`; `paid` says whether the call has paid its token."""
+    """Handlers: `(call, parameters) -> Answer`."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -53,9 +65,10 @@ class ConnectApi:
             if source.ended is None:
                 raise Refused("InvalidRequestException", "Only a chat that has ended can be continued.")
 
-    def start_chat(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
+    def start_chat(self, call: Call, parameters: Members) -> Answer:
         """StartChatContact. Raises Throttled where the throttle is the last check."""
-        state, chats, settings = self.state, self.state.chats, self.state.settings
+        state, now, limiter, paid = self.state, call.now, call.limiter, call.paid
+        chats, settings = state.chats, state.settings
         instance = state.instances[parameters["InstanceId"]]
         token = parameters.get("ClientToken") or None
         asked = _fingerprint(parameters, instance) if token and settings.client_token_mismatch == "invalid" else b""
@@ -74,7 +87,7 @@ class ConnectApi:
             return self._quota_answer
         if not paid and not limiter.admit(now):
             raise Throttled
-        chat = chats.start(now, instance, parameters, token, asked)
+        chat = chats.start(now, instance, parameters, call.body, token, asked)
         if parameters.get("PersistentChat") is not None:
             chat.past = state.conversations.items(chats.by_id[parameters["PersistentChat"]["SourceContactId"]])
         answer: Members = {
@@ -86,14 +99,14 @@ class ConnectApi:
         state.started(now, chat)
         return success(answer)
 
-    def stop_contact(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
+    def stop_contact(self, call: Call, parameters: Members) -> Answer:
         """StopContact. A contact that is unknown or has ended is ContactNotFoundException."""
         chat = self._find(self.check_instance(parameters), parameters["ContactId"])
-        if chat is None or not self.state.chats.end(now, chat, STOPPED):
+        if chat is None or not self.state.chats.end(call.now, chat, STOPPED):
             raise Refused("ContactNotFoundException", "Contact not found, or it has ended.")
         return success({})
 
-    def describe_contact(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
+    def describe_contact(self, call: Call, parameters: Members) -> Answer:
         """DescribeContact."""
         chat = self.contact(parameters, "ContactId")
         unix, request = self.state.clock.unix, chat.request
@@ -119,10 +132,10 @@ class ConnectApi:
             contact["RelatedContactId"] = request["PersistentChat"]["SourceContactId"]
         return success({"Contact": contact})
 
-    def search_contacts(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
+    def search_contacts(self, call: Call, parameters: Members) -> Answer:
         """SearchContacts, by time, channel, initiation method and contact attributes."""
         instance = self.check_instance(parameters)
-        latest = now - self.state.settings.search_lag
+        latest = call.now - self.state.settings.search_lag
         asked = (parameters.get("SearchCriteria") or {}).get("SearchableContactAttributes")
         found = not asked or self.state.settings.searchable
         chats = [
@@ -132,7 +145,7 @@ class ConnectApi:
         ]
         return success(search(chats, parameters, self.state.clock.unix, self.state.instance_arn(instance)))
 
-    def get_current_metric_data(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
+    def get_current_metric_data(self, call: Call, parameters: Members) -> Answer:
         """GetCurrentMetricData: the chats wait in one queue and no agent works, so all else is zero."""
         instance = self.check_instance(parameters)
         channels = parameters["Filters"].get("Channels")
@@ -140,7 +153,7 @@ class ConnectApi:
         chats = [chat for chat in self.state.chats.by_id.values() if chat.instance == instance and chat.ended is None]
         values = {
             "CONTACTS_IN_QUEUE": len(chats),
-            "OLDEST_CONTACT_AGE": max((now - c.started for c in chats), default=0),
+            "OLDEST_CONTACT_AGE": max((call.now - c.started for c in chats), default=0),
         }
         collections = [
             {"Metric": metric, "Value": float(values.get(metric.get("Name"), 0) if counted else 0)}
@@ -150,7 +163,7 @@ class ConnectApi:
         return success(
             {
                 "MetricResults": [{"Dimensions": dimensions, "Collections": collections}],
-                "DataSnapshotTime": self.state.clock.unix(now),
+                "DataSnapshotTime": self.state.clock.unix(call.now),
                 "ApproximateTotalCount": 1,
             }
         )

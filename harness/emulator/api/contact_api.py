@@ -1,25 +1,24 @@
 """The operations of Amazon Connect on a chat that is there: attributes, further participants, streaming."""
 
-from harness.emulator.api.connect_api import NOT_FOUND, ConnectApi
+from harness.emulator.api.connect_api import NOT_FOUND, Call, ConnectApi
 from harness.emulator.api.responses import Answer, Refused, success
 from harness.emulator.api.rules import check_attributes, check_streaming
 from harness.emulator.api.validation import Invalid
 from harness.emulator.service.clock import iso8601
-from harness.emulator.service.limiters import Limiter
 from harness.emulator.service.members import Members
 
 
 class ContactApi:
-    """Handlers: `(now, parameters, limiter, paid) -> Answer`."""
+    """Handlers: `(call, parameters) -> Answer`."""
 
     def __init__(self, connect: ConnectApi) -> None:
         self._connect, self.state = connect, connect.state
 
-    def get_contact_attributes(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
+    def get_contact_attributes(self, call: Call, parameters: Members) -> Answer:
         """GetContactAttributes."""
         return success({"Attributes": self._connect.contact(parameters, "InitialContactId").attributes})
 
-    def update_contact_attributes(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
+    def update_contact_attributes(self, call: Call, parameters: Members) -> Answer:
         """UpdateContactAttributes: of contacts that go on and of ended ones."""
         chat = self._connect.contact(parameters, "InitialContactId")
         try:
@@ -29,7 +28,7 @@ class ContactApi:
         chat.updated_attributes = {**(chat.updated_attributes or {}), **parameters["Attributes"]}
         return success({})
 
-    def create_participant(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
+    def create_participant(self, call: Call, parameters: Members) -> Answer:
         """CreateParticipant: a bot, or one more customer, who then asks for a connection as a customer does."""
         chat, details = self._connect.contact(parameters, "ContactId"), parameters["ParticipantDetails"]
         role = details.get("ParticipantRole") or "CUSTOM_BOT"
@@ -52,7 +51,7 @@ class ContactApi:
         chat.sent[key] = answer
         return success(answer)
 
-    def start_streaming(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
+    def start_streaming(self, call: Call, parameters: Members) -> Answer:
         """StartContactStreaming: from now on what is said also goes to the topic."""
         chat, configuration = self._connect.contact(parameters, "ContactId"), parameters["ChatStreamingConfiguration"]
         try:
@@ -66,7 +65,7 @@ class ContactApi:
             chat.sent[key] = {"StreamingId": self.state.chats.add_stream(chat, configuration["StreamingEndpointArn"])}
         return success(chat.sent[key])
 
-    def stop_streaming(self, now: float, parameters: Members, limiter: Limiter, paid: bool) -> Answer:
+    def stop_streaming(self, call: Call, parameters: Members) -> Answer:
         """StopContactStreaming."""
         chat = self._connect.contact(parameters, "ContactId")
         if (chat.streams or {}).pop(parameters["StreamingId"], None) is None:

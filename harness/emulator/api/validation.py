@@ -74,13 +74,15 @@ class Request:
         """Return the parameters of a call: members of the JSON `body`, and `uri` labels. Raises Invalid."""
         parameters: Any = {}
         if body and self._body:
+            if not uri:
+                accepted = self._acceptance.read(body)
+                if accepted is not None:
+                    return accepted
             try:
                 parameters = orjson.loads(body)
             except orjson.JSONDecodeError:
                 raise Invalid("Could not parse request body into json.", malformed=True) from None
         try:
-            if body and self._body and not uri and self._acceptance.accepts(body):
-                return parameters  # type: ignore[no-any-return]
             self.check(parameters)
         except RecursionError:
             raise Invalid("The request body is nested too deeply.", malformed=True) from None

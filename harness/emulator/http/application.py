@@ -116,20 +116,19 @@ class Application:
             # The date among them changes once a second.
             self._common = common
             self._fixed = b"".join(b"%b: %b\r\n" % header for header in (*common, *_CORS, _JSON))
-        request, gateway, trace = self._call_ids()
-        head = b"%b%bx-amzn-requestid: %b\r\nx-amz-apigw-id: %b\r\nx-amzn-trace-id: %b\r\ncontent-length: %d\r\n" % (
+        more = b""
+        for name, value in answer.headers:
+            more += b"%b: %b\r\n" % (name, value)
+        if not keep_alive:
+            more += b"connection: close\r\n"
+        return _WHOLE % (
             STATUS_LINE[answer.status],
             self._fixed,
-            request,
-            gateway,
-            trace,
+            *self._call_ids(),
             len(answer.body),
+            more,
+            b"" if method == "HEAD" else answer.body,
         )
-        for name, value in answer.headers:
-            head += b"%b: %b\r\n" % (name, value)
-        if not keep_alive:
-            head += b"connection: close\r\n"
-        return head + b"\r\n" if method == "HEAD" else b"%b\r\n%b" % (head, answer.body)
 
     def _answer(
         self,
@@ -234,6 +233,7 @@ class Application:
         ]
 
 
+_WHOLE = b"%b%bx-amzn-requestid: %b\r\nx-amz-apigw-id: %b\r\nx-amzn-trace-id: %b\r\ncontent-length: %d\r\n%b\r\n%b"
 _JSON = (b"content-type", b"application/json")
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import math
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import httptools
@@ -51,6 +53,7 @@ class CoalescingTransport:
         self._transport = transport
         self._call_soon = loop.call_soon
         self._pending: list[bytes] = []
+        self.is_closing: Callable[[], bool] = transport.is_closing
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -59,6 +62,13 @@ class CoalescingTransport:
         if not self._pending:
             self._call_soon(self._flush)
         self._pending.append(data)
+
+    def write_whole(self, answer: bytes) -> None:
+        """Write a whole answer: there is nothing to wait for, but for what was written before it."""
+        if self._pending:
+            self._pending.append(answer)
+        else:
+            self._transport.write(answer)
 
     def close(self) -> None:
         self._flush()
@@ -78,27 +88,31 @@ class ConnectionProtocol(HttpToolsProtocol):
     `Expect`, a call behind one that is still being answered) goes uvicorn's usual way to the ASGI application.
     """
 
-    _arrival: asyncio.TimerHandle | None = None
     _direct = False
     _head_bytes = 0
     _in_head = True
     _declined = False
+    _timer: asyncio.TimerHandle | None = None
+    _due = math.inf  # when the timer fires
+    _unread_since: float | None = None
 
     def connection_made(self, transport: Any) -> None:
-        transport = CoalescingTransport(transport, self.loop)
+        transport = self._out = CoalescingTransport(transport, self.loop)
         super().connection_made(transport)
         # The application resets or aborts connections through this (faults), and each request's scope carries it.
         self._connection = next(_CONNECTIONS)
         self.app_state = {**self.app_state, "transport": transport, "connection": self._connection}
         self._caller: DirectCaller = self.config.app  # type: ignore[assignment]
-        self._arrival = self.loop.call_later(self._caller.arrival_timeout, transport.close)
+        self._time = self.loop.time
+        # Of the message that is arriving (the first is awaited from the start), else of the silence after an answer.
+        self._arriving, self._since = True, self._time()
+        self._look_at(self._since + min(self._caller.arrival_timeout, self.timeout_keep_alive))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._arrived()
+        self._look_at(math.inf)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         if self._in_head:
             self._head_bytes += len(data)
         try:
@@ -106,17 +120,65 @@ class ConnectionProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._arrived()
             self.send_400_response("Bad Request")
+        if self._arriving:
+            due = self._since + self._caller.arrival_timeout
+            if due < self._due:
+                self._look_at(due)
         if self._in_head and self._head_bytes > _LONGEST_HEAD and not self.transport.is_closing():
             self._refuse(431, b"RequestHeaderFieldsTooLargeException", "Request Header Fields Too Large")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread_since = self._time()
+        self._look_at(min(self._due, self._unread_since + self._caller.arrival_timeout))
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread_since = None
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._unset_keepalive_if_required()
+        if not self._arriving:
+            self._since = self._time()
+
+    def _look_at(self, due: float) -> None:
+        """Look at the connection at `due`, in the loop's time. One timer serves all waiting: most messages arrive in one
+        piece, and a timer for each would cost a tenth of the call.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = None if math.isinf(due) else self.loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        """End the connection if its client has been waited for long enough."""
+        now, patience = self._time(), self._caller.arrival_timeout
+        if self._unread_since is not None:
+            due, end = self._unread_since + patience, self.transport.abort
+        elif self.transport.is_closing():  # for as long as this, what was written last has not been read
+            due, end = now, self.transport.abort
+        elif self._arriving:
+            due, end = self._since + patience, self._late
+        elif self.cycle is None or self.cycle.response_complete:
+            due, end = self._since + self.timeout_keep_alive, self.transport.close
+        else:
+            due, end = now + self.timeout_keep_alive, self.transport.close
+        longest = now + self.timeout_keep_alive
+        if now < due:
+            self._look_at(min(due, longest))
+        else:
+            self._look_at(min(now + patience, longest))
+            end()
 
     def _upgrade(self, rest: bytes) -> None:
         """Note that a websocket is opened; any other protocol is not taken up, as RFC 9110 allows, and the call is
         answered.
         """
-        self._arrived()
         if self._should_upgrade():
+            self._look_at(math.inf)
+            self._arriving = False
             self.handle_websocket_upgrade()
         elif self.parser.get_method() == b"CONNECT":
             self.send_400_response("Bad Request")
@@ -132,8 +194,7 @@ class ConnectionProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._direct = False
-        self._arrived()
-        self._arrival = self.loop.call_later(self._caller.arrival_timeout, self._late)
+        self._arriving, self._since = True, self._time()
 
     def on_headers_complete(self) -> None:
         parser = self.parser
@@ -151,7 +212,7 @@ class ConnectionProtocol(HttpToolsProtocol):
             and self._caller.answers_directly(self.url)
         ):
             self._direct = True
-            self._keep = parser.get_http_version() == "1.1" and parser.should_keep_alive()
+            self._keep = parser.should_keep_alive() and parser.get_http_version() == "1.1"
             self._body: list[bytes] = []
             self._size = 0
             return
@@ -173,7 +234,7 @@ class ConnectionProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def on_message_complete(self) -> None:
-        self._arrived()
+        self._arriving, self._since = False, self._time()
         self._in_head = True
         if self._declined:
             return
@@ -185,7 +246,7 @@ class ConnectionProtocol(HttpToolsProtocol):
         long = self._size > self._caller.max_body
         method = self.parser.get_method().decode("ascii")
         keep = self._keep and not long
-        self.transport.write(
+        self._out.write_whole(
             self._caller.direct(
                 method,
                 self.url,
@@ -196,11 +257,7 @@ class ConnectionProtocol(HttpToolsProtocol):
                 keep,
             )
         )
-        if keep:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-        else:
+        if not keep:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -209,18 +266,12 @@ class ConnectionProtocol(HttpToolsProtocol):
             self._refuse(400, b"BadRequestException", msg)
 
     def _late(self) -> None:
-        self._arrival = None
-        if self.transport.is_closing():
-            return
-        if self._direct or self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        if self._in_head and not self._head_bytes:  # nothing has come
+            self.transport.close()
+        elif self._direct or self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self._refuse(408, b"RequestTimeoutException", "Request Timeout")
         else:
             self.transport.close()
-
-    def _arrived(self) -> None:
-        if self._arrival is not None:
-            self._arrival.cancel()
-            self._arrival = None
 
     def _refuse(self, status: int, kind: bytes, message: str) -> None:
         body = b'{"message":"%b"}' % message.encode()

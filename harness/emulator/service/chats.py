@@ -145,7 +145,7 @@ class Chats:
 
     def new_token(self) -> str:
         """Return a fresh bearer token."""
-        return f"EMULATED{self._ids.getrandbits(512):0128x}"
+        return f"EMULATED{self._ids.getrandbits(512).to_bytes(64).hex()}"
 
     def has_room(self, instance: str) -> bool:
         """Whether the active-chat quota lets one more chat start in `instance`."""
@@ -155,14 +155,23 @@ class Chats:
         return beyond < self.settings.overshoot and self._coins.random() < 0.5
 
     def start(
-        self, now: float, instance: str, request: Mapping[str, Any], token: str | None, asked: bytes = b""
+        self,
+        now: float,
+        instance: str,
+        request: Mapping[str, Any],
+        raw: bytes,
+        token: str | None,
+        asked: bytes = b"",
     ) -> Chat:
-        """Open a chat; the caller has checked that there is room. `asked` is a fingerprint of the request."""
+        """Open a chat; the caller has checked that there is room.
+
+        `request` has the members of StartChatContact, `raw` is its JSON as sent, `asked` a fingerprint of it.
+        """
         settings = self.settings
         minutes = request.get("ChatDurationInMinutes")
         length = settings.chat_duration if minutes is None else minutes * 60.0
         # One draw for both ids and the token: a start is what a load test asks for most.
-        drawn = f"{self._ids.getrandbits(768):0192x}"
+        drawn = self._ids.getrandbits(768).to_bytes(96).hex()
         chat = Chat(
             _uuid(drawn),
             _uuid(drawn[32:64]),
@@ -171,7 +180,7 @@ class Chats:
             now,
             now + min(length, settings.flow_ends),
             now + settings.connect_timeout,
-            orjson.dumps(request),
+            raw,
         )
         self.by_id[chat.contact_id] = self.by_token[chat.participant_token] = chat
         if settings.unconnected_counts:

@@ -48,7 +48,7 @@ def accepted(service: str, operation: str, body: bytes) -> bool:
     """Whether msgspec alone accepts `body`."""
     shape: Any = load_model(service).operation_model(operation).input_shape
     members = {name: member for name, member in shape.members.items() if "location" not in member.serialization}
-    return Acceptance(members, [name for name in shape.required_members if name in members]).accepts(body)
+    return Acceptance(members, [name for name in shape.required_members if name in members]).read(body) is not None
 
 
 def explained(service: str, operation: str, body: bytes) -> bool:
@@ -83,4 +83,13 @@ def test_accepts_an_ordinary_request(service: str, operation: str) -> None:
 def test_members_given_twice_hide_no_missing_one() -> None:
     """A member that stands twice does not count for a required one that is missing."""
     body = b'{"InstanceId":"i","InstanceId":"i","InstanceId":"i"}'
+    assert not accepted("connect", "StartChatContact", body)
+
+
+@pytest.mark.parametrize(
+    "unknown", [b'"\xff"', b'"\\ud800"', b'"\x01"', b"01", b"[1,]", b'{"a" 1}', b"'a'", b"NaN", b'{"a":"\xc3"}']
+)
+def test_a_member_that_is_not_known_must_be_json_all_the_same(unknown: bytes) -> None:
+    """What nobody asks for is read past, but never past what is no JSON."""
+    body = json.dumps(GOOD).encode()[:-1] + b',"Unknown":' + unknown + b"}"
     assert not accepted("connect", "StartChatContact", body)
