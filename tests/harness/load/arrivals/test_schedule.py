@@ -194,3 +194,42 @@ def test_arrivals_that_a_stall_made_late_are_dropped_and_counted_not_sent_in_a_f
     assert schedule.dropped_late == schedule.dropped == schedule.offered - len(sent)
     assert len(sent) <= 2.0 * 20 + 1
     assert min(sent) >= 1013.0
+
+
+@pytest.mark.parametrize("spacing", ["uniform", "poisson"])
+@pytest.mark.parametrize(("rate", "stall"), [(500.0, 1.9), (8.0, 1.9), (60.0, 0.7)])
+def test_what_a_short_stall_missed_leaves_at_no_more_than_twice_the_rate(
+    spacing: str, rate: float, stall: float
+) -> None:
+    """Nothing is dropped, each keeps the time that it was due at, and after less than twice the stall all are on time."""
+    time = VirtualTime(1000.0)
+    sent: list[tuple[float, float]] = []
+    schedule = Schedule(
+        lambda due: sent.append((time.at, due)), spacing, random.Random(1), 10_000, max_late=2.0, clock=time.clock
+    )
+    schedule.set_rate(rate)
+    time.run(2.0)
+    time.stall(stall)
+    time.run(2 * stall + 1.0)
+    schedule.stop()
+    assert schedule.dropped == 0
+    assert [due for _, due in sent] == sorted(due for _, due in sent)
+    late = [at for at, due in sent if at - due > 0.1]
+    assert len(late) > 0.6 * (stall - 0.1) * rate
+    for begin in late:
+        assert sum(begin <= at < begin + 0.2 for at in late) <= 2 * rate * 0.2 + 2 * rate * 0.01 + 2
+    assert max(at - due for at, due in sent if at > 1002.0 + 2.2 * stall + 0.5) <= 0.11
+
+
+def test_the_spacing_of_arrivals_that_are_on_time_is_their_own() -> None:
+    """Poisson arrivals that fall close together leave so: only what is late is spaced."""
+    time = VirtualTime(1000.0)
+    sent: list[tuple[float, float]] = []
+    schedule = Schedule(
+        lambda due: sent.append((time.at, due)), "poisson", random.Random(2), 10_000, max_late=2.0, clock=time.clock
+    )
+    schedule.set_rate(100.0)
+    time.run(20.0)
+    schedule.stop()
+    assert len(sent) > 1800
+    assert max(at - due for at, due in sent) < 1e-6
