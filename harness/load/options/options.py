@@ -128,8 +128,8 @@ class Settings:
     max_late: float = option(
         "Load",
         "2s",
-        "an arrival that is later than this is dropped and counted, not sent; what is less late leaves at twice the rate at most: "
-        "a stalled generator does not flood",
+        "an arrival that is later than this is dropped and counted, not sent; what is less late leaves at twice the rate "
+        "at most: a stalled generator does not flood",
         check=checks.seconds(0.1, 3600),
         metavar="DURATION",
         counts_for="StartChat, ChatConversation",
