@@ -154,8 +154,12 @@ def _check_metric(metric: str, where: str) -> None:
             f"{', '.join(LOCUST_STATISTICS)}"
         )
     close = difflib.get_close_matches(metric, METRICS, 1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UsageError(f"{where}: no metric {metric!r}; {hint}There are {_groups(METRICS)}, locust.<request>.<statistic>")
+    hint = (
+        f"did you mean {close[0]!r}? docs/gates.md has them all"
+        if close
+        else f"there are {_groups(METRICS)}, locust.<request>.<statistic>"
+    )
+    raise UsageError(f"{where}: no metric {metric[:100]!r}; {hint}")
 
 
 def _groups(metrics: tuple[str, ...]) -> str:

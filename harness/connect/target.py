@@ -147,7 +147,7 @@ def resolve_target(
 
 def _region_in(host: str | None) -> str:
     """Return the Region that AWS's own endpoints have in their name: connect.<region>.amazonaws.com."""
-    match = re.match(r"https?://(?:[\w-]+\.)?connect(?:-fips)?\.([a-z]{2}(?:-[a-z]+)+-\d)\.", host or "")
+    match = re.match(r"https?://(?:[\w-]+\.)?connect(?:-fips)?\.([a-z]{2}(?:-[a-z]+)+-\d+)\.", (host or "").lower())
     return match[1] if match else ""
 
 

@@ -7,6 +7,7 @@ acted. Parsing is llhttp's, through httptools; `transport` has the sockets.
 
 import errno
 import ipaddress
+import re
 import socket
 import ssl
 from collections import deque
@@ -49,6 +50,10 @@ class Answer:
     body: bytes = b""
 
 
+_ONE_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.%-]+)?\]|[\w.-]{1,253})(?::[^:]*)?")
+"""What stands between :// and the end: one host, in brackets where it is an IPv6 address, and maybe a port."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where to connect: host, port and whether to speak TLS. `authority` is the Host header's value."""
@@ -61,11 +66,17 @@ class Endpoint:
     @classmethod
     def parse(cls, url: str) -> "Endpoint":
         """Read an http(s) URL. Raises ValueError, with what to do, when it is none or has more than a host and port."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # what it says names neither the URL nor what to do
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no URL of an endpoint; give one like https://connect.us-east-1.amazonaws.com")
-        if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
             raise ValueError(f"{url!r} has more than a host and port; give only those")
+        if not _ONE_HOST.fullmatch(url.partition("://")[2].rstrip("/")):
+            # Other parsers (the SDK's, a proxy's) may read another host in it.
+            raise ValueError(f"{url!r} has a host that is none; give a name or an address, an IPv6 one in brackets")
         tls = parts.scheme == "https"
         try:
             port = parts.port

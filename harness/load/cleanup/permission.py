@@ -11,8 +11,8 @@ from harness.load.cleanup.claims import Claims
 from harness.load.options.target_choice import check_region
 
 _AWS_HOST = re.compile(
-    r"(?:[a-z0-9-]{1,63}\.)?connect(?:-fips)?\.(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d)\."
-    r"(?:vpce\.)?(?:amazonaws\.com|amazonaws\.com\.cn|api\.aws)"
+    r"(?:[a-z0-9-]{1,63}\.)?connect(?:-fips)?\.(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+)\."
+    r"(?:vpce\.)?(?:amazonaws\.com|amazonaws\.com\.cn|api\.aws|api\.amazonwebservices\.com\.cn)"
 )
 """The names of Amazon Connect's own endpoints (https://docs.aws.amazon.com/general/latest/gr/connect_region.html), with
 those of FIPS and of a VPC."""

@@ -390,7 +390,14 @@ def test_an_endpoint_is_read_from_its_url(url: str, host: str, port: int, tls: b
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://h", "h:80", "http://", "http://h/path", "http://h?q", "http://u@h", "http://h:99999"]
+    "url",
+    [
+        *("ftp://h", "h:80", "http://", "http://h/path", "http://h?q", "http://u@h", "http://@h", "http://h:99999"),
+        *("http://[::1", "http://]::1[", "http://[::1].evil.example", "http://[::1]evil.example", "http://[::1]x:80"),
+        *("http://127.0.0\t.1", "http://127.0.0.1\n", "http://127.0.0.1 .evil.example", "http://127.0.0.1%00.evil"),
+        *("http://127.0.0.1;evil.example", "http://127.0.0.1,evil.example", "http://$(id)", "http://h\u200bh"),
+        *("http://127.0.0.1\\.evil.example", "http://" + "a" * 300),
+    ],
 )
 def test_what_is_no_endpoint_is_refused_with_the_mend(url: str) -> None:
     """A URL that has more or less than a host and a port is refused in a sentence that says what to give."""
