@@ -38,7 +38,10 @@ def test_a_file_of_gates_is_read(tmp_path: Path) -> None:
         ({}, "has no gates"),
         ({"gate": []}, "has no gates"),
         ({"gates": [{}]}, "has no gates"),
-        (one(metric="latency_ms.startd.p99", max=1), "did you mean 'latency_ms.started.p99'. docs/gates.md has them all"),
+        (
+            one(metric="latency_ms.startd.p99", max=1),
+            "did you mean 'latency_ms.started.p99'. docs/gates.md has them all",
+        ),
         (one(metric="locust.x.p33", max=1), "locust.<request name>.<statistic>.*p99_response_time"),
         (one(metric="tps.rate.low"), "neither min nor max"),
         (one(max=3), "has no metric"),
