@@ -73,6 +73,7 @@ class Channel:
         self._buffer = buffer
         self._hub = get_hub()
         self._waiter: Any = None
+        self._listener: Callable[[], None] | None = None
         self._readable = self._hub.loop.io(sock.fileno(), _READ)
         self._readable.start(self._on_readable)
         self._poll = _POLL()
@@ -96,6 +97,25 @@ class Channel:
                 return self._buffer[: self._sock.recv_into(self._buffer)]
             except BlockingIOError:
                 continue
+
+    def listen(self, told: Callable[[], None]) -> None:
+        """From now on call `told` from the hub whenever there is something to `drain`, instead of having it received."""
+        self._listener = told
+
+    def drain(self, use: Callable[[memoryview], None]) -> None:
+        """Hand over what has come, without waiting; an empty view when the server has closed the connection."""
+        try:
+            received = self._sock.recv_into(self._buffer)
+        except BlockingIOError:
+            return
+        use(self._buffer[:received])
+
+    def send_at_once(self, data: bytes) -> bool:
+        """Send all of `data` without waiting; False where there is no room for it."""
+        try:
+            return bool(self._sock.send(data) == len(data))
+        except BlockingIOError:
+            return False
 
     def is_silent(self) -> bool:
         """Whether the connection is open and the server has sent nothing that has not been received."""
@@ -127,6 +147,8 @@ class Channel:
     def _on_readable(self) -> None:
         if self._waiter is not None:
             self._waiter.switch()
+        elif self._listener is not None:
+            self._listener()
         else:
             self._on_unasked()
 
@@ -188,6 +210,19 @@ class TlsChannel(Channel):
                 return data
             self._take()
 
+    def drain(self, use: Callable[[memoryview], None]) -> None:
+        """Hand over what has come, without waiting; an empty view when the server has closed the connection."""
+        super().drain(self._decrypt)
+        while self._open and (data := self._decrypted()) is not None:
+            use(data)
+            if not data:
+                return
+
+    def send_at_once(self, data: bytes) -> bool:
+        """Send all of `data` without waiting; False where there is no room for it."""
+        self._tls.write(data)
+        return super().send_at_once(self._outgoing.read())
+
     def is_silent(self) -> bool:
         """Whether the connection is open and the server has sent no data (session tickets, which idle TLS has, are none)."""
         try:
@@ -218,7 +253,9 @@ class TlsChannel(Channel):
         return self._buffer[:size]
 
     def _take(self) -> None:
-        data = super().receive()
+        self._decrypt(super().receive())
+
+    def _decrypt(self, data: memoryview) -> None:
         if data:
             self.first_bytes = self.first_bytes or bytes(data[:8])
             self._incoming.write(data)

@@ -150,7 +150,7 @@ class Connection:
                 received += len(data)
                 if received > MAX_ANSWER_BYTES:
                     raise WireError(f"the answer is over {MAX_ANSWER_BYTES} bytes", after_send=True)
-                self._parser.feed_data(data)
+                self._feed(data)
         except TimeoutError as error:
             raise WireTimeout(f"no answer within {self._deadlines.seconds:g} s", after_send=True) from error
         except OSError as error:
@@ -173,6 +173,9 @@ class Connection:
     def close(self) -> None:
         """Close the connection; never raises."""
         self._channel.close()
+
+    def _feed(self, data: memoryview) -> None:
+        self._parser.feed_data(data)
 
     def _reset(self) -> None:
         self.reusable = False

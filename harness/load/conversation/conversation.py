@@ -240,19 +240,23 @@ class Conversation:
             reply = self._shared.client.send_event(self._line.token, TYPING, self._client_token())
             self.record(SEND_EVENT, due, reply)
             self._check_denied(reply)
-        if turn.think is not None and not self.pause(turn.think.draw(self._rng)):
-            return False
+        due = now()
+        if turn.think is not None:
+            seconds = turn.think.draw(self._rng)
+            due += seconds
+            if not self.pause(seconds):
+                return False
         if turn.small_talk:
-            self._say(small_talk(self._chat.content_types, spoken, self._rng))
+            self._say(small_talk(self._chat.content_types, spoken, self._rng), due)
         elif turn.words:
-            self._say(turn.words[int(self._rng.random() * len(turn.words))])
+            self._say(turn.words[int(self._rng.random() * len(turn.words))], due)
         return True
 
-    def _say(self, words: Words) -> None:
+    def _say(self, words: Words, due: float) -> None:
+        """Send what the customer wanted to say at `due`."""
         self._said.clear()
         self._asked_at = None
         self._waits.sending()
-        due = now()
         reply, message_id = self._shared.client.send_message(self._line.token, *words, self._client_token())
         size = len(words.text.encode())
         self.record(SEND_MESSAGE, due, reply, words.content_type, size)

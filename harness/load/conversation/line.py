@@ -10,7 +10,7 @@ import gevent
 
 from harness.connect.client import Reply, now
 from harness.connect.participant import Connection
-from harness.connect.participant_socket import ParticipantSocket
+from harness.connect.websocket.participant_socket import ParticipantSocket
 from harness.load.conversation.shared import Shared
 from harness.vocabulary import CREATE_CONNECTION, OK, WEBSOCKET_OPEN, WEBSOCKET_SUBSCRIBE
 

@@ -1,7 +1,8 @@
 """What all conversations of one process share: the session, the client, open sockets, patience."""
 
 from harness import __version__
-from harness.connect.participant_socket import ParticipantSocket, Pulse
+from harness.connect.websocket.participant_socket import ParticipantSocket
+from harness.connect.websocket.pulse import Pulse
 from harness.load.conversation.patience import Patience, TimedCalls
 from harness.load.session.session import Session
 

@@ -9,8 +9,9 @@ import sys  # noqa: E402
 
 import gevent  # noqa: E402
 
-from harness.connect import participant_socket  # noqa: E402
-from harness.connect.participant_socket import ParticipantSocket, Pulse  # noqa: E402
+from harness.connect.websocket import participant_socket  # noqa: E402
+from harness.connect.websocket.participant_socket import ParticipantSocket  # noqa: E402
+from harness.connect.websocket.pulse import Pulse  # noqa: E402
 
 
 def main() -> None:
