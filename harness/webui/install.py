@@ -12,6 +12,7 @@ from harness.errors import ChatquotaError
 from harness.load.options.reading import NAMES
 from harness.load.run.coordinator import Coordinator
 from harness.recording.redact import redact
+from harness.webui import answers
 from harness.webui.confirmation import Confirmations, NotConfirmed
 from harness.webui.form import Form
 from harness.webui.form_policy import FormPolicy
@@ -29,7 +30,11 @@ def install_web_ui(environment: Any, web_ui: Any, coordinator: Coordinator) -> N
     base = (environment.parsed_options.web_base_path or "").rstrip("/")
     live = LiveRun(environment, coordinator)
     web_ui.app.json.sort_keys = False  # the form shows the options in their order, group by group
-    web_ui.template_args.update(extended_tabs=[TAB], extended_tables=[STRUCTURE], extended_csv_files=list(DOWNLOADS))
+    web_ui.template_args.update(
+        extended_tabs=[TAB, answers.TAB],
+        extended_tables=[STRUCTURE, answers.STRUCTURE],
+        extended_csv_files=list(DOWNLOADS),
+    )
     if web_ui.web_login:
         install_login(web_ui, base)
     keep_others_out(web_ui)

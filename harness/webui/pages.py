@@ -13,6 +13,8 @@ from gevent.lock import Semaphore
 
 from harness.errors import UsageError
 from harness.recording.format.manifest import read_manifest
+from harness.webui.answers import KEY as ANSWERS
+from harness.webui.answers import answer_rows
 from harness.webui.live import LiveRun
 from harness.webui.table import KEY, rows
 
@@ -40,7 +42,7 @@ def install_pages(web_ui: Any, base: str, live: LiveRun, last_directory: Callabl
 
     def data() -> Response:
         found = live.snapshot()
-        return jsonify({**found, "rows": rows(found)})
+        return jsonify({**found, "rows": rows(found), "answers": answer_rows(found)})
 
     def report() -> Response:
         return _made("report.html", as_attachment="download" in request.args)
@@ -91,9 +93,10 @@ class Reports:
 
 
 def with_rows(answer: Any, live: LiveRun) -> Any:
-    """Locust's answer to /stats/requests with the rows of the Quotas tab and the state that fits the run."""
+    """Locust's answer to /stats/requests with the rows of the tabs Quotas and Answers, and the state that fits the run."""
     found = live.snapshot()
-    answer["extended_stats"] = [*answer.get("extended_stats", []), {"key": KEY, "data": rows(found)}]
+    tables = [{"key": KEY, "data": rows(found)}, {"key": ANSWERS, "data": answer_rows(found)}]
+    answer["extended_stats"] = [*answer.get("extended_stats", []), *tables]
     # Of the rows' own phase: the page asks no more once it reads stopped, and rows from before the end would stay.
     answer["state"] = live.locust_state(answer["state"], found["phase"])
     return answer

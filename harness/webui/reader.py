@@ -21,7 +21,8 @@ from harness.quotas.attempts import Attempts
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
 from harness.recording.format.layout import SAMPLES
-from harness.vocabulary import DISCONNECT, HARNESS_CALLS, NO_CALLS, START_CHAT, STARTED, TPS_THROTTLED, ends_chat
+from harness.vocabulary import DISCONNECT, HARNESS_CALLS, NO_CALLS, OK, START_CHAT, STARTED, TPS_THROTTLED, ends_chat
+from harness.webui.answers import WAITS, Durations
 from harness.webui.journals import Follower
 
 EXCERPT = 600
@@ -53,6 +54,7 @@ class Live:
         self._changes: Counter[int] = Counter()
         self.most_open = 0
         self._settled = False
+        self._waits: dict[str, Durations] = {}
         self.estimates: dict[str, TpsEstimate] = {}
         self.capacity: dict[str, Any] | None = None
         self.active_chats: dict[str, Any] | None = None
@@ -72,6 +74,8 @@ class Live:
             *columns, batch.column("contact_id").to_pylist(), strict=True
         ):
             self.counts.setdefault(operation, Counter())[outcome] += 1
+            if outcome == OK and operation in WAITS:
+                self._waits.setdefault(operation, Durations()).add(received - due)
             row = (sent, received, outcome)
             if operation not in NO_CALLS:
                 self._recent.setdefault(operation, deque(maxlen=EXCERPT)).append(row)
@@ -134,6 +138,7 @@ class Live:
                 "counts": {operation: dict(counts) for operation, counts in self.counts.items()},
                 "open": len(self._open),
                 "most_open": self.most_open,
+                "waits": {operation: durations.to_json() for operation, durations in self._waits.items()},
                 "series": self._series(),
                 "estimates": {
                     operation: {**estimate.to_json(), "evidence": None, "sentence": estimate.sentence()}

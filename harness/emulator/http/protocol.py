@@ -77,7 +77,8 @@ class CoalescingTransport:
     def _flush(self) -> None:
         if self._pending:
             pending, self._pending = self._pending, []
-            self._transport.write(b"".join(pending))
+            if not self._transport.is_closing():  # the client may have gone in the meantime
+                self._transport.write(b"".join(pending))
 
 
 class ConnectionProtocol(HttpToolsProtocol):
