@@ -10,7 +10,9 @@ import botocore.session
 import pytest
 
 from harness import command
+from harness.preflight.behind import flow_behind, read_behind
 from harness.preflight.declared import Clients, fetch_declared
+from harness.preflight.model.minutes import NoMinutes
 from tests.support.counting import CountingServer, counting_server
 from tests.support.locust_runs import ROOT, chatquota, locust, manifest, started, wait_until_started
 from tests.support.scripted_aws import Script, ScriptedAws
@@ -97,7 +99,7 @@ def test_a_check_needs_exactly_what_its_policy_allows(monkeypatch: pytest.Monkey
 
 
 def test_reading_what_aws_declares_needs_exactly_what_its_policy_allows() -> None:
-    """Quotas and metrics: each call is in the policy, and each action of the policy is called."""
+    """Quotas, metrics and the flow: each call is in the policy, and each action of the policy is called."""
     called: set[str] = set()
     answers: dict[str, dict[str, Any]] = {
         "GetServiceQuota": {
@@ -106,6 +108,8 @@ def test_reading_what_aws_declares_needs_exactly_what_its_policy_allows() -> Non
         "ListServiceQuotas": {"Quotas": []},
         "ListAWSDefaultServiceQuotas": {"Quotas": []},
         "GetMetricData": {"MetricDataResults": []},
+        "ListMetrics": {"Metrics": [{"Namespace": "AWS/Connect", "MetricName": "QueueSize", "Dimensions": []}]},
+        "DescribeContactFlow": {"ContactFlow": {"Content": ""}},
         "GetCallerIdentity": {"Account": "000000000000", "Arn": "arn:aws:iam::000000000000:user/u"},
     }
 
@@ -123,4 +127,7 @@ def test_reading_what_aws_declares_needs_exactly_what_its_policy_allows() -> Non
 
     clients = Clients(client("service-quotas"), client("cloudwatch"), client("sts"))
     fetch_declared(clients, region="us-east-1", instance_id="i", started_at=0.0, ended_at=60.0)
+    read_behind(clients.cloudwatch, "i", (), (), 0.0, 60.0)
+    with pytest.raises(NoMinutes):  # the scripted flow is none
+        flow_behind(client("connect"), "i", "f")
     assert called - UNPRIVILEGED == _allowed("report.json")

@@ -31,6 +31,32 @@ def _flow(actions: list[dict[str, Any]]) -> str:
     return json.dumps({"Version": "2019-10-30", "StartAction": actions[0]["Identifier"], "Actions": actions})
 
 
+def _bot_flow() -> str:
+    def action(name: str, kind: str, following: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        return {"Identifier": name, "Type": kind, "Parameters": parameters, "Transitions": {"NextAction": following}}
+
+    lex, function = "ConnectParticipantWithLexBot", "InvokeLambdaFunction"
+    alias = "arn:aws:lex:us-east-1:123456789012:bot-alias/BOT1234567"
+    called = "arn:aws:lambda:us-east-1:123456789012:function:find-order"
+    return _flow(
+        [
+            action("greet", lex, "again", {"Text": "Hi", "LexV2Bot": {"AliasArn": f"{alias}/PRODALIAS1"}}),
+            action("again", lex, "test", {"LexV2Bot": {"AliasArn": f"{alias}/PRODALIAS1"}}),
+            action("test", lex, "old", {"LexV2Bot": {"AliasArn": f"{alias}/TSTALIASID"}}),
+            action("old", lex, "drawn", {"LexBot": {"Name": "Orders", "Region": "us-east-1", "Alias": "live"}}),
+            action("drawn", lex, "find", {"LexV2Bot": {"AliasArn": "$.Attributes.bot"}}),
+            action(
+                "find", function, "found", {"LambdaFunctionARN": f"{called}:live", "InvocationTimeLimitSeconds": "8"}
+            ),
+            action("found", function, "end", {"LambdaFunctionARN": "$.Attributes.function"}),
+            action("end", "DisconnectParticipant", "", {}),
+        ]
+    )
+
+
+BOT_FLOW = _bot_flow()
+"""Names two aliases of a Lex V2 bot (one twice), a Lex V1 bot and a function, and takes one of each from attributes."""
+
 ENDING_FLOW = _flow([{"Identifier": "end", "Type": "DisconnectParticipant", "Transitions": {}}])
 BUSY_FLOW = _flow(
     [

@@ -13,6 +13,8 @@ from harness.preflight.model.rows import Row
 _CHAT_FLOWS = frozenset({"CONTACT_FLOW"})
 """Types of flows that StartChatContact may name
 (https://docs.aws.amazon.com/connect/latest/APIReference/API_StartChatContact.html: "must be of the inbound type")."""
+_BY_ALIAS, _BY_TEST_ALIAS = 50, 2
+"""Text conversations at once of an alias (https://docs.aws.amazon.com/lexv2/latest/dg/quotas.html)."""
 _MISSING = frozenset({"ResourceNotFoundException", "InvalidParameterException", "InvalidRequestException"})
 
 
@@ -72,16 +74,25 @@ def check_flow(account: Account) -> Iterator[Row]:
             yield Row(check="flow", state="stop", text=f"{name!r} {trouble}, or name another by --contact-flow-id")
             return
     yield Row(check="flow", state="ok", text=f"{name!r} is published, active and inbound")
-    yield _content(str(flow.get("Content", "")))
+    yield from _content(str(flow.get("Content", "")))
 
 
-def _content(text: str) -> Row:
+def _content(text: str) -> Iterator[Row]:
     try:
         content = read_flow(text)
     except ValueError as error:
-        return Row(check="flow content", state="not_known", text=str(error))
+        yield Row(check="flow content", state="not_known", text=str(error))
+        return
     costly = content.lex_bots or content.lambdas or content.queues or content.messages or content.elsewhere
-    return Row(check="flow content", state="note" if costly else "ok", text=flow_sentence(content))
+    yield Row(check="flow content", state="note" if costly else "ok", text=flow_sentence(content))
+    for bot in content.bots:
+        served = f"serves {_BY_TEST_ALIAS if bot.is_for_tests else _BY_ALIAS} conversations at once"
+        kind = "the test alias" if bot.is_for_tests else f"alias {bot.alias}"
+        remedy = "; let the flow use another alias" if bot.is_for_tests else ", which may bind before the chats do"
+        yield Row(check=f"Lex bot {bot.bot}", state="note", text=f"{kind} {served} unless raised{remedy}")
+    for function in content.functions:
+        text = "its own and the account's concurrent executions bound it; the report counts its throttles"
+        yield Row(check=f"Lambda function {function}", state="note", text=text)
 
 
 def _refused(check: str, error: ClientError, missing: str) -> Row:

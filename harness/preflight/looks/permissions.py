@@ -19,6 +19,8 @@ WANTED = {
     "connect:GetContactAttributes": "whose chats are open on the instance stays unknown",
     "servicequotas:GetServiceQuota": "the report cannot hold the quotas against what was measured",
     "cloudwatch:GetMetricData": "the chats of others stay unknown",
+    "cloudwatch:ListMetrics": "flow errors, queues and throttles of Lex stay unknown",
+    "connect:DescribeContactFlow": "the Lex bots and Lambda functions behind the chats stay unknown",
 }
 
 

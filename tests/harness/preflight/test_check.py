@@ -17,7 +17,7 @@ from harness.command import main
 from harness.preflight.looks.budget import check_policy
 from harness.preflight.model.intent import Intent
 from harness.preflight.model.rows import Row
-from tests.support.scripted_aws import BUSY_FLOW, Refusal, Script, ScriptedAws
+from tests.support.scripted_aws import BOT_FLOW, BUSY_FLOW, Refusal, Script, ScriptedAws
 
 INSTANCE = "11111111-2222-3333-4444-555555555555"
 Check = Callable[..., tuple[int, dict[str, dict[str, Any]]]]
@@ -160,6 +160,15 @@ def test_flow_that_talks_and_queues_is_told(check: Check) -> None:
         "2 prompts for each chat, 1 Lex bot, 1 Lambda call, 1 transfer to a queue or agent, 1 wait; "
         "the chat stays open until somebody ends it"
     )
+
+
+def test_bots_and_functions_of_the_flow_are_told_by_name(check: Check) -> None:
+    """Each alias comes with the conversations that it serves at once; the one for tests serves two."""
+    _, rows = check(Script(flow={"ContactFlow": {"Name": "f", "Content": BOT_FLOW}}))
+    assert "5 Lex bots, 2 Lambda calls" in rows["flow content"]["text"]
+    assert rows["Lex bot Orders"]["text"].startswith("alias live serves 50 conversations at once")
+    assert rows["Lex bot BOT1234567"]["text"].startswith("the test alias serves 2 conversations at once")
+    assert rows["Lambda function find-order"]["state"] == "note"
 
 
 def test_others_stop_a_run_unless_it_is_shared(check: Check, cloudwatch: str) -> None:

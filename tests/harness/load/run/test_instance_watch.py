@@ -4,10 +4,11 @@ import logging
 
 import pytest
 
-from harness.load.run.instance_watch import MinuteWatch
-from harness.preflight.model.minutes import Minute, NoMinutes
+from harness.load.run.instance_watch import Watch
+from harness.preflight.model.minutes import Minute, NoMinutes, merged
 
 EPOCH = 1_795_000_020.0
+UNKNOWN = "how many chats others hold is not known"
 
 
 class Ended(Exception):
@@ -42,11 +43,11 @@ def test_each_minute_is_kept_and_a_late_correction_replaces_it() -> None:
         known = range(int(EPOCH), int(end) - 120, 60)
         return [Minute(at, most_open=100.0 if at < end - 200 else 1.0) for at in known if at >= begin - 60]
 
-    watch = MinuteWatch(fetch, clock.now, clock.sleep)
+    watch = Watch(fetch, merged, UNKNOWN, clock.now, clock.sleep)
     with pytest.raises(Ended):
         watch.follow()
-    assert [minute.at for minute in watch.minutes] == [int(EPOCH) + 60 * n for n in range(6)]
-    assert [minute.most_open for minute in watch.minutes] == [100.0] * 5 + [1.0]
+    assert [minute.at for minute in watch.known] == [int(EPOCH) + 60 * n for n in range(6)]
+    assert [minute.most_open for minute in watch.known] == [100.0] * 5 + [1.0]
     assert all(begin >= EPOCH for begin, _ in asked)
     assert max(end - begin for begin, end in asked) <= 300
 
@@ -61,10 +62,10 @@ def test_a_failure_is_said_once_and_what_was_known_stays(caplog: pytest.LogCaptu
             raise NoMinutes("CloudWatch answered AccessDenied")
         return answers.pop()
 
-    watch = MinuteWatch(fetch, clock.now, clock.sleep)
+    watch = Watch(fetch, merged, UNKNOWN, clock.now, clock.sleep)
     with caplog.at_level(logging.WARNING), pytest.raises(Ended):
         watch.follow()
-    assert watch.minutes == [Minute(int(EPOCH), most_open=7.0)]
+    assert watch.known == [Minute(int(EPOCH), most_open=7.0)]
     assert [record.getMessage() for record in caplog.records] == [
         "how many chats others hold is not known: CloudWatch answered AccessDenied"
     ]
