@@ -24,6 +24,8 @@ AGENT_JOINED, AGENT_LEFT, TRANSFER = "AgentJoined", "AgentLeft", "Transfer"
 CHAT_ENDED_BY_OTHERS = "ChatEnded"
 """Events of a chat that the customer's websocket told: from its subscription to the event. The last is the end of a chat
 that its customer did not end."""
+QUEUE_WAIT = "QueueWait"
+"""From the flow's message that the customer is in the queue until an agent has joined."""
 
 NO_CALLS = frozenset(
     {
@@ -36,6 +38,7 @@ NO_CALLS = frozenset(
         AGENT_LEFT,
         TRANSFER,
         CHAT_ENDED_BY_OTHERS,
+        QUEUE_WAIT,
     }
 )
 """Operations of samples that are not calls of an API with a TPS quota."""
@@ -56,6 +59,7 @@ TIMEOUT = "timeout"
 CONNECTION_ERROR = "connection_error"
 NO_GREETING = "no_greeting"
 NO_REPLY = "no_reply"
+NO_AGENT = "no_agent"
 NOT_AWAITED = "not_awaited"
 """A wait that ended before it was known whether an answer would come: the customer wrote first or left, or the run ended."""
 
@@ -73,9 +77,9 @@ START_OUTCOMES = (
 )
 """Every outcome of a StartChatContact attempt, in the order that tables show; exactly one for each attempt on the wire."""
 
-OUTCOMES = (*START_OUTCOMES, OK, NO_GREETING, NO_REPLY, NOT_AWAITED)
+OUTCOMES = (*START_OUTCOMES, OK, NO_GREETING, NO_REPLY, NO_AGENT, NOT_AWAITED)
 """Every outcome. `started` is a StartChatContact answered with a contact; the success of any other operation is `ok`; the
-last three are of the customer's waits for the other side, which are no calls."""
+last four are of the customer's waits for the other side, which are no calls."""
 
 SERVED = frozenset({STARTED, OK})
 """What was asked for was done."""

@@ -10,10 +10,12 @@ from harness.vocabulary import (
     AGENT_LEFT,
     CHAT_ENDED_BY_OTHERS,
     GREETING,
+    NO_AGENT,
     NO_GREETING,
     NO_REPLY,
     NOT_AWAITED,
     OK,
+    QUEUE_WAIT,
     REPLY,
     TRANSFER,
 )
@@ -35,6 +37,7 @@ STRUCTURE = {"key": KEY, "structure": [{"key": key, "title": title} for key, tit
 WAITS = {
     GREETING: ("Greeting of a chat (Greeting)", NO_GREETING),
     REPLY: ("Reply to a message (Reply)", NO_REPLY),
+    QUEUE_WAIT: ("An agent, once the flow had said that the customer is in the queue (QueueWait)", NO_AGENT),
     AGENT_JOINED: ("An agent joined, since the subscription (AgentJoined)", ""),
     AGENT_LEFT: ("An agent left, since the subscription (AgentLeft)", ""),
     TRANSFER: ("Transfer, since the subscription (Transfer)", ""),

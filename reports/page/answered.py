@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from reports.capacity.answered.model import Answered, LoadBand
+import msgspec
+
+from reports.capacity.answered.model import Answered, Behind, LoadBand, MinuteOfReplies
 from reports.capacity.answered.sentences import knee_sentence
 from reports.capacity.model import Capacity
 from reports.run.latencies import Bounds, Latency
-from reports.wording.numbers import milliseconds, number, percent, seconds, share
+from reports.wording.numbers import milliseconds, number, percent, seconds, share, utc
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,28 @@ class BandRow:
 
 
 @dataclass(frozen=True)
+class BehindRow:
+    """What CloudWatch counted of one queue, flow, bot or function, as texts."""
+
+    metric: str
+    of: str
+    value: str
+    worst: str
+    source: str
+
+
+@dataclass(frozen=True)
+class MinuteRow:
+    """The replies of a minute in which something behind the chats failed, as texts."""
+
+    at: str
+    counted: str
+    messages: str
+    p95: str
+    never: str
+
+
+@dataclass(frozen=True)
 class AnsweredSection:
     """What the customers felt: sentences, the waits, and how it depends on the load."""
 
@@ -45,6 +69,8 @@ class AnsweredSection:
     waits: list[WaitRow]
     by_open_chats: list[BandRow]
     by_start_rate: list[BandRow]
+    behind: list[BehindRow]
+    by_minute: list[MinuteRow]
 
 
 def answered(answer: Capacity) -> AnsweredSection | None:
@@ -52,6 +78,7 @@ def answered(answer: Capacity) -> AnsweredSection | None:
     found = answer.answered
     if found is None:
         return None
+    queue = found.queue
     return AnsweredSection(
         sentences_of(found),
         "" if found.knee is None else seconds(found.knee.goal),
@@ -60,9 +87,12 @@ def answered(answer: Capacity) -> AnsweredSection | None:
                 "Greeting of a chat", found.greeted, found.no_greeting, found.greeting_not_awaited, found.greeting_ms
             ),
             _wait("Reply to a message", found.replied, found.no_reply, found.reply_not_awaited, found.reply_ms),
+            *([_wait("Agent, from the queue", *msgspec.structs.astuple(queue))] if queue else []),
         ],
         [_band(band, 0) for band in found.by_open_chats],
         [_band(band, 2) for band in found.by_start_rate],
+        [_behind(series) for series in found.behind if series.value],
+        [_minute(minute, found.behind) for minute in found.by_minute],
     )
 
 
@@ -78,7 +108,31 @@ def sentences_of(found: Answered) -> list[str]:
         )
     if found.knee is not None:
         told.append(knee_sentence(found.knee))
+    troubles = [series for series in found.behind if series.is_trouble and series.value]
+    told += [f"CloudWatch counted {number(one.value)} {one.metric} of {one.of} during the run." for one in troubles[:3]]
+    if found.behind and not troubles:
+        told.append("CloudWatch counted no error and no throttle of flows, queues, bots and functions during the run.")
+    if found.behind_unknown:
+        told.append(f"Not all that stands behind the chats is known: {found.behind_unknown}.")
     return told
+
+
+def _behind(series: Behind) -> BehindRow:
+    worst = max(series.minutes, key=lambda minute: minute.value)
+    return BehindRow(
+        series.metric, series.of, number(series.value), f"{number(worst.value)} at {utc(worst.at)}", series.source
+    )
+
+
+def _minute(minute: MinuteOfReplies, behind: list[Behind]) -> MinuteRow:
+    counted = [
+        f"{number(one.value)} {series.metric} of {series.of}"
+        for series in behind
+        for one in series.minutes
+        if one.at == minute.at
+    ]
+    never = share(minute.no_reply, minute.messages) if minute.messages else ""
+    return MinuteRow(utc(minute.at), "; ".join(counted[:4]), f"{minute.messages:,}", milliseconds(minute.p95), never)
 
 
 def _wait(name: str, came: int, never: int, unknown: int, latency: Latency | None) -> WaitRow:

@@ -32,6 +32,7 @@ LABELS = {
     OK: "ok",
     vocabulary.NO_GREETING: "no greeting",
     vocabulary.NO_REPLY: "no reply",
+    vocabulary.NO_AGENT: "no agent",
     vocabulary.NOT_AWAITED: "not awaited",
     UNKNOWN: "unknown outcome",
 }

@@ -27,8 +27,10 @@ from harness.vocabulary import (
     GET_TRANSCRIPT,
     GREETING,
     MESSAGE_RECEIPT,
+    NO_AGENT,
     NOT_AWAITED,
     OK,
+    QUEUE_WAIT,
     REPLY,
     SEND_EVENT,
     SEND_MESSAGE,
@@ -78,6 +80,7 @@ class Conversation:
         self._said: list[str] = []  # what the other side has said since the customer's last message
         self._asked_at: float | None = None  # when the last message was accepted; None where it was not
         self._greeted = False
+        self._queued_at: float | None = None  # while the customer is in the queue, as far as the flow said so
         self._leaving = False
         self._end_heard = Event()
         self._over = Event()
@@ -100,6 +103,7 @@ class Conversation:
             line.close()
         self._end()
         self._waits.close(now(), ended=False)
+        self._queue_is_over(now(), NOT_AWAITED)
         if not self._shared.closing:
             for sent in self._awaited.values():
                 self._receipt(sent, now(), TIMEOUT)
@@ -128,6 +132,7 @@ class Conversation:
         content_type, role = item.get("ContentType"), item.get("ParticipantRole")
         if content_type == CHAT_ENDED:
             self._waits.close(at, ended=True)
+            self._queue_is_over(at, NOT_AWAITED if self._leaving else NO_AGENT)
             if not self._end_heard.is_set() and not self._leaving:
                 self._note(CHAT_ENDED_BY_OTHERS, self._subscribed_at or at, self._subscribed_at or at, at, OK)
             self._end_heard.set()
@@ -140,6 +145,8 @@ class Conversation:
                 self._hear_other(item.get("Content"), at)
         elif content_type in _EVENTS and (role == "AGENT" or content_type == TRANSFERRED):
             begun = self._subscribed_at or at
+            if content_type == AGENTS["joined"]:
+                self._queue_is_over(at, OK)
             self._note(_EVENTS[str(content_type)], begun, begun, at, OK)
 
     def _hear_own(self, identity: Any, at: float) -> None:
@@ -153,9 +160,19 @@ class Conversation:
 
     def _hear_other(self, content: Any, at: float) -> None:
         self._greeted = True
-        self._said.append(content if isinstance(content, str) else "")
+        text = content if isinstance(content, str) else ""
+        self._said.append(text)
+        queued = self._shared.queue_message
+        if self._queued_at is None and queued is not None and queued.search(text):
+            self._queued_at = at
         self._waits.heard(at)
         self._news.set()
+
+    def _queue_is_over(self, at: float, outcome: str) -> None:
+        begun, self._queued_at = self._queued_at, None
+        if begun is not None:
+            message = "the chat was ended before an agent joined" if outcome == NO_AGENT else ""
+            self._note(QUEUE_WAIT, begun, begun, at, outcome, message)
 
     def _subscribed(self, at: float) -> None:
         if not self._subscribed_at:

@@ -1,5 +1,7 @@
 """What all conversations of one process share: the session, the client, open sockets, patience."""
 
+import re
+
 from harness import __version__
 from harness.connect.websocket.participant_socket import ParticipantSocket
 from harness.connect.websocket.pulse import Pulse
@@ -18,6 +20,7 @@ class Shared:
         self.bare_429 = settings.treat_bare_429_as
         self.client = target.participant_client(f"chatquota/{__version__}", self.timeout, self.bare_429)
         self.patience = Patience(settings.await_replies, settings.reply_timeout)
+        self.queue_message = re.compile(settings.queue_message) if settings.queue_message else None
         self.deadlines = TimedCalls()
         self.pulse = Pulse()
         self.sockets: set[ParticipantSocket] = set()

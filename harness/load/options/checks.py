@@ -109,3 +109,14 @@ def new_directory(value: str) -> str:
     if not value.isprintable():
         raise ValueError(f"{value!r}: a path of printable characters")
     return value
+
+
+def pattern(value: str) -> str:
+    """Accept a regular expression, or nothing."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(
+            f"{value!r} is not a regular expression ({error}); write ( as \\( where it is meant"
+        ) from error
+    return value

@@ -195,6 +195,15 @@ class Settings:
         metavar="DURATION",
         counts_for="ChatConversation",
     )
+    queue_message: str = option(
+        "Conversation",
+        "",
+        "a regular expression that finds the message by which the flow says that the customer is in the queue: QueueWait "
+        "runs from it until an agent joins",
+        check=checks.pattern,
+        metavar="REGEX",
+        counts_for="ChatConversation",
+    )
     reply_goal: float = option(
         "Conversation",
         "5s",

@@ -1,30 +1,24 @@
 """Counts whether the customers of a run were answered, and how that depends on the chats that were open."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.durations import parse_duration
-from harness.vocabulary import GREETING, NO_GREETING, NO_REPLY, NOT_AWAITED, REPLY, ends_chat
+from harness.vocabulary import GREETING, NO_AGENT, NO_GREETING, NO_REPLY, NOT_AWAITED, QUEUE_WAIT, REPLY
+from reports.capacity.answered.behind import behind_of, minutes_of, unknown_behind
 from reports.capacity.answered.knee import Bools, Ints, knee_of
-from reports.capacity.answered.model import Answered, LoadBand
+from reports.capacity.answered.messages import Floats, Messages, read_messages
+from reports.capacity.answered.model import Answered, LoadBand, QueueWaits
 from reports.run.fold import Aggregates
 from reports.run.latencies import Bounds, Latency
 from reports.run.rundir import Run
-from reports.run.samples import Batch, read_batches
 from reports.wording.numbers import wilson
-from reports.wording.vocabulary import OK, START, STARTED
+from reports.wording.vocabulary import OK
 
 DEFAULT_GOAL = 5.0
-_COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received")
-_WINDOW = 10.0
-"""Seconds before a message in which chat starts are counted for its arrival rate."""
 _MOST_BANDS = 12
 _LEAST_IN_BAND = 40
-
-Floats = NDArray[np.float64]
 
 
 def answered_of(run: Run, total: Aggregates, latency: Callable[[tuple[str, str]], Latency]) -> Answered | None:
@@ -40,8 +34,9 @@ def answered_of(run: Run, total: Aggregates, latency: Callable[[tuple[str, str]]
 
     greeted, no_greeting = count(GREETING, OK), count(GREETING, NO_GREETING)
     replied, no_reply = count(REPLY, OK), count(REPLY, NO_REPLY)
-    messages = _messages(run)
+    messages = read_messages(run)
     goal = goal_of(run)
+    behind = behind_of(run.manifest.declared)
     in_time = messages.answered & (messages.took <= goal)
     return Answered(
         greeted=greeted,
@@ -56,10 +51,19 @@ def answered_of(run: Run, total: Aggregates, latency: Callable[[tuple[str, str]]
         no_reply_interval=_interval(no_reply, replied + no_reply),
         greeting_ms=of(GREETING),
         reply_ms=of(REPLY),
+        queue=_queue(count, of),
         knee=knee_of(messages.open_chats, in_time, messages.chat, goal),
         by_open_chats=_bands(messages.open_chats.astype(float), messages, in_time),
         by_start_rate=_bands(messages.start_rate, messages, in_time),
+        behind=behind,
+        behind_unknown=unknown_behind(run.manifest.declared),
+        by_minute=minutes_of(behind, messages),
     )
+
+
+def _queue(count: Callable[[str, str], int], of: Callable[[str], Latency | None]) -> QueueWaits | None:
+    joined, never, unknown = (count(QUEUE_WAIT, outcome) for outcome in (OK, NO_AGENT, NOT_AWAITED))
+    return QueueWaits(joined, never, unknown, of(QUEUE_WAIT)) if joined + never + unknown else None
 
 
 def goal_of(run: Run) -> float:
@@ -69,86 +73,6 @@ def goal_of(run: Run) -> float:
         return float(value) if isinstance(value, int | float) else parse_duration(str(value))
     except ValueError:
         return DEFAULT_GOAL
-
-
-@dataclass(frozen=True)
-class Messages:
-    """The messages of customers that were answered or not, one an element.
-
-    `took` is seconds from when a message was due to its answer, or to when it was given up; `chat` numbers its chat;
-    `open_chats` and `start_rate` (1/s) are the load when it was accepted.
-    """
-
-    took: Floats
-    answered: Bools
-    chat: Ints
-    open_chats: Ints
-    start_rate: Floats
-
-
-@dataclass
-class _Gathered:
-    """Rows of the kinds that count: numbers of chats and times (unix s)."""
-
-    numbers: dict[str, int] = field(default_factory=dict)
-    starts: list[tuple[Ints, Floats]] = field(default_factory=list)
-    ends: list[tuple[Ints, Floats]] = field(default_factory=list)
-    due: list[Floats] = field(default_factory=list)
-    messages: list[tuple[Ints, Floats, Floats, Bools]] = field(default_factory=list)
-
-    def add(self, batch: Batch) -> None:
-        """Take what counts of a batch."""
-        kinds = [_kind_of_operation(name) for name in batch.words["operation"]]
-        operation, outcome = batch.codes["operation"], batch.codes["outcome"]
-        names = batch.words["outcome"]
-        is_start, is_reply = (np.array([kind[place] for kind in kinds])[operation] for place in range(2))
-        served = np.array([name in (OK, STARTED) for name in names])[outcome]
-        ended = np.array([[ends_chat(what, became) for became in names] for what in batch.words["operation"]])
-        decided = np.array([name in (OK, NO_REPLY) for name in names])[outcome]
-        # Numbered for the words of the batch, which are far fewer than its rows.
-        chats = np.array([self.numbers.setdefault(word, len(self.numbers)) for word in batch.words["contact_id"]])
-        chat = chats[batch.codes["contact_id"]]
-        scheduled, sent, received = (batch.times[name] for name in ("scheduled", "sent", "received"))
-        placed = np.isfinite(scheduled) & np.isfinite(sent) & np.isfinite(received)
-        self.due.append(scheduled[is_start & placed])
-        for found, rows in (
-            (self.starts, is_start & served & placed),
-            (self.ends, ended[operation, outcome] & placed),
-        ):
-            found.append((chat[rows], received[rows]))
-        rows = is_reply & decided & placed
-        took = received[rows] - scheduled[rows]
-        self.messages.append((chat[rows], sent[rows], took, served[rows]))
-
-
-def _kind_of_operation(name: str) -> tuple[bool, bool]:
-    """Whether rows of an operation start a chat, are a reply."""
-    return name == START, name == REPLY
-
-
-def _messages(run: Run) -> Messages:
-    gathered = _Gathered()
-    for part in read_batches(run.sample_files, _COLUMNS):
-        if isinstance(part, Batch) and len(part):
-            gathered.add(part)
-    ended = np.full(len(gathered.numbers) + 1, np.inf)
-    for chat, at in gathered.ends:
-        np.minimum.at(ended, chat, at)
-    started = np.concatenate([at for _, at in gathered.starts] or [np.empty(0)])
-    starts = np.sort(started)
-    ends = np.sort(ended[np.concatenate([chat for chat, _ in gathered.starts] or [np.empty(0, np.int64)])])
-    due = np.sort(np.concatenate(gathered.due or [np.empty(0)]))
-    columns = [np.concatenate(parts) for parts in zip(*gathered.messages, strict=True)] if gathered.messages else []
-    if not columns:
-        empty = np.empty(0)
-        nothing = np.empty(0, np.int64)
-        return Messages(empty, np.empty(0, np.bool_), nothing, nothing, empty)
-    chat, sent, took, answered = columns
-    open_chats = np.searchsorted(starts, sent, "right") - np.searchsorted(ends, sent, "right")
-    begun = due[0] if len(due) else 0.0
-    window = np.clip(sent - begun, 1.0, _WINDOW)
-    rate = (np.searchsorted(due, sent, "right") - np.searchsorted(due, sent - window, "right")) / window
-    return Messages(took, answered, chat, np.maximum(open_chats, 1), rate)
 
 
 def _bands(load: Floats, messages: Messages, in_time: Bools) -> list[LoadBand]:

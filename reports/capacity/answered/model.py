@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from harness.recording.format.manifest import Count
+from harness.recording.format.manifest import Count, Number
 from reports.run.latencies import Bounds, Latency, Share
 
 
@@ -40,11 +40,61 @@ class Knee(Struct, frozen=True):
     high: Count | None = None
 
 
+class BehindMinute(Struct, frozen=True):
+    """What was counted in the minute that begins at `at` (unix s)."""
+
+    at: Number
+    value: Number
+
+
+class Behind(Struct, frozen=True):
+    """What CloudWatch counted of one queue, flow, bot or function during the run, by name (`of`).
+
+    `value` is the sum of errors or throttles, or the largest of a level; `minutes` are those in which it was not 0, of
+    `known_minutes` with a data point.
+    """
+
+    metric: str
+    of: str
+    statistic: str
+    source: str
+    known_minutes: Count
+    value: Number
+    minutes: list[BehindMinute] = []
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether it counts what should not happen: errors, throttles."""
+        return self.statistic == "Sum"
+
+
+class MinuteOfReplies(Struct, frozen=True):
+    """The messages that were sent in the minute that begins at `at` (unix s), and the p95 (ms) of those answered."""
+
+    at: Number
+    messages: Count
+    no_reply: Count
+    p95: float | None = None
+
+
+class QueueWaits(Struct, frozen=True):
+    """The waits from the flow's message that the customer is in the queue until an agent `joined`.
+
+    `no_agent` are chats that were ended before one did; `not_awaited` those whose customer left, or the run ended, before.
+    """
+
+    joined: Count
+    no_agent: Count
+    not_awaited: Count
+    wait_ms: Latency | None = None
+
+
 class Answered(Struct, frozen=True):
     """What the customers of the chats felt. Latencies are of what came, from when it was due.
 
     `greeted` chats and `replied` messages were answered; `*_not_awaited` are those of which nothing can be said. Shares are
-    of those that were answered or not, with 95 % intervals.
+    of those that were answered or not, with 95 % intervals. `behind` is what CloudWatch counted behind the chats of a live
+    run, `by_minute` the messages of the minutes in which it counted errors or throttles.
     """
 
     greeted: Count
@@ -59,6 +109,10 @@ class Answered(Struct, frozen=True):
     no_reply_interval: Bounds = None
     greeting_ms: Latency | None = None
     reply_ms: Latency | None = None
+    queue: QueueWaits | None = None
     knee: Knee | None = None
     by_open_chats: list[LoadBand] = []
     by_start_rate: list[LoadBand] = []
+    behind: list[Behind] = []
+    behind_unknown: str | None = None
+    by_minute: list[MinuteOfReplies] = []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reports.capacity.answered.knee import Bools, Ints, knee_of
-from reports.capacity.answered.measure import Floats
+from reports.capacity.answered.messages import Floats
 
 
 def messages(seed: int, share_at: Floats, per_chat: int = 6, chats: int = 300) -> tuple[Ints, Bools, Ints]:

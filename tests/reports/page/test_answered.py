@@ -1,0 +1,158 @@
+"""What the customers felt, in both texts of the report: the samples' numbers, and CloudWatch's beside them."""
+
+import json
+import math
+import random
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.command import main
+from tests.reports.conftest import MakeRun
+from tests.reports.synthetic import BEGAN, Scenario, attempt, simulate
+
+MINUTE = BEGAN // 60 * 60
+Row = dict[str, Any]
+
+
+def conversations(seed: int = 5, chats: int = 120) -> list[Row]:
+    """Starts of a simulated run, and the waits of their customers: some are never greeted, some messages never answered."""
+    rng = random.Random(seed)
+    rows = simulate(Scenario(rate=50, burst=50, quota=1000, offered=8, seconds=20, seed=seed))
+    started = [row for row in rows if row["outcome"] == "started"][:chats]
+    for row in started:
+        at, contact = row["received"], row["contact_id"]
+        outcome = rng.choices(("ok", "no_greeting", "not_awaited"), (80, 15, 5))[0]
+        rows.append(wait("Greeting", at, at, at + rng.uniform(0.1, 0.4), outcome, contact))
+        for number in range(3):
+            due = at + 1 + 2 * number
+            took = rng.lognormvariate(0, 1)
+            outcome = rng.choices(("ok", "no_reply", "not_awaited"), (88, 8, 4))[0]
+            rows.append(wait("Reply", due, due + 0.05, due + took, outcome, contact))
+    return rows
+
+
+def wait(operation: str, due: float, begun: float, over: float, outcome: str, contact: str) -> Row:
+    """The row of a wait that was over at `over`."""
+    return attempt(operation, due, begun, over, outcome, 0, None, contact)
+
+
+def reported(run: Path) -> tuple[str, str, dict[str, Any]]:
+    """The report's HTML as text, its Markdown, and the answer."""
+    assert main(["report", str(run), "--no-figures", "--quiet"]) == 0
+    html = (run / "report.html").read_text()
+    return html, (run / "report.md").read_text(), json.loads((run / "capacity.json").read_text())
+
+
+def cells(html: str, first: str) -> list[str]:
+    """The cells of the table row that begins with `first`, from HTML or Markdown."""
+    if match := re.search(rf"<tr><td[^>]*>{re.escape(first)}</td>(.*?)</tr>", html):
+        return [unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", match[1])]
+    line = next(line for line in html.splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in line.split("|")[2:-1]]
+
+
+def quantile(took: list[float], share: float) -> float:
+    """The smallest value that the share of the values does not exceed, in ms."""
+    return sorted(took)[math.ceil(share * len(took)) - 1] * 1000
+
+
+def test_both_texts_have_the_numbers_of_the_samples(make_run: MakeRun) -> None:
+    """Answered, never, not known and each quantile are those that counting the rows gives."""
+    rows = conversations()
+    html, markdown, answer = reported(make_run(rows=rows))
+    for operation, name, key in (
+        ("Greeting", "Greeting of a chat", "greeting"),
+        ("Reply", "Reply to a message", "reply"),
+    ):
+        of = [row for row in rows if row["operation"] == operation]
+        came = [row["received"] - row["scheduled"] for row in of if row["outcome"] == "ok"]
+        never = sum(row["outcome"] == f"no_{key}" for row in of)
+        assert never > 3
+        unknown = sum(row["outcome"] == "not_awaited" for row in of)
+        found = answer["answered"]
+        assert found[f"no_{key}"] == never
+        assert found[f"no_{key}_share"] == pytest.approx(never / (never + len(came)))
+        for name_of, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            assert found[f"{key}_ms"][name_of] == pytest.approx(quantile(came, share), rel=0.002)
+        for text in (html, markdown):
+            shown = cells(text, name)
+            assert shown[:2] == [str(len(came)), str(never)]
+            assert shown[2].startswith(f"{100 * never / (never + len(came)):.1f}".removesuffix(".0"))
+            assert shown[3] == str(unknown)
+            for place, share in ((4, 0.5), (5, 0.95), (6, 0.99), (7, 1.0)):
+                assert float(shown[place].split()[0].replace(",", "")) == pytest.approx(quantile(came, share), rel=0.01)
+    total = sum(row["operation"] == "Reply" and row["outcome"] != "not_awaited" for row in rows)
+    assert f"{answer['answered']['no_reply']} of {total} messages were never answered" in markdown
+
+
+def test_bands_of_open_chats_hold_every_message_once(make_run: MakeRun) -> None:
+    """The messages of the bands add up to those that were answered or not, and the page has each band."""
+    rows = conversations()
+    html, markdown, answer = reported(make_run(rows=rows))
+    bands = answer["answered"]["by_open_chats"]
+    assert sum(band["messages"] for band in bands) == answer["answered"]["replied"] + answer["answered"]["no_reply"]
+    lost = sum(round(band["no_reply"] * band["messages"]) for band in bands)
+    assert lost == answer["answered"]["no_reply"]
+    for band in bands:
+        low, high = (f"{band[end]:,.0f}" for end in ("low", "high"))
+        load = low if low == high else f"{low} to {high}"
+        for text in (html, markdown):
+            assert cells(text, load)[0] == str(band["messages"])
+
+
+def behind(metric: str, of: str, statistic: str, *minutes: float) -> dict[str, Any]:
+    """A series as a live run records it: values of the minutes from the run's first one on."""
+    return {
+        "source": f"cloudwatch AWS/X {metric} ({statistic})",
+        "metric": metric,
+        "of": of,
+        "statistic": statistic,
+        "known_minutes": len(minutes),
+        "minutes": [{"at": MINUTE + 60 * number, "value": value} for number, value in enumerate(minutes) if value],
+    }
+
+
+def test_what_cloudwatch_counted_stands_beside_the_replies_of_the_minute(make_run: MakeRun) -> None:
+    """Throttles of Lex are said, and stand beside the minute's replies; levels are shown; broken entries are left out."""
+    rows = conversations()
+    declared = {
+        "behind": [
+            behind("QueueSize", "Returns", "Maximum", 4, 7),
+            behind("RuntimeThrottledEvents", "BOT/LIVE", "Sum", 3, 10),
+            behind("Throttles", "find-order", "Sum", 0, 0),
+            {"metric": 5},
+        ],
+        "behind_unknown": "CloudWatch answered AccessDenied",
+    }
+    html, markdown, answer = reported(make_run(rows=rows, declared=declared))
+    for text in (html, markdown):
+        assert "CloudWatch counted 13 RuntimeThrottledEvents of BOT/LIVE during the run." in text
+        assert "Not all that stands behind the chats is known: CloudWatch answered AccessDenied." in text
+        assert cells(text, "RuntimeThrottledEvents")[:2] == ["BOT/LIVE", "13"]
+        assert cells(text, "QueueSize")[1] == "7"
+    first, second = answer["answered"]["by_minute"]
+    messages = [row for row in rows if row["operation"] == "Reply" and row["outcome"] != "not_awaited"]
+    for minute, begin in ((first, MINUTE), (second, MINUTE + 60)):
+        of = [row for row in messages if begin <= row["sent"] < begin + 60]
+        assert (minute["at"], minute["messages"]) == (begin, len(of))
+        assert minute["no_reply"] == sum(row["outcome"] == "no_reply" for row in of)
+
+
+def test_a_run_in_which_nothing_failed_behind_the_chats_says_so(make_run: MakeRun) -> None:
+    """Where CloudWatch has data points and all are 0, that is said; where it was not asked, nothing is."""
+    html, _, _ = reported(make_run(rows=conversations(), declared={"behind": [behind("Throttles", "f", "Sum", 0, 0)]}))
+    assert "CloudWatch counted no error and no throttle" in html
+    html, _, _ = reported(make_run(rows=conversations()))
+    assert "CloudWatch counted" not in html
+
+
+def test_a_run_without_customers_has_no_such_section(make_run: MakeRun) -> None:
+    """Where nobody waited, nothing is said of answers."""
+    html, markdown, answer = reported(make_run())
+    assert "Did anybody answer?" not in html
+    assert "did anybody answer?" not in markdown
+    assert answer.get("answered") is None
