@@ -17,8 +17,9 @@ _LATENCY = ("p50", "p95", "p99", "max")
 _ANSWERED = (
     *("greeted", "no_greeting", "greeting_not_awaited", "replied", "no_reply", "reply_not_awaited"),
     *("no_greeting_share", "no_reply_share"),
-    *(f"{wait}_ms.{part}" for wait in ("greeting", "reply") for part in _LATENCY),
-    *(f"{wait}_ms.from_sent.{part}" for wait in ("greeting", "reply") for part in _LATENCY),
+    *(f"queue.{part}" for part in ("joined", "no_agent", "not_awaited")),
+    *(f"{wait}_ms.{part}" for wait in ("greeting", "reply", "queue.wait") for part in _LATENCY),
+    *(f"{wait}_ms.from_sent.{part}" for wait in ("greeting", "reply", "queue.wait") for part in _LATENCY),
     *(f"knee.{part}" for part in ("open_chats", "low", "high")),
 )
 

@@ -1,1 +1,1 @@
-"""The websocket of a chat's customer: addresses, opening, frames, and what the participant says on it."""
+"""The websocket of a chat's customer: opening it, frames, and what the participant says on it."""
