@@ -36,7 +36,7 @@ def true_burst(job: Job, latency: Latency, rest: float, most: float, rate: float
     pace = max(60.0, 12 * rate)
     delay = max(1, round(pace * latency.mean))  # calls that are on their way when an answer comes back
     for _ in range(40):
-        now += rest * rng.uniform(1.0, 1.05)
+        now += rest * rng.uniform(1.0, 1.2)
         arriving = sorted(now + latency.draw()[0] for _ in range(max(1, min(32, int(most)))))
         begin = last = now = arriving[0]
         recent: list[bool] = []

@@ -231,7 +231,8 @@ class CapacityPlan(ProbePlan):
             self.known.doing = f"resting {rest:.2g} s for a volley"
             yield from self._quiet()
             last = self._recent[-1] if self._recent else self._now
-            yield from self._sleep(last + rest - self._now)
+            # volleys at even intervals would meet the same phase of a window, or of nodes that agree, each time
+            yield from self._sleep(last + rest * self._rng.uniform(1.0, 1.2) - self._now)
             if self._costless:
                 yield from self._make_room(2 * self._first_burst + 3)
             rested, begin = self._now - last, self._now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +16,10 @@ VOLLEYS = 5
 """Fewest volleys at the rest that was enough."""
 _LONGER_ADMITS = 0.10
 _LONGEST_REST = 120.0
+_SYSTEMATIC = 0.01
+"""Share by which all volleys may be off alike: the refill is subtracted in whole calls, at moments that jitter."""
+_OTHER_PHASES = 0.06
+"""The same for a limiter that is no bucket: five volleys have not met every phase of a window or of a sync."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ def burst_from_rest(volleys: Sequence[Volley]) -> BurstFromRest | None:
     counts = np.array([v.burst for v in volleys if v.rest >= 0.95 * rest])
     n, middle = len(counts), float(counts.mean())
     half = float(stdtrit(n - 1, 0.975) * np.std(counts, ddof=1) / np.sqrt(n)) if n >= 2 else 0.5 * middle
-    half = max(half, 1.0 / float(np.sqrt(n)))
+    half = max(half, 1.0, _SYSTEMATIC * middle)
     return BurstFromRest(
         float(np.median(counts)),
         float(counts.min()),
@@ -97,3 +101,10 @@ def burst_from_rest(volleys: Sequence[Volley]) -> BurstFromRest | None:
         tuple(float(c) for c in counts),
         enough is not None,
     )
+
+
+def widened(found: BurstFromRest) -> BurstFromRest:
+    """Return `found` for a limiter that is no bucket: its mean is known less closely than five volleys make it look."""
+    middle = 0.5 * (found.mean_low + found.mean_high)
+    half = max(0.5 * (found.mean_high - found.mean_low), _OTHER_PHASES * middle)
+    return replace(found, mean_low=max(0.0, middle - half), mean_high=middle + half)

@@ -48,6 +48,8 @@ def contrary_share(decisions: Decisions, rates: Iterable[float], bursts: Iterabl
     )
 
 
+_LEAST_PENALTY = 0.05
+"""What a refused call costs at the least where that is to explain anything: less is within what a rate may be off."""
 _PENALTIES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0)
 _PENALTY_SLACK = 0.02
 _READ_FOR_PENALTY = 1500
@@ -78,7 +80,8 @@ def penalty_of(decisions: Decisions, sustained: Sustained, bursts: Iterable[floa
             [(rate, best[1], p, best[3]) for p in best[2] + np.linspace(-0.06, 0.06, 7) if p > 0 for rate in near]
         )
     share = against / len(decisions)
-    return Penalty(float(best[2]), float(best[0]), float(best[1]), share) if share < _PENALTY_EXPLAINS else None
+    told = share < _PENALTY_EXPLAINS and best[2] >= _LEAST_PENALTY
+    return Penalty(float(best[2]), float(best[0]), float(best[1]), share) if told else None
 
 
 def _fewest(decisions: Decisions, grid: Floats) -> tuple[Floats, int]:

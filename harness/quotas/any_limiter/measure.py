@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.quotas.any_limiter.burst import Volley, burst_from_rest, volley_of
+from harness.quotas.any_limiter.burst import Volley, burst_from_rest, volley_of, widened
 from harness.quotas.any_limiter.classes import Evidence, check_differs, class_of, explained
 from harness.quotas.any_limiter.contrary import contrary_share, penalty_of
 from harness.quotas.any_limiter.decisions import Decisions
@@ -24,6 +24,9 @@ _PENALTY_WORTH = 0.01
 _NOTHING_ADMITTED = (
     "Nothing was admitted under pressure: a refused call seems to cost as much as an admitted one. Offer less."
 )
+_PAID, _LOOK_BACK = 0.75, 4.0
+"""Share of the sustained rate from which a silence pays for what was admitted before it, looked for as far back as so many
+times its length."""
 _STRONG = 2.0
 """Pressure from which a stage counts as strong: the sustained rate is that of the strongest."""
 
@@ -65,7 +68,7 @@ def measure_capacity(
         tps, measured.sustained, measured.mild, measured.check, measured.volleys, burst, measured.batches, contrary
     )
     kind, findings = class_of(evidence)
-    penalty = _penalty(decisions, measured, burst, contrary) if kind not in ("exact", "window") else None
+    penalty = _penalty(decisions, measured, burst, contrary) if kind not in ("exact", "window", "blocks") else None
     if penalty is not None:
         kind, findings = "depends_on_pressure", (*findings, penalty.sentence())
     elif measured.sustained.admitted == 0:
@@ -74,6 +77,8 @@ def measure_capacity(
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even))
     if kind == "exact" and safe is not None and tps is not None:
         safe = of_exact(safe, tps, sustained.low)
+    if burst is not None and kind not in ("exact", "exact_within_jitter"):
+        burst = widened(burst)
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)
 
 
@@ -214,36 +219,51 @@ def _held_back(measured: Measured, tps: TpsEstimate | None) -> tuple[Sustained, 
     return first, mild
 
 
-def _admitted_around(decisions: Decisions, first: int, last: int) -> float:
-    """Admissions a second over a silence from `first` to `last` and as long before it, as far as calls came steadily."""
-    silence = float(decisions.at[last] - decisions.at[first])
-    pauses = np.flatnonzero(np.diff(decisions.at[: first + 1]) > 0.5 * silence)
-    begin = max(float(decisions.at[first]) - silence, float(decisions.at[pauses[-1] + 1]) if len(pauses) else -np.inf)
-    part = decisions.between(begin, float(decisions.at[last]) + 1e-9)
-    return float(np.count_nonzero(part.admitted)) / max(float(decisions.at[last]) - begin, silence)
+def _paid_for(decisions: Decisions, first: int, last: int) -> float:
+    """Return the calls a second that were admitted up to the end of a silence, from `first` to `last`, over the stretch
+    before it that makes them most: a burst that the silence pays for makes them as many as the limiter sustains.
+    """
+    begin, end = float(decisions.at[first]), float(decisions.at[last])
+    times = decisions.between(begin - _LOOK_BACK * (end - begin), begin).admissions
+    if not len(times):
+        return 0.0
+    return float(np.max(np.arange(len(times), 0, -1) / (end - times)))
 
 
 def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
     """Where the limiter fell silent for long in another part of the record, a short pressure has seen one turn only.
 
-    A silence that pays for a burst which was admitted just before is none of that kind. Otherwise all that was admitted in
-    all of the time is what it sustains at the least, and both rates are widened to hold it.
+    A silence that pays for a burst which was admitted just before is none of that kind. Otherwise the estimate is what was
+    admitted up to the end of the silence, all that was admitted in all of the time is what it sustains at the least, and
+    both rates are widened to hold it.
     """
     first = measured.sustained
     longest = max(3.0, 12 / first.estimate)
     change = np.flatnonzero(np.diff(np.concatenate(([1], decisions.admitted.astype(int), [1]))))
     begins, ends = change[0::2], change[1::2] - 1  # runs of refusals
     lasted = decisions.at[ends] - decisions.at[begins] if len(begins) else np.empty(0)
-    long = (lasted > longest) & (ends - begins >= 12)
-    for index in np.flatnonzero(long):
-        long[index] = _admitted_around(decisions, int(begins[index]), int(ends[index])) < 0.75 * first.estimate
-    if first.blocks or not long.any():
+    long = np.flatnonzero((lasted > longest) & (ends - begins >= 12))
+    if first.blocks or not len(long):
+        return measured
+    rates = np.array([_paid_for(decisions, int(begins[index]), int(ends[index])) for index in long])
+    unpaid = rates[rates < _PAID * first.estimate]
+    if not len(unpaid):
         return measured
     span = float(decisions.at[-1] - decisions.at[0])
     least = 0.8 * float(np.count_nonzero(decisions.admitted)) / span
+    estimate = max(float(np.median(unpaid)), least)
+    low = min(first.low, least, 0.8 * estimate)
+    offered = first.pressure * first.estimate
     mild = measured.mild
     return replace(
         measured,
-        sustained=replace(first, low=min(first.low, least), blocks=True),
-        mild=replace(mild, low=min(mild.low, least), blocks=True) if mild is not None else None,
+        sustained=replace(first, estimate=estimate, low=low, pressure=offered / estimate, blocks=True),
+        mild=None if mild is None else _as_seen(mild, estimate, low),
     )
+
+
+def _as_seen(mild: Sustained, estimate: float, low: float) -> Sustained:
+    """Return `mild`, which saw one turn only, with what whole turns admit."""
+    estimate = min(mild.estimate, estimate)
+    pressure = mild.pressure * mild.estimate / estimate
+    return replace(mild, estimate=estimate, low=min(mild.low, low), pressure=pressure, blocks=True)

@@ -29,6 +29,10 @@ _MOST_CALLS, _LEAST_SECONDS, _MOST_SECONDS = 600, 40.0, 300.0
 _ENOUGH_SECONDS, _ENOUGH_CALLS = 120.0, 300
 """So much is spent at most, unless fewer calls fit into the time."""
 _CLAIM_QUANTILE, _SURE = 0.30, 0.95
+_CAUTION = 0.97
+"""Share of the bound that is claimed: a limiter which is no bucket is described by one only so well."""
+_CLAIMED_OF_EXACT = 0.8
+"""Share of 1 % that an exact limiter refuses at the rate which is claimed."""
 _OF_SUSTAINED = 0.95
 """No safe rate is claimed over this share of the sustained rate's lower bound."""
 _LEAST = 0.35
@@ -125,6 +129,7 @@ def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
     low = min(top, _quantile(search, 1 - _SURE))
     if search.claim is not None and _chance(search, search.claim) >= _SURE:
         low = min(top, max(low, search.claim))
+    low *= _CAUTION
     poisson = SafeRate(
         REFUSED_SHARE,
         max(low, min(_quantile(search, 0.5), search.sustained_high)),
@@ -142,13 +147,17 @@ def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
 
 
 def of_exact(safe: Safe, tps: TpsEstimate, sustained_low: float) -> Safe:
-    """Return the safe rate of a proved token bucket follows from its rate and burst."""
+    """Return the safe rate of a proved token bucket, which follows from its rate and burst.
+
+    The claim is the rate at which 0.8 % is refused: what is counted in some minutes scatters around the share.
+    """
     rate, burst = tps.rate, tps.burst
     if safe.poisson is None or rate.estimate is None or rate.low is None or burst.low is None:
         return safe
-    load = load_refused(REFUSED_SHARE, np.array([burst.low, burst.estimate or burst.low]))
-    low = min(rate.low * float(load[0]), rate.low, _OF_SUSTAINED * sustained_low)
-    estimate = max(low, min(rate.estimate * float(load[1]), rate.estimate))
+    load = float(load_refused(REFUSED_SHARE, np.array([burst.estimate or burst.low]))[0])
+    claimed = float(load_refused(_CLAIMED_OF_EXACT * REFUSED_SHARE, np.array([burst.low]))[0])
+    low = min(rate.low * claimed, rate.low, _OF_SUSTAINED * sustained_low)
+    estimate = max(low, min(rate.estimate * load, rate.estimate))
     return replace(safe, poisson=replace(safe.poisson, estimate=estimate, low=low))
 
 

@@ -13,6 +13,8 @@ from harness.quotas.any_limiter.estimates import Sustained
 from harness.quotas.attempts import Floats
 
 _BATCHES = (32, 21)
+_EDGE = 8.0
+"""Admissions that a silence at an edge of the stretch has room for, from which it counts."""
 _FEWEST = 8
 """Fewest admissions that batches are made of; from fewer, the interval is that of a Poisson count."""
 
@@ -36,7 +38,7 @@ def sustained_rate(decisions: Decisions, *, emptied: bool = False) -> Sustained 
     offered = (len(steady) - 1) / max(float(steady.at[-1] - steady.at[0]), 1e-9)
     found = _by_cycles(steady, offered)
     if found is None:
-        found = _few(steady) if len(times) < _FEWEST else _by_batches(times, offered)
+        found = _few(steady) if len(times) < _FEWEST else _with_its_edges(_by_batches(times, offered), steady)
     return found if found is None else _not_closer_than_one(found)
 
 
@@ -86,6 +88,14 @@ def _by_batches(times: Floats, offered: float) -> Sustained:
     if first is None or second is None or abs(first - second) > 0.1:
         return found
     return _both_sides(found, times, first)
+
+
+def _with_its_edges(found: Sustained, decisions: Decisions) -> Sustained:
+    """Return `found`, low enough for a silence before the first or after the last admission, which no batch holds."""
+    before, after = found.begin - float(decisions.at[0]), float(decisions.at[-1]) - found.end
+    if max(before, after) * found.estimate < _EDGE:
+        return found
+    return replace(found, low=min(found.low, 0.9 * found.admitted / (found.seconds + before + after)))
 
 
 def _batched(times: Floats, m: int) -> tuple[Floats, int]:
