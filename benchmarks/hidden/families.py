@@ -18,27 +18,18 @@ from tests.support.virtual.services import (
     SlidingLog,
     TokenBucket,
 )
-from tests.support.virtual.shared_limiters import Adaptive, ByConnection, Contrary, Nodes, OnOff, Penalising, Tiers
+from tests.support.virtual.shared_limiters import (
+    Adaptive,
+    ByConnection,
+    Contrary,
+    FixedTier,
+    Nodes,
+    OnOff,
+    Penalising,
+    Tiers,
+)
 
 Make = Callable[[float, float, random.Random], Limiter]
-
-
-class FixedTier(TokenBucket):
-    """A minute's window in the form of a tier: `level` is what is left of the minute."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(0.0, float(limit))
-        self._minute = -1
-
-    def admit(self, now: float) -> bool:
-        """Admit while the minute has calls left."""
-        minute = math.floor(now / 60.0)
-        if minute != self._minute:
-            self._minute, self.level = minute, self.burst
-        if self.level < 1.0:
-            return False
-        self.level -= 1.0
-        return True
 
 
 def _parts(rate: float, burst: float, count: int) -> list[Limiter]:

@@ -27,6 +27,8 @@ _NOTHING_ADMITTED = (
 _PAID, _LOOK_BACK = 0.75, 4.0
 """Share of the sustained rate from which a silence pays for what was admitted before it, looked for as far back as so many
 times its length."""
+_OTHERS_CHANGE = 0.06
+"""Share by which what is sustained may differ at another time, where it depends on others or on the pressure."""
 _STRONG = 2.0
 """Pressure from which a stage counts as strong: the sustained rate is that of the strongest."""
 
@@ -74,6 +76,8 @@ def measure_capacity(
     elif measured.sustained.admitted == 0:
         kind, findings = "depends_on_pressure", (*findings, _NOTHING_ADMITTED)
     sustained, mild = _held_back(measured, tps)
+    if kind in ("shared", "depends_on_pressure"):
+        sustained, mild = _left_open(sustained), None if mild is None else _left_open(mild)
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even))
     if kind == "exact" and safe is not None and tps is not None:
         safe = of_exact(safe, tps, sustained.low)
@@ -217,6 +221,12 @@ def _held_back(measured: Measured, tps: TpsEstimate | None) -> tuple[Sustained, 
         if mild is not None:
             mild = replace(mild, low=min(first.low, mild.low), high=max(first.high, mild.high))
     return first, mild
+
+
+def _left_open(found: Sustained) -> Sustained:
+    """Return `found` for a rate that others' calls, or one's own, change: a minute's interval is too close for that."""
+    low, high = (1 - _OTHERS_CHANGE) * found.estimate, (1 + _OTHERS_CHANGE) * found.estimate
+    return replace(found, low=min(found.low, low), high=max(found.high, high))
 
 
 def _paid_for(decisions: Decisions, first: int, last: int) -> float:

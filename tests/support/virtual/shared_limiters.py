@@ -102,6 +102,24 @@ class Tiers:
         return False
 
 
+class FixedTier(TokenBucket):
+    """A minute's window in the form of a tier: `level` is what is left of the minute."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(0.0, float(limit))
+        self._minute = -1
+
+    def admit(self, now: float) -> bool:
+        """Admit while the minute has calls left."""
+        minute = math.floor(now / 60.0)
+        if minute != self._minute:
+            self._minute, self.level = minute, self.burst
+        if self.level < 1.0:
+            return False
+        self.level -= 1.0
+        return True
+
+
 @dataclass
 class Adaptive:
     """A token bucket whose rate falls by up to a quarter while more is refused than admitted, and recovers."""

@@ -10,7 +10,7 @@ from harness.quotas.stages import Stage
 from harness.quotas.tps.infer import infer_tps
 from tests.support.virtual.records import arrivals, default_bucket
 from tests.support.virtual.services import Limiter, Shared, SlidingLog, TokenBucket
-from tests.support.virtual.shared_limiters import Contrary, Penalising
+from tests.support.virtual.shared_limiters import Contrary, FixedTier, Penalising, Tiers
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,28 @@ def test_a_refused_call_that_costs_a_part_of_a_token_is_named_with_its_numbers()
         assert found.findings[-1].startswith("A refused call costs about 0.")
         assert "burst 8" in found.findings[-1]
     assert "0.5 of a token" in found.findings[-1]
+
+
+def test_a_second_tier_that_shows_after_the_pressure_is_counted_in_whole_turns() -> None:
+    """30 a second until a minute's 600 are used up: nine seconds of pressure see the first tier only, the rest of the record
+    says 10 a second, in long turns, and no refused call is said to cost anything.
+    """
+    limiter = Tiers([TokenBucket(30, 30), FixedTier(600)])
+    found = measure_capacity(arrivals(limiter, 40, 70, seed=6), None, [Stage("pressure", 1.0, 10.0, offered=40.0)])
+    assert found.kind == "blocks"
+    assert found.sustained is not None
+    assert found.sustained.low < 10.0 < found.sustained.high
+    assert found.sustained.estimate == pytest.approx(10.0, rel=0.15)
+    assert not any("refused call costs" in finding for finding in found.findings)
+
+
+def test_what_depends_on_the_pressure_is_held_wide() -> None:
+    """A rate that is another at another pressure is left open by six per cent to each side."""
+    found = measure_capacity(arrivals(Penalising(TokenBucket(5, 8), 0.5), 12, 90, seed=4))
+    assert found.kind == "depends_on_pressure"
+    assert found.sustained is not None
+    assert found.sustained.low <= 0.94 * found.sustained.estimate
+    assert found.sustained.high >= 1.06 * found.sustained.estimate
 
 
 def test_stages_survive_json() -> None:
