@@ -162,7 +162,7 @@ def compare(argv: list[str]) -> int:
     parser.add_argument("base", metavar="BASE", type=Path, help="a reported run directory, or its capacity.json")
     parser.add_argument("new", metavar="NEW", type=Path, nargs="+", help="one or more to compare with it")
     parser.add_argument(
-        "--tolerance", metavar="SHARE", type=_share, default=0.05, help="changes up to this do not count (default: 5%%)"
+        "--tolerance", metavar="SHARE", type=_share, default=0.02, help="changes up to this do not count (default: 2%%)"
     )
     parser.add_argument(
         "--allow", metavar="CONDITION", action="append", default=[], help="compare although this condition differs"

@@ -1,6 +1,7 @@
 """Makes the answer of a run, `capacity.json`, from its samples and what was inferred from them."""
 
 import msgspec
+import numpy as np
 
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
 from harness.quotas.estimates import Interval as QuotaInterval
@@ -33,11 +34,13 @@ from reports.capacity.model import (
 )
 from reports.capacity.model import Run as RunNote
 from reports.capacity.others import active_chats_of, shared_tps
-from reports.run.fold import Aggregates
+from reports.run.fold import TIMED, Aggregates
 from reports.run.histogram import ERROR, Histograms
 from reports.run.latencies import Latency, Quantiles
+from reports.run.over_time import widening
 from reports.run.rundir import Run, ledger_chats, validity
 from reports.run.timeline import Timeline
+from reports.wording.numbers import wilson
 from reports.wording.vocabulary import (
     NO_CALLS,
     OK,
@@ -83,6 +86,7 @@ def measure(run: Run, total: Aggregates, view: Timeline) -> Capacity:
         ),
         outcomes=outcomes,
         outcome_share={name: count / calls if calls else None for name, count in outcomes.items()},
+        share_intervals=_share_intervals(total, outcomes),
         operations={name: _operation(total, name) for name in total.operations.numbers},
         latency_ms={name: latency(total, (START, name)) for name in outcomes if (START, name) in total.pairs},
         quantile_error=ERROR,
@@ -201,16 +205,36 @@ def crossover(tps: Tps, chats: ActiveChats) -> Interval | None:
     )
 
 
+def _share_intervals(total: Aggregates, outcomes: dict[str, int]) -> dict[str, tuple[float, float] | None]:
+    """The 95 % interval of each outcome's share, as wide as the scatter of the share between stretches of time says."""
+    calls = sum(outcomes.values())
+    by_second = total.by_sent.counts[:, : len(OUTCOMES) + 1]
+    occupied = np.flatnonzero(by_second.any(axis=1))
+    by_second = by_second[occupied[0] : occupied[-1] + 1] if len(occupied) else by_second
+    every = by_second.sum(axis=1)
+    return {
+        name: wilson(count, calls, widening(by_second[:, total.series(name)], every)) if calls else None
+        for name, count in outcomes.items()
+    }
+
+
 def latency(total: Aggregates, pair: tuple[str, str]) -> Latency:
-    """Quantiles in ms of one operation's outcome: from when calls were due, and `from_sent`."""
-    group = total.pairs[pair]
-    due = _quantiles(total.from_scheduled, group)
-    return Latency(**msgspec.structs.asdict(due), from_sent=_quantiles(total.from_sent, group))
+    """Quantiles in ms of one operation's outcome: from when calls were due, and `from_sent`.
+
+    Intervals are as wide as the scatter between stretches of time says, where latency over time was counted.
+    """
+    group, timed = total.pairs[pair], TIMED.get(pair)
+    widenings = {}
+    for name, q in _QUANTILES.items():
+        value = total.from_scheduled.quantile(group, q)
+        widenings[name] = 1.0 if timed is None or value is None else total.latency_over_time.widening(timed, value)
+    due = _quantiles(total.from_scheduled, group, widenings)
+    return Latency(**msgspec.structs.asdict(due), from_sent=_quantiles(total.from_sent, group, widenings))
 
 
-def _quantiles(histograms: Histograms, group: int) -> Quantiles:
+def _quantiles(histograms: Histograms, group: int, widenings: dict[str, float]) -> Quantiles:
     values = {name: _ms(histograms.quantile(group, q)) for name, q in _QUANTILES.items()}
-    bounds = {name: histograms.quantile_interval(group, q) for name, q in _QUANTILES.items()}
+    bounds = {name: histograms.quantile_interval(group, q, widenings[name]) for name, q in _QUANTILES.items()}
     return Quantiles(
         n=histograms.total(group),
         **values,

@@ -381,6 +381,7 @@ class Capacity(Struct, frozen=True):
     journey_probe: JourneyProbe | None = None
     answered: Answered | None = None
     clocks: Clocks | None = None
+    share_intervals: dict[str, tuple[float, float] | None] = {}
 
 
 def to_json(capacity: Capacity) -> str:

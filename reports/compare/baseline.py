@@ -6,11 +6,10 @@ from harness.errors import UsageError
 from harness.recording.format.layout import MANIFEST
 from reports.capacity.load import load_capacity
 from reports.capacity.model import Capacity
-from reports.compare.comparison import Delta, compare, differences
+from reports.compare.comparison import TOLERANCE, Delta, compare, differences
 from reports.compare.texts import cell_text, change_text
 from reports.page.baseline import BaselineRow, BaselineView
 
-TOLERANCE = 0.05
 _MOST_TRIED = 50
 _NOTHING = frozenset[str]()
 

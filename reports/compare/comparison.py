@@ -1,12 +1,16 @@
 """Compares the answers of runs: deltas with intervals, a direction for each metric, and when not to compare at all."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.recording.format.manifest import SdkRetries, Table
 from reports.capacity.answered.model import Answered
 from reports.capacity.model import ActiveChats, Capacity, Interval, Tps
+from reports.compare.significance import LEVEL, chance_of_more, corrected, standard_error
 from reports.wording.numbers import wilson
+
+TOLERANCE = 0.02
+"""Changes up to this do not count unless the user says otherwise: a share of the base, or of all calls for shares."""
 
 _FAULTS = ("service_error", "timeout", "connection_error", "unclassified_429", "invalid_request", "access_denied")
 _ANY_LIMITER = ("tps.sustained", "tps.burst_from_rest", "tps.safe.poisson")
@@ -27,7 +31,8 @@ class Delta:
     """One metric in two runs. `change` is new - base with its interval; None where it cannot be made.
 
     `direction` is "better", "worse", "no change shown", "not comparable" or, of the class of a limiter, "different"; `level`
-    is the interval's.
+    is the interval's. `p_worse` and `p_better` are the probabilities of so large a change if there is none, corrected for
+    all the metrics that are compared.
     """
 
     metric: str
@@ -37,6 +42,8 @@ class Delta:
     direction: str
     why: str
     level: str
+    p_worse: float | None = None
+    p_better: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,9 +109,31 @@ def compare(base: Capacity, new: Capacity, tolerance: float) -> list[Delta]:
     """Compare every metric; a change counts from `tolerance` on: a share of the base, or of all calls for shares.
 
     Faults that occurred in neither run are left out, and so is what neither of them measured of any limiter or of retries.
+    What remains is asked at once: the chances are corrected for the number of metrics.
     """
-    deltas = [_delta(metric, base, new, tolerance) for metric in _METRICS]
-    return [*_class_delta(base.tps, new.tps), *(delta for delta in deltas if not _never_occurred(delta))]
+    exact = base.tps.exact and new.tps.exact  # what holds for any limiter would only ask the same again
+    deltas = [_delta(metric, base, new) for metric in _METRICS if not (exact and metric.name in _ANY_LIMITER)]
+    asked = [delta for delta in deltas if not _never_occurred(delta)]
+    worse = corrected([delta.p_worse for delta in asked])
+    better = corrected([delta.p_better for delta in asked])
+    judged = [
+        _judged(replace(delta, p_worse=one, p_better=other), tolerance)
+        for delta, one, other in zip(asked, worse, better, strict=True)
+    ]
+    return [*_class_delta(base.tps, new.tps), *judged]
+
+
+def _judged(delta: Delta, tolerance: float) -> Delta:
+    """The delta with its direction, where there is a change that can be judged."""
+    if delta.change is None or delta.base is None or delta.p_worse is None or delta.p_better is None:
+        return delta
+    of_all = delta.metric.startswith(("outcome_share", "answered.no_"))
+    enough = tolerance if of_all else tolerance * abs(delta.base.estimate or 0.0)
+    if abs(delta.change[0]) <= enough:
+        return delta
+    if delta.p_worse < LEVEL:
+        return replace(delta, direction="worse")
+    return replace(delta, direction="better") if delta.p_better < LEVEL else delta
 
 
 def _class_delta(base: Tps, new: Tps) -> list[Delta]:
@@ -123,7 +152,8 @@ def _never_occurred(delta: Delta) -> bool:
     return is_fault and all(one is not None and one.estimate == 0 for one in (delta.base, delta.new))
 
 
-def _delta(metric: _Metric, base: Capacity, new: Capacity, tolerance: float) -> Delta:
+def _delta(metric: _Metric, base: Capacity, new: Capacity) -> Delta:
+    """What changed of one metric, with its chances not yet corrected; what has no change has its direction already."""
     first, second = figure(metric.name, base), figure(metric.name, new)
     if first is None or second is None:
         where = "either run" if first is None and second is None else "the base" if first is None else "the new run"
@@ -145,17 +175,22 @@ def _delta(metric: _Metric, base: Capacity, new: Capacity, tolerance: float) -> 
     change = second.estimate - first.estimate
     low = change - math.hypot(second.estimate - second.low, first.high - first.estimate)
     high = change + math.hypot(second.high - second.estimate, first.estimate - first.low)
-    enough = tolerance if metric.name.startswith(("outcome_share", "answered.no_")) else tolerance * abs(first.estimate)
-    shown = (low > 0 or high < 0) and abs(change) > enough
-    direction = ("better" if change * sign > 0 else "worse") if shown else "no change shown"
-    return Delta(metric.name, first, second, (change, low, high), direction, "", metric.level)
+    up = chance_of_more(change, standard_error(metric.level, second.estimate - second.low, first.high - first.estimate))
+    down = chance_of_more(
+        -change, standard_error(metric.level, second.high - second.estimate, first.estimate - first.low)
+    )
+    p_worse, p_better = (down, up) if metric.more_is_better else (up, down)
+    delta = Delta(metric.name, first, second, (change, low, high), "no change shown", "", metric.level)
+    return replace(delta, p_worse=p_worse, p_better=p_better)
 
 
 def figure(metric: str, answer: Capacity) -> Figure | None:
     """A metric's number and interval in one answer, or None."""
     table, _, rest = metric.partition(".")
     if table == "outcome_share":
-        return _share(answer.outcomes.get(rest, 0), sum(answer.outcomes.values()))
+        bounds, calls = answer.share_intervals.get(rest), sum(answer.outcomes.values())
+        count = answer.outcomes.get(rest, 0)
+        return _share(count, calls) if bounds is None or not calls else _ordered(count / calls, *bounds)
     if table == "latency_ms":
         outcome, _, quantile = rest.partition(".")
         entry = answer.latency_ms.get(outcome)

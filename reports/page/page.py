@@ -174,7 +174,12 @@ class OutcomeRow:
 def _outcome_rows(answer: Capacity) -> list[OutcomeRow]:
     calls = sum(answer.outcomes.values())
     return [
-        OutcomeRow(label(name), f"{count:,}", share(count, calls), _latency_cells(answer.latency_ms.get(name)))
+        OutcomeRow(
+            label(name),
+            f"{count:,}",
+            share(count, calls, answer.share_intervals.get(name)),
+            _latency_cells(answer.latency_ms.get(name)),
+        )
         for name, count in answer.outcomes.items()
         if count
     ]

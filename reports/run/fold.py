@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from harness.vocabulary import ends_chat
 from reports.run.histogram import Histograms, bins_of
+from reports.run.over_time import LatencyOverTime
 from reports.run.samples import TIMES, Batch, Damage
 from reports.run.told_ends import ToldEnd
 from reports.wording.vocabulary import OK, OUTCOMES, SIZE_BANDS, START, STARTED, UNKNOWN
@@ -27,6 +28,10 @@ _SERIES = _OUTCOMES + 1
 _MOST_PAIRS = 64
 _FAR = 2.0**40  # unix seconds: no run is from then
 _BAND_OF = np.searchsorted([edge for edge, _ in SIZE_BANDS], np.arange(SIZE_BANDS[-1][0] + 1), side="right") - 1
+
+
+TIMED = {(START, STARTED): 0, ("Greeting", OK): 1, ("Reply", OK): 2}
+"""The pairs (operation, outcome) whose latency is also counted over time, with their groups there."""
 
 
 class Words:
@@ -90,9 +95,9 @@ class Aggregates:
     which the call was sent, `offered` all calls by the second in which they were due; `first_sent` and `last_sent`
     (unix s, infinite for none) bound each outcome's calls. `changes` counts chats that started (0), were ended (1) and were
     found to have ended (2) by the second of the answer. Latencies in seconds: `from_sent` and `from_scheduled` by pair
-    (operation, outcome), `lateness` is sent - scheduled, `started_by_type` and `started_by_band` are from sent, of started
-    chats. The last column of `by_*`, `offered` and `changes`, and group 1 of `lateness`, hold the rows that are none of
-    these.
+    (operation, outcome), `latency_over_time` (groups: `TIMED`) from when calls were due, by when they were sent;
+    `lateness` is sent - scheduled; `started_by_type` and `started_by_band` are from sent, of started chats. The last column
+    of `by_*`, `offered` and `changes`, and group 1 of `lateness`, hold the rows that are none of these.
     """
 
     operations: Words = field(default_factory=Words)
@@ -116,6 +121,7 @@ class Aggregates:
     from_sent: Histograms = field(default_factory=lambda: Histograms(_MOST_PAIRS))
     from_scheduled: Histograms = field(default_factory=lambda: Histograms(_MOST_PAIRS))
     lateness: Histograms = field(default_factory=lambda: Histograms(2))
+    latency_over_time: LatencyOverTime = field(default_factory=lambda: LatencyOverTime(len(TIMED)))
     started_by_type: Histograms = field(default_factory=lambda: Histograms(_MOST_WORDS))
     started_by_band: Histograms = field(default_factory=lambda: Histograms(len(SIZE_BANDS)))
     damage: list[str] = field(default_factory=list)
@@ -188,8 +194,12 @@ def _add(total: Aggregates, batch: Batch) -> None:
 
     roles = _roles(total, by_pair)
     pair, bins = _pick(roles.pair, dense), bins_of(received - sent)
+    from_due = bins_of(received - scheduled)
     total.from_sent.add(pair, bins)
-    total.from_scheduled.add(pair, bins_of(received - scheduled))
+    total.from_scheduled.add(pair, from_due)
+    timed = _pick(roles.timed, dense)
+    if len(shown := np.flatnonzero(timed < len(TIMED))):
+        total.latency_over_time.add(timed[shown], _seconds(sent[shown]), from_due[shown])
     total.changes.add(_seconds(received), _pick(roles.change, dense))
     _add_starts(total, batch, _pick(roles.outcome, dense), bins)
 
@@ -225,22 +235,27 @@ class _Roles:
 
     `pair` is its latency histogram; `outcome` its outcome if it is a StartChatContact and `_NOT_A_START` otherwise;
     `change` is BEGUN for a chat that started, ENDED for one that was ended (a StopContact that worked, the customer's own
-    disconnect), FOUND_GONE for one that StopContact found ended, UNCHANGED for none of these.
+    disconnect), FOUND_GONE for one that StopContact found ended, UNCHANGED for none of these; `timed` its
+    group in the latency over time, or `len(TIMED)` for none.
     """
 
     pair: NDArray[np.int64]
     outcome: NDArray[np.int64]
     change: NDArray[np.int64]
+    timed: NDArray[np.int64]
 
 
 def _roles(total: Aggregates, by_pair: NDArray[np.int64]) -> _Roles:
     names, outcomes = list(total.operations.numbers), list(_CODES)
-    roles = _Roles(*(np.full(len(by_pair), other, dtype=np.int64) for other in (0, _NOT_A_START, UNCHANGED)))
+    roles = _Roles(
+        *(np.full(len(by_pair), other, dtype=np.int64) for other in (0, _NOT_A_START, UNCHANGED, len(TIMED)))
+    )
     for code in np.flatnonzero(by_pair):
         operation, outcome = names[code // _OUTCOMES], outcomes[code % _OUTCOMES]
         pair = (operation, outcome)
         if pair not in total.pairs and len(total.pairs) >= _MOST_PAIRS - 1:
             pair = (_OTHER, _OTHER)
+        roles.timed[code] = TIMED.get(pair, len(TIMED))
         roles.pair[code] = total.pairs.setdefault(pair, len(total.pairs))
         if operation == START:
             roles.outcome[code] = _CODES[outcome]

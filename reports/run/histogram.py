@@ -60,13 +60,13 @@ class Histograms:
         """The `rank`-th shortest duration (s) of the group, counted from 1."""
         return float(_CENTRES[np.searchsorted(np.cumsum(self.counts[group]), rank)])
 
-    def quantile_interval(self, group: int, q: float) -> tuple[float, float] | None:
+    def quantile_interval(self, group: int, q: float, widening: float = 1.0) -> tuple[float, float] | None:
         """A 95 % interval (s) of the quantile, from order statistics; None where the durations are too few for one.
 
-        It takes the durations as independent of each other, which latencies under load are only roughly.
+        `widening` is how many times further its ranks lie apart than those of durations that are independent of each other.
         """
         total = self.total(group)
-        spread = 1.96 * (total * q * (1 - q)) ** 0.5
+        spread = 1.96 * widening * (total * q * (1 - q)) ** 0.5
         low, high = int(np.floor(total * q - spread)), int(np.ceil(total * q + spread)) + 1
         if low < 1 or high > total:
             return None
@@ -97,6 +97,16 @@ def bins_of(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     bins -= _BASE - 1
     np.maximum(bins, 0, out=bins)
     return bins
+
+
+def bin_of(duration: float) -> int:
+    """The bin number of one duration (s)."""
+    return int(bins_of(np.array([duration]))[0])
+
+
+def centre_of(number: int) -> float:
+    """The middle (s) of a bin."""
+    return float(_CENTRES[number])
 
 
 def _centres() -> NDArray[np.float64]:

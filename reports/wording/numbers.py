@@ -135,18 +135,18 @@ def percent(share: float) -> str:
     return f"{text.removesuffix('.0')} %"
 
 
-def wilson(count: int, calls: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of the share `count` of `calls` (over 0)."""
-    z = 1.96
+def wilson(count: int, calls: int, widening: float = 1.0) -> tuple[float, float]:
+    """Wilson's 95 % interval of the share `count` of `calls` (over 0), `widening` times as wide as for independent calls."""
+    z = 1.96 * widening
     p, scale = count / calls, 1 + z * z / calls
     centre = (p + z * z / (2 * calls)) / scale
     half = z * math.sqrt(p * (1 - p) / calls + z * z / (4 * calls * calls)) / scale
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
-def share(count: int, calls: int) -> str:
-    """A share of calls with its 95 % interval: "46.9 % (41.1 to 52.6)"."""
-    low, high = wilson(count, calls)
+def share(count: int, calls: int, bounds: tuple[float, float] | None = None) -> str:
+    """A share of calls with its 95 % interval, of independent calls unless told: "46.9 % (41.1 to 52.6)"."""
+    low, high = bounds or wilson(count, calls)
     return f"{percent(count / calls)} ({low * 100:.1f} to {high * 100:.1f})"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.special import ndtr
 
 from harness.command import main
 from harness.quotas.estimates import Verdict
@@ -164,3 +165,25 @@ def test_a_change_needs_both_an_interval_and_a_size() -> None:
 def test_the_scenarios_differ() -> None:
     """Two seeds give two different runs, so that equality above is no accident."""
     assert simulate(Scenario(seed=1)) != simulate(Scenario(seed=2))
+
+
+def test_many_metrics_are_asked_at_once(reported: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A chance of one in fifty is no regression where several metrics are compared, and each says its corrected chance."""
+    base, new = reported(Scenario(seed=1)), reported(Scenario(seed=2))
+    run(capsys, base, new, "--out", tmp_path / "out")
+    rows = json.loads((tmp_path / "out" / "compare.json").read_text())["deltas"][str(new)]
+    assert all(0 <= row["p_worse"] <= 1 for row in rows if row["change"] is not None)
+
+    def rate(low: float, estimate: float, high: float) -> Capacity:
+        return an_answer(
+            tps=Tps(Interval(estimate, low, high), Interval(8, 7.5, 8.5), "unknown", "explained"),
+            outcomes={"started": 800, "service_error": 10},
+        )
+
+    one = next(
+        delta for delta in compare(rate(4.9, 5.0, 5.1), rate(4.785, 4.885, 4.985), 0.02) if delta.metric == "tps.rate"
+    )
+    alone = 1 - ndtr(0.115 / (0.1 * 2**0.5 / 2.5758))
+    assert alone < 0.02
+    assert one.p_worse == pytest.approx(4 * alone, rel=0.01)  # rate, burst, two shares
+    assert one.direction == "no change shown"

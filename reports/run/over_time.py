@@ -1,0 +1,125 @@
+"""Latency over time: durations counted by stretch of time and size, for a picture of the run and for how sure a quantile is.
+
+Latencies that follow each other are alike: a service that is slow for ten seconds is slow for all calls in them. An
+interval that takes them as independent is too narrow, so the scatter between stretches of time is measured too.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from reports.run.histogram import BINS, bin_of, centre_of
+
+Counts = NDArray[np.int64]
+
+_MERGED = 5  # 2**5 bins of the histogram in one here: 4.4 % of a duration
+_SIZES = (BINS >> _MERGED) + 2
+_MOST_BLOCKS = 1024
+_BATCHES = 24
+_FEWEST_BATCHES = 4
+_NORMAL = 1.959964
+_LEAST_ALIKE, _MOST_ALIKE = 0.15, 0.8
+"""Correlations of neighbouring batches: under the first it is taken for chance, over the second it cannot be told."""
+
+
+class LatencyOverTime:
+    """Durations of `groups` groups of calls, counted by block of time and by size.
+
+    A block is `width` s long, which doubles whenever there would be more than 1,024; block 0 begins at `first` x `width`
+    (unix s). `counts` is (blocks, groups, sizes).
+    """
+
+    def __init__(self, groups: int) -> None:
+        self.width = 1
+        self.first = 0
+        self.counts: NDArray[np.int32] = np.zeros((0, groups, _SIZES), np.int32)
+
+    def add(self, group: Counts, seconds: Counts, bins: Counts) -> None:
+        """Count calls of each `group` in the unix `seconds`, with durations in `bins` (from `bins_of`); equal shapes."""
+        if len(group) == 0:
+            return
+        first, last = int(seconds.min()), int(seconds.max())
+        self._cover(first, last)
+        begin, groups = first // self.width, self.counts.shape[1]
+        block = seconds // self.width - begin
+        blocks = int(block.max()) + 1
+        flat = np.bincount((block * groups + group) * _SIZES + _merged(bins), minlength=blocks * groups * _SIZES)
+        at = begin - self.first
+        self.counts[at : at + blocks] += flat.reshape(blocks, groups, _SIZES).astype(np.int32)
+
+    def _cover(self, first: int, last: int) -> None:
+        """Make room for the unix seconds from `first` to `last`, both included."""
+        if not len(self.counts):
+            self.first = first // self.width
+        low, high = min(self.first * self.width, first), max((self.first + len(self.counts)) * self.width - 1, last)
+        while high // self.width - low // self.width >= _MOST_BLOCKS:
+            self._merge()
+        before = self.first - low // self.width
+        after = high // self.width - (self.first + len(self.counts) - 1)
+        if before > 0 or after > 0:
+            self.counts = np.pad(self.counts, ((max(before, 0), max(after, 0)), (0, 0), (0, 0)))
+            self.first -= max(before, 0)
+
+    def _merge(self) -> None:
+        """Take blocks together by two."""
+        if self.first % 2:
+            self.counts, self.first = np.pad(self.counts, ((1, 0), (0, 0), (0, 0))), self.first - 1
+        if len(self.counts) % 2:
+            self.counts = np.pad(self.counts, ((0, 1), (0, 0), (0, 0)))
+        blocks, groups, sizes = self.counts.shape
+        self.counts = self.counts.reshape(blocks // 2, 2, groups, sizes).sum(axis=1, dtype=np.int32)
+        self.width, self.first = 2 * self.width, self.first // 2
+
+    def of(self, group: int) -> Counts:
+        """The counts (blocks, sizes) of one group."""
+        return self.counts[:, group].astype(np.int64)
+
+    def widening(self, group: int, duration: float) -> float:
+        """How many times wider than for independent calls an interval of the quantile at `duration` (s) has to be."""
+        counts = self.of(group)
+        below = counts[:, : int(_merged(np.array([bin_of(duration)]))[0]) + 1].sum(axis=1)
+        return widening(below, counts.sum(axis=1))
+
+    def quantiles(self, group: int, shares: tuple[float, ...]) -> NDArray[np.float64]:
+        """Quantiles (s) of each block, (blocks, shares), within 5 %; not-a-number where a block has no call."""
+        counts = self.of(group)
+        totals, sums = counts.sum(axis=1), np.cumsum(counts, axis=1)
+        found = np.full((len(counts), len(shares)), np.nan)
+        for row in np.flatnonzero(totals):
+            ranks = [max(1, int(np.ceil(share * totals[row] - 1e-9))) for share in shares]
+            found[row] = SIZE_CENTRES[np.searchsorted(sums[row], ranks)]
+        return found
+
+
+def widening(hits: Counts, totals: Counts) -> float:
+    """How many times wider than for independent calls the interval of the share sum(`hits`) / sum(`totals`) has to be.
+
+    Both are (blocks,) in order of time. The scatter between up to 24 batches of neighbouring blocks is compared with that of
+    independent calls (batch means, with Student's quantile as there are few batches). Where neighbouring batches are alike
+    too, it grows as that of a first-order autoregression. 1.0 where it is no larger.
+    """
+    total = int(totals.sum())
+    share = float(hits.sum()) / total if total else 0.0
+    batches = min(_BATCHES, len(totals))
+    if not 0 < share < 1 or batches < _FEWEST_BATCHES:
+        return 1.0
+    edges = np.linspace(0, len(totals), batches, endpoint=False).astype(int)
+    excess = np.add.reduceat(hits, edges) - share * np.add.reduceat(totals, edges)
+    square = float(excess @ excess)
+    alike = 0.0 if square <= 0 else min(float(excess[1:] @ excess[:-1]) / square + 1 / batches, _MOST_ALIKE)
+    scatter = square * batches / (batches - 1) / (total * share * (1 - share))
+    if alike > _LEAST_ALIKE:
+        scatter *= (1 + alike) / (1 - alike)
+    return max(1.0, math.sqrt(scatter) * float(stdtrit(batches - 1, 0.975)) / _NORMAL)
+
+
+def _merged(bins: Counts) -> Counts:
+    return (bins + (1 << _MERGED) - 1) >> _MERGED
+
+
+SIZE_CENTRES = np.array(
+    [centre_of(min(max(size * 2**_MERGED - 2 ** (_MERGED - 1), 0), BINS - 1)) for size in range(_SIZES)]
+)
+"""The middle (s) of each size."""
