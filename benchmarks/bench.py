@@ -84,7 +84,7 @@ def nginx(tls: bool = False) -> Iterator[Nginx]:
         raise SystemExit("nginx is not installed; this benchmark needs it as its target: apt-get install nginx-light")
     with tempfile.TemporaryDirectory(prefix="bench-nginx-") as directory:
         Path(directory).chmod(0o755)  # its worker is another user
-        port, status_port = _free_port(), _free_port()
+        port, status_port = free_port(), free_port()
         certificate = _certificate(Path(directory)) if tls else ""
         lines = f"ssl_certificate {certificate}; ssl_certificate_key {certificate};" if tls else ""
         config = Path(directory) / "nginx.conf"
@@ -199,7 +199,8 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores of {model}, Linux {platform.release()}, Python {platform.python_version()}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

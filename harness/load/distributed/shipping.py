@@ -14,7 +14,7 @@ import pyarrow as pa
 from harness.load.distributed.messages import BadMessage, Item
 from harness.recording.format.files import open_plain
 from harness.recording.format.layout import SAMPLES, ledger_path
-from harness.recording.format.ledger import is_ledger_line
+from harness.recording.format.ledger import are_ledger_lines
 from harness.recording.format.schema import JOURNAL_SCHEMA
 from harness.recording.journal import Journal, Offload
 
@@ -23,7 +23,11 @@ SEND_AGAIN_AFTER = 10.0
 """Seconds without an acknowledgement after which everything unacknowledged is sent again."""
 _MOST_BYTES = 8 * 1024 * 1024  # in one message, so that no message keeps a heartbeat waiting
 
+_MOST_LINES = 2_000  # in one item
+_MOST_ROWS = 65_536  # in one batch
+
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
+_ON_THIS_THREAD = pa.ipc.IpcReadOptions(use_threads=False)  # handing columns to threads costs more than unpacking them
 
 
 class Outbox:
@@ -31,25 +35,25 @@ class Outbox:
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
+        self._batches: list[pa.RecordBatch] = []
+        self._lines: list[bytes] = []
         self._last = 0
         self._sent = 0
         self._progress_at = 0.0
 
     def add_samples(self, batch: pa.RecordBatch) -> None:
         """Take a batch of samples to bring over."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema, options=_COMPRESSED) as stream:
-            stream.write_batch(batch)
-        self._add(SAMPLES_ITEM, sink.getvalue().to_pybytes())
+        self._batches.append(batch)
 
     def add_ledger_line(self, line: bytes) -> None:
         """Take a line of the ledger to bring over."""
-        self._add(LEDGER_ITEM, line)
+        self._lines.append(line)
 
     def take(self, now: float) -> list[Item]:
         """Return the items for the next message: those not sent yet, or all again when no acknowledgement has come
         for long.
         """
+        self._pack()
         if self._items and now - self._progress_at > SEND_AGAIN_AFTER:
             self._sent = self._items[0].number - 1
             self._progress_at = now
@@ -74,12 +78,30 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """Whether everything that was added is written at the master's."""
-        return not self._items
+        return not (self._items or self._batches or self._lines)
 
     @property
     def unsent(self) -> bool:
         """Whether the next `take` has something to give."""
-        return bool(self._items) and self._items[-1].number > self._sent
+        news = bool(self._batches or self._lines)
+        return news or (bool(self._items) and self._items[-1].number > self._sent)
+
+    def _pack(self) -> None:
+        """Make one item of all batches that came since the last message, and one of all lines: what each costs the master
+        is for the item more than for what is in it.
+        """
+        if self._lines:
+            lines, self._lines = self._lines, []
+            for first in range(0, len(lines), _MOST_LINES):
+                self._add(LEDGER_ITEM, b"".join(lines[first : first + _MOST_LINES]))
+        if self._batches:
+            batches, self._batches = self._batches, []
+            table = pa.Table.from_batches(batches)
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, table.schema, options=_COMPRESSED) as stream:
+                for batch in table.combine_chunks().to_batches(max_chunksize=_MOST_ROWS):
+                    stream.write_batch(batch)
+            self._add(SAMPLES_ITEM, sink.getvalue().to_pybytes())
 
     def _add(self, kind: int, content: bytes) -> None:
         if not self._items:
@@ -113,7 +135,7 @@ class Inbox:
             if item.kind == SAMPLES_ITEM:
                 self._receive_samples(item.content)
             else:
-                self._receive_line(item.content)
+                self._receive_lines(item.content)
             self.number = item.number
         return self.number
 
@@ -133,21 +155,21 @@ class Inbox:
             self._journal.append(batch)
             self.rows += batch.num_rows
 
-    def _receive_line(self, line: bytes) -> None:
-        if not is_ledger_line(line):
-            raise BadMessage(f"{self._worker}: a line that is not one of a ledger")
+    def _receive_lines(self, lines: bytes) -> None:
+        if not are_ledger_lines(lines):
+            raise BadMessage(f"{self._worker}: lines that are not those of a ledger")
         if self._ledger < 0:
             path = ledger_path(self._directory, self._worker)
             self._ledger = open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        written = os.write(self._ledger, line)
-        if written != len(line):
+        written = os.write(self._ledger, lines)
+        if written != len(lines):
             os.ftruncate(self._ledger, os.fstat(self._ledger).st_size - written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _read_samples(content: bytes) -> list[pa.RecordBatch]:
     try:
-        with pa.ipc.open_stream(content) as stream:
+        with pa.ipc.open_stream(content, options=_ON_THIS_THREAD) as stream:
             if stream.schema != JOURNAL_SCHEMA:
                 raise BadMessage("samples with other columns than this version's")
             batches = list(stream)

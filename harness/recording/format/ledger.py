@@ -58,12 +58,16 @@ class _Line(LedgerHeader, frozen=True):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def is_ledger_line(line: bytes) -> bool:
-    """Return whether `line` is one line that a ledger may hold, its end included."""
-    if len(line) > LONGEST_LINE or not line.endswith(b"\n") or b"\n" in line[:-1]:
+def are_ledger_lines(lines: bytes) -> bool:
+    """Return whether `lines` are one or more lines that a ledger may hold, each with its end."""
+    if not lines.endswith(b"\n"):
+        return False
+    whole = lines.split(b"\n")[:-1]
+    if max(map(len, whole)) >= LONGEST_LINE or not all(whole):
         return False
     try:
-        _decode(line)
+        for line in whole:
+            _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True

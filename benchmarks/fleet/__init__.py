@@ -1,0 +1,1 @@
+"""The other side of a master: workers that a benchmark plays."""
