@@ -14,13 +14,15 @@ from typing import Any
 
 import boto3
 import botocore.exceptions
+import gevent
 import orjson
+import urllib3.exceptions
 from botocore.config import Config
 from gevent.local import local
 
 from harness.connect.client import Reply, answered, now
 from harness.connect.target import Target
-from harness.connect.wire import Answer, is_generator_fault
+from harness.connect.wire import MAX_ANSWER_BYTES, Answer, is_generator_fault
 from harness.recording.format.manifest import SdkRetries
 from harness.recording.summary import SdkTally
 from harness.recording.validity import LatenessHistogram
@@ -36,16 +38,21 @@ class _Call:
 
 
 class _SeenSession:
-    """botocore's HTTP session, with each request and what came of it seen by `see(request, sent, outcome)`."""
+    """botocore's HTTP session, with each request and what came of it seen by `see(request, sent, outcome)`.
 
-    def __init__(self, session: Any, see: Callable[[Any, float, Any], None]) -> None:
+    The SDK's time-out is for each read, and it reads whatever comes. Here an answer must be whole within `seconds` and is
+    16 MB at most: else an odd server would hold a run, or fill its memory.
+    """
+
+    def __init__(self, session: Any, see: Callable[[Any, float, Any], None], seconds: float) -> None:
         self._session = session
         self._see = see
+        self._seconds = seconds
 
     def send(self, request: Any) -> Any:
         sent = now()
         try:
-            response = self._session.send(request)
+            response = self._bounded(request)
         except Exception as error:
             self._see(request, sent, error)
             raise
@@ -54,6 +61,42 @@ class _SeenSession:
 
     def close(self) -> None:
         self._session.close()
+
+    def _bounded(self, request: Any) -> Any:
+        request.stream_output = True  # the body is read here, where it is counted
+        limit = gevent.Timeout(self._seconds)
+        try:
+            with limit:
+                response = self._session.send(request)
+                response._content = _body(request, response.raw)  # noqa: SLF001 (where botocore itself would keep it)
+                return response
+        except gevent.Timeout as over:
+            if over is not limit:
+                raise
+            raise botocore.exceptions.ReadTimeoutError(endpoint_url=request.url) from None
+
+
+def _body(request: Any, raw: Any) -> bytes:
+    """Read a body, with botocore's own errors for what goes wrong."""
+    pieces, size = [], 0
+    try:
+        for piece in raw.stream():
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_ANSWER_BYTES:
+                break
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise botocore.exceptions.ReadTimeoutError(endpoint_url=request.url, error=error) from error
+    except urllib3.exceptions.ProtocolError as error:
+        closed = {"error": error, "request": request, "endpoint_url": request.url}
+        raise botocore.exceptions.ConnectionClosedError(**closed) from error
+    except BaseException:
+        raw.close()
+        raise
+    if size > MAX_ANSWER_BYTES:
+        raw.close()
+        raise botocore.exceptions.HTTPClientError(error=f"the answer is over {MAX_ANSWER_BYTES} bytes")
+    return b"".join(pieces)
 
 
 class RetryLab:
@@ -91,7 +134,7 @@ class RetryLab:
         self._now = local()
         # Every attempt passes here, whatever its answer; botocore's events leave out answers that its parser cannot read.
         endpoint = self._client._endpoint  # noqa: SLF001 (botocore has no other way to it)
-        endpoint.http_session = _SeenSession(endpoint.http_session, self._on_attempt)
+        endpoint.http_session = _SeenSession(endpoint.http_session, self._on_attempt, 2 * timeout)
         self.calls = 0
         self._first, self._last = inf, -inf
         self.attempts_by_call: Counter[int] = Counter()

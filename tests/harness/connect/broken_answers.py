@@ -1,5 +1,6 @@
 """About fifty ways in which an answer can be broken, for any operation."""
 
+import contextlib
 import json
 
 from tests.support.scripted_server import Peer, Script, answer, answering
@@ -38,6 +39,17 @@ def _reset(peer: Peer) -> None:
 
 def _close(peer: Peer) -> None:
     peer.request()
+
+
+def _endless(head: bytes, piece: bytes) -> Script:
+    def script(peer: Peer) -> None:
+        if peer.request():
+            peer.send(head)
+            with contextlib.suppress(OSError):  # until the client has had enough
+                for _ in range(2000):
+                    peer.send(piece)
+
+    return script
 
 
 _WRONG_TYPES = {"null": None, "number": 12345, "float": 1.5, "bool": True, "list": ["x"], "object": {"x": 1}, "": ""}
@@ -99,6 +111,10 @@ _WIRE: dict[str, Script] = {
     "negative length": _raw(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}"),
     "bad chunks": _raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
     "cut chunks": _raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}"),
+    "body without end": _endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536),
+    "chunks without end": _endless(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65536 + b"\r\n"
+    ),
     "lies about gzip": _raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
 }
 
