@@ -32,6 +32,7 @@ from harness.load.users.selection import select_users
 from harness.recording.redact import redact
 from harness.telemetry.sender import Telemetry, prepare
 from harness.webui.install import install_web_ui
+from harness.webui.locust_page import LocustPage
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def _on_init(environment: Environment, runner: Runner | None, web_ui: WebUI | No
     attach(environment, coordinator)
     _check_or_exit(coordinator)
     if web_ui is not None:
-        install_web_ui(environment, web_ui, coordinator)
+        install_web_ui(LocustPage(web_ui), coordinator)
     _listen(coordinator.host, coordinator)
     if coordinator.host.options.otel:
         _export(coordinator)

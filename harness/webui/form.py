@@ -3,7 +3,7 @@
 import argparse
 import copy
 import math
-from typing import Any
+from typing import TypeVar
 
 from locust.argument_parser import ui_extra_args_dict
 from locust.util.timespan import parse_timespan
@@ -17,7 +17,7 @@ from harness.load.users.selection import select_users
 from harness.webui.confirmation import FIELD, Confirmations
 from harness.webui.form_policy import FormPolicy
 
-_READY, _STOPPED = "ready", "stopped"
+Number = TypeVar("Number", int, float)
 EDIT = "chatquota_edit"
 """The field that tells that the page took the form for an edit of a run that is on."""
 _LOCUSTS_FIELDS = ("user_count", "spawn_rate", "run_time", "host", "user_classes", "shape_class", "profile")
@@ -32,13 +32,12 @@ class Form:
 
     def __init__(
         self,
-        environment: Any,
         coordinator: Coordinator,
         fields: dict[str, str],
         user_classes: list[str],
         about_to_start: bool = False,
     ):
-        self._environment = environment
+        self._host = coordinator.host
         self._coordinator = coordinator
         # Locust's page moves an underscore where a name has a digit: treat_bare_42_9as.
         names = {name.replace("_", ""): name for name in ui_extra_args_dict()}
@@ -55,12 +54,12 @@ class Form:
         known = (*_LOCUSTS_FIELDS, EDIT, FIELD, *ui_extra_args_dict())
         if unknown := sorted(set(self._fields) - set(known)):
             raise UsageError(f"the form has no field {unknown[0][:60]!r}")
-        options = copy.copy(self._environment.parsed_options)
+        options = copy.copy(self._host.options)
         self._fill(options)
-        host: str | None = self._fields.get("host", self._environment.host or "").strip()
+        host: str | None = self._fields.get("host", self._host.endpoint or "").strip()
         if not host or host == self._coordinator.lab_endpoint:
             host = None
-        if self._environment.runner.state not in (_READY, _STOPPED):
+        if not self._host.may_start:
             self._check_edit(options, host)
             return False
         self._check_moment()
@@ -76,7 +75,7 @@ class Form:
             raise UsageError("another run is about to begin; wait until the Quotas tab shows it")
         if self._coordinator.record is not None:
             raise UsageError("the last run is still stopping its chats; wait until the Quotas tab shows none left")
-        if getattr(self._environment.runner, "worker_count", 1) == 0:
+        if self._host.lacks_workers:
             raise UsageError("no worker is connected; start one with --worker")
 
     def _fill(self, options: argparse.Namespace) -> None:
@@ -101,12 +100,12 @@ class Form:
     def _check_edit(self, options: argparse.Namespace, host: str | None) -> None:
         if self._coordinator.ending:
             raise UsageError("the run is stopping its chats; wait until the Quotas tab shows none left")
-        present = self._environment.parsed_options
+        present = self._host.options
         changed = [name for name in NAMES if getattr(options, name) != getattr(present, name)]
         lab = self._coordinator.lab_endpoint
-        if host != (None if self._environment.host == lab else self._environment.host or None):
+        if host != (None if self._host.endpoint == lab else self._host.endpoint or None):
             changed.append("host")
-        if self._environment.shape_class is not None:
+        if self._host.choice[1] is not None:
             raise UsageError("the users of this run follow --load-shape; stop it to change their number")
         if changed:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
@@ -114,13 +113,13 @@ class Form:
 
     def _check_for_real(self, settings: Settings, users: int, confirmations: Confirmations) -> None:
         """Look at files, the emulator's spec and the target; a live run must have been agreed to."""
-        environment, coordinator = self._environment, self._coordinator
-        before = (list(environment.user_classes), environment.shape_class)
+        host, coordinator = self._host, self._coordinator
+        before = host.choice
         try:
-            select_users(environment, self._user_classes)
+            select_users(host.environment, self._user_classes)
             coordinator.discard_lab()  # one that an earlier form asked for may have had other limits
             coordinator.check(settings)
-            attach_shape(environment, settings.load_shape)
+            attach_shape(host.environment, settings.load_shape)
             if settings.live:
                 lines = coordinator.announcement(settings, users)
                 if not confirmations.agreed(self._fields, lines):
@@ -128,7 +127,7 @@ class Form:
                 coordinator.confirmed = True
         except BaseException:
             coordinator.discard_lab()
-            environment.user_classes[:], environment.shape_class = before
+            host.choice = before
             raise
 
 
@@ -141,7 +140,7 @@ def _typed(text: str, name: str, present: object) -> object:
     return text
 
 
-def _number(text: str, what: str, kind: type) -> Any:
+def _number(text: str, what: str, kind: type[Number]) -> Number:
     try:
         return kind(text)
     except ValueError as error:

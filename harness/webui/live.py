@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from gevent.lock import RLock
-from locust.env import Environment
 
 from harness.errors import UsageError
 from harness.load.run.coordinator import Coordinator
@@ -28,8 +27,7 @@ IDLE, STARTING, RUNNING, DRAINING, FINISHED = "idle", "starting", "running", "st
 class LiveRun:
     """The run that the pages show. Cheap to ask: answers are kept for a second, and counted in another process."""
 
-    def __init__(self, environment: Environment, coordinator: Coordinator) -> None:
-        self._environment = environment
+    def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
         self._process: subprocess.Popen[str] | None = None
         self._lock = RLock()
@@ -125,7 +123,7 @@ class LiveRun:
             "dropped": total.dropped,
             "valid": None,
             "reasons": [],
-            "user_class": "+".join(cls.__name__ for cls in self._environment.user_classes),
+            "user_class": self._coordinator.host.user_class,
             "chat_ends": total.chat_ends,
         }
 

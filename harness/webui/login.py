@@ -7,10 +7,11 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from flask import Response, make_response, redirect, request, session, url_for
 from flask_login import UserMixin, login_user
+
+from harness.webui.locust_page import LocustPage
 
 logger = logging.getLogger(__name__)
 
@@ -45,39 +46,38 @@ class _Engineer(UserMixin):  # type: ignore[misc]
         self.id = name
 
 
-def install_login(web_ui: Any, base: str) -> None:
+def install_login(page: LocustPage, base: str) -> None:
     """Let the user of the environment variables log in; without them, say so on every page of an unconfigured UI."""
     name, password = os.environ.get(USER, ""), os.environ.get(PASSWORD, "")
-    app = web_ui.app
+    app = page.app
     if not name or not password:
         logger.warning(_HINT.strip())
 
-        @app.before_request  # type: ignore[untyped-decorator]
+        @app.before_request
         def unconfigured() -> Response | None:
-            if web_ui.login_manager._user_callback is None:  # noqa: SLF001 (flask-login tells it nowhere else)
+            if not page.login_is_configured:
                 return make_response(_HINT, 503)
             return None  # a locustfile that builds on this one has configured its own
 
         return
     app.secret_key = app.secret_key or secrets.token_bytes(32)
-    web_ui.login_manager.user_loader(lambda user: _Engineer(user) if user == name else None)
-    web_ui.auth_args = {"username_password_callback": f"{base}/quotas/login"}
+    page.log_in_with(lambda user: _Engineer(user) if user == name else None, f"{base}/quotas/login")
 
     attempts = Attempts()
 
-    @app.route(f"{base}/quotas/login", methods=["POST"])  # type: ignore[untyped-decorator]
+    @app.route(f"{base}/quotas/login", methods=["POST"])
     def log_in() -> Response:
         address = request.remote_addr or ""
         if not attempts.allowed(address):
             logger.warning("too many failed log-ins from %s", address)
             session["auth_error"] = "Too many failed attempts; wait a minute"
-            return redirect(url_for("locust.login"))  # type: ignore[return-value]
+            return redirect(url_for(LocustPage.LOGIN))  # type: ignore[return-value]
         given = (request.form.get("username", ""), request.form.get("password", ""))
         # Both are always compared, so that the time taken tells nothing of either.
         right = [hmac.compare_digest(a.encode(), b.encode()) for a, b in zip(given, (name, password), strict=True)]
         if all(right):
             login_user(_Engineer(name))
-            return redirect(url_for("locust.index"))  # type: ignore[return-value]
+            return redirect(url_for(LocustPage.INDEX))  # type: ignore[return-value]
         attempts.failed(address)
         session["auth_error"] = "Wrong user name or password"
-        return redirect(url_for("locust.login"))  # type: ignore[return-value]
+        return redirect(url_for(LocustPage.LOGIN))  # type: ignore[return-value]

@@ -16,6 +16,7 @@ from harness.recording.format.manifest import read_manifest
 from harness.webui.answers import KEY as ANSWERS
 from harness.webui.answers import answer_rows
 from harness.webui.live import LiveRun
+from harness.webui.locust_page import LocustPage
 from harness.webui.table import KEY, rows
 
 _NO_RUN = "There is no run yet: start one, then come back.\n"
@@ -26,13 +27,13 @@ DOWNLOADS = (
 )
 
 
-def install_pages(web_ui: Any, base: str, live: LiveRun, last_directory: Callable[[], str | None]) -> None:
+def install_pages(locust: LocustPage, base: str, live: LiveRun, last_directory: Callable[[], str | None]) -> None:
     """Add the routes under `base`, each behind the login where there is one."""
     reports = Reports()
 
     def page(path: str, view: Callable[[], Response]) -> None:
         name = "quotas" + path.replace("/", "_").replace(".", "_")
-        web_ui.app.add_url_rule(f"{base}/quotas{path}", name, web_ui.auth_required_if_enabled(view))
+        locust.app.add_url_rule(f"{base}/quotas{path}", name, locust.behind_login(view))
 
     def show() -> Response:
         return Response(_asset("figure.html"), mimetype="text/html")
@@ -92,7 +93,7 @@ class Reports:
         return directory / name
 
 
-def with_rows(answer: Any, live: LiveRun) -> Any:
+def with_rows(answer: dict[str, Any], live: LiveRun) -> dict[str, Any]:
     """Locust's answer to /stats/requests with the rows of the tabs Quotas and Answers, and the state that fits the run."""
     found = live.snapshot()
     tables = [{"key": KEY, "data": rows(found)}, {"key": ANSWERS, "data": answer_rows(found)}]

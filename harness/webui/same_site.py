@@ -4,10 +4,11 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Iterable
-from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Request, Response, make_response, request
+
+from harness.webui.locust_page import LocustPage
 
 NAMES_VARIABLE = "CHATQUOTA_WEB_NAMES"
 """Host names, with commas between them, by which the page may be reached beside this machine's own."""
@@ -22,24 +23,24 @@ _WRONG_HOST = (
 Header = tuple[str, str]
 
 
-def keep_others_out(web_ui: Any) -> None:
-    """Check every request of `web_ui`, Locust's own routes included, and take its CORS headers away."""
-    app = web_ui.app
+def keep_others_out(page: LocustPage) -> None:
+    """Check every request of `page`, Locust's own routes included, and take its CORS headers away."""
+    app = page.app
     app.config.update(
-        SESSION_COOKIE_SAMESITE="Lax", SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SECURE=bool(web_ui.tls_cert)
+        SESSION_COOKIE_SAMESITE="Lax", SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SECURE=page.speaks_tls
     )
-    names = known_names(web_ui.host)
+    names = known_names(page.listens_on)
 
     def check() -> Response | None:
         # A login protects from a name that somebody else points here: its cookie is not sent to that name.
-        if not web_ui.web_login and not is_own_name(_name_of(request.host), names):
+        if not page.has_login and not is_own_name(_name_of(request.host), names):
             return make_response(_WRONG_HOST.format(host=request.host), 403)
         if request.method not in _SAFE_METHODS and not is_same_site(request):
             return make_response(_REFUSED, 403)
         return None
 
     app.before_request(check)
-    app.wsgi_app = _without_cors(app.wsgi_app)
+    app.wsgi_app = _without_cors(app.wsgi_app)  # type: ignore[method-assign]  # as Flask's documentation does it
 
 
 def is_same_site(asked: Request) -> bool:

@@ -25,7 +25,7 @@ class _Offered(list[str]):
         return True
 
 
-def add_options(parser: Any) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to Locust's parser: on the command line, in locust.conf, as CHATQUOTA_* variables, in the web form."""
     # The web UI's users choose there what those of the command line name; and nobody else's machine may, unless asked for.
     parser.set_defaults(class_picker=True, web_host=_LOOPBACK)
@@ -35,7 +35,7 @@ def add_options(parser: Any) -> None:
             _add(group, each)
 
 
-def _add(group: Any, each: Option) -> None:
+def _add(group: Any, each: Option) -> None:  # a group of configargparse, which has no types
     counts_for = f"; for {each.counts_for}" if each.counts_for else ""
     common: dict[str, Any] = {
         "default": each.default,

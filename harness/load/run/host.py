@@ -13,7 +13,7 @@ from harness.load.session.locust_statistics import reporter
 from harness.load.session.session import Journey, Session
 
 if TYPE_CHECKING:  # who imports Locust has gevent patch the whole process
-    from locust import User
+    from locust import LoadTestShape, User
     from locust.env import Environment
 
 _PART = "chatquota"  # the attribute of Locust's environment that holds a process's part of a run
@@ -108,6 +108,26 @@ class Host:
     def has_web_ui(self) -> bool:
         """Whether a browser starts and stops the runs."""
         return self.environment.web_ui is not None
+
+    @property
+    def may_start(self) -> bool:
+        """Whether no load runs: none did yet, or the last one has stopped."""
+        runner = self.environment.runner
+        return runner is None or runner.state in ("ready", "stopped")
+
+    @property
+    def lacks_workers(self) -> bool:
+        """Whether this is a master that no worker is connected to."""
+        return getattr(self.environment.runner, "worker_count", 1) == 0
+
+    @property
+    def choice(self) -> tuple[list[type[User]], LoadTestShape | None]:
+        """The user classes of the next run and the shape that it follows, if any."""
+        return list(self.environment.user_classes), self.environment.shape_class
+
+    @choice.setter
+    def choice(self, choice: tuple[list[type[User]], LoadTestShape | None]) -> None:
+        self.environment.user_classes[:], self.environment.shape_class = choice
 
     def listen(self, event: str, listener: Callable[[], object]) -> None:
         """Call `listener()` at one of Locust's events, whatever that event tells."""

@@ -5,7 +5,6 @@ import difflib
 import socket
 import sys
 from functools import partial
-from typing import Any
 
 from locust import HttpUser, User
 from locust.contrib.fasthttp import FastHttpUser
@@ -16,7 +15,7 @@ _MOST_USERS = 1_000_000
 _OF_LOCUST = (HttpUser, FastHttpUser)
 
 
-def check_values(parser: Any) -> None:
+def check_values(parser: argparse.ArgumentParser) -> None:
     """Let the parser refuse a number of users that is not one, and a user class that no locustfile has."""
     for action in parser._actions:  # configargparse has no other way to them
         if action.dest == "num_users":

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from flask import Flask, Response
 
+from harness.webui.locust_page import LocustPage
 from harness.webui.login import Attempts
 from harness.webui.same_site import NAMES_VARIABLE, keep_others_out
 
@@ -15,7 +16,8 @@ BROWSER = {"User-Agent": "Mozilla/5.0"}
 def status(headers: dict[str, str], method: str = "POST", web_host: str = "127.0.0.1", login: bool = False) -> int:
     """The status of a request with these headers to a page that listens on `web_host`."""
     app = Flask(__name__)
-    keep_others_out(SimpleNamespace(app=app, host=web_host, web_login=login, tls_cert=None))
+    served = SimpleNamespace(app=app, host=web_host, web_login=login, tls_cert=None)
+    keep_others_out(LocustPage(served))  # type: ignore[arg-type]  # all of a WebUI that is asked for
 
     @app.route("/swarm", methods=["GET", "POST"])
     def swarm() -> Response:
