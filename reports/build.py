@@ -1,6 +1,6 @@
 """Makes a report: reads the run, folds its samples, infers the limits, draws, and writes the files beside it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from harness.errors import UsageError
 from harness.gates import Gate
 from reports.capacity.capacity import capacity, measure
+from reports.capacity.customers import Customers
 from reports.capacity.inference import infer
 from reports.capacity.model import Capacity, to_json
 from reports.ci.gates import annotations, judge, junit, tell_github
@@ -22,14 +23,16 @@ from reports.page.request.text import QuotaRequest, request_text
 from reports.page.terminal import print_gates, print_summary
 from reports.run.files import own_folder, replace
 from reports.run.fold import Aggregates, fold, place_ends
-from reports.run.rundir import read_run
-from reports.run.samples import Samples
+from reports.run.rundir import Run, read_run
+from reports.run.samples import Batch, Samples
 from reports.run.tables import table_of
 from reports.run.timeline import timeline
 from reports.run.told_ends import told_ends
-from reports.variety.calls import read_calls
+from reports.variety.calls import CallsSeen
 from reports.variety.findings import variety_of
 
+ONLY_STARTS = "StartChat"
+"""The user class whose runs have no customers: ids of chats are not read of a long one."""
 MANY_ROWS = 2_000_000
 """From so many samples on, figures are drawn beside the reading: below it, a second process costs more than it saves."""
 
@@ -54,34 +57,20 @@ def build_report(
     """
     run = read_run(path)
     console = Console(quiet=quiet)
-    figures = figures and not summary
-    samples = Samples(run.sample_files)
-    with FigureProcess(own_process=figures and samples.rows >= MANY_ROWS) as artist:
-        total = _fold(samples, console)
-        told = told_ends(run)
-        place_ends(total, told)
-        view = timeline(total, run.dropped_by_second)
-        measured = measure(run, total, view)
-        others = artist.draw("draw_samples", measured, total, view) if figures else list
-        inference = infer(run, samples, total, told)
-        answer = capacity(measured, inference)
-        if not summary:
-            answer = msgspec.structs.replace(answer, variety=variety_of(read_calls(run.sample_files, samples.rows)))
-        limits = artist.draw("draw_limits", answer, view, inference.tps, inference.any_limiter) if figures else list
-        pictures = [*limits(), *others()]
+    answer, drawn, total = _answer(run, console, summary=summary, figures=figures and not summary)
     if summary:
         print_summary(answer, None, console)
         return 0
     judgements = judge(gates, answer)
     shown = gates_view(judgements) if gates else None
     earlier = beside(answer) if beside is not None else None
-    html, markdown = render(answer, pictures, table_of(total.kinds.numbers, total.by_kind), shown, earlier)
+    html, markdown = render(answer, drawn, table_of(total.kinds.numbers, total.by_kind), shown, earlier)
     texts = {"report.md": markdown, "report.html": html}
     if wanted is not None:
         texts["quota-request.md"] = request_text(answer, wanted)
     texts["capacity.json"] = to_json(answer)
     try:
-        write(run.path, texts, pictures)
+        write(run.path, texts, drawn)
         if gates:
             replace(junit_path or run.path / "junit.xml", junit(judgements, answer.run.id))
         tell_github(annotations(judgements, answer), markdown)
@@ -95,7 +84,32 @@ def build_report(
     return 1 if shown is not None and shown.breached else 0
 
 
-def _fold(samples: Samples, console: Console) -> Aggregates:
+def _answer(run: Run, console: Console, *, summary: bool, figures: bool) -> tuple[Capacity, list[Picture], Aggregates]:
+    """Read the samples and return the answer, the pictures, if `figures` are wanted, and what was counted.
+
+    For a `summary` what it does not show is left out.
+    """
+    samples = Samples(run.sample_files, with_chats=run.manifest.user_class != ONLY_STARTS)
+    customers, calls = Customers(), CallsSeen()
+    with FigureProcess(own_process=figures and samples.rows >= MANY_ROWS) as artist:
+        seen_by = [] if summary else [calls.add]
+        total = _fold(samples, [*seen_by, customers.add] if samples.with_chats else seen_by, console)
+        if not samples.with_chats:
+            customers.add_kept(samples, total)
+        told = told_ends(run)
+        place_ends(total, told)
+        view = timeline(total, run.dropped_by_second)
+        measured = measure(run, total, customers, view)
+        over_time = artist.draw("draw_samples", measured, total, view) if figures else list
+        inference = infer(run, samples, total, customers, told)
+        answer = capacity(measured, inference)
+        if not summary:
+            answer = msgspec.structs.replace(answer, variety=variety_of(calls.calls()))
+        limits = artist.draw("draw_limits", answer, view, inference.tps, inference.any_limiter) if figures else list
+        return answer, [*limits(), *over_time()], total
+
+
+def _fold(samples: Samples, others: Sequence[Callable[[Batch], None]], console: Console) -> Aggregates:
     bar = Progress(
         TextColumn("reading samples"),
         BarColumn(),
@@ -106,7 +120,7 @@ def _fold(samples: Samples, console: Console) -> Aggregates:
     )
     with bar:
         task = bar.add_task("samples", total=samples.rows or None)
-        return fold(samples.first_pass(), lambda rows: bar.advance(task, rows))
+        return fold(samples.only_pass(), lambda rows: bar.advance(task, rows), others)
 
 
 def write(path: Path, texts: Mapping[str, str], pictures: list[Picture]) -> None:

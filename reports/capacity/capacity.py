@@ -8,6 +8,7 @@ from harness.quotas.estimates import Interval as QuotaInterval
 from harness.quotas.estimates import TpsEstimate
 from reports.capacity.answered.measure import answered_of
 from reports.capacity.clocks import clocks_of
+from reports.capacity.customers import Customers
 from reports.capacity.inference import Inference, missing_rows
 from reports.capacity.journey import add_limits
 from reports.capacity.model import (
@@ -57,7 +58,7 @@ from reports.wording.vocabulary import (
 _QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
-def measure(run: Run, total: Aggregates, view: Timeline) -> Capacity:
+def measure(run: Run, total: Aggregates, customers: Customers, view: Timeline) -> Capacity:
     """Everything of the answer that needs no inference: both limits are unknown in it."""
     outcomes = {name: total.count(START, name) for name in START_OUTCOMES}
     if unknown := total.count(START, UNKNOWN):
@@ -99,7 +100,7 @@ def measure(run: Run, total: Aggregates, view: Timeline) -> Capacity:
         journey_probe=manifest.journey_probe,
         clocks=clocks_of(manifest.clocks),
         locust=locust_statistics(total),
-        answered=answered_of(run, total, lambda pair: latency(total, pair)),
+        answered=answered_of(run, total, customers.messages, lambda pair: latency(total, pair)),
         problems=problems,
     )
 

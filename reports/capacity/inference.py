@@ -15,6 +15,7 @@ from harness.quotas.attempts import Attempts
 from harness.quotas.estimates import ActiveChatsEstimate, Interval, TpsEstimate
 from harness.quotas.tps.infer import infer_tps
 from harness.vocabulary import NOT_FOUND, ends_chat
+from reports.capacity.customers import Customers
 from reports.capacity.excerpt import stretch
 from reports.capacity.journey import Journey, infer_journey
 from reports.run.fold import BEGUN, ENDED, FOUND_GONE, Aggregates
@@ -62,10 +63,13 @@ class Inference:
     any_limiter_attempts: int = 0
 
 
-def infer(run: Run, samples: Samples, total: Aggregates, told: Mapping[str, ToldEnd]) -> Inference:
+def infer(
+    run: Run, samples: Samples, total: Aggregates, customers: Customers, told: Mapping[str, ToldEnd]
+) -> Inference:
     """Infer the limits from the run's samples; no number is given for a record that lacks some of them.
 
-    `told` are the ends of chats that somebody else ended, where the service said when.
+    `customers` were gathered as the samples were read. `told` are the ends of chats that somebody else ended, where the
+    service said when.
     """
     tps_excerpt = read_excerpt(samples, total, window_around(total, TPS), told)
     chats_window = window_around(total, QUOTA)
@@ -86,7 +90,7 @@ def infer(run: Run, samples: Samples, total: Aggregates, told: Mapping[str, Told
         infer_active_chats(chats, chats_excerpt.ends, already_ended=chats_excerpt.already_ended),
         tps_excerpt,
         chats_excerpt,
-        infer_journey(samples, total, tps, len(tps_excerpt.attempts)),
+        infer_journey(samples, total, customers.survey, tps, len(tps_excerpt.attempts)),
         None if longer is None else measure_capacity(longer, tps, run.stages),
         0 if longer is None else len(longer),
     )

@@ -39,15 +39,14 @@ def is_journey(operations: Iterable[str]) -> bool:
     return bool(set(operations) - {START} - HARNESS_CALLS)
 
 
-def infer_journey(samples: Samples, total: Aggregates, start: TpsEstimate, attempts: int) -> Journey:
+def infer_journey(samples: Samples, total: Aggregates, survey: "Survey", start: TpsEstimate, attempts: int) -> Journey:
     """Infer the limit of each operation; `start` is that of StartChatContact, from so many `attempts`.
 
-    A run that only starts and stops chats has no journey, and its samples are not read again.
+    A run that only starts and stops chats has no journey.
     """
     names = total.operations.numbers
     if not is_journey(names):
         return Journey()
-    survey = _survey(samples)
     limits, used = {START: start}, {START: attempts}
     calls = [name for name in names if name not in NO_CALLS and name != START]
     for name, (sent, received, outcome) in _read(samples, survey.windows(calls)).items():
@@ -76,7 +75,7 @@ def add_limits(counted: Mapping[str, Operation], journey: Journey) -> tuple[dict
     return table, order[0].operation if order else None
 
 
-class _Survey:
+class Survey:
     """Calls by operation and second, each operation's first throttle, and the attempts of some chats."""
 
     def __init__(self) -> None:
@@ -138,14 +137,6 @@ class _Survey:
                 if operation == STOP or (operation == DISCONNECT and outcome == OK):
                     cost.ended(contact, by_customer=operation == DISCONNECT)
         return cost.calls_per_chat()
-
-
-def _survey(samples: Samples) -> _Survey:
-    survey = _Survey()
-    for part in samples.read(_COLUMNS):
-        if isinstance(part, Batch) and len(part):
-            survey.add(part)
-    return survey
 
 
 def _read(

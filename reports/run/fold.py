@@ -1,6 +1,6 @@
 """Folds a run's samples into aggregates whose size depends on the run's length in seconds, not on its samples."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -146,8 +146,12 @@ class Aggregates:
         return _CODES[outcome]
 
 
-def fold(parts: Iterable[Batch | Damage], progress: Callable[[int], None] = lambda rows: None) -> Aggregates:
-    """Fold all batches; `progress` is told the number of rows after each of them."""
+def fold(
+    parts: Iterable[Batch | Damage],
+    progress: Callable[[int], None] = lambda rows: None,
+    others: Sequence[Callable[[Batch], None]] = (),
+) -> Aggregates:
+    """Fold all batches; `others` see each too, and `progress` is told the number of rows after each of them."""
     total = Aggregates()
     for part in parts:
         if isinstance(part, Damage):
@@ -155,6 +159,8 @@ def fold(parts: Iterable[Batch | Damage], progress: Callable[[int], None] = lamb
             total.holes |= part.hole
         elif len(part):
             _add(total, part)
+            for other in others:
+                other(part)
             progress(len(part))
     return total
 

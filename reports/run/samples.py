@@ -22,12 +22,17 @@ COUNTS = ("attribute_bytes", "attribute_count", "message_bytes", "duration_minut
 COLUMNS = ("operation", "outcome", "content_types", "kind", *TIMES, "attribute_bytes")
 """The columns that a report reads of every row."""
 
+DRAWN = ("attribute_count", "message_bytes", "duration_minutes")
+"""The columns that are read of a part of the rows, where there are many."""
+
 _REQUIRED = frozenset({"operation", "outcome", *TIMES})
 _BATCH_ROWS = 1 << 18
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, MemoryError, OverflowError)
 """What reading a damaged file may raise; names of columns may not even be UTF-8."""
 _KEPT_ROWS = 300_000
 """Up to so many rows are read once and kept; of more, the parts that an inference needs are read again."""
+_MOST_DRAWN = 400_000
+"""Rows that have the columns DRAWN, about: nobody needs narrower intervals than so many allow."""
 _MOST_UNPACKED = 200
 """A file that would unpack to over so many times its size (and over 64 MiB) is not read; samples pack at about 5 to 1."""
 
@@ -63,21 +68,27 @@ class Damage:
 
 
 class Samples:
-    """The rows of a run: `first_pass` yields all of them, and `read` what an inference needs again.
+    """The rows of a run: `only_pass` yields all of them, and `read` an excerpt that an inference needs.
 
-    A run of up to 300,000 rows is read from its files once; its rows are kept.
+    Of a run of up to 300,000 rows each file is read once; its rows are kept. Of a longer one each row is read once, but for
+    those of the excerpts, which nobody can choose before all rows are counted. `with_chats` yields a longer one's ids of
+    chats, too.
     """
 
-    def __init__(self, files: tuple[Path, ...]) -> None:
+    def __init__(self, files: tuple[Path, ...], *, with_chats: bool = False) -> None:
         self.rows = count_rows(files)
         self._files = files
         self._kept: list[Batch | Damage] | None = [] if self.rows <= _KEPT_ROWS else None
+        self.with_chats = with_chats and self._kept is None
 
-    def first_pass(self) -> Iterator["Batch | Damage"]:
-        """Yield every row in bounded batches, and a `Damage` for whatever cannot be read; to be called once."""
-        columns = COLUMNS if self._kept is None else (*COLUMNS, "contact_id")
+    def only_pass(self) -> Iterator["Batch | Damage"]:
+        """Yield every row in bounded batches, and a `Damage` for whatever cannot be read; to be called once.
+
+        All rows of a short run have the columns DRAWN, of a longer one those of some row groups, evenly spread.
+        """
+        columns = (*COLUMNS, "contact_id") if self.with_chats or self._kept is not None else COLUMNS
         rows = 0
-        for part in read_batches(self._files, columns):
+        for part in read_batches(self._files, columns, drawn=max(1, self.rows // _MOST_DRAWN)):
             rows += len(part) if isinstance(part, Batch) else 0
             if rows > _KEPT_ROWS:  # journals do not say beforehand how many rows they have
                 self._kept = None
@@ -105,19 +116,19 @@ def read_batches(
     files: tuple[Path, ...],
     columns: tuple[str, ...] = COLUMNS,
     window: tuple[float, float] | None = None,
-    every: int = 1,
+    drawn: int = 0,
 ) -> Iterator[Batch | Damage]:
     """Yield the rows of `files` in bounded batches, and a `Damage` for whatever cannot be read.
 
-    With a `window` (unix s), row groups that hold no call sent within it are skipped; the others come whole. With `every`
-    one row group in that many is read.
-    A second thread decompresses the next batches while the caller works on this one.
+    With a `window` (unix s), row groups that hold no call sent within it are skipped; the others come whole. With `drawn`
+    one row group in that many has the columns DRAWN as well. A second thread decompresses the next batches while the caller
+    works on this one.
     """
     feed = _Feed()
 
     def rows() -> Iterator[Batch | Damage]:
         for file in files:
-            yield from _read_file(file, columns, window, every)
+            yield from _read_file(file, columns, window, drawn)
 
     threading.Thread(target=feed.produce, args=(rows(),), name="read-samples", daemon=True).start()
     try:
@@ -157,10 +168,10 @@ class _Feed:
 
 
 def _read_file(
-    file: Path, columns: tuple[str, ...], window: tuple[float, float] | None, every: int
+    file: Path, columns: tuple[str, ...], window: tuple[float, float] | None, drawn: int
 ) -> Iterator[Batch | Damage]:
     if file.suffix == JOURNAL:
-        yield from _read_journal(file, columns)
+        yield from _read_journal(file, (*columns, *DRAWN) if drawn else columns)
         return
     name = f"samples/{file.name}"
     try:
@@ -173,14 +184,12 @@ def _read_file(
         if why := _unreadable(parquet, file.stat().st_size):
             yield Damage(f"{name} {why}: its rows are left out")
             return
-        groups = [
-            number for number in range(0, parquet.num_row_groups, every) if _overlaps(parquet.metadata, number, window)
-        ]
-        wanted = [column for column in columns if column in present]
-        for some in _chunks(parquet.metadata, groups):
+        groups = [number for number in range(parquet.num_row_groups) if _overlaps(parquet.metadata, number, window)]
+        for some in _chunks(parquet.metadata, groups, drawn):
+            names = (*columns, *DRAWN) if _is_drawn(some[0], drawn) else columns
             try:
-                for record in _records(parquet, some, wanted):
-                    yield _columns(record, columns)
+                for record in _records(parquet, some, [name for name in names if name in present]):
+                    yield _columns(record, names)
             except _UNREADABLE:
                 lost = sum(int(parquet.metadata.row_group(number).num_rows) for number in some)
                 yield Damage(f"{name} is damaged: up to {lost:,} of its rows are missing")
@@ -200,13 +209,17 @@ def _unreadable(parquet: pq.ParquetFile, size: int) -> str | None:
     return None
 
 
-def _chunks(metadata: Any, groups: list[int]) -> Iterator[list[int]]:
-    """Row groups, taken together so that small ones do not cost a batch each."""
+def _is_drawn(group: int, drawn: int) -> bool:
+    return drawn > 0 and group % drawn == 0
+
+
+def _chunks(metadata: Any, groups: list[int], drawn: int) -> Iterator[list[int]]:
+    """Row groups, taken together so that small ones do not cost a batch each; those that are drawn apart from the others."""
     some: list[int] = []
     rows = 0
     for number in groups:
         size = int(metadata.row_group(number).num_rows)
-        if some and rows + size > _BATCH_ROWS:
+        if some and (rows + size > _BATCH_ROWS or _is_drawn(some[0], drawn) != _is_drawn(number, drawn)):
             yield some
             some, rows = [], 0
         some.append(number)

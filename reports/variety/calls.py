@@ -1,22 +1,18 @@
 """The chat starts that the tests of variety look at: what was asked for, what became of it, and when."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.run.samples import Batch, read_batches
+from reports.run.samples import DRAWN, Batch
 from reports.wording.vocabulary import START, STARTED
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 CATEGORIES = ("content_types", "kind")
-SIZES = ("attribute_bytes", "attribute_count", "message_bytes", "duration_minutes")
-_COLUMNS = ("operation", "outcome", *CATEGORIES, "scheduled", "sent", "received", *SIZES)
-_MOST_READ = 400_000
+SIZES = ("attribute_bytes", *DRAWN)
 _MOST_CALLS = 50_000
 """More calls would make the intervals narrower than any reader needs, and the report slower."""
 
@@ -53,31 +49,34 @@ class Calls:
         )
 
 
-def read_calls(files: tuple[Path, ...], rows: int) -> Calls:
-    """Read the chat starts among the `rows` of a run's sample files; of a long run an even part of them."""
-    words: dict[str, dict[str, int]] = {name: {} for name in CATEGORIES}
-    parts = [_starts(batch, words) for batch in _batches(files, rows)]
-    numbers = ("sent", "started", "latency_ms", *SIZES, *CATEGORIES)
-    joined = {name: np.concatenate([part[name] for part in parts]) if parts else np.empty(0) for name in numbers}
-    order = np.argsort(joined["sent"], kind="stable")
-    if len(order) > _MOST_CALLS:
-        order = order[np.sort(np.random.default_rng(1).choice(len(order), _MOST_CALLS, replace=False))]
-    return Calls(
-        joined["sent"][order],
-        joined["started"][order],
-        joined["latency_ms"][order],
-        {name: joined[name][order] for name in SIZES},
-        {name: joined[name][order].astype(np.int64) for name in CATEGORIES},
-        {name: list(known) for name, known in words.items()},
-        len(joined["sent"]),
-    )
+class CallsSeen:
+    """The chat starts among the batches of a run, gathered as they are read; of a long run an even part of them."""
 
+    def __init__(self) -> None:
+        self._words: dict[str, dict[str, int]] = {name: {} for name in CATEGORIES}
+        self._parts: list[dict[str, Floats]] = []
 
-def _batches(files: tuple[Path, ...], rows: int) -> Iterator[Batch]:
-    every = max(1, rows // _MOST_READ)
-    for item in read_batches(files, _COLUMNS, every=every):
-        if isinstance(item, Batch):
-            yield item
+    def add(self, batch: Batch) -> None:
+        """Take the starts of a batch that has all that is looked at."""
+        if all(name in batch.counts for name in SIZES):
+            self._parts.append(_starts(batch, self._words))
+
+    def calls(self) -> Calls:
+        """Return the starts in the order in which they were sent."""
+        parts, numbers = self._parts, ("sent", "started", "latency_ms", *SIZES, *CATEGORIES)
+        joined = {name: np.concatenate([part[name] for part in parts]) if parts else np.empty(0) for name in numbers}
+        order = np.argsort(joined["sent"], kind="stable")
+        if len(order) > _MOST_CALLS:
+            order = order[np.sort(np.random.default_rng(1).choice(len(order), _MOST_CALLS, replace=False))]
+        return Calls(
+            joined["sent"][order],
+            joined["started"][order],
+            joined["latency_ms"][order],
+            {name: joined[name][order] for name in SIZES},
+            {name: joined[name][order].astype(np.int64) for name in CATEGORIES},
+            {name: list(known) for name, known in self._words.items()},
+            len(joined["sent"]),
+        )
 
 
 def _starts(batch: Batch, words: dict[str, dict[str, int]]) -> dict[str, Floats]:

@@ -8,7 +8,7 @@ from harness.durations import parse_duration
 from harness.vocabulary import GREETING, NO_AGENT, NO_GREETING, NO_REPLY, NOT_AWAITED, QUEUE_WAIT, REPLY
 from reports.capacity.answered.behind import behind_of, minutes_of, unknown_behind
 from reports.capacity.answered.knee import Bools, Ints, knee_of
-from reports.capacity.answered.messages import Floats, Messages, read_messages
+from reports.capacity.answered.messages import Floats, Messages, MessagesSeen
 from reports.capacity.answered.model import Answered, LoadBand, QueueWaits
 from reports.run.fold import Aggregates
 from reports.run.latencies import Bounds, Latency
@@ -21,8 +21,13 @@ _MOST_BANDS = 12
 _LEAST_IN_BAND = 40
 
 
-def answered_of(run: Run, total: Aggregates, latency: Callable[[tuple[str, str]], Latency]) -> Answered | None:
-    """Return what the customers of `run` felt; None where nobody waited. `latency` gives that of an (operation, outcome)."""
+def answered_of(
+    run: Run, total: Aggregates, seen: MessagesSeen, latency: Callable[[tuple[str, str]], Latency]
+) -> Answered | None:
+    """Return what the customers of `run`, whose rows were `seen`, felt; None where nobody waited.
+
+    `latency` gives that of an (operation, outcome).
+    """
     if not {GREETING, REPLY} & set(total.operations.numbers):
         return None
 
@@ -34,7 +39,7 @@ def answered_of(run: Run, total: Aggregates, latency: Callable[[tuple[str, str]]
 
     greeted, no_greeting = count(GREETING, OK), count(GREETING, NO_GREETING)
     replied, no_reply = count(REPLY, OK), count(REPLY, NO_REPLY)
-    messages = read_messages(run)
+    messages = seen.messages()
     goal = goal_of(run)
     behind = behind_of(run.manifest.declared)
     in_time = messages.answered & (messages.took <= goal)

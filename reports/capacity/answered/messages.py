@@ -7,11 +7,9 @@ from numpy.typing import NDArray
 
 from harness.vocabulary import NO_REPLY, REPLY, ends_chat
 from reports.capacity.answered.knee import Bools, Ints
-from reports.run.rundir import Run
-from reports.run.samples import Batch, read_batches
+from reports.run.samples import Batch
 from reports.wording.vocabulary import OK, START, STARTED
 
-_COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received")
 _WINDOW = 10.0
 """Seconds before a message in which chat starts are counted for its arrival rate."""
 
@@ -35,14 +33,14 @@ class Messages:
 
 
 @dataclass
-class _Gathered:
-    """Rows of the kinds that count: numbers of chats and times (unix s)."""
+class MessagesSeen:
+    """Rows of the kinds that count, gathered as batches are read: numbers of chats and times (unix s)."""
 
     numbers: dict[str, int] = field(default_factory=dict)
     starts: list[tuple[Ints, Floats]] = field(default_factory=list)
     ends: list[tuple[Ints, Floats]] = field(default_factory=list)
     due: list[Floats] = field(default_factory=list)
-    messages: list[tuple[Ints, Floats, Floats, Bools]] = field(default_factory=list)
+    replies: list[tuple[Ints, Floats, Floats, Bools]] = field(default_factory=list)
 
     def add(self, batch: Batch) -> None:
         """Take what counts of a batch."""
@@ -66,35 +64,30 @@ class _Gathered:
             found.append((chat[rows], received[rows]))
         rows = is_reply & decided & placed
         took = received[rows] - scheduled[rows]
-        self.messages.append((chat[rows], sent[rows], took, served[rows]))
+        self.replies.append((chat[rows], sent[rows], took, served[rows]))
+
+    def messages(self) -> Messages:
+        """Return the messages of which it is known whether they were answered."""
+        ended = np.full(len(self.numbers) + 1, np.inf)
+        for chat, at in self.ends:
+            np.minimum.at(ended, chat, at)
+        started = np.concatenate([at for _, at in self.starts] or [np.empty(0)])
+        starts = np.sort(started)
+        ends = np.sort(ended[np.concatenate([chat for chat, _ in self.starts] or [np.empty(0, np.int64)])])
+        due = np.sort(np.concatenate(self.due or [np.empty(0)]))
+        columns = [np.concatenate(parts) for parts in zip(*self.replies, strict=True)] if self.replies else []
+        if not columns:
+            empty = np.empty(0)
+            nothing = np.empty(0, np.int64)
+            return Messages(empty, np.empty(0, np.bool_), nothing, nothing, empty, empty)
+        chat, sent, took, answered = columns
+        open_chats = np.searchsorted(starts, sent, "right") - np.searchsorted(ends, sent, "right")
+        begun = due[0] if len(due) else 0.0
+        window = np.clip(sent - begun, 1.0, _WINDOW)
+        rate = (np.searchsorted(due, sent, "right") - np.searchsorted(due, sent - window, "right")) / window
+        return Messages(took, answered, chat, np.maximum(open_chats, 1), rate, sent)
 
 
 def _kind_of_operation(name: str) -> tuple[bool, bool]:
     """Whether rows of an operation start a chat, are a reply."""
     return name == START, name == REPLY
-
-
-def read_messages(run: Run) -> Messages:
-    """Return the messages of which it is known whether they were answered."""
-    gathered = _Gathered()
-    for part in read_batches(run.sample_files, _COLUMNS):
-        if isinstance(part, Batch) and len(part):
-            gathered.add(part)
-    ended = np.full(len(gathered.numbers) + 1, np.inf)
-    for chat, at in gathered.ends:
-        np.minimum.at(ended, chat, at)
-    started = np.concatenate([at for _, at in gathered.starts] or [np.empty(0)])
-    starts = np.sort(started)
-    ends = np.sort(ended[np.concatenate([chat for chat, _ in gathered.starts] or [np.empty(0, np.int64)])])
-    due = np.sort(np.concatenate(gathered.due or [np.empty(0)]))
-    columns = [np.concatenate(parts) for parts in zip(*gathered.messages, strict=True)] if gathered.messages else []
-    if not columns:
-        empty = np.empty(0)
-        nothing = np.empty(0, np.int64)
-        return Messages(empty, np.empty(0, np.bool_), nothing, nothing, empty, empty)
-    chat, sent, took, answered = columns
-    open_chats = np.searchsorted(starts, sent, "right") - np.searchsorted(ends, sent, "right")
-    begun = due[0] if len(due) else 0.0
-    window = np.clip(sent - begun, 1.0, _WINDOW)
-    rate = (np.searchsorted(due, sent, "right") - np.searchsorted(due, sent - window, "right")) / window
-    return Messages(took, answered, chat, np.maximum(open_chats, 1), rate, sent)

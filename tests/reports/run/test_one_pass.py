@@ -1,0 +1,91 @@
+"""A report reads the samples of its run once, however many of its parts look at them."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from harness.command import main
+from reports.run import samples
+from tests.reports.conftest import MakeRun
+from tests.reports.synthetic import BEGAN, attempt
+
+Row = dict[str, Any]
+
+
+def conversations(count: int) -> list[Row]:
+    """The samples of `count` chats whose customers are greeted, write and leave, and of a throttled start beside each."""
+    rows: list[Row] = []
+    for number in range(count):
+        at, contact = BEGAN + number * 0.25, f"contact-{number}"
+        asked = {"kind": "rich" if number % 2 else "plain", "message_bytes": number % 7}
+        rows.append(attempt("StartChatContact", at, at, at + 0.05, "started", 200, None, contact) | asked)
+        rows.append(
+            attempt("StartChatContact", at, at, at + 0.02, "tps_throttled", 429, "TooManyRequests", None) | asked
+        )
+        for name, after in (("CreateParticipantConnection", 0.1), ("Greeting", 0.5), ("SendMessage", 1), ("Reply", 2)):
+            rows.append(attempt(name, at + after, at + after, at + after + 0.3, "ok", 200, None, contact))
+        rows.append(attempt("DisconnectParticipant", at + 5, at + 5, at + 5.1, "ok", 200, None, contact))
+    return rows
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
+    """How often each column of each row group is read, of a run with one file."""
+    found: Counter[tuple[str, int]] = Counter()
+    one, some = pq.ParquetFile.iter_batches, pq.ParquetFile.read_row_groups
+
+    def counted_batches(self: Any, size: int, *, row_groups: list[int], columns: list[str]) -> Any:
+        found.update((column, group) for group in row_groups for column in columns)
+        return one(self, size, row_groups=row_groups, columns=columns)
+
+    def counted_groups(self: Any, groups: list[int], *, columns: list[str]) -> Any:
+        found.update((column, group) for group in groups for column in columns)
+        return some(self, groups, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted_batches)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", counted_groups)
+    return found
+
+
+def answer_of(path: Path) -> dict[str, Any]:
+    """Report the run and return what it says, but for the path."""
+    assert main(["report", str(path), "--no-figures", "--quiet"]) == 0
+    found: dict[str, Any] = json.loads((path / "capacity.json").read_text())
+    return found
+
+
+def test_each_row_is_read_once(make_run: MakeRun, reads: Counter[tuple[str, int]]) -> None:
+    """Totals, both limits, the journey, waits for answers and variety of a run all come from one reading of its file."""
+    answer = answer_of(make_run(rows=conversations(200), files=1, user_class="ChatConversation"))
+    assert answer["answered"]["replied"] == 200
+    assert answer["variety"]
+    assert answer["operations"]["SendMessage"]["calls_per_chat"] == 1
+    assert set(reads.values()) == {1}
+    assert {group for _, group in reads} == set(range(7))
+
+
+def test_a_long_run_is_gone_through_once(
+    make_run: MakeRun, reads: Counter[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a run too long to be kept, only excerpts for the limits are read again; what is said of it is the same."""
+    rows = conversations(200)
+    short = answer_of(make_run(rows=rows, files=1, user_class="ChatConversation"))
+    reads.clear()
+    monkeypatch.setattr(samples, "_KEPT_ROWS", 0)
+    long = answer_of(make_run(rows=rows, files=1, user_class="ChatConversation"))
+    assert {reads[column, group] for column in ("kind", "attribute_count") for group in range(7)} == {1}
+    assert {**long, "run": None} == {**short, "run": None}
+
+
+def test_ids_of_chats_are_read_where_they_are_looked_at(
+    make_run: MakeRun, reads: Counter[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a long run whose users only start chats, ids are read for the limits alone, not in the pass over all rows."""
+    monkeypatch.setattr(samples, "_KEPT_ROWS", 0)
+    rows = [row for row in conversations(200) if row["operation"] == "StartChatContact"]
+    answer_of(make_run(rows=[row for row in rows if row["outcome"] == "started"], files=1, user_class="StartChat"))
+    assert reads["contact_id", 0] < reads["sent", 0]
