@@ -26,13 +26,13 @@ from harness.load.options.reading import add_options, read_settings, unknown_var
 from harness.load.run.coordinator import Coordinator
 from harness.load.run.host import Host, RunPart, attach
 from harness.load.run.local import LocalCoordinator
+from harness.load.run.locust_page import LocustPage
 from harness.load.users.load_shape import attach_shape
 from harness.load.users.locust_options import check_tags, check_values, check_web_address
 from harness.load.users.selection import select_users
 from harness.recording.redact import redact
 from harness.telemetry.sender import Telemetry, prepare
 from harness.webui.install import install_web_ui
-from harness.webui.locust_page import LocustPage
 
 logger = logging.getLogger(__name__)
 

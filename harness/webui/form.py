@@ -14,8 +14,8 @@ from harness.load.options.reading import NAMES, read_settings
 from harness.load.run.coordinator import Coordinator
 from harness.load.users.load_shape import attach_shape
 from harness.load.users.selection import select_users
-from harness.webui.confirmation import FIELD, Confirmations
-from harness.webui.form_policy import FormPolicy
+from harness.webui.access.confirmation import FIELD, Confirmations
+from harness.webui.access.form_policy import FormPolicy
 
 Number = TypeVar("Number", int, float)
 EDIT = "chatquota_edit"

@@ -12,16 +12,16 @@ from harness.errors import ChatquotaError
 from harness.load.options.reading import NAMES
 from harness.load.run.coordinator import Coordinator
 from harness.load.run.host import Host
+from harness.load.run.locust_page import LocustPage
 from harness.recording.redact import redact
 from harness.webui import answers
-from harness.webui.confirmation import Confirmations, NotConfirmed
+from harness.webui.access.confirmation import Confirmations, NotConfirmed
+from harness.webui.access.form_policy import FormPolicy
+from harness.webui.access.login import install_login
+from harness.webui.access.same_site import keep_others_out
 from harness.webui.form import Form
-from harness.webui.form_policy import FormPolicy
 from harness.webui.live import STARTING, LiveRun
-from harness.webui.locust_page import LocustPage
-from harness.webui.login import install_login
 from harness.webui.pages import DOWNLOADS, install_pages, with_rows, with_script
-from harness.webui.same_site import keep_others_out
 from harness.webui.table import STRUCTURE, TAB
 
 logger = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from flask import Response, jsonify, make_response, request, send_file
 from gevent.lock import Semaphore
 
 from harness.errors import UsageError
+from harness.load.run.locust_page import LocustPage
 from harness.recording.format.manifest import read_manifest
 from harness.webui.answers import KEY as ANSWERS
 from harness.webui.answers import answer_rows
 from harness.webui.live import LiveRun
-from harness.webui.locust_page import LocustPage
 from harness.webui.table import KEY, rows
 
 _NO_RUN = "There is no run yet: start one, then come back.\n"

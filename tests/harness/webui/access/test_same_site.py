@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from flask import Flask, Response
 
-from harness.webui.locust_page import LocustPage
-from harness.webui.login import Attempts
-from harness.webui.same_site import NAMES_VARIABLE, keep_others_out
+from harness.load.run.locust_page import LocustPage
+from harness.webui.access.login import Attempts
+from harness.webui.access.same_site import NAMES_VARIABLE, keep_others_out
 
 OWN = "http://127.0.0.1:8089"
 BROWSER = {"User-Agent": "Mozilla/5.0"}

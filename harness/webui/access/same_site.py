@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response, make_response, request
 
-from harness.webui.locust_page import LocustPage
+from harness.load.run.locust_page import LocustPage
 
 NAMES_VARIABLE = "CHATQUOTA_WEB_NAMES"
 """Host names, with commas between them, by which the page may be reached beside this machine's own."""

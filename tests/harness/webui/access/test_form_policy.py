@@ -9,8 +9,8 @@ from configargparse import ArgumentParser
 
 from harness.errors import UsageError
 from harness.load.options.reading import add_options
-from harness.webui.confirmation import FIELD, VALID_FOR, Confirmations
-from harness.webui.form_policy import FormPolicy
+from harness.webui.access.confirmation import FIELD, VALID_FOR, Confirmations
+from harness.webui.access.form_policy import FormPolicy
 
 
 def options(**changes: Any) -> argparse.Namespace:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from flask import Response, make_response, redirect, request, session, url_for
 from flask_login import UserMixin, login_user
 
-from harness.webui.locust_page import LocustPage
+from harness.load.run.locust_page import LocustPage
 
 logger = logging.getLogger(__name__)
 
