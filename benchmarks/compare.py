@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.capacity.capacity import capacity, measure
+from reports.capacity.customers import Customers
 from reports.capacity.inference import Inference, infer
 from reports.capacity.model import Capacity
 from reports.compare.comparison import TOLERANCE, compare
@@ -78,9 +79,9 @@ def read(case: Case, seed: int) -> tuple[Capacity, Inference]:
     with tempfile.TemporaryDirectory() as place:
         run = read_run(write_run(Path(place) / "run", rows_of(case, seed)))
         samples = Samples(run.sample_files)
-        total = fold(samples.first_pass())
-        measured = measure(run, total, timeline(total, {}))
-        return measured, infer(run, samples, total, told_ends(run))
+        total, customers = fold(samples.only_pass()), Customers()  # these runs only start chats
+        measured = measure(run, total, customers, timeline(total, {}))
+        return measured, infer(run, samples, total, customers, told_ends(run))
 
 
 def answers(job: tuple[tuple[Case, ...], int]) -> list[Capacity]:
@@ -94,8 +95,8 @@ def answers(job: tuple[tuple[Case, ...], int]) -> list[Capacity]:
     for case in cases[1:]:
         with tempfile.TemporaryDirectory() as place:
             run = read_run(write_run(Path(place) / "run", rows_of(case, seed)))
-            total = fold(Samples(run.sample_files).first_pass())
-            found.append(capacity(measure(run, total, timeline(total, {})), inference))
+            total = fold(Samples(run.sample_files).only_pass())
+            found.append(capacity(measure(run, total, Customers(), timeline(total, {})), inference))
     return found
 
 
