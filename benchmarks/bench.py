@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import re
+import resource
 import shutil
 import socket
 import statistics
@@ -166,6 +167,13 @@ def measure(command: Sequence[str], target: Nginx, warm_up: float, seconds: floa
             process.kill()
             process.wait()
     return Window(cpu / max(calls, 1) * 1e6, calls / took, cpu / took)
+
+
+def raise_file_limit() -> None:
+    """Allow this process as many open files as the system lets it have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def spread(figures: Sequence[float], form: str = ",.1f") -> str:

@@ -7,7 +7,7 @@ segments and, at the end, the last one become `samples/<worker>-<n>.parquet`. `r
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.recording.format.files import check_own_directory, open_plain
-from harness.recording.format.journal import read_journal
+from harness.recording.format.journal import JournalReader
 from harness.recording.format.layout import DAMAGED, JOURNAL, PARQUET, PARTIAL, segment_path, segments
 from harness.recording.format.schema import JOURNAL_SCHEMA, SAMPLE_SCHEMA, conform
 
@@ -129,27 +129,25 @@ def recover(directory: Path, worker: str | None = None) -> Recovered:
 
 def _convert(path: Path) -> tuple[int, str]:
     """Turn a journal into parquet; return its samples and a sentence on what could not be read, or ""."""
-    part = read_journal(path)
-    rows, readable = 0, True
+    journal = JournalReader(path)
     partial = path.with_suffix(PARTIAL)
     partial.unlink(missing_ok=True)
     try:
-        if part.rows:
-            rows, readable = _write(partial, part.batches)
+        rows, readable = _write(partial, journal)
         if rows:
             partial.replace(path.with_suffix(PARQUET))
     finally:
         partial.unlink(missing_ok=True)  # after an OSError the journal is still there
-    if part.whole and readable:
+    if not journal.unread and readable:
         path.unlink(missing_ok=True)
         return rows, ""
     kept = path.with_suffix(DAMAGED)
     path.replace(kept)
-    lost = f"its last {part.size - part.end:,} bytes" if readable else "some of its batches"
+    lost = f"its last {journal.unread:,} bytes" if readable else "some of its batches"
     return rows, f"{kept.parent.name}/{kept.name}: {lost} cannot be read; {rows:,} samples were read, the file is kept"
 
 
-def _write(path: Path, batches: list[pa.RecordBatch]) -> tuple[int, bool]:
+def _write(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, bool]:
     """Write what of `batches` are samples to the parquet file `path`: how many, and whether that was all."""
     rows, readable = 0, True
     with pq.ParquetWriter(path, SAMPLE_SCHEMA, compression="zstd") as writer:
@@ -164,7 +162,7 @@ def _write(path: Path, batches: list[pa.RecordBatch]) -> tuple[int, bool]:
     return rows, readable
 
 
-def _row_groups(batches: list[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Yield the batches put together into tables of about ROW_GROUP_ROWS."""
     pending: list[pa.RecordBatch] = []
     held = 0

@@ -42,8 +42,25 @@ def read_plain(path: Path, at_most: int, offset: int = 0) -> bytes:
         file.seek(offset)
         content = file.read(at_most + 1)
     if len(content) > at_most:
-        raise UsageError(f"{path} is over {at_most // MiB:,} MiB long; no run writes one so long: it is not read")
+        raise too_long(path, at_most)
     return content
+
+
+def too_long(path: Path, at_most: int) -> UsageError:
+    """Return the error of a file of more than `at_most` bytes."""
+    return UsageError(f"{path} is over {at_most // MiB:,} MiB long; no run writes one so long: it is not read")
+
+
+def read_part(path: Path, offset: int, length: int | None) -> tuple[bytes, int]:
+    """Return `length` bytes (None: all) of a plain file from `offset` on, fewer at its end, and the size of the file.
+
+    Raises UsageError as `open_plain` does.
+    """
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(offset)
+        content = file.read(-1 if length is None else length)
+    return content, max(size, offset + len(content))
 
 
 def check_plain(path: Path) -> None:

@@ -1,13 +1,15 @@
 """Reads the journals of samples, `samples/<worker>-<number>.arrows`: Arrow streams that grow and may be torn anywhere."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from harness.recording.format.files import MiB, read_plain
+from harness.recording.format.files import MiB, read_part, too_long
 
 LONGEST_JOURNAL = 1024 * MiB
+_PIECE = MiB
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,17 @@ class JournalPart:
         return sum(batch.num_rows for batch in self.batches)
 
 
-def read_journal(path: Path, offset: int = 0, schema: pa.Schema | None = None) -> JournalPart:
+def read_journal(
+    path: Path, offset: int = 0, schema: pa.Schema | None = None, length: int | None = None
+) -> JournalPart:
     """Read the whole batches of a journal, up to where it is torn; from the `end` of an earlier part on, with its `schema`.
 
-    Raises OSError where it cannot be opened and UsageError where it is not a plain file.
+    With a `length`, only those that end within so many bytes. Raises OSError where it cannot be opened and UsageError where
+    it is not a plain file, or longer than any run writes one.
     """
-    content = read_plain(path, LONGEST_JOURNAL, offset)
+    content, size = read_part(path, offset, LONGEST_JOURNAL + 1 if length is None else length)
+    if size - offset > LONGEST_JOURNAL:
+        raise too_long(path, LONGEST_JOURNAL)
     source = pa.BufferReader(content)
     batches: list[pa.RecordBatch] = []
     end = 0
@@ -52,4 +59,30 @@ def read_journal(path: Path, offset: int = 0, schema: pa.Schema | None = None) -
             end = source.tell()
     except (pa.ArrowException, OSError, EOFError, ValueError, TypeError, MemoryError):
         pass  # `end` says where
-    return JournalPart(batches, offset + end, offset + len(content), schema)
+    return JournalPart(batches, offset + end, size, schema)
+
+
+class JournalReader:
+    """Yields the batches of a journal, a piece of it in memory at a time; `unread` then says what is left."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._end = self._size = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        schema, length = None, _PIECE
+        while True:
+            part = read_journal(self._path, self._end, schema, length)
+            self._size = part.size
+            if part.end > self._end:
+                self._end, schema = part.end, part.schema
+                yield from part.batches
+            elif self._end + length < part.size:
+                length *= 2  # a batch that is longer than the piece, or a damaged one
+            else:
+                return
+
+    @property
+    def unread(self) -> int:
+        """Bytes at the end that are torn or damaged."""
+        return self._size - self._end
