@@ -4,16 +4,13 @@ boto3 is the source of credentials, Regions and endpoints, so that profiles, `AW
 bundles mean what they mean elsewhere.
 """
 
+import functools
 import os
 import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-import boto3
-import botocore.exceptions
-from botocore.config import Config
+from typing import TYPE_CHECKING, Any
 
 from harness.connect.client import ConnectClient
 from harness.connect.participant import ParticipantClient
@@ -22,15 +19,16 @@ from harness.connect.wire import Endpoint, Pool
 from harness.errors import UsageError
 from harness.vocabulary import UNCLASSIFIED_429
 
+if TYPE_CHECKING:  # boto3 takes as long to load as Locust does: it is loaded once something is to be called
+    import boto3
+    from botocore.config import Config
+
 LAB_REGION = "us-east-1"
 # The emulator's documented defaults, so that `--host` alone reaches one that was started by hand. No secrets: a loopback
 # server is called with these when the machine has no AWS credentials at all.
 LAB_INSTANCE_ID = "11111111-aaaa-4aaa-8aaa-111111111111"
 LAB_CONTACT_FLOW_ID = "22222222-bbbb-4bbb-8bbb-222222222222"
 LAB_CREDENTIALS = Credentials("EMULATOR-ACCESS-KEY", "emulator-secret-key-of-no-account")
-
-NO_RETRIES = Config(retries={"total_max_attempts": 1, "mode": "standard"})
-"""For every boto3 client here: a retry in silence would hide throttles (the default makes up to 5 attempts of one call)."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,11 @@ class Target:
 
         `timeout` in seconds bounds each connect and each read (None: the SDK's own, a minute).
         """
+        import boto3
+        from botocore.config import Config
+
         present = self.credentials()
-        config = NO_RETRIES.merge(Config(proxies=self.sdk_proxies(options.get("endpoint_url"))))
+        config = no_retries().merge(Config(proxies=self.sdk_proxies(options.get("endpoint_url"))))
         if timeout is not None:
             config = config.merge(Config(connect_timeout=timeout, read_timeout=timeout))
         create: Any = boto3.client  # its type knows service names only as literals
@@ -90,6 +91,16 @@ class Target:
             config=config,
             **options,
         )
+
+
+@functools.cache
+def no_retries() -> "Config":
+    """Return the configuration of every boto3 client here: a retry in silence would hide throttles (the default makes up to
+    5 attempts of one call).
+    """
+    from botocore.config import Config
+
+    return Config(retries={"total_max_attempts": 1, "mode": "standard"})
 
 
 def is_loopback(url: str) -> bool:
@@ -151,32 +162,39 @@ def _region_in(host: str | None) -> str:
     return match[1] if match else ""
 
 
-def _session(profile: str) -> boto3.Session:
+def _session(profile: str) -> "boto3.Session":
+    import boto3
+    import botocore.exceptions
+
     try:
         return boto3.Session(profile_name=profile or None)
     except botocore.exceptions.BotoCoreError as error:
         raise UsageError(f"AWS configuration: {error}; see AWS_PROFILE and ~/.aws/config") from error
 
 
-def _endpoint_of(session: boto3.Session, service: str, region: str) -> str:
+def _endpoint_of(session: "boto3.Session", service: str, region: str) -> str:
+    import botocore.exceptions
+
     # A client resolves AWS_ENDPOINT_URL_*, profiles and the endpoint rules alike; the keys are never used.
     create: Any = session.client
     try:
         client = create(
-            service, region_name=region, aws_access_key_id="unused", aws_secret_access_key="unused", config=NO_RETRIES
+            service, region_name=region, aws_access_key_id="unused", aws_secret_access_key="unused", config=no_retries()
         )
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
         raise UsageError(f"Region {region!r}: {error}; write one like us-east-1") from error
     return str(client.meta.endpoint_url)
 
 
-def _participant_endpoint(session: boto3.Session, endpoint: str, region: str, loopback: bool) -> str:
+def _participant_endpoint(session: "boto3.Session", endpoint: str, region: str, loopback: bool) -> str:
     if loopback and not os.environ.get("AWS_ENDPOINT_URL_CONNECTPARTICIPANT"):
         return endpoint  # a local server of chats serves its participants as well
     return _endpoint_of(session, "connectparticipant", region)
 
 
-def _credentials(session: boto3.Session, loopback: bool) -> Callable[[], Credentials]:
+def _credentials(session: "boto3.Session", loopback: bool) -> Callable[[], Credentials]:
+    import botocore.exceptions
+
     if loopback:
         # Never ask a metadata service on the network for the sake of a loopback target.
         os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")

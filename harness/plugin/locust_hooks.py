@@ -1,40 +1,22 @@
-"""Hooks the harness into Locust: its events on one side, the coordinator of the run on the other."""
+"""Hooks the harness into Locust as a locustfile is loaded: options first, and the rest once there is something to run."""
 
 import logging
-import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
-import gevent
 from locust.env import Environment
 from locust.event import Events
 from locust.exception import RPCError
-from locust.runners import MasterRunner, Runner, WorkerRunner
+from locust.runners import Runner
 from locust.web import WebUI
 
-from harness.cli.result import show_result
-from harness.errors import EXIT_INVALID, ChatquotaError, UsageError, refuse
-from harness.load.distributed.connections import MasterHost, WorkerHost, hasten_spawning
-from harness.load.distributed.master import MasterCoordinator
-from harness.load.distributed.worker import WorkerCoordinator
-from harness.load.options.guard import PROBE_CLASS
-from harness.load.options.reading import add_options, read_settings, unknown_variables
-from harness.load.run.coordinator import Coordinator
-from harness.load.run.host import Host, RunPart, attach
-from harness.load.run.local import LocalCoordinator
-from harness.load.run.locust_page import LocustPage
-from harness.load.users.load_shape import attach_shape
-from harness.load.users.locust_options import check_tags, check_values, check_web_address
-from harness.load.users.selection import select_users
-from harness.recording.redact import redact
-from harness.telemetry.sender import Telemetry, prepare
-from harness.webui.install import install_web_ui
-
-logger = logging.getLogger(__name__)
+from harness.errors import UsageError, refuse
+from harness.load.options.reading import add_options
+from harness.load.users.locust_options import check_values
+from harness.telemetry.variables import set_variables
 
 # At DEBUG these log requests with their signatures and answers with their tokens.
 _TALKATIVE = ("boto3", "botocore", "urllib3", "websocket", "websockets", "httptools")
@@ -48,7 +30,7 @@ def install(events: Events) -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)
     events.init.add_listener(_on_init)
-    prepare()
+    set_variables()
     sys.excepthook = partial(_on_uncaught, sys.excepthook)
 
 
@@ -67,136 +49,7 @@ def _on_uncaught(
 
 
 def _on_init(environment: Environment, runner: Runner | None, web_ui: WebUI | None, **_: object) -> None:
-    if isinstance(runner, WorkerRunner):
-        environment.user_classes[:] = list((environment.available_user_classes or {}).values())  # type: ignore[arg-type]  # of classes, whatever it says
-        hasten_spawning()
-        worker_host = WorkerHost(environment, runner)
-        worker = WorkerCoordinator(worker_host)
-        attach(environment, worker)
-        _listen(worker_host, worker)
-        return
-    coordinator: Coordinator = (
-        MasterCoordinator(MasterHost(environment, runner))
-        if isinstance(runner, MasterRunner)
-        else LocalCoordinator(Host(environment))
-    )
-    attach(environment, coordinator)
-    _check_or_exit(coordinator)
-    if web_ui is not None:
-        install_web_ui(LocustPage(web_ui), coordinator)
-    _listen(coordinator.host, coordinator)
-    if coordinator.host.options.otel:
-        _export(coordinator)
-    _show_result_at_end(coordinator)
+    # `--list`, `--help` and a parser of options need none of what a run needs, which takes as long to load as Locust.
+    from harness.plugin.run_hooks import hook_run
 
-
-def _check_or_exit(coordinator: Coordinator) -> None:
-    host = coordinator.host
-    options = host.options
-    for sentence in unknown_variables():
-        logger.warning("%s", sentence)
-    try:
-        select_users(host.environment, list(options.user_classes or []))
-        check_locust_options(host)
-        if not host.has_web_ui or options.autostart:
-            coordinator.check()
-        else:
-            settings = read_settings(options, host.endpoint)
-            if settings.live:
-                settings.resolve()  # its guard cannot be changed by a form; the rest is checked when a run is asked for
-        attach_shape(host.environment, options.load_shape)
-    except ChatquotaError as error:
-        sys.exit(refuse("locust", error))
-
-
-def check_locust_options(host: Host) -> None:
-    """Refuse what Locust would take as it comes, and say what it would do in silence."""
-    options, chosen = host.options, host.user_classes[0]
-    check_tags(options, chosen)
-    if host.has_web_ui:
-        check_web_address(options)
-    idle = (options.num_users or 1) - 1
-    if chosen.__name__ == PROBE_CLASS and idle:
-        logger.warning("QuotaProbe probes once, however many users there are; the other %d do nothing", idle)
-
-
-def _listen(host: Host, coordinator: RunPart) -> None:
-    def on_test_start() -> None:
-        try:
-            coordinator.begin()
-        except ChatquotaError as error:
-            _fail(host, coordinator, error)
-        except Exception as error:  # whatever it is, a run that cannot begin must not stay idle
-            logger.debug("the run could not begin", exc_info=True)
-            _fail(
-                host,
-                coordinator,
-                UsageError(f"the run could not begin: {type(error).__name__}: {redact(str(error))}"),
-            )
-
-    def on_quitting() -> None:
-        interrupt.leaving = True
-        coordinator.finish("signal")
-        interrupt.ended = True
-        if coordinator.exit_code is not None:
-            host.exit_with(coordinator.exit_code)
-
-    interrupt = _Interrupt(coordinator)
-    gevent.signal_handler(signal.SIGINT, interrupt)
-    host.listen("test_start", on_test_start)
-    host.listen("test_stopping", lambda: coordinator.finish(host.plain_end))
-    host.listen("quitting", on_quitting)
-
-
-def _show_result_at_end(coordinator: Coordinator) -> None:
-    """Print the result table after Locust's own, but not after SIGTERM: whoever sends that kills what takes long to end."""
-    hurried: list[bool] = []
-    gevent.signal_handler(signal.SIGTERM, lambda: hurried.append(True))
-
-    def show() -> None:
-        if not hurried:
-            show_result(coordinator.host.options, coordinator.last_directory)
-
-    coordinator.host.listen("quit", show)
-
-
-def _export(coordinator: Coordinator) -> None:
-    """Export metrics of each run, from after it has begun until after it has ended."""
-    telemetry = Telemetry(coordinator)
-    coordinator.host.listen("test_start", telemetry.begin)
-    coordinator.host.listen("test_stopping", telemetry.end)
-    coordinator.host.listen("quitting", telemetry.end)
-
-
-class _Interrupt:
-    """What Ctrl-C does: the first ends the run in order, the second leaves chats to `chatquota cleanup`, the third exits.
-
-    Python's own handler would raise KeyboardInterrupt in whichever greenlet runs just then, such as one that has a chat's
-    id in its hand and has not written it down yet.
-    """
-
-    def __init__(self, coordinator: RunPart) -> None:
-        self._coordinator = coordinator
-        self.leaving = False
-        self.ended = False
-
-    def __call__(self) -> None:
-        if not self.leaving:
-            self.leaving = True
-            hub = gevent.get_hub()
-            hub.handle_system_error(KeyboardInterrupt, KeyboardInterrupt())  # raised in the main greenlet
-        elif self.ended:
-            pass  # Locust is on its way out
-        elif not self._coordinator.abandoned:
-            logger.warning("leaving the chats that are still open; the ledger knows them")
-            self._coordinator.abandon()
-        else:
-            logger.error("exiting at once; `chatquota cleanup` brings the run in order")
-            os._exit(EXIT_INVALID)
-
-
-def _fail(host: Host, coordinator: RunPart, error: ChatquotaError) -> None:
-    """Say in one line why a run could not begin; a headless Locust ends with the error's exit code."""
-    logger.error("%s", error)
-    coordinator.exit_code = error.exit_code
-    host.cannot_begin(error.exit_code)
+    hook_run(environment, runner, web_ui)

@@ -1,11 +1,9 @@
 """In the process of the run: starts the exporting process with `--otel`, tells it how the run goes, and ends it."""
 
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import gevent
 import msgspec
@@ -14,25 +12,13 @@ from harness.load.options.target_choice import target_line
 from harness.load.run.coordinator import Coordinator
 from harness.recording.summary import Summary, add_up
 from harness.telemetry.messages import Begin, Progress
+from harness.telemetry.variables import is_installed
 
 logger = logging.getLogger(__name__)
 
 _EVERY = 1.0  # seconds between two lines of progress
 _LAST_EXPORT = 30.0
 _EXTRA = "opentelemetry.exporter.otlp.proto.http"
-_GRPC = "opentelemetry.exporter.otlp.proto.grpc"
-
-
-def prepare() -> None:
-    """Set the variables that Locust's own OpenTelemetry reads, before Locust does.
-
-    OTLP over HTTP is the default where gRPC's exporter is not installed. With `--processes` Locust's own is left out: it is
-    set up before Locust forks, and workers with a copy of its threads never begin (Locust 2.47).
-    """
-    if not _installed(_GRPC):
-        os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-    if "LOCUST_PROCESSES" in os.environ or any(word.partition("=")[0] == "--processes" for word in sys.argv):
-        os.environ.update({f"OTEL_{signal}_EXPORTER": "none" for signal in ("METRICS", "TRACES", "LOGS")})
 
 
 class Telemetry:
@@ -48,7 +34,7 @@ class Telemetry:
         record = self._coordinator.record
         if record is None:
             return
-        if not _installed(_EXTRA):
+        if not is_installed(_EXTRA):
             logger.error("--otel exports nothing of chatquota: install `chatquota[otel]`")
             return
         self._process = subprocess.Popen(
@@ -100,10 +86,3 @@ def progress_of(parts: Sequence[Summary], keeps_chats: bool) -> Progress:
     """Return what the processes of a run tell together; a run that keeps its chats has none to stop."""
     total = add_up(parts)
     return Progress(total.dropped, 0 if keeps_chats else total.chats.left_open)
-
-
-def _installed(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False

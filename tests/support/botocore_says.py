@@ -11,7 +11,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.credentials import Credentials
 from botocore.loaders import Loader
 
-from harness.connect.target import NO_RETRIES
+from harness.connect.target import no_retries
 
 _MODELS = Loader()  # a service's model is large: it is read once
 
@@ -54,7 +54,7 @@ class Sdk:
         session.register_component("credential_provider", _Given(self._credentials))
         session.register_component("data_loader", _MODELS)
         create: Any = boto3.Session(botocore_session=session).client
-        self._client = create("connect", region_name=region, endpoint_url=endpoint, config=NO_RETRIES)
+        self._client = create("connect", region_name=region, endpoint_url=endpoint, config=no_retries())
         self._client.meta.events.register("before-send.connect.*", self._on_send)
         self._sent: list[AWSPreparedRequest] = []
         self._answer: tuple[int, dict[str, str], bytes] = (200, {}, b"{}")

@@ -3,9 +3,6 @@
 import difflib
 import re
 
-import boto3
-import botocore
-
 from harness.connect.target import Target, is_loopback, resolve_target
 from harness.errors import UsageError
 
@@ -51,6 +48,8 @@ def resolve(
     whose participant service is not this machine.
     """
     if region and not host and region not in _regions():
+        import botocore
+
         raise UsageError(
             f"--region {region!r}: botocore {botocore.__version__} knows no Amazon Connect there; {_like(region)}. For a "
             "newer Region give its endpoint with --host"
@@ -77,6 +76,8 @@ def target_line(target: Target, account: str | None = None) -> str:
 
 
 def _regions() -> list[str]:
+    import boto3
+
     session = boto3.Session()
     return [name for part in _PARTITIONS for name in session.get_available_regions("connect", partition_name=part)]
 

@@ -6,9 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import boto3
-from rich.console import Console
-
 from harness.connect.target import Target
 from harness.errors import Unreachable
 from harness.load.options.guard import PROBE_CLASS
@@ -25,6 +22,9 @@ def look_first(settings: Settings, target: Target, user_class: str, users: int, 
 
     Raises Unreachable, which names them, when a row says stop.
     """
+    import boto3  # the look is for live runs alone
+    from rich.console import Console
+
     probe = user_class == PROBE_CLASS
     intent = Intent(
         user_class=user_class,

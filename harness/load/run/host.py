@@ -10,11 +10,12 @@ import gevent
 
 from harness.connect.client import Reply
 from harness.load.session.locust_statistics import reporter
-from harness.load.session.session import Journey, Session
 
 if TYPE_CHECKING:  # who imports Locust has gevent patch the whole process
     from locust import LoadTestShape, User
     from locust.env import Environment
+
+    from harness.load.session.session import Journey, Session
 
 _PART = "chatquota"  # the attribute of Locust's environment that holds a process's part of a run
 

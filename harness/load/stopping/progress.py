@@ -6,9 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 _LINE_EVERY = 5.0  # seconds
 
 logger = logging.getLogger(__name__)
@@ -20,6 +17,10 @@ def drain_progress(what: str = "stopping chats") -> Iterator[Callable[[int, int]
     if not sys.stderr.isatty():
         yield _lines(what)
         return
+    # Where nobody watches it is never loaded.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None)

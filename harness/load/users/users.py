@@ -1,10 +1,15 @@
 """Locust users: what a user of each class does to Amazon Connect."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from locust import User, constant, task
 
-from harness.load.conversation.crowd import Conversations
 from harness.load.run.host import coordinator_of
-from harness.load.session.session import Journey, Session
+
+if TYPE_CHECKING:  # a session is loaded when a run begins
+    from harness.load.session.session import Journey, Session
 
 
 class OfferedLoad(User):
@@ -45,4 +50,6 @@ class ChatConversation(OfferedLoad):
     @classmethod
     def journey(cls, session: Session) -> Journey:
         """Return what is done at an arrival: a conversation begins."""
+        from harness.load.conversation.crowd import Conversations
+
         return Conversations(session)
