@@ -1,13 +1,12 @@
 """How long one waits before anything happens: `locust --list`, the first call of a headless run, and `chatquota report`.
 
-Each is a fresh process, in turn with its rival: `locust --list` with a locustfile of one empty user class; the first call of a
-headless run of a Locust user (FastHttpUser, one GET) against the same server; for the report the same command without
+Each is a fresh process, in turn with its rival: `locust --list` with a locustfile of one empty user class; the first call of
+a headless run of a Locust user (FastHttpUser, one GET) against the same server; for the report the same command without
 figures. Wall time and CPU (user and system, of the process and its children); the ratios are of CPU, which other work on the
 machine changes less. The first call is timed by a server that answers each with a 404 and notes when it came.
 """
 
 import argparse
-import os
 import resource
 import socket
 import statistics
