@@ -17,10 +17,18 @@ EXIT_INVALID = 5
 """The result is not valid, or chats were left open."""
 
 
+def one_line(text: str) -> str:
+    """Return `text` with what cannot be printed written as escapes: a name from elsewhere may hold line ends and worse."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class ChatquotaError(Exception):
     """An expected failure. Its text is one line: what is wrong, then what to do."""
 
     exit_code: ClassVar[int]
+
+    def __init__(self, text: object = "") -> None:
+        super().__init__(one_line(str(text)))
 
 
 class UsageError(ChatquotaError):
@@ -44,7 +52,7 @@ class Parser(argparse.ArgumentParser):
         options = [option for action in self._actions for option in action.option_strings]
         if unknown and (close := difflib.get_close_matches(unknown[0].partition("=")[0], options, 1)):
             message += f" (did you mean {close[0]}?)"
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: {one_line(message)}; see '{self.prog} --help'\n")
 
 
 def refuse(program: str, error: ChatquotaError) -> int:

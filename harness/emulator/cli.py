@@ -149,5 +149,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _refuse(text: str) -> int:
-    print(f"chatquota emulator: {text}", file=sys.stderr)
+    line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    print(f"chatquota emulator: {line}", file=sys.stderr)
     return EXIT_USAGE

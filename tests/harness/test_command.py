@@ -43,3 +43,31 @@ def test_missing_run_directory_is_one_line_and_exit_code_2(capsys: pytest.Captur
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert said[0].startswith("chatquota report: /nowhere/at/all")
+
+
+@pytest.mark.parametrize("odd", ["a\nb", "a\r\n::error::b", "\x1b[31mred", "\u202egnp.exe", "gr\udcff\u00dfe"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report",),
+        ("runs",),
+        ("cleanup",),
+        ("plan", "--length", "4s", "--arrivals"),
+        ("plan", "--arrivals", "3/s", "--length", "4s", "--run"),
+        ("emulator", "--emulator"),
+        ("repotr",),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_cannot_be_printed_is_still_one_line(
+    command: tuple[str, ...], odd: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Line ends, escapes of a terminal and bytes that are no text are written as escapes, whatever command refuses them."""
+    try:
+        code = main([*command, odd])
+    except SystemExit as leaving:
+        code = int(str(leaving.code))
+    said = capsys.readouterr().err
+    assert code == 2, said
+    assert said.count("\n") == 1
+    assert said.rstrip("\n").isprintable()

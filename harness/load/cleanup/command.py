@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from harness.errors import EXIT_INVALID
+from harness.errors import EXIT_INVALID, one_line
 from harness.load.cleanup.arguments import read_arguments
 from harness.load.cleanup.cleanup import Cleanup
 from harness.load.cleanup.sweep import sweep
@@ -20,7 +20,7 @@ def main(argv: list[str]) -> int:
         return Cleanup(options, options.run.resolve()).run()
     except (OSError, RuntimeError, MemoryError) as error:  # a full disk, a loop of links, more than the memory holds
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        print(f"chatquota cleanup: {options.run}: {reason.splitlines()[0].lower()}", file=sys.stderr)
+        print(one_line(f"chatquota cleanup: {options.run}: {reason.lower()}"), file=sys.stderr)
         return EXIT_INVALID
     except KeyboardInterrupt:
         print("interrupted; what was done is written down: run it again for the rest", file=sys.stderr)
