@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.tools-installed
 COVERAGE_FLOOR := 80
+MEASURED := --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR)
 PIP := PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check --no-color
 
 # What pip says, as one line that counts where somebody watches, else as a line for every 20 packages.
@@ -42,14 +43,14 @@ install: $(STAMP) ## the environment for running, in .venv: locked versions, che
 run: $(STAMP) ## a run against the embedded emulator that meets both limits, and its capacity report
 	@$(BIN)/chatquota demo
 
-test: $(TOOLS) ## the test suite, without what builds something first or takes long
-	$(BIN)/python -m pytest -m "not slow"
+test: $(TOOLS) ## the test suite, without what builds something first or takes long; COVERAGE=1 measures its coverage, too
+	$(BIN)/python -m pytest -m "not slow" $(if $(COVERAGE),$(MEASURED))
 
 test-slow: $(TOOLS) ## the rest: the wheel, the image, and long runs
 	$(BIN)/python -m pytest -m slow --numprocesses=2
 
-coverage: $(TOOLS) ## the test suite with branch coverage, which may not fall below its floor
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR)
+coverage: ## the test suite with branch coverage, which may not fall below its floor
+	@$(MAKE) --no-print-directory test COVERAGE=1
 
 check: $(TOOLS) ## ruff, mypy strict, the import walls
 	$(BIN)/ruff check .
