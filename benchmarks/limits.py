@@ -142,7 +142,7 @@ def _others() -> dict[str, Callable[[Hidden, random.Random], Limiter]]:
 
 
 def other_line(job: tuple[str, int]) -> tuple[str, float, str, str]:
-    """Probe a service that is no token bucket: its kind, its rate, the verdict, and the limiter that was named."""
+    """Probe a service that is not a token bucket: its kind, its rate, the verdict, and the limiter that was named."""
     kind, seed = job
     hidden = Hidden.draw(seed, most_rate=60.0)
     limiter = _others()[kind](hidden, random.Random(seed + 2))
@@ -187,7 +187,7 @@ def buckets_table(lines: list[Line]) -> str:
 
 
 def others_table(lines: list[tuple[str, float, str, str]]) -> str:
-    """What services that are no token bucket were called, in Markdown."""
+    """What services that are not token buckets were called, in Markdown."""
     rows = [
         "| service (2 to 60/s) | runs | called a token bucket | named as the window it is | not explained |",
         "| --- | --- | --- | --- | --- |",

@@ -24,7 +24,7 @@ def parse_duration(text: str) -> float:
     """Read a duration such as 500ms, 30s, 5m or 25h and return seconds. Raises ValueError."""
     match = _DURATION.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is no duration; write one like 500ms, 30s, 5m or 2h")
+        raise ValueError(f"{text!r} is not a duration; write one like 500ms, 30s, 5m or 2h")
     return float(match[1]) * _UNITS[match[2]]
 
 
@@ -48,8 +48,8 @@ def parse_hold(text: str) -> Hold:
             median, sigma = _positive(parse_duration(arguments[0])), _positive(float(arguments[1]))
             return Hold(text, median * exp(sigma**2 / 2), lambda rng: rng.lognormvariate(log(median), sigma))
     except ValueError as error:
-        raise ValueError(f"{text!r} is no distribution ({error}); write {_FORMS}") from error
-    raise ValueError(f"{text!r} is no distribution; write {_FORMS}")
+        raise ValueError(f"{text!r} is not a distribution ({error}); write {_FORMS}") from error
+    raise ValueError(f"{text!r} is not a distribution; write {_FORMS}")
 
 
 def _positive(value: float) -> float:

@@ -71,7 +71,7 @@ _SYNTAX = 'a gate is [[gate]] with metric = "..." and min = ... or max = ... (do
 
 @dataclass(frozen=True)
 class Gate:
-    """One threshold: `metric` must lie between `minimum` and `maximum`, both included; None is no bound.
+    """One threshold: `metric` must lie between `minimum` and `maximum`, both included; None means no bound.
 
     With `abort`, the gate may end a run early, once `after` calls were answered.
     """

@@ -44,7 +44,7 @@ NO_CALLS = frozenset(
 """Operations of samples that are not calls of an API with a TPS quota."""
 
 HARNESS_CALLS = frozenset({STOP_CONTACT, DESCRIBE_CONTACT})
-"""Calls that the harness makes at its own pace, which are no part of a customer's journey."""
+"""Calls that the harness makes at its own pace, which are not part of a customer's journey."""
 
 STARTED = "started"
 OK = "ok"
@@ -79,7 +79,7 @@ START_OUTCOMES = (
 
 OUTCOMES = (*START_OUTCOMES, OK, NO_GREETING, NO_REPLY, NO_AGENT, NOT_AWAITED)
 """Every outcome. `started` is a StartChatContact answered with a contact; the success of any other operation is `ok`; the
-last four are of the customer's waits for the other side, which are no calls."""
+last four are of the customer's waits for the other side, which are not calls."""
 
 SERVED = frozenset({STARTED, OK})
 """What was asked for was done."""

@@ -91,7 +91,7 @@ def _answer(run: Run, console: Console, *, summary: bool, figures: bool) -> tupl
     """
     samples = Samples(run.sample_files, with_chats=run.manifest.user_class != ONLY_STARTS)
     customers, calls = Customers(), CallsSeen()
-    with FigureProcess(own_process=figures and samples.rows >= MANY_ROWS) as artist:
+    with FigureProcess(own_process=figures and samples.rows >= MANY_ROWS) as drawing:
         seen_by = [] if summary else [calls.add]
         total = _fold(samples, [*seen_by, customers.add] if samples.with_chats else seen_by, console)
         if not samples.with_chats:
@@ -100,12 +100,12 @@ def _answer(run: Run, console: Console, *, summary: bool, figures: bool) -> tupl
         place_ends(total, told)
         view = timeline(total, run.dropped_by_second)
         measured = measure(run, total, customers, view)
-        over_time = artist.draw("draw_samples", measured, total, view) if figures else list
+        over_time = drawing.draw("draw_samples", measured, total, view) if figures else list
         inference = infer(run, samples, total, customers, told)
         answer = capacity(measured, inference)
         if not summary:
             answer = msgspec.structs.replace(answer, variety=variety_of(calls.calls()))
-        limits = artist.draw("draw_limits", answer, view, inference.tps, inference.any_limiter) if figures else list
+        limits = drawing.draw("draw_limits", answer, view, inference.tps, inference.any_limiter) if figures else list
         return answer, [*limits(), *over_time()], total
 
 

@@ -196,7 +196,7 @@ def _credentials(session: "boto3.Session", loopback: bool) -> Callable[[], Crede
     import botocore.exceptions
 
     if loopback:
-        # Never ask a metadata service on the network for the sake of a loopback target.
+        # Never ask a metadata service on the network because of a loopback target.
         os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
     try:
         found = session.get_credentials()

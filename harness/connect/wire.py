@@ -71,7 +71,9 @@ class Endpoint:
         except ValueError:  # what it says names neither the URL nor what to do
             parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no URL of an endpoint; give one like https://connect.us-east-1.amazonaws.com")
+            raise ValueError(
+                f"{url!r} is not the URL of an endpoint; give one like https://connect.us-east-1.amazonaws.com"
+            )
         if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
             raise ValueError(f"{url!r} has more than a host and port; give only those")
         if not _ONE_HOST.fullmatch(url.partition("://")[2].rstrip("/")):
@@ -159,7 +161,7 @@ class Connection:
             raise WireError(f"connection broke: {reason}", after_send=True, generator_fault=fault) from error
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.reusable = False
-            if self._answer is None:  # otherwise what is no HTTP came after the answer
+            if self._answer is None:  # otherwise what is not HTTP came after the answer
                 hint = f"; it speaks TLS: write https://{self._authority}" if data[:1] == _TLS_ALERT else ""
                 raise WireError(f"the answer is not HTTP: {error}{hint}", after_send=True) from error
         finally:
@@ -202,7 +204,7 @@ class Connection:
         if self._answer is not None:
             return
         status = self._parser.get_status_code()
-        if status < 200:  # 100 Continue and kin announce the answer that follows
+        if status < 200:  # 100 Continue and the like announce the answer that follows
             self._headers = {}
             self._head_complete = False
             return

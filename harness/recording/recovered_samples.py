@@ -22,7 +22,7 @@ from harness.vocabulary import START_CHAT
 _COLUMNS = ("operation", "scheduled", "sent", "received", "outcome", "status", "error_code")
 _LARGEST_ROW_GROUP = 1024 * MiB
 _MOST_ANSWERS = 200
-_LATEST = 1e11  # unix seconds: what lies beyond is no time of a call
+_LATEST = 1e11  # unix seconds: what lies beyond is not the time of a call
 
 _AnswerKey = tuple[str, str, int, str | None]
 

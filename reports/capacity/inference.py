@@ -105,7 +105,7 @@ def _for_any_limiter(samples: Samples, total: Aggregates, excerpt: Excerpt) -> A
 
 
 def missing_rows(run: Run, total: Aggregates) -> str | None:
-    """Why the record cannot be whole, or None. The cut-off end of a killed run's journal is no hole in it."""
+    """Why the record cannot be whole, or None. The cut-off end of a killed run's journal is not a hole in it."""
     if total.holes:
         return "Files of samples/ are damaged"
     recorded, lost = (run.manifest.generator.samples_recorded, run.manifest.generator.samples_lost)

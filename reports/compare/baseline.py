@@ -29,7 +29,7 @@ def load_baseline(path: Path) -> list[tuple[Path, Capacity]]:
         try:
             answers.append((each, load_capacity(each)))
         except UsageError:
-            continue  # a run that cannot be read is no baseline; another may be
+            continue  # a run that cannot be read is not a baseline; another may be
     if not answers:
         raise UsageError(f"--baseline {path}: no run there has a report; make one with `chatquota report RUN`")
     return sorted(answers, key=lambda each: each[1].run.started_at or 0.0, reverse=True)

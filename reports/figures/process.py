@@ -24,7 +24,7 @@ class FigureProcess:
         if own_process:
             context = multiprocessing.get_context("spawn")
             self._pipe, far_end = context.Pipe()
-            self._process = context.Process(target=_serve, args=(far_end,), name="artist", daemon=True)
+            self._process = context.Process(target=_serve, args=(far_end,), name="draw-figures", daemon=True)
             self._process.start()
             far_end.close()
 

@@ -35,7 +35,7 @@ def parse_seconds(text: str) -> float:
     """Read a duration such as 500ms, 30s, 5m or 2h. Raises UsageError."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)(ms|s|m|h)\s*", text)
     if not match or not float(match[1]) > 0:
-        raise UsageError(f"{text!r} is no length; write one like 30s, 8m or 2h")
+        raise UsageError(f"{text!r} is not a length; write one like 30s, 8m or 2h")
     return float(match[1]) * _UNITS[match[2]]
 
 
@@ -53,7 +53,7 @@ def parse_length(text: str) -> Length:
             return _uniform(text, low, high)
     if name == "lognormal" and len(parts) == 2 and re.fullmatch(r"\s*\d*\.?\d+\s*", parts[1]) and float(parts[1]) > 0:
         return _lognormal(text, parse_seconds(parts[0]), float(parts[1]))
-    raise UsageError(f"{text!r} is no distribution of lengths; write {_FORMS}")
+    raise UsageError(f"{text!r} is not a distribution of lengths; write {_FORMS}")
 
 
 def with_abandoned(length: Length, share: float, duration: float) -> Length:

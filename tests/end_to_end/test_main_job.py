@@ -70,7 +70,7 @@ def test_counts_equal_those_of_the_service(tmp_path: Path, throttle_form: str, q
 
 
 def test_refusing_target_ends_the_run_with_one_line(tmp_path: Path) -> None:
-    """A service that refuses every call for a reason that is no quota ends the run with exit code 3 and what to do."""
+    """A service that refuses every call for a reason that is not a quota ends the run with exit code 3 and what to do."""
     with emulator() as endpoint:
         done = locust(
             *("StartChat", "-u", "20", "-r", "20", "-t", "20s", "--host", endpoint),

@@ -23,7 +23,7 @@ lognormal:8m lognormal:8m,-1 lognormal:8m,nan uniform:3m,1m gamma:3s 30s,40s"""
 
 @pytest.mark.parametrize("text", ["", *NO_DISTRIBUTIONS.split()])
 def test_anything_else_is_refused_with_the_forms_there_are(text: str) -> None:
-    """What is no distribution is refused, and the message shows how to write one."""
+    """What is not a distribution is refused, and the message shows how to write one."""
     with pytest.raises(ValueError, match=re.escape("lognormal:8m,0.6")):
         parse_hold(text)
 

@@ -18,7 +18,7 @@ Heard = Callable[[int, bytes], None]
 
 
 class BrokenFrames(Exception):
-    """What came is no websocket frame of a server, or too large."""
+    """What came is not a websocket frame of a server, or too large."""
 
 
 def masked(opcode: int, payload: bytes) -> bytes:

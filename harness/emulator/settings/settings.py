@@ -236,7 +236,7 @@ class Settings:
     unknown_route: str = _setting(
         "missing_token",
         choice("missing_token", "unknown_operation"),
-        "answer to a path that is no operation: API Gateway's 403, or UnknownOperationException 404",
+        "answer to a path that is not an operation: API Gateway's 403, or UnknownOperationException 404",
         "not documented",
     )
     max_body: int = _setting(

@@ -205,7 +205,7 @@ class MasterCoordinator(Coordinator):
     # --- what workers say ----------------------------------------------------------------------------------------------
 
     def _known(self, worker: str, run_id: str) -> RunRecord | None:
-        """Return the present run, if that is what the worker speaks of. Raises BadMessage for one that is no worker."""
+        """Return the present run, if that is what the worker speaks of. Raises BadMessage for one that is not a worker."""
         if self.record is None or self.record.run_id != run_id:
             return None
         if worker not in self._names and not self._locust.is_connected(worker):

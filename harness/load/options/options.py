@@ -37,7 +37,7 @@ def _load_shape(value: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """The checked options of a run. Rates are per second, times in seconds; `max_chats` None is no limit.
+    """The checked options of a run. Rates are per second, times in seconds; `max_chats` None means no limit.
 
     `host` is Locust's own option; the others are declared here, each with the value that it has when nobody sets it.
     """
@@ -264,7 +264,7 @@ class Settings:
     max_chats: int | None = option(
         "Guard",
         0,
-        "never start more chats than this, all workers together; 0 is no limit, which a live target refuses",
+        "never start more chats than this, all workers together; 0 means no limit, which a live target refuses",
         check=checks.optional_limit,
         shown="none in the lab",
         browser="lower",

@@ -19,7 +19,7 @@ from harness.vocabulary import (
 )
 
 MEASURED = (SEND_MESSAGE, SEND_EVENT, GET_TRANSCRIPT, CREATE_CONNECTION)
-"""Operations that may be called for one chat as often as one likes, in the order in which they are measured."""
+"""Operations that may be called for one chat any number of times, in the order in which they are measured."""
 OPERATIONS = (*MEASURED, DISCONNECT)
 
 _CHATS = 2

@@ -122,7 +122,7 @@ class Prober:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """Yield `say(line)`, to be called as often as one likes: a live line on a terminal, one every few seconds elsewhere."""
+    """Yield `say(line)`, to be called any number of times: a live line on a terminal, one every few seconds elsewhere."""
     if sys.stderr.isatty():
         with Console(stderr=True).status("probing") as status:
             yield status.update

@@ -207,7 +207,7 @@ class Coordinator:
         """Let the processes that offer load not try to stop chats."""
 
     def on_hopeless(self, reply: Reply) -> None:
-        """Every call is refused for a reason that is no quota: say it in one line and end the run with exit code 3."""
+        """Every call is refused for a reason that is not a quota: say it in one line and end the run with exit code 3."""
         said = f": {reply.message}" if reply.message else ""
         code = reply.error_code or (f"HTTP {reply.status}" if reply.status else reply.outcome)
         hint = HINTS.get(reply.outcome, "see the run's answers")

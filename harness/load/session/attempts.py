@@ -22,7 +22,7 @@ class Attempts:
     """Records the attempts of `worker`.
 
     `report(operation, reply)` feeds Locust's statistics; `on_hopeless(reply)` is called once for each service of which every
-    call was refused or failed for a reason that is no quota. `troubles` are sentences on what this machine could not do.
+    call was refused or failed for a reason that is not a quota. `troubles` are sentences on what this machine could not do.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Attempts:
 
     def start(self, due: float, reply: Reply, chat: Chat) -> None:
         """Record an attempt to start `chat` that was due at `due` (unix seconds)."""
-        due += reply.waited  # what an SDK waits on purpose is no lateness of ours
+        due += reply.waited  # what an SDK waits on purpose is not lateness of ours
         self._recorder.late(reply.sent - due)
         sample = Sample(
             START_CHAT,

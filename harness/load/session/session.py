@@ -50,7 +50,7 @@ class Listeners:
     """Who is told what a session meets.
 
     `report(operation, reply)` of each attempt; `hopeless(reply)` once when every call so far was refused for a reason that
-    is no quota; `budget_spent()` when `--max-chats` is reached; `trouble(sentence)` once when samples or ledger cannot be
+    is not a quota; `budget_spent()` when `--max-chats` is reached; `trouble(sentence)` once when samples or ledger cannot be
     written, after which no further chat is started.
     """
 

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def drain_progress(what: str = "stopping chats") -> Iterator[Callable[[int, int], None]]:
-    """Yield `update(done, total)`, to be called as often as one likes."""
+    """Yield `update(done, total)`, to be called any number of times."""
     if not sys.stderr.isatty():
         yield _lines(what)
         return

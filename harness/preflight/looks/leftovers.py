@@ -129,7 +129,7 @@ def _reader(account: Account) -> Callable[[str], str]:
                 "connect:GetContactAttributes",
                 lambda: client.get_contact_attributes(InstanceId=account.instance_id, InitialContactId=contact_id),
             )
-        except ClientError:  # it ended meanwhile, or is no chat of its own
+        except ClientError:  # it ended meanwhile, or is not a chat of its own
             return ""
         run_id = str(answer.get("Attributes", {}).get(RUN_ATTRIBUTE, ""))
         return run_id if is_worker_name(run_id) else ""

@@ -19,7 +19,7 @@ _LONGEST_REST = 120.0
 _SYSTEMATIC = 0.01
 """Share by which all volleys may be off alike: the refill is subtracted in whole calls, at moments that jitter."""
 _OTHER_PHASES = 0.06
-"""The same for a limiter that is no bucket: five volleys have not met every phase of a window or of a sync."""
+"""The same for a limiter that is not a bucket: five volleys have not met every phase of a window or of a sync."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def burst_from_rest(volleys: Sequence[Volley]) -> BurstFromRest | None:
 
 
 def widened(found: BurstFromRest) -> BurstFromRest:
-    """Return `found` for a limiter that is no bucket: its mean is known less closely than five volleys make it look."""
+    """Return `found` for a limiter that is not a bucket: its mean is known less closely than five volleys make it look."""
     middle = 0.5 * (found.mean_low + found.mean_high)
     half = max(0.5 * (found.mean_high - found.mean_low), _OTHER_PHASES * middle)
     return replace(found, mean_low=max(0.0, middle - half), mean_high=middle + half)

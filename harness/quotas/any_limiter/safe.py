@@ -30,7 +30,7 @@ _ENOUGH_SECONDS, _ENOUGH_CALLS = 120.0, 300
 """So much is spent at most, unless fewer calls fit into the time."""
 _CLAIM_QUANTILE, _SURE = 0.30, 0.95
 _CAUTION = 0.97
-"""Share of the bound that is claimed: a limiter which is no bucket is described by one only so well."""
+"""Share of the bound that is claimed: a limiter which is not a bucket is described by one only so well."""
 _CLAIMED_OF_EXACT = 0.8
 """Share of 1 % that an exact limiter refuses at the rate which is claimed."""
 _OF_SUSTAINED = 0.95

@@ -212,9 +212,9 @@ def never_met(attempts: Attempts) -> TpsEstimate:
         evidence["sentence"] = f"No call was throttled; {admitted} {'was' if admitted == 1 else 'were'} admitted."
     else:
         evidence["sentence"] = (
-            f"No call was throttled: {admitted:,} were admitted in {span:.3g} s ({pace:.3g} a second). That is no bound on "
-            f"the sustained rate, since a burst may have carried them; all that is ruled out is rate x {span:.3g} s + burst "
-            f"below {admitted:,}."
+            f"No call was throttled: {admitted:,} were admitted in {span:.3g} s ({pace:.3g} a second). That is not a bound "
+            f"on the sustained rate, since a burst may have carried them; all that is ruled out is rate x {span:.3g} s + "
+            f"burst below {admitted:,}."
         )
     return TpsEstimate(Interval(pace, None, None), Interval(None, 1.0, None), "unknown", "lower_bound", evidence)
 

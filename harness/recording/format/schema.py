@@ -86,7 +86,7 @@ def to_batch(rows: list[Sample]) -> pa.RecordBatch:
 def conform(table: pa.Table) -> pa.Table:
     """Return samples of any version as a table of SAMPLE_SCHEMA: columns that it lacks are empty, others are left out.
 
-    Raises ValueError where they are no samples: a column is there twice, of another type, or one that each sample has is
+    Raises ValueError where they are not samples: a column is there twice, of another type, or one that each sample has is
     not there.
     """
     names = table.schema.names

@@ -32,7 +32,7 @@ def knee_of(open_chats: Ints, in_time: Bools, chats: Ints, goal: float) -> Knee 
         return Knee(goal, SHARE, None, None, fewest)
     beyond = open_chats > found
     missed = int(np.count_nonzero(beyond))
-    # A late reply or two at the very top are no knee.
+    # A late reply or two at the very top are not a knee.
     if not missed or wilson(int(np.count_nonzero(in_time & beyond)), missed)[1] >= SHARE:
         return Knee(goal, SHARE, None, most, None)
     seen = np.unique(open_chats)

@@ -69,7 +69,7 @@ def test_run_is_started_watched_stopped_reported_and_started_again(tmp_path: Pat
 def _refused(page: Page, ui: WebUi) -> None:
     """Each wrong value is answered with the option and what to do, and nothing has been started."""
     wrong = {
-        "hold": ("banana", "--hold 'banana' is no distribution"),
+        "hold": ("banana", "--hold 'banana' is not a distribution"),
         "startsPerUser": ("fast", "--starts-per-user 'fast': a number is needed"),
         "emulator": ("rate=abc", "rate=abc: wants a number"),
         "loadShape": ("banana", "--load-shape 'banana' is not a load shape"),

@@ -314,7 +314,7 @@ def test_a_day_begins_with_what_the_day_before_left_open(tmp_path: Path) -> None
     [
         (("--chat-duration", "2h"), "give --abandoned SHARE"),
         (("--abandoned", "5%", "--chat-duration", "5m"), "60 minutes (1h) to 7 days (168h)"),
-        (("--abandoned", "5%", "--chat-duration", "long"), "'long' is no length"),
+        (("--abandoned", "5%", "--chat-duration", "long"), "'long' is not a length"),
     ],
 )
 def test_wrong_durations_of_abandoned_chats_are_named(

@@ -135,7 +135,7 @@ def test_participant_buckets_count_by_instance() -> None:
     ],
 )
 def test_unknown_route(route: str, status: int, code: str) -> None:
-    """A path that is no operation is answered as the setting says."""
+    """A path that is not an operation is answered as the setting says."""
     lab = Lab(f"unknown_route={route}")
     for method, path in (
         ("GET", "/"),

@@ -42,7 +42,7 @@ def talk(turn: str, lines: str = "") -> str:
         (talk('wait_for = "reply"\nwithin = "soon"'), "turn 1: within: 'soon' is not a duration over 0; use one like"),
         (talk('wait_for = "reply"\notherwise = "cry"'), 'turn 1: otherwise: \'cry\'; use "go_on" or "leave"'),
         (talk("abandon = 2"), "turn 1: abandon: a number from 0 to 1"),
-        (talk('think = "long"'), "turn 1: think: 'long' is no distribution"),
+        (talk('think = "long"'), "turn 1: think: 'long' is not a distribution"),
         (talk("think = 3"), "turn 1: think: 3; a text such as"),
         (talk('say = "x"', 'kinds = ["riche"]'), "kinds: there is no kind 'riche'; there are plain, rich"),
         (talk('say = "x"', 'leave = "slowly"'), 'leave: \'slowly\'; use "disconnect", or "vanish"'),

@@ -184,7 +184,7 @@ def test_a_rate_that_moved_before_a_pause_is_not_forgotten() -> None:
 
 
 def test_a_step_of_the_clock_is_not_explained_away() -> None:
-    """A record whose second half is 30 s late is no bucket's."""
+    """A record whose second half is 30 s late is not a bucket's."""
     whole = arrivals(default_bucket(), 10.0, 60, even=True)
     late = np.where(whole.sent > np.median(whole.sent), 30.0, 0.0)
     found = infer_tps(replace(whole, sent=whole.sent + late, received=whole.received + late))

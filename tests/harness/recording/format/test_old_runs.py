@@ -3,15 +3,18 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 
+from harness.command import main
 from harness.errors import UsageError
 from harness.recording.format.journal import read_journal
 from harness.recording.format.layout import JOURNAL, PARQUET, SAMPLES, segments, workers_of
 from harness.recording.format.ledger import merge_ledgers, read_ledgers
 from harness.recording.format.manifest import read_manifest, write_manifest
 from harness.recording.journal import recover
+from harness.recording.recovery import recovered_manifest
 from tests.support.locust_runs import ROOT, samples
 
 FINISHED = ROOT / "tests" / "golden" / "run-0.1"
@@ -35,6 +38,20 @@ def test_starts_whose_chats_were_searched_for_are_not_unanswered() -> None:
     assert [ledger.worker for ledger in ledgers] == ["cleanup", "local"]
     assert (len(chats.unanswered), chats.resolved, chats.unreadable) == (2, True, 0)
     assert chats.counts() == read_manifest(FINISHED).contents.chats
+
+
+def test_report_and_cleanup_count_searched_chats_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A start that was unanswered and then searched for is in doubt to neither the report, the cleanup nor the recovery."""
+    run = tmp_path / "run"
+    shutil.copytree(FINISHED, run)
+    assert main(["report", str(run), "--no-figures", "--quiet"]) == 0
+    assert orjson.loads((run / "capacity.json").read_bytes())["chats"]["unanswered"] == 0
+    assert main(["cleanup", str(run)]) == 0
+    assert "no chat of this run is open" in capsys.readouterr().out
+    chats = read_manifest(run).contents.chats
+    assert chats.unanswered == 0
+    recovered = recovered_manifest(run, read_manifest(run).tables, merge_ledgers(read_ledgers(run)))
+    assert recovered["chats"] == msgspec.to_builtins(chats)
 
 
 def test_a_killed_run_of_0_1_is_recovered(tmp_path: Path) -> None:
