@@ -27,7 +27,10 @@ from benchmarks import bench
 
 PING = b'{"topic":"aws/ping"}'
 PONG = '{"topic":"aws/ping","statusCode":200,"statusContent":"OK"}'
-_SETTINGS = "sigv4=off,rate=inf,StopContact.rate=inf,SendMessage.rate=inf,active_chats=1000000000,arrival_timeout=2s"
+_SETTINGS = (
+    "sigv4=off,rate=inf,StopContact.rate=inf,CreateParticipantConnection.rate=inf,active_chats=1000000000,"
+    "arrival_timeout=2s"
+)
 _FLAT = 1.15
 _SLOWER = 3.0
 

@@ -15,6 +15,8 @@ from harness.emulator.api.responses import Headers
 
 # More than any client of AWS sends, little enough that a client that never ends its headers cannot fill the memory.
 _LONGEST_HEAD = 65_536
+# Calls that may wait behind one that is being answered: far more than a client that reads its answers ever sends ahead.
+_LONGEST_PIPELINE = 100
 _CONNECTIONS = itertools.count()
 
 
@@ -177,13 +179,15 @@ class ConnectionProtocol(HttpToolsProtocol):
         """Note that a websocket is opened; any other protocol is not taken up, as RFC 9110 allows, and the call is
         answered.
         """
+        if self.transport.is_closing():
+            return
         if self._should_upgrade():
             self._look_at(math.inf)
             self._arriving = False
             self.handle_websocket_upgrade()
         elif self.parser.get_method() == b"CONNECT":
             self.send_400_response("Bad Request")
-        elif not self.transport.is_closing():
+        else:
             # The parser takes what follows for the other protocol: a new one reads the call again, without the offer.
             head = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
             head += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
@@ -202,6 +206,9 @@ class ConnectionProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = False, 0
         upgrade = parser.should_upgrade()
         self._declined = upgrade and not self._should_upgrade() and parser.get_method() != b"CONNECT"
+        if len(self.pipeline) >= _LONGEST_PIPELINE or self.transport.is_closing():
+            self.transport.close()
+            self._declined = True
         if self._declined:  # see _upgrade
             return
         if (
@@ -225,6 +232,8 @@ class ConnectionProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        if self._declined:
+            return
         if not self._direct:
             super().on_body(body)
             return

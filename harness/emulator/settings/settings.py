@@ -288,7 +288,7 @@ class Settings:
     )
     seed: int = _setting(0, whole, "seed of every id, jitter, fault and coin")
     keep_ended: int = _setting(10_000, whole, "ended chats that stay readable; older ones are forgotten")
-    keep_tokens: int = _setting(500_000, whole, "ClientTokens that are remembered at most")
+    keep_tokens: int = _setting(100_000, whole, "ClientTokens that are remembered at most")
 
     # Throttling quotas of the operations, as `<Operation>.rate`, `.burst`, `.scope`.
     limits: Mapping[str, Limit] = field(default_factory=lambda: dict(documented.LIMITS))

@@ -283,3 +283,18 @@ def test_mutilated_bytes(emulator: Running, data: st.DataObject) -> None:
     length = data.draw(st.integers(0, 30))
     mutilated = whole[:start] + data.draw(st.binary(max_size=30)) + whole[start + length :]
     assert Answer(emulator.port, mutilated + b"\r\n\r\n").status < 500
+
+
+@pytest.mark.parametrize("path", ["/contact/nothing", "/_emulator/state"])
+def test_client_that_does_not_read_is_cut(emulator: Running, path: str) -> None:
+    """Who asks on and on and reads no answer loses the connection, be it answered at once or by a page."""
+    asked = raw("GET", path) * 100
+
+    def ask_on_and_on() -> None:
+        with socket.create_connection(("127.0.0.1", emulator.port), timeout=20) as connection:
+            while True:
+                connection.sendall(asked)
+
+    with pytest.raises(ConnectionError):
+        ask_on_and_on()
+    Answer(emulator.port, raw("GET", "/contact/nothing")).check(403)
