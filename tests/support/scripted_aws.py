@@ -102,6 +102,10 @@ class Script:
     pending: list[dict[str, Any]] = field(default_factory=list)
     quota_refusal: Refusal | None = None
     clock_ahead: float = 0.0
+    delay: float = 0.0
+    """Seconds that each answer takes."""
+    cloudwatch: Refusal | None = None
+    """What refuses CloudWatch, for who asks it here."""
     open_chats: dict[str, str] | Refusal = field(default_factory=dict)
     """Contact ids with the run that each carries ("": none)."""
     attributes: Refusal | None = None
@@ -143,8 +147,11 @@ class ScriptedAws:
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         target = handler.headers.get("X-Amz-Target", "")
+        time.sleep(self.script.delay)
         if target.startswith("ServiceQuotas"):
             self._send_json(handler, self._service_quotas(target.rpartition(".")[2], json.loads(body)))
+        elif target.startswith("GraniteServiceVersion") and self.script.cloudwatch is not None:
+            self._send_json(handler, self.script.cloudwatch)
         elif handler.path.startswith("/instance/"):
             self.calls.append("DescribeInstance")
             self._send_json(handler, self.script.instance)

@@ -21,7 +21,7 @@ from harness.preflight.model.codes import (
     QuotaCode,
 )
 from harness.preflight.model.intent import Intent
-from harness.preflight.model.rows import NotKnown, Row
+from harness.preflight.model.rows import NoAnswer, NotKnown, Row
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,23 @@ def _default(account: Account, quota: QuotaCode) -> Applied:
 
 def check_quotas(account: Account, intent: Intent) -> Iterator[Row]:
     """Yield a row for each quota, one for pending requests, and one for what has no quota code."""
+    silent: NoAnswer | None = None
     for quota in CHAT_QUOTAS:
         check = f"quota {quota.code}"
         try:
-            found = applied_quota(account, quota)
+            found = applied_quota(account, quota) if silent is None else None
         except NotKnown as unknown:
+            silent = unknown if isinstance(unknown, NoAnswer) else None
             yield unknown.row(check)
+            continue
+        if found is None:
+            assert silent is not None
+            yield silent.row(check)
             continue
         asks = _asks(quota, found.value, intent)
         text = f"{quota.name}: {found.value:g} ({found.source})" + (f"; {asks}" if asks else "")
         yield Row(check=check, state="note" if asks else "ok", text=text)
-    yield _pending(account)
+    yield _pending(account) if silent is None else silent.row("quota requests")
     text = f"{WITHOUT_CODE} have no quota code: a support case raises them, and measuring tells them"
     yield Row(check="quotas without a code", state="not_known", text=text)
 

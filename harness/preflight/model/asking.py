@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness.preflight.model.rows import NotKnown
+from harness.preflight.model.rows import NoAnswer, NotKnown
 
 if TYPE_CHECKING:
     import boto3
@@ -67,8 +67,8 @@ class Account:
 def ask(permission: str, question: Callable[[], T]) -> T:
     """Return the answer to `question`, a call that needs the IAM action `permission`.
 
-    Raises NotKnown when the permission is missing, AWS throttles or nothing answers; any other refusal by the service
-    stays a ClientError, since it is an answer.
+    Raises NotKnown when the permission is missing or AWS throttles, NoAnswer when nothing answers; any other refusal by the
+    service stays a ClientError, since it is an answer.
     """
     try:
         return question()
@@ -80,7 +80,7 @@ def ask(permission: str, question: Callable[[], T]) -> T:
             raise NotKnown(f"{permission} is throttled ({code}); run the check again in a minute") from error
         raise
     except BotoCoreError as error:
-        raise NotKnown(f"{permission} got no answer: {one_line(error)}") from error
+        raise NoAnswer(f"{permission} got no answer: {one_line(error)}") from error
 
 
 def code_of(error: ClientError) -> str:

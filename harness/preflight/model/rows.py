@@ -36,6 +36,10 @@ class NotKnown(Exception):
         return Row(check=check, state="not_known", text=self.why, permission=self.permission)
 
 
+class NoAnswer(NotKnown):
+    """A service said nothing in time: who has more to ask of it need not wait for each."""
+
+
 Check = Callable[[], Iterable[Row]]
 
 

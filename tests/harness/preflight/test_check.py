@@ -20,6 +20,8 @@ from harness.preflight.model.rows import Row
 from tests.support.scripted_aws import BOT_FLOW, BUSY_FLOW, Refusal, Script, ScriptedAws
 
 INSTANCE = "11111111-2222-3333-4444-555555555555"
+SCRIPTED: tuple[str, ...] = ("STS", "IAM", "SERVICE_QUOTAS")
+"""The services that the script stands for, besides Amazon Connect."""
 Check = Callable[..., tuple[int, dict[str, dict[str, Any]]]]
 
 
@@ -49,7 +51,7 @@ def check(
 
     def run(script: Script | None = None, *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
         with ScriptedAws(script or Script()) as aws:
-            for service in ("STS", "IAM", "SERVICE_QUOTAS"):
+            for service in SCRIPTED:
                 monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", aws.url)
             given = ["check", "--json", "--host", aws.url, "--region", "us-east-1", "--instance-id", INSTANCE, "--live"]
             given += ["--participant-host", aws.url]
@@ -320,6 +322,99 @@ def test_policy_of_a_live_run() -> None:
     assert hours("2026-11-24T12:00+01:00", 60).state == "stop"
     assert hours("2026-11-24T20:00+01:00", 60).state == "ok"
     assert hours("2026-11-24T05:50+01:00", 900).state == "stop"
+
+
+@pytest.mark.parametrize(
+    ("script", "row", "words"),
+    [
+        (Script(identity=Refusal(400, "Throttling")), "account", "sts:GetCallerIdentity is throttled"),
+        (Script(simulation=Refusal(400, "Throttling")), "permissions", "iam:SimulatePrincipalPolicy is throttled"),
+        (Script(flow=Refusal(429, "TooManyRequestsException")), "flow", "connect:DescribeContactFlow is throttled"),
+        (Script(flow=Refusal(403, "AccessDeniedException")), "flow", "connect:DescribeContactFlow"),
+        (
+            Script(quota_refusal=Refusal(400, "TooManyRequestsException")),
+            "quota L-D4BA6F6E",
+            "servicequotas:GetServiceQuota is throttled",
+        ),
+        (
+            Script(quota_refusal=Refusal(400, "TooManyRequestsException")),
+            "quota requests",
+            "servicequotas:ListRequestedServiceQuotaChangeHistory is throttled",
+        ),
+    ],
+)
+def test_what_throttles_or_may_not_be_asked_is_not_known(check: Check, script: Script, row: str, words: str) -> None:
+    """The row names the call, and the rows of other services say what they did before."""
+    _, rows = check(script)
+    assert rows[row]["state"] == "not_known"
+    assert words in rows[row]["text"] + rows[row].get("permission", "")
+    assert rows["instance"]["state"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (Refusal(403, "AccessDenied"), "cloudwatch:"),
+        (Refusal(400, "Throttling"), "is throttled"),
+        (Refusal(500, "InternalFailure"), "CloudWatch answered InternalFailure"),
+    ],
+)
+def test_without_cloudwatch_others_are_not_known(
+    check: Check, monkeypatch: pytest.MonkeyPatch, refusal: Refusal, words: str
+) -> None:
+    """Who else is active cannot be told without its metrics: no stop, and the budget counts none of theirs."""
+    with ScriptedAws(Script(cloudwatch=refusal)) as metrics:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", metrics.url)
+        code, rows = check(None, "--max-chats", "501")
+    assert code == 0
+    for name in ("others now", "queues"):
+        assert rows[name]["state"] == "not_known"
+        assert words in rows[name]["text"] + rows[name].get("permission", "")
+    assert rows["budget"]["state"] == "ok"
+
+
+def test_another_region_is_told_by_what_is_not_there(check: Check) -> None:
+    """In a wrong Region there is no such instance and flow: both rows stop and name the options to look at."""
+    missing = Refusal(404, "ResourceNotFoundException")
+    code, rows = check(Script(instance=missing, flow=missing), "--region", "eu-west-1")
+    assert code == 3
+    assert "in eu-west-1; check --instance-id and --region" in rows["instance"]["text"]
+    assert (rows["instance"]["state"], rows["flow"]["state"]) == ("stop", "stop")
+
+
+def test_a_slow_service_is_waited_for(check: Check) -> None:
+    """Answers that take a second are answers: nothing is unknown for that, and the endpoint's row says how long."""
+    code, rows = check(Script(delay=1.0, simulation=lambda action: "allowed"))
+    assert code == 0
+    assert [name for name, row in rows.items() if row["state"] == "not_known"] == ["quotas without a code"]
+    assert float(rows["endpoint"]["text"].split(" answers in ")[1].split()[0]) >= 1000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_service_that_hangs_is_not_waited_for_at_each_question(check: Check) -> None:
+    """The endpoint stops the run, all that was to be asked there is not known, and the check ends."""
+    code, rows = check(Script(delay=20.0))
+    assert code == 3
+    assert rows["endpoint"]["state"] == "stop"
+    for name in ("instance", "flow", "permissions", "quota L-AA48CD49", "quota L-D4BA6F6E", "quota requests"):
+        assert rows[name]["state"] == "not_known"
+        assert "no answer" in rows[name]["text"]
+    assert rows["others now"]["state"] == "note"
+
+
+def test_motos_servers_are_understood(cloudwatch: str, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STS, IAM and Service Quotas as moto has them: who calls is known, quotas without a value there are the documented
+    ones, and what moto cannot do is not known.
+    """
+    monkeypatch.setattr("tests.harness.preflight.test_check.SCRIPTED", ())
+    for service in ("STS", "IAM", "SERVICE_QUOTAS"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", cloudwatch)
+    code, rows = check()
+    assert code == 0
+    assert rows["account"]["text"].startswith("account 123456789012, arn:aws:sts::123456789012:")
+    assert "StartChatContact calls a second: 5 (the default" in rows["quota L-AA48CD49"]["text"]
+    assert rows["permissions"]["state"] == rows["quota requests"]["state"] == "not_known"
 
 
 def test_a_service_in_trouble_costs_its_own_rows_only(check: Check) -> None:
