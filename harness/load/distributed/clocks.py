@@ -112,9 +112,9 @@ def ended(clock: WorkerClock, found: Difference | None) -> WorkerClock:
     return msgspec.structs.replace(clock, off_at_end=found.ahead, off_at_end_within=found.error, within=within)
 
 
-def trouble(name: str, clock: WorkerClock) -> str | None:
-    """Return why a worker's times make the run invalid, None where they do not."""
-    if clock.within is None:
+def trouble(name: str, clock: WorkerClock, *, elsewhere: bool) -> str | None:
+    """Return why a worker's times make the run invalid, None where they do not. `elsewhere`: it has another disk."""
+    if clock.within is None and elsewhere:
         return f"the clock of {name} could not be measured against the master's, so its times may be of another clock"
     if clock.off_at_end is not None and abs(clock.off_at_end) - clock.off_at_end_within > MOST_OFF:
         return (

@@ -177,7 +177,8 @@ class MasterCoordinator(Coordinator):
         for worker, name in self._names.items():
             clock = ended(record.clocks.get(name, WorkerClock()), found.get(worker))
             record.note_clocks({name: clock})
-            if (sentence := trouble(name, clock)) is not None:
+            # A process that writes into this directory is of this machine, however long a busy one lets it wait to answer.
+            if (sentence := trouble(name, clock, elsewhere=name in self._inboxes)) is not None:
                 record.troubles.append(sentence)
 
     def _drain_workers(self, record: RunRecord) -> None:

@@ -84,7 +84,8 @@ def test_a_worker_that_says_nothing_is_waited_for_in_vain_and_marked() -> None:
     """The others are measured meanwhile; the silent one's times are not to be trusted, and the run says so."""
     found = Fleet({"w0": 2.0, "w1": 0.0}, silent=frozenset({"w1"})).measure()
     assert list(found) == ["w0"]
-    assert "could not be measured" in (trouble("worker-1", begun(None, 0.0)) or "")
+    assert trouble("worker-1", begun(None, 0.0), elsewhere=False) is None
+    assert "could not be measured" in (trouble("worker-1", begun(None, 0.0), elsewhere=True) or "")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_a_worker_that_says_nothing_is_waited_for_in_vain_and_marked() -> None:
 def test_a_clock_that_goes_away_makes_the_run_invalid(ahead: float, error: float, is_trouble: bool) -> None:
     """What is surely off at the end by more than a tenth of a token's time is named; what is within the error is not."""
     clock = ended(begun(Difference(0.0, 0.001), 0.0), Difference(ahead, error))
-    assert (trouble("worker-0", clock) is not None) == is_trouble
+    assert (trouble("worker-0", clock, elsewhere=True) is not None) == is_trouble
     assert is_trouble == (ahead - error > MOST_OFF)
 
 
@@ -101,8 +102,8 @@ def test_a_worker_that_came_late_is_measured_at_the_end() -> None:
     """Without a measurement before its load, the one after it tells whether its times are the master's."""
     same = ended(begun(None, 0.0), Difference(0.0004, 0.001))
     assert same.within == pytest.approx(0.0014)
-    assert trouble("worker-2", same) is None
-    assert "2 s behind" in (trouble("worker-2", ended(begun(None, 0.0), Difference(-2.0, 0.001))) or "")
+    assert trouble("worker-2", same, elsewhere=True) is None
+    assert "2 s behind" in (trouble("worker-2", ended(begun(None, 0.0), Difference(-2.0, 0.001)), elsewhere=True) or "")
 
 
 def test_only_an_answer_to_the_last_question_counts() -> None:
