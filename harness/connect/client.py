@@ -41,7 +41,7 @@ def move_clock(seconds: float) -> None:
     _EPOCH += seconds
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one attempt: its outcome, when it was sent and answered (unix seconds), and what the answer said.
 
     `status` is 0 and `message` says why when no answer came; `after_send` is then whether the service may have seen the
@@ -230,9 +230,9 @@ def _started(answer: Answer, sent: float, received: float, request_id: str | Non
     One without a usable ContactId is a fault of the service. A chat may have started all the same, which the status says.
     """
     members = fields.json_object(answer.body) or {}
-    contact_id = fields.identifier(members.get("ContactId"))
     participant_token = fields.token(members.get("ParticipantToken"))
-    if contact_id is None or (participant_token is not None and fields.gives_away(contact_id, participant_token)):
+    contact_id = fields.contact_id(members.get("ContactId"), participant_token)
+    if contact_id is None:
         return Reply(
             outcome=SERVICE_ERROR,
             sent=sent,

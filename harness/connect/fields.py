@@ -91,9 +91,14 @@ def repeats(text: str, secrets: str) -> bool:
     return any(text[at : at + _WINDOW] in secrets for at in range(len(text) - _WINDOW + 1))
 
 
-def gives_away(contact_id: str, secret: str) -> bool:
-    """Whether an id repeats a secret: a UUID, which nearly all ids are, as a whole; any other in eight characters."""
-    return contact_id in secret if _is_uuid(contact_id) else repeats(contact_id, secret)
+def contact_id(value: object, secret: str | None) -> str | None:
+    """Return `value` if it is an id that does not repeat a secret: a UUID, which nearly all are, as a whole; any other in
+    eight characters.
+    """
+    if isinstance(value, str) and _is_uuid(value):
+        return None if secret is not None and value in secret else value
+    found = identifier(value)
+    return None if found is None or (secret is not None and repeats(found, secret)) else found
 
 
 def _is_visible(text: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from harness.recording.format.schema import Sample, to_batch
-from harness.recording.redact import is_plain_id, redact_field, redact_id, redact_text
+from harness.recording.redact import is_uuid, redact_field, redact_id, redact_text
 from harness.recording.summary import Answer, OutcomeCount
 from harness.recording.validity import LatenessHistogram
 
@@ -43,7 +43,12 @@ class Collector:
 
         What a sample has from the wire is redacted and bounded here, before it reaches any file.
         """
-        if sample.error_code is not None or not is_plain_id(sample.request_id) or not is_plain_id(sample.contact_id):
+        request_id, contact_id = sample.request_id, sample.contact_id
+        if (
+            sample.error_code is not None
+            or (request_id is not None and not is_uuid(request_id))
+            or (contact_id is not None and not is_uuid(contact_id))
+        ):
             sample = self._present(sample)
         self._rows.append(sample)
         self._count()

@@ -32,7 +32,8 @@ _QUERY = re.compile(r"(?i)((?:https?|wss?)://[^\s?\"'<>]*\?)[^\s\"'<>]+")
 _RUN = re.compile(r"[A-Za-z0-9+/=_.~%-]{20,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _WORD = re.compile(r"[A-Za-z][a-z]*|[A-Z]+|\d{1,4}")
-_is_uuid = re.compile("-".join(f"[0-9a-fA-F]{{{size}}}" for size in (8, 4, 4, 4, 12))).fullmatch
+is_uuid = re.compile("-".join(f"[0-9a-fA-F]{{{size}}}" for size in (8, 4, 4, 4, 12))).fullmatch
+"""Whether an id is one as AWS makes them, which is nearly always so: then `redact_id` has nothing to look for."""
 _PIECE = re.compile(r"[A-Za-z0-9+/=_-]+")
 _BETWEEN = " \t\r\n,;|\"'\\"
 _NAME = re.compile(r"[a-z]*(?:[A-Z][a-z]{2,})*\d{0,4}|[A-Z]+|[a-z]+(?:[-_/][a-z]+)*-?\d{0,4}[a-z]?|\d+")
@@ -77,15 +78,10 @@ def redact_id(value: str) -> str:
 
     One that looks like a secret becomes a short hash, so that what is recorded of one id stays together.
     """
-    if _is_uuid(value):
+    if is_uuid(value):
         return value
     kept = redact_field(value)
     return kept if kept == value else f"[hidden {hashlib.sha256(value.encode('utf-8', 'replace')).hexdigest()[:12]}]"
-
-
-def is_plain_id(value: str | None) -> bool:
-    """Whether an id is one as AWS makes them, which is nearly always so: then `redact_id` has nothing to look for."""
-    return value is None or _is_uuid(value) is not None
 
 
 def _hide_pieces(text: str) -> str:
