@@ -53,6 +53,19 @@ def test_grace_periods_are_long_enough_to_stop_every_chat() -> None:
         assert figure in (KUBERNETES / name).read_text()
 
 
+@pytest.mark.parametrize("version", ["1.30", "1.37"])
+def test_manifests_are_what_kubernetes_publishes(version: str) -> None:
+    """Strictly: no field that the schema does not know. Resources of others (kustomize, Locust's operator) are not in it."""
+    validator = pytest.importorskip("kubernetes_validate")
+    checked = [each for each in documents() if each["kind"] not in ("Kustomization", "LocustTest")]
+    assert len(checked) >= 6
+    for document in checked:
+        validator.validate(document, version, strict=True)
+    broken = {**checked[0], "metadata": {**checked[0]["metadata"], "nmae": "x"}}
+    with pytest.raises(validator.ValidationError):
+        validator.validate(broken, version, strict=True)
+
+
 def test_names_lead_to_resources() -> None:
     """Every file of the base is there, and every account, configuration, claim and service that is named is made."""
     base = next(document for document in documents() if document["kind"] == "Kustomization")
