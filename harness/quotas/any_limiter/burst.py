@@ -103,8 +103,12 @@ def burst_from_rest(volleys: Sequence[Volley]) -> BurstFromRest | None:
     )
 
 
-def widened(found: BurstFromRest) -> BurstFromRest:
-    """Return `found` for a limiter that is not a bucket: its mean is known less closely than five volleys make it look."""
+def widened(found: BurstFromRest, volleys: Sequence[Volley]) -> BurstFromRest:
+    """Return `found` for a limiter that is not a bucket: its mean is known less closely than five volleys make it look.
+
+    Nor is it known whether it refilled during a volley, as a bucket does: what was admitted in all is held too.
+    """
     middle = 0.5 * (found.mean_low + found.mean_high)
     half = max(0.5 * (found.mean_high - found.mean_low), _OTHER_PHASES * middle)
-    return replace(found, mean_low=max(0.0, middle - half), mean_high=middle + half)
+    whole = float(np.mean([v.admitted for v in volleys if v.rest >= 0.95 * found.rest_s]))
+    return replace(found, mean_low=max(0.0, middle - half), mean_high=max(middle + half, whole))

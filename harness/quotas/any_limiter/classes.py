@@ -15,6 +15,8 @@ from harness.quotas.estimates import TpsEstimate
 _CONTRARY_OF_EXACT = 0.004
 _FEW_CONTRARY = 2
 """So few contrary decisions do not speak against a limiter that explains the whole record, however short it is."""
+_TELLS_PARTS = 0.25
+"""Tokens within what the exact inference lets pass, below which parts of a bucket would have shown."""
 _NEARLY = 0.08
 _DIFFER = 0.02
 """Rates under two pressures that differ by less are called the same."""
@@ -175,7 +177,17 @@ def _proved(evidence: Evidence) -> bool:
     volleys = evidence.burst is not None and evidence.burst.volleys >= 3 and tps.burst.high is not None
     poisson = sum(batch.calls for batch in evidence.batches) >= 150
     told = evidence.contrary is not None and _bucket_within_jitter(evidence)
-    return sharp and volleys and poisson and told
+    return sharp and volleys and poisson and told and _told_from_parts(tps)
+
+
+def _told_from_parts(tps: TpsEstimate) -> bool:
+    """Return whether timing is fine enough to tell one bucket from parts of it that take calls in turn.
+
+    They differ by less than the gap between calls under pressure, a third of that between tokens; the exact inference
+    lets pass what lies within six jitters and a millisecond.
+    """
+    passes = 6e-3 * float(tps.evidence.get("jitter_ms", 0.0)) + 1e-3
+    return (tps.rate.estimate or 0.0) * passes < _TELLS_PARTS
 
 
 def _bucket_within_jitter(evidence: Evidence) -> bool:

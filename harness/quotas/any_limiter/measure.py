@@ -82,7 +82,7 @@ def measure_capacity(
     if kind == "exact" and safe is not None and tps is not None:
         safe = of_exact(safe, tps, sustained.low)
     if burst is not None and kind not in ("exact", "exact_within_jitter"):
-        burst = widened(burst)
+        burst = widened(burst, measured.volleys)
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)
 
 

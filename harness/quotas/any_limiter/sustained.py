@@ -14,7 +14,7 @@ from harness.quotas.attempts import Floats
 
 _BATCHES = (32, 21)
 _EDGE = 8.0
-"""Admissions that a silence at an edge of the stretch has room for, from which it counts."""
+"""Admissions that a silence at an edge of the stretch has room for, from which it counts, if none within is as long."""
 _FEWEST = 8
 """Fewest admissions that batches are made of; from fewer, the interval is that of a Poisson count."""
 
@@ -93,7 +93,8 @@ def _by_batches(times: Floats, offered: float) -> Sustained:
 def _with_its_edges(found: Sustained, decisions: Decisions) -> Sustained:
     """Return `found`, low enough for a silence before the first or after the last admission, which no batch holds."""
     before, after = found.begin - float(decisions.at[0]), float(decisions.at[-1]) - found.end
-    if max(before, after) * found.estimate < _EDGE:
+    longest = max(_EDGE / found.estimate, 1.5 * float(np.diff(decisions.admissions).max()))
+    if max(before, after) < longest:
         return found
     return replace(found, low=min(found.low, 0.9 * found.admitted / (found.seconds + before + after)))
 
