@@ -29,7 +29,8 @@ _ROUNDS = 3
 _MOST_CYCLES = 4
 _MOST_AFTER = 12
 """Most calls with which it is tried whether anything is left of a bucket."""
-_DEAD_CALLS = 60
+_DEAD_CALLS = (60, 300)
+"""Calls for a chat that has ended, which cost no chat: more where none of the first is throttled; the burst may be large."""
 _FIRST_PAUSE = 0.01
 """Seconds between calls for the chats that are left; longer where nearly all are throttled."""
 
@@ -220,11 +221,12 @@ class JourneyPlan(Moves):
         self.doing = f"draining {DISCONNECT}"
         record.admitted = (OK, ACCESS_DENIED)
         yield from self._quiet()
-        yield from self._volley(DISCONNECT, 0, _DEAD_CALLS)
-        yield from self._quiet()
-        if record.throttled():
-            yield from self._measure(DISCONNECT)
-            return
+        for calls in _DEAD_CALLS:
+            yield from self._volley(DISCONNECT, 0, calls)
+            yield from self._quiet()
+            if record.throttled():
+                yield from self._measure(DISCONNECT)
+                return
         self.found.disconnects_by_chats = True
         self.records[DISCONNECT] = record = Record()
         self.doing = "starting chats to leave"

@@ -1,12 +1,14 @@
 """The probe of the participant's operations against hidden limiters, in virtual time."""
 
 import heapq
+import math
 import random
 from dataclasses import dataclass, field
 
 import pytest
 
 from harness.load.probe.actions import Pause
+from harness.load.probe.journey_findings import binds_first
 from harness.load.probe.journey_moves import Call, Chats
 from harness.load.probe.journey_plan import OPERATIONS, JourneyPlan
 from harness.vocabulary import (
@@ -74,21 +76,24 @@ class Service:
 def probe(service: Service, plan: JourneyPlan, chats: int = 99) -> tuple[float, int, int]:
     """Let `plan` find the limits; returns seconds, calls, and how many chats it had."""
     now, calls, had = 1000.0, 0, 0
-    answers: list[tuple[float, int, str, int, float, str]] = []
+    # Of each call first its decision, then its answer: calls that overtake each other are decided as they arrive.
+    events: list[tuple[float, int, str, int, float, str]] = []
     for _ in range(1_000_000):
         step = plan.act(now)
         if isinstance(step, Call):
             calls += 1
-            decided = now + service.way()
-            outcome = service.answer(step.operation, step.chat, decided)
-            heapq.heappush(answers, (decided + service.way(), calls, step.operation, step.chat, now, outcome))
+            heapq.heappush(events, (now + service.way(), calls, step.operation, step.chat, now, ""))
         elif isinstance(step, Pause):
-            now = min(step.until, answers[0][0]) if answers else step.until
-            while answers and answers[0][0] <= now:
-                received, _, operation, chat, sent, outcome = heapq.heappop(answers)
+            now = min(step.until, events[0][0]) if events else step.until
+            while events and events[0][0] <= now:
+                at, number, operation, chat, sent, outcome = heapq.heappop(events)
+                if not outcome:
+                    outcome = service.answer(operation, chat, at)
+                    heapq.heappush(events, (at + service.way(), number, operation, chat, sent, outcome))
+                    continue
                 if operation == DISCONNECT and outcome == OK:
                     plan.gone.add(chat)
-                plan.answered(operation, sent, received, outcome)
+                plan.answered(operation, sent, at, outcome)
         elif isinstance(step, Chats):
             had = min(step.count, chats)
             now += 0.5 * had
@@ -114,6 +119,47 @@ def test_limits_and_what_shares_them_are_found(shared: bool, by_chat: bool) -> N
     assert plan.found.messages_and_events.one_bucket == ("yes" if shared else "no")
     told = {one.one_bucket for one in plan.found.second_chat_brings_more.values()}
     assert told == {"no" if by_chat else "yes"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(12))
+def test_limits_drawn_at_random_are_found_each_time(seed: int) -> None:
+    """Rates of 2 to 40 a second, bursts of 0.6 to 2.5 s, one bucket for messages and events or two, and what binds first."""
+    draw = random.Random(f"journey {seed}")
+    limits = {}
+    for operation in OPERATIONS:
+        rate = math.exp(draw.uniform(math.log(2), math.log(40)))
+        rate = float(round(rate)) if draw.random() < 0.5 else rate
+        limits[operation] = rate, max(1, round(rate * draw.uniform(0.6, 2.5)))
+    shared = draw.random() < 0.5
+    plan = JourneyPlan()
+    _, _, chats = probe(Service(limits, shared=shared, seed=seed), plan)
+    assert chats == 2
+    for operation in OPERATIONS:
+        estimate = plan.found.estimates[operation]
+        rate, burst = limits[SEND_MESSAGE if shared and operation == SEND_EVENT else operation]
+        assert estimate.verdict == "explained", operation
+        assert estimate.rate.estimate == pytest.approx(rate, rel=0.02), operation
+        assert (estimate.burst.low or 0) <= burst <= (estimate.burst.high or math.inf), operation
+    assert plan.found.messages_and_events.one_bucket == ("yes" if shared else "no")
+    assert {one.one_bucket for one in plan.found.second_chat_brings_more.values()} == {"yes"}
+    cost = {name: float(draw.randint(1, 5)) for name in OPERATIONS}
+    _binds_first_as_it_should(plan, limits, cost, shared)
+
+
+def _binds_first_as_it_should(
+    plan: JourneyPlan, limits: dict[str, tuple[float, int]], cost: dict[str, float], shared: bool
+) -> None:
+    """The operation that allows the fewest chats a second is named, unless another is within the measurement's error."""
+    allowed = {name: limits[name][0] / calls for name, calls in cost.items()}
+    if shared:
+        both = limits[SEND_MESSAGE][0] / (cost[SEND_MESSAGE] + cost[SEND_EVENT])
+        allowed |= {SEND_MESSAGE: both, SEND_EVENT: both}
+    first = binds_first(plan.found, cost)
+    assert first is not None
+    assert allowed[first[0]] <= 1.02 * min(allowed.values())
+    assert first[1] == pytest.approx(min(allowed.values()), rel=0.03)
 
 
 def test_chats_are_left_where_calls_for_ended_ones_are_not_counted() -> None:
