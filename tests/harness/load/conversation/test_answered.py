@@ -124,10 +124,8 @@ def test_scripts_are_played_as_they_are_written(tmp_path: Path) -> None:
         assert chat.connections == 3  # two tabs, of which one was loaded again
 
 
-DAY = "time,starts_per_s\n00:00,4\n00:20,9\n00:21,0\n01:10,0\n"
-"""Played 60 times as fast: rising starts for 20 s, and then time for the conversations to end. One user stays,
-who starts a chat every ten seconds.
-"""
+SLOPE = 0.02
+"""Seconds by which each open chat over 40 slows the bot down: few enough that the chats do not pile up without end."""
 GOAL = 1.0
 BUSY = (0, 5)
 """Exit codes: on a busy machine the generator may be too late for a valid run, whose numbers must be right all the same."""
@@ -139,33 +137,33 @@ def test_the_report_has_the_numbers_of_the_service_to_the_last_chat(tmp_path: Pa
     """A bot that answers in 200 ms up to 40 open chats and then slows down, loses one reply in fifty and never greets one
     chat in thirty: the report counts what the service's own log counts, and names the open chats at which it slowed down.
     """
-    run, day = tmp_path / "run", tmp_path / "day.csv"
-    day.write_text(DAY)
-    shape = ("-u", "90", "-r", "90", "--starts-per-user", "0.1", "--load-shape", f"day:{day},60", "-t", "70s")
-    talk = (
+    run = tmp_path / "run"
+    options = (
+        "-u",
+        "7",
+        "-r",
+        "7",
+        "-t",
+        "35s",
         "--messages",
         "5",
         "--think-time",
         "exponential:800ms",
         "--hold",
         "6s",
+    )
+    talk = (
         "--conversation",
         "messages,disconnect",
+        "--reply-timeout",
+        "6s",
+        "--await-replies",
+        "yes",
+        "--reply-goal",
+        "1s",
     )
-    with AnsweringService(Behaviour()) as service:
-        converse(
-            service,
-            run,
-            *shape,
-            *talk,
-            "--reply-timeout",
-            "6s",
-            "--await-replies",
-            "yes",
-            "--reply-goal",
-            f"{GOAL}s",
-            codes=(0, 5),
-        )
+    with AnsweringService(Behaviour(slope=SLOPE)) as service:
+        converse(service, run, *options, *talk, codes=BUSY)
         log = service.log
     assert main(["report", str(run), "--no-figures", "--quiet"]) == 0
     answer = json.loads((run / "capacity.json").read_text())
@@ -173,22 +171,22 @@ def test_the_report_has_the_numbers_of_the_service_to_the_last_chat(tmp_path: Pa
     assert answer["outcomes"]["started"] == len(log) > 60
 
     felt = _felt(run)
-    unfinished = [contact for contact, chat in log.items() if chat.left is None]
-    assert len(unfinished) <= 8
+    unfinished = [contact for contact, chat in log.items() if chat.left is None]  # the run ended meanwhile
     whole = {contact: chat for contact, chat in log.items() if contact not in unfinished}
+    assert len(whole) > 40
     for contact, chat in whole.items():
         assert felt[contact] == _logged(chat), contact
-    told = sum((felt[contact] for contact in unfinished), sum(map(_logged, whole.values()), Counter()))
+    told = sum((felt.get(contact, Counter()) for contact in unfinished), sum(map(_logged, whole.values()), Counter()))
     assert (found["greeted"], found["no_greeting"]) == (told["Greeting ok"], told["Greeting no_greeting"])
     assert (found["replied"], found["no_reply"]) == (told["Reply ok"], told["Reply no_reply"])
-    assert told["Greeting no_greeting"] >= len(log) // 30 - len(unfinished) > 0
+    assert told["Greeting no_greeting"] > 0
     replies = [reply for chat in log.values() for reply in zip(chat.taken, chat.answered, chat.open_chats, strict=True)]
-    assert told["Reply no_reply"] >= len(replies) // 50 - len(unfinished) > 0
+    assert told["Reply no_reply"] > 0
 
     took = sorted((answered - taken) * 1000 for taken, answered, _ in replies if answered is not None)
     for name, share in (("p50", 0.5), ("p95", 0.95)):
         assert found["reply_ms"][name] == pytest.approx(took[int(share * len(took))], abs=100)
-    slow = 40 + (GOAL - 0.2) / 0.05
+    slow = 40 + (GOAL - 0.2) / SLOPE
     assert max(open_chats for _, _, open_chats in replies) > slow + 10
     assert found["knee"]["low"] - 4 <= slow <= found["knee"]["high"] + 4
     text = (run / "report.md").read_text()
