@@ -18,10 +18,11 @@ ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role/loadtest/session"
 
 @dataclass
 class Refusal:
-    """An error answer: HTTP status and AWS error code."""
+    """An error answer: HTTP status, AWS error code ("": none), and its message."""
 
     status: int
     code: str
+    message: str = "no"
 
 
 Answer = dict[str, Any] | Refusal
@@ -232,8 +233,10 @@ class ScriptedAws:
 
     def _send_json(self, handler: BaseHTTPRequestHandler, answer: Answer) -> None:
         if isinstance(answer, Refusal):
-            body = json.dumps({"__type": answer.code, "message": "no"}).encode()
-            self._send(handler, answer.status, body, "application/json", {"x-amzn-errortype": answer.code})
+            named = {"__type": answer.code} if answer.code else {}
+            headers = {"x-amzn-errortype": answer.code} if answer.code else {}
+            body = json.dumps({**named, "message": answer.message}).encode()
+            self._send(handler, answer.status, body, "application/json", headers)
         else:
             self._send(handler, 200, json.dumps(answer).encode(), "application/json")
 

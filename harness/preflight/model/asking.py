@@ -78,9 +78,28 @@ def ask(permission: str, question: Callable[[], T]) -> T:
             raise NotKnown(f"the credentials may not call {permission}", permission) from error
         if code in _THROTTLED:
             raise NotKnown(f"{permission} is throttled ({code}); run the check again in a minute") from error
+        if (cause := _foreign_429(error, code)) is not None:
+            raise NotKnown(f"{permission} is answered with {cause}") from error
         raise
     except BotoCoreError as error:
         raise NoAnswer(f"{permission} got no answer: {one_line(error)}") from error
+
+
+def _foreign_429(error: ClientError, code: str) -> str | None:
+    """Return what a 429 probably is that is none of the service's own; None for any other answer."""
+    if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 429:
+        return None
+    if code in ("", "429"):
+        return (
+            "a 429 without a code, as API Gateway's own throttle or a proxy in front of the service gives: such answers "
+            "count as unclassified_429 in a run; --treat-bare-429-as tps_throttled counts them as throttles"
+        )
+    if code == "LimitExceededException" and error.response.get("Error", {}).get("Message") == "Limit Exceeded":
+        return (
+            "the 429 of an API Gateway usage plan (Limit Exceeded), which a gateway of your own in front of the service "
+            "gives: raise the plan's quota; a run counts it as unclassified_429, not as the active-chat limit"
+        )
+    return None
 
 
 def code_of(error: ClientError) -> str:

@@ -354,6 +354,20 @@ def test_what_throttles_or_may_not_be_asked_is_not_known(check: Check, script: S
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
+        (Refusal(429, "", "Too Many Requests"), "--treat-bare-429-as tps_throttled counts them as throttles"),
+        (Refusal(429, "LimitExceededException", "Limit Exceeded"), "API Gateway usage plan"),
+    ],
+)
+def test_a_429_of_something_in_front_is_named(check: Check, refusal: Refusal, words: str) -> None:
+    """What a gateway in front of the service says is told apart from the service, with the option for a run."""
+    code, rows = check(Script(instance=refusal))
+    assert (code, rows["instance"]["state"]) == (0, "not_known")
+    assert words in rows["instance"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
         (Refusal(403, "AccessDenied"), "cloudwatch:"),
         (Refusal(400, "Throttling"), "is throttled"),
         (Refusal(500, "InternalFailure"), "CloudWatch answered InternalFailure"),
