@@ -12,7 +12,7 @@ import msgspec
 from harness.connect import fields
 from harness.connect.outcome import UNREADABLE_CODE, classify, read_error
 from harness.connect.signing import Credentials, CredentialsError, Signer
-from harness.connect.wire import Answer, Connection, Pool, WireError, WireTimeout
+from harness.connect.wire import Connection, Pool, Response, WireError, WireTimeout
 from harness.vocabulary import (
     ACCESS_DENIED,
     CONNECTION_ERROR,
@@ -142,7 +142,7 @@ class ConnectClient:
         end = _end_of(answer) if reply.outcome == OK else None
         return reply.but(contact_id=contact_id), end
 
-    def _call(self, operation: str, method: str, path: str, body: bytes) -> tuple[Reply, Answer]:
+    def _call(self, operation: str, method: str, path: str, body: bytes) -> tuple[Reply, Response]:
         def request() -> bytes:
             return b"%b %b HTTP/1.1\r\n%b%b%d\r\n\r\n%b" % (
                 method.encode("ascii"),
@@ -158,7 +158,7 @@ class ConnectClient:
 
 def attempt(
     pool: Pool, operation: str, request: Callable[[], bytes], bare_429: str = UNCLASSIFIED_429
-) -> tuple[Reply, Answer]:
+) -> tuple[Reply, Response]:
     """Make one attempt at `operation` on a connection of `pool`; `request()` gives its bytes once there is a connection.
 
     The answer is empty when none came.
@@ -173,11 +173,11 @@ def attempt(
     except WireError as error:
         if connection is not None:
             connection.close()
-        return unanswered(error, sent), Answer()
+        return unanswered(error, sent), Response()
     except CredentialsError as error:  # nothing was sent, and what to do about it is as after a refusal
         if connection is not None:
             pool.release(connection)
-        return Reply(outcome=ACCESS_DENIED, sent=sent, received=now(), message=str(error), after_send=False), Answer()
+        return Reply(outcome=ACCESS_DENIED, sent=sent, received=now(), message=str(error), after_send=False), Response()
     except BaseException:  # the greenlet is being killed: the connection has an answer under way that nobody reads
         if connection is not None:
             connection.close()
@@ -200,7 +200,7 @@ def unanswered(error: WireError, sent: float) -> Reply:
 
 
 def answered(
-    operation: str, answer: Answer, sent: float, received: float, request: bytes, bare_429: str = UNCLASSIFIED_429
+    operation: str, answer: Response, sent: float, received: float, request: bytes, bare_429: str = UNCLASSIFIED_429
 ) -> Reply:
     """Return the reply of an attempt that was answered; of `request` the head is looked at, for the secrets in it."""
     status = answer.status
@@ -224,7 +224,7 @@ def answered(
     )
 
 
-def _started(answer: Answer, sent: float, received: float, request_id: str | None) -> Reply:
+def _started(answer: Response, sent: float, received: float, request_id: str | None) -> Reply:
     """Return the reply of a StartChatContact that was answered with success.
 
     One without a usable ContactId is a fault of the service. A chat may have started all the same, which the status says.
@@ -276,7 +276,7 @@ def _json(text: str) -> bytes:
     return json.dumps(text).encode("ascii")
 
 
-def _end_of(answer: Answer) -> ContactEnd | None:
+def _end_of(answer: Response) -> ContactEnd | None:
     contact = (fields.json_object(answer.body) or {}).get("Contact")
     if not isinstance(contact, dict):
         return None

@@ -42,8 +42,8 @@ class WireTimeout(WireError):
 
 
 @dataclass(slots=True)
-class Answer:
-    """An HTTP answer: status, headers by lower-case name (a repeated header's last value), body."""
+class Response:
+    """An HTTP response: status, headers by lower-case name (a repeated header's last value), body."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class Connection:
         self._reset()
         self.reusable = True
 
-    def exchange(self, request: bytes) -> Answer:
+    def exchange(self, request: bytes) -> Response:
         """Send `request` and return its answer. Raises WireTimeout or WireError; the connection is then of no use."""
         self._reset()
         self._deadlines.begin(self._expire)
@@ -181,7 +181,7 @@ class Connection:
 
     def _reset(self) -> None:
         self.reusable = False
-        self._answer: Answer | None = None
+        self._answer: Response | None = None
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._head_complete = False
@@ -211,12 +211,12 @@ class Connection:
         self._finish(status)
         self.reusable = self._parser.should_keep_alive()
 
-    def _finish(self, status: int) -> Answer:
+    def _finish(self, status: int) -> Response:
         body = self._body
-        self._answer = Answer(status, self._headers, body[0] if len(body) == 1 else b"".join(body))
+        self._answer = Response(status, self._headers, body[0] if len(body) == 1 else b"".join(body))
         return self._answer
 
-    def _end_of_stream(self, received: int) -> Answer:
+    def _end_of_stream(self, received: int) -> Response:
         # An answer without a length ends with its connection (RFC 9112, 6.3); any other that ends here was cut off.
         if self._head_complete and self._headers.keys().isdisjoint(("content-length", "transfer-encoding")):
             return self._finish(self._parser.get_status_code())

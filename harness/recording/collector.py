@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from harness.recording.format.schema import Sample, to_batch
 from harness.recording.redact import is_uuid, redact_field, redact_id, redact_text
-from harness.recording.summary import Answer, OutcomeCount
+from harness.recording.summary import ErrorText, OutcomeCount
 from harness.recording.validity import LatenessHistogram
 
 MAX_DISTINCT_ANSWERS = 200
@@ -77,9 +77,9 @@ class Collector:
         """Return how often each operation had each outcome."""
         return tuple(OutcomeCount(*key, count) for key, count in self.outcomes.items())
 
-    def answers(self) -> tuple[Answer, ...]:
+    def answers(self) -> tuple[ErrorText, ...]:
         """Return each distinct answer that was not a success."""
-        return tuple(Answer(*key, int(count), first) for key, (count, first) in self._answers.items())
+        return tuple(ErrorText(*key, int(count), first) for key, (count, first) in self._answers.items())
 
     def _present(self, sample: Sample) -> Sample:
         code = sample.error_code

@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.recording.format.files import MiB, check_plain
 from harness.recording.format.schema import conform
 from harness.recording.redact import redact_field
-from harness.recording.summary import Answer, OutcomeCount
+from harness.recording.summary import ErrorText, OutcomeCount
 from harness.recording.validity import LatenessHistogram
 from harness.vocabulary import START_CHAT
 
@@ -62,10 +62,10 @@ class WorkerSamples:
         """Return how often each operation had each outcome."""
         return tuple(OutcomeCount(*key, count) for key, count in self.outcomes.items())
 
-    def answers(self) -> tuple[Answer, ...]:
+    def answers(self) -> tuple[ErrorText, ...]:
         """Return each distinct answer that was not a success; its text is in no file."""
         text = "(its text was lost in the crash)"
-        return tuple(Answer(*key, text, int(count), first) for key, (count, first) in self._answers.items())
+        return tuple(ErrorText(*key, text, int(count), first) for key, (count, first) in self._answers.items())
 
     def _add(self, table: pa.Table) -> None:
         self.rows += table.num_rows

@@ -31,7 +31,7 @@ class OutcomeCount(Struct, frozen=True, array_like=True):
     count: Count
 
 
-class Answer(Struct, frozen=True):
+class ErrorText(Struct, frozen=True):
     """A distinct answer that was not a success: how often it came, and first at `first_at` (unix seconds)."""
 
     operation: Label
@@ -84,7 +84,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     dropped_by_second: dict[Second, Count] = {}
     offering_seconds: Number = 0.0
     outcomes: Annotated[tuple[OutcomeCount, ...], Meta(max_length=1000)] = ()
-    answers: Annotated[tuple[Answer, ...], Meta(max_length=1000)] = ()
+    answers: Annotated[tuple[ErrorText, ...], Meta(max_length=1000)] = ()
     lateness: dict[Bin, Count] = {}
     cpu: Cpu = Cpu()
     samples: Count = 0
@@ -150,9 +150,9 @@ def _total(counts: Iterable[Mapping[_Key, int]]) -> dict[_Key, int]:
     return dict(total)
 
 
-def _add_answers(parts: Iterable[Summary]) -> tuple[Answer, ...]:
+def _add_answers(parts: Iterable[Summary]) -> tuple[ErrorText, ...]:
     """Return the answers of all parts, the most frequent first."""
-    merged: dict[tuple[object, ...], Answer] = {}
+    merged: dict[tuple[object, ...], ErrorText] = {}
     for answer in (answer for part in parts for answer in part.answers):
         key = (answer.operation, answer.outcome, answer.status, answer.error_code, answer.message)
         known = merged.get(key)

@@ -4,7 +4,7 @@ from typing import Any
 
 from harness.connect.client import ConnectClient
 from harness.connect.signing import Credentials
-from harness.connect.wire import Answer, Endpoint
+from harness.connect.wire import Endpoint, Response
 
 
 class Wiretap:
@@ -13,7 +13,7 @@ class Wiretap:
     def __init__(self, endpoint: str = "http://127.0.0.1:4566") -> None:
         self.endpoint = Endpoint.parse(endpoint)
         self.sent: list[bytes] = []
-        self.answer = Answer(200, {}, b'{"ContactId": "c"}')
+        self.answer = Response(200, {}, b'{"ContactId": "c"}')
 
     def client(self, credentials: Credentials, region: str = "us-east-1") -> ConnectClient:
         """A client that sends into this tap."""
@@ -26,6 +26,6 @@ class Wiretap:
     def release(self, connection: object) -> None:
         pass
 
-    def exchange(self, request: bytes) -> Answer:
+    def exchange(self, request: bytes) -> Response:
         self.sent.append(request)
         return self.answer

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from harness.connect.transport import BUFFER_BYTES, Channel, Deadlines
-from harness.connect.wire import Answer, Connection, Endpoint, WireError
+from harness.connect.wire import Connection, Endpoint, Response, WireError
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHED = 101
@@ -44,7 +44,7 @@ class Upgrading(Connection):
             self.rest = bytes(data[switched.args[0] :])
 
 
-def open_websocket(url: str, deadlines: Deadlines, ca_bundle: str | None) -> tuple[Upgrading, Answer]:
+def open_websocket(url: str, deadlines: Deadlines, ca_bundle: str | None) -> tuple[Upgrading, Response]:
     """Ask for a websocket at the ws or wss `url`: the connection and the answer, whatever it is.
 
     Each step may last as long as `deadlines` say. Raises WireError, WireTimeout.
@@ -70,7 +70,7 @@ def open_websocket(url: str, deadlines: Deadlines, ca_bundle: str | None) -> tup
     return connection, answer
 
 
-def _is_agreed(answer: Answer, key: bytes) -> bool:
+def _is_agreed(answer: Response, key: bytes) -> bool:
     """Whether a 101 answers the handshake with this key, without an extension or protocol that was not asked for."""
     wanted = base64.b64encode(hashlib.sha1(key + _GUID).digest()).decode()
     headers = answer.headers

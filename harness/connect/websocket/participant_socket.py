@@ -21,7 +21,7 @@ from harness.connect.transport import Channel
 from harness.connect.websocket.frames import CLOSE, PING, PONG, TEXT, BrokenFrames, Incoming, masked
 from harness.connect.websocket.opening import open_websocket
 from harness.connect.websocket.pulse import Pulse
-from harness.connect.wire import Answer, WireError, WireTimeout
+from harness.connect.wire import Response, WireError, WireTimeout
 from harness.vocabulary import CONNECTION_ERROR, INVALID_REQUEST, OK, TIMEOUT, UNCLASSIFIED_429, WEBSOCKET_OPEN
 
 REPLACE_AFTER = 3540.0
@@ -141,7 +141,7 @@ class ParticipantSocket:
         self._closed = True
         self._drop()
 
-    def _refused(self, answer: Answer, sent: float) -> Reply:
+    def _refused(self, answer: Response, sent: float) -> Reply:
         if 300 <= answer.status < 400:
             return self._reply(INVALID_REQUEST, sent, message="a redirect, which is not followed")
         code, message = read_error(answer.headers, answer.body)

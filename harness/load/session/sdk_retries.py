@@ -22,7 +22,7 @@ from gevent.local import local
 
 from harness.connect.client import Reply, answered, now
 from harness.connect.target import Target
-from harness.connect.wire import MAX_ANSWER_BYTES, Answer, is_generator_fault
+from harness.connect.wire import MAX_ANSWER_BYTES, Response, is_generator_fault
 from harness.recording.format.manifest import SdkRetries
 from harness.recording.summary import SdkTally
 from harness.recording.validity import LatenessHistogram
@@ -99,7 +99,7 @@ def _body(request: Any, raw: Any) -> bytes:
     return b"".join(pieces)
 
 
-class RetryLab:
+class RetryingSdk:
     """Calls StartChatContact through one boto3 client, shared as in a server process, with retries in `mode`.
 
     The number of attempts is the SDK's own default, or what AWS_MAX_ATTEMPTS or the profile says, as in the caller's code.
@@ -200,7 +200,7 @@ class RetryLab:
     def _answered(self, request: Any, sent: float, response: Any) -> Reply:
         received = now()
         headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
-        answer = Answer(response.status_code, headers, response.content)
+        answer = Response(response.status_code, headers, response.content)
         # As it went out, but for its body: the secrets of a request are in its head.
         head = "\r\n".join(f"{name}: {_text(value)}" for name, value in request.headers.items())
         return answered(START_CHAT, answer, sent, received, head.encode("latin-1", "replace"), self._bare_429)

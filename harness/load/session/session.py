@@ -19,7 +19,7 @@ from harness.load.options.options import Settings
 from harness.load.session.attempts import Attempts
 from harness.load.session.budget import Budget
 from harness.load.session.recorder import Mirror, Recorder, Ship
-from harness.load.session.sdk_retries import RetryLab
+from harness.load.session.sdk_retries import RetryingSdk
 from harness.load.session.started_chats import StartedChats
 from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.workload.model import Chat, Drawer
@@ -355,9 +355,9 @@ def _recorder(
     )
 
 
-def _sdk_of(settings: Settings, target: Target) -> RetryLab | None:
+def _sdk_of(settings: Settings, target: Target) -> RetryingSdk | None:
     if settings.sdk_retries == "off":
         return None
-    return RetryLab(
+    return RetryingSdk(
         target, settings.sdk_retries, settings.call_timeout, settings.max_in_flight, settings.treat_bare_429_as
     )

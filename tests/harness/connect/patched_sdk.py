@@ -11,7 +11,7 @@ import gevent  # noqa: E402
 
 from harness.connect.signing import Credentials  # noqa: E402
 from harness.connect.target import Target  # noqa: E402
-from harness.load.session.sdk_retries import RetryLab  # noqa: E402
+from harness.load.session.sdk_retries import RetryingSdk  # noqa: E402
 
 BODY = b'{"InstanceId": "i", "ContactFlowId": "f", "ParticipantDetails": {"DisplayName": "d"}, "ClientToken": "t"}'
 
@@ -21,7 +21,7 @@ def main() -> None:
     calls = []
     for endpoint in sys.argv[1:]:
         target = Target(endpoint, endpoint, "us-east-1", "i", "f", lambda: Credentials("AKID", "secret"))
-        calls.append(gevent.spawn(RetryLab(target, "standard", 0.5, 10).call, BODY))
+        calls.append(gevent.spawn(RetryingSdk(target, "standard", 0.5, 10).call, BODY))
     gevent.joinall(calls, timeout=15)
     print(json.dumps([[reply.outcome for reply in call.value] for call in calls]))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.connect.client import ConnectClient
 from harness.connect.outcome import classify, read_error
 from harness.connect.signing import Credentials
-from harness.connect.wire import Answer, Endpoint, Pool
+from harness.connect.wire import Endpoint, Pool, Response
 from harness.vocabulary import OUTCOMES, START_CHAT, STOP_CONTACT, cause_of_429
 from tests.support.botocore_says import Sdk
 from tests.support.scripted_server import ScriptedServer, answer, answering, serving
@@ -103,7 +103,7 @@ def test_a_start_is_read_as_the_sdk_reads_it(
     body = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
     _, _, status, theirs = sdk().makes_of(200, {}, body)
     tap = Wiretap()
-    tap.answer = Answer(200, {}, body)
+    tap.answer = Response(200, {}, body)
     reply = tap.client(Credentials("AKID", "secret")).start_chat(b"{}")
     assert (reply.contact_id, reply.participant_token) == (theirs["ContactId"], theirs.get("ParticipantToken"))
     assert (status, reply.outcome) == (200, "started")

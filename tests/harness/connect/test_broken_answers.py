@@ -13,7 +13,7 @@ from harness.connect.participant import TYPING, ParticipantClient
 from harness.connect.signing import Credentials
 from harness.connect.target import Target
 from harness.connect.wire import Endpoint, Pool
-from harness.load.session.sdk_retries import RetryLab
+from harness.load.session.sdk_retries import RetryingSdk
 from harness.recording.format.schema import Sample, to_batch
 from harness.vocabulary import OUTCOMES, SERVICE_ERROR, STARTED
 from tests.harness.connect.broken_answers import BROKEN, SECRET
@@ -50,7 +50,7 @@ def sdk(mode: str) -> Call:
 
     def make(server: ScriptedServer) -> list[Reply]:
         target = Target(server.url, server.url, "us-east-1", "i", "f", lambda: CREDENTIALS)
-        return RetryLab(target, mode, PATIENCE, 10).call(BODY)
+        return RetryingSdk(target, mode, PATIENCE, 10).call(BODY)
 
     return make
 

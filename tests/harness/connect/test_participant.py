@@ -11,7 +11,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 
 from harness.connect.participant import TYPING, ParticipantClient
-from harness.connect.wire import Answer, Endpoint
+from harness.connect.wire import Endpoint, Response
 
 URL = "http://127.0.0.1:9"
 
@@ -21,7 +21,7 @@ class OneAnswer:
 
     def __init__(self, status: int, body: bytes) -> None:
         self.endpoint = Endpoint.parse(URL)
-        self._answer = Answer(status, {}, body)
+        self._answer = Response(status, {}, body)
         self.sent = b""
 
     def acquire(self) -> "OneAnswer":
@@ -30,7 +30,7 @@ class OneAnswer:
     def release(self, connection: "OneAnswer") -> None:
         assert connection is self
 
-    def exchange(self, request: bytes) -> Answer:
+    def exchange(self, request: bytes) -> Response:
         self.sent = request
         return self._answer
 

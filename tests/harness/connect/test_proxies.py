@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.connect.target import LAB_CREDENTIALS, Target
-from harness.load.session.sdk_retries import RetryLab
+from harness.load.session.sdk_retries import RetryingSdk
 from tests.support.scripted_server import ScriptedServer, answer, answering, serving
 
 BODY = b'{"InstanceId": "i", "ContactFlowId": "f", "ParticipantDetails": {"DisplayName": "d"}, "ClientToken": "t"}'
@@ -23,7 +23,7 @@ def test_calls_to_this_machine_use_no_proxy(monkeypatch: pytest.MonkeyPatch, liv
             monkeypatch.setenv(name, proxy.url)
         target = _target(server, live)
         assert target.client("test", 5.0).start_chat(BODY).status == 400
-        assert [reply.status for reply in RetryLab(target, "standard", 5.0, 1).call(BODY)] == [400]
+        assert [reply.status for reply in RetryingSdk(target, "standard", 5.0, 1).call(BODY)] == [400]
         with pytest.raises(ClientError):
             target.boto("connect", timeout=5.0, endpoint_url=server.url).describe_contact(InstanceId="i", ContactId="c")
         assert len(server.requests) == 3

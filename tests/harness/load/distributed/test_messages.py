@@ -32,7 +32,7 @@ from harness.load.distributed.shipping import LEDGER_ITEM, SAMPLES_ITEM, Inbox
 from harness.load.session.budget import Pool
 from harness.quotas.stages import Stage
 from harness.recording.format.manifest import Chats
-from harness.recording.summary import Answer, Cpu, OutcomeCount, SdkTally, Summary, add_up
+from harness.recording.summary import Cpu, ErrorText, OutcomeCount, SdkTally, Summary, add_up
 
 HOSTILE_NAMES = [
     "../outside",
@@ -63,7 +63,7 @@ SUMMARY = Summary(
     dropped_by_second={1_700_000_000: 1},
     offering_seconds=2.5,
     outcomes=(OutcomeCount("StartChatContact", "started", 3), OutcomeCount("StartChatContact", "tps_throttled", 1)),
-    answers=(Answer("StartChatContact", "tps_throttled", 429, "TooManyRequestsException", "slow down", 1, 17.0),),
+    answers=(ErrorText("StartChatContact", "tps_throttled", 429, "TooManyRequestsException", "slow down", 1, 17.0),),
     lateness={0: 3, 1200: 1},
     cpu=Cpu(1.0, 2.0, 55.0),
     samples=4,
