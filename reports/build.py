@@ -17,6 +17,7 @@ from reports.ci.gates import annotations, judge, junit, tell_github
 from reports.ci.gates import view as gates_view
 from reports.figures.picture import FIGURES, Picture, standalone_svg
 from reports.figures.process import FigureProcess
+from reports.figures.what_happened import what_happened
 from reports.page.baseline import BaselineView
 from reports.page.page import render
 from reports.page.request.text import QuotaRequest, request_text
@@ -100,7 +101,8 @@ def _answer(run: Run, console: Console, *, summary: bool, figures: bool) -> tupl
         place_ends(total, told)
         view = timeline(total, run.dropped_by_second)
         measured = measure(run, total, customers, view)
-        over_time = drawing.draw("draw_samples", measured, total, view) if figures else list
+        seen = measured, total, view, what_happened(run, total, view)
+        over_time = drawing.draw("draw_samples", *seen) if figures else list
         inference = infer(run, samples, total, customers, told)
         answer = capacity(measured, inference)
         if not summary:

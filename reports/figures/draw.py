@@ -7,9 +7,11 @@ from reports.figures import answered as answered_figures
 from reports.figures import any_limiter as any_limiter_figures
 from reports.figures import limits as limit_figures
 from reports.figures import over_time as figures
+from reports.figures import timeline as timeline_figures
 from reports.figures import variety as variety_figures
 from reports.figures.picture import Picture
 from reports.figures.style import report_style
+from reports.figures.what_happened import WhatHappened
 from reports.run.declared import declared_value
 from reports.run.fold import Aggregates
 from reports.run.tables import BANDS, latency_table, table_of
@@ -49,14 +51,14 @@ def draw_any_limiter(answer: Capacity, found: AnyLimiterEstimate) -> list[Pictur
     return pictures
 
 
-def draw_samples(measured: Capacity, total: Aggregates, view: Timeline) -> list[Picture]:
-    """The figures that need no limit: latency, varieties, lateness."""
+def draw_samples(measured: Capacity, total: Aggregates, view: Timeline, happened: WhatHappened) -> list[Picture]:
+    """The figures that need no limit: what happened when, latency, varieties, lateness."""
     if not sum(measured.outcomes.values()) or not len(view.rates):
         return []
     types, bands = table_of(total.types.numbers, total.by_type), table_of(BANDS, total.by_band)
     type_latency = latency_table(total.types.numbers, total.started_by_type)
-    pictures = []
     with report_style():
+        pictures = [timeline_figures.run_timeline(view, measured, happened)]
         if measured.latency_ms:
             pictures.append(figures.latency(total, measured))
         pictures.append(variety_figures.varieties(types, bands))
@@ -66,5 +68,5 @@ def draw_samples(measured: Capacity, total: Aggregates, view: Timeline) -> list[
         if measured.generator.measured_lateness_ms.p50 is not None:
             pictures.append(figures.lateness(view, measured))
         if measured.answered is not None and len(measured.answered.by_open_chats) > 1:
-            pictures.insert(0, answered_figures.replies(measured.answered))
+            pictures.insert(1, answered_figures.replies(measured.answered))
     return pictures

@@ -32,7 +32,7 @@ def outcomes_over_time(view: Timeline, answer: Capacity) -> Picture:
     if rate is not None and rate.estimate is not None:
         label = f"{'TPS rate' if answer.tps.exact else 'sustained'} {known(rate)}/s"
         axes.axhline(rate.estimate, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=label)
-    _time_axis(axes, view)
+    time_axis(axes, view)
     axes.set_ylabel("calls per second")
     legend(axes, 3)
     counts = {name: answer.outcomes.get(name, 0) for name in present}
@@ -69,7 +69,7 @@ def active_chats(view: Timeline, answer: Capacity, declared: float | None) -> Pi
         axes.axhline(declared, color=MUTED, linewidth=1.0, linestyle=":", label=f"declared quota {declared:,.0f}")
     _mark_first(axes, answer, only=QUOTA)
     axes.set_ylim(bottom=0, top=None if view.active.max() else 1)
-    _time_axis(axes, view)
+    time_axis(axes, view)
     axes.set_ylabel("active chats")
     legend(axes, 3)
     peak, at = answer.peak_active.chats, answer.peak_active.after_s
@@ -97,7 +97,7 @@ def latency(total: Aggregates, answer: Capacity) -> Picture:
             ms = np.maximum(seconds, 1e-6) * 1000
             axes.step(ms, share * 100, where="post", color=colour, linestyle=dashes, label=label, linewidth=1.3)
     axes.set_xscale("log")
-    _plain_log(axes)
+    plain_log(axes)
     axes.set_xlabel("latency (ms): solid from when the call was due, dotted from when it was sent")
     axes.set_ylabel("% of calls no slower")
     axes.set_ylim(0, 101)
@@ -127,8 +127,8 @@ def lateness(view: Timeline, answer: Capacity) -> Picture:
         label = f"{key} {milliseconds(value)} ms"
         axes.axhline(max(value, 1e-3), color=MUTED, linewidth=1.1, linestyle=dashes, label=label)
     axes.set_yscale("log")
-    _plain_log(axes, vertical=True)
-    _time_axis(axes, view)
+    plain_log(axes, vertical=True)
+    time_axis(axes, view)
     axes.set_ylabel("sent - due (ms)")
     legend(axes, 3)
     sentence = (
@@ -166,14 +166,16 @@ def _limit_words(limit: ActiveChats) -> str:
     return "; the refusals are not explained by one fixed limit on this run's chats."
 
 
-def _time_axis(axes: Axes, view: Timeline) -> None:
+def time_axis(axes: Axes, view: Timeline) -> None:
+    """Label the axis of a figure over the run's time, from its first call to its last answer."""
     axes.set_xlabel("seconds since the run's first call was due")
     if len(view.active):
         axes.set_xlim(0, float(view.active.index[-1]))
     axes.margins(x=0)
 
 
-def _plain_log(axes: Axes, vertical: bool = False) -> None:
+def plain_log(axes: Axes, vertical: bool = False) -> None:
+    """Write the numbers of a logarithmic axis out."""
     axis = axes.yaxis if vertical else axes.xaxis
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=10))
     axis.set_minor_formatter(NullFormatter())

@@ -46,7 +46,7 @@ DARK = {
 
 FIGURES = (
     *("outcomes", "active-chats", "bucket", "feasible-region", "latency", "varieties", "variety-latency", "lateness"),
-    *("replies", "refused-share", "batches", "volleys", "contrary"),
+    *("timeline", "replies", "refused-share", "batches", "volleys", "contrary"),
 )
 """The names of a run's figures: the files in `figures/` that a report makes, and that the next report may delete."""
 

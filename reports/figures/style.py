@@ -56,6 +56,13 @@ def new_figure(columns: int = 1, height: float = 3.1) -> tuple[Figure, list[Axes
     return figure, list(axes[0])
 
 
+def timeline_figure(rows: int) -> tuple[Figure, list[Axes]]:
+    """A figure of three plots over each other: one of so many thin rows, and two of equal height."""
+    figure = Figure(figsize=(_WIDTH, 4.2 + 0.2 * rows), layout="constrained")
+    axes = figure.subplots(3, 1, squeeze=False, height_ratios=[0.22 * rows + 0.1, 1.5, 1.5])
+    return figure, [row[0] for row in axes]
+
+
 def legend(axes: Axes, columns: int = 4) -> None:
     """Name the series above the plot, where they hide nothing."""
     place: Any = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.3}

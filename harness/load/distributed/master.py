@@ -165,6 +165,7 @@ class MasterCoordinator(Coordinator):
             ]
             for name in lost:
                 record.workers_lost.add(name)
+                record.events.note("worker_lost", note=name, at=self._last_heard(name))
                 take_over(record, name, shipped=name in self._inboxes, abandoned=lambda: self.abandoned)
             if len(lost) == len(self._names):
                 self.end_run("workers_lost", EXIT_INVALID)  # Locust would wait for new ones
@@ -194,6 +195,12 @@ class MasterCoordinator(Coordinator):
                 ended = chats.stopped + chats.already_ended + chats.kept
                 progress(ended, ended + chats.left_open)
                 waiting -= {w for w in pending if self._is_lost(record, w)}
+
+    def _last_heard(self, name: str) -> float:
+        """When (unix s) the worker of that name was last heard of."""
+        now = time.monotonic()
+        heard = [self._heard.get(worker, now) for worker, known in self._names.items() if known == name]
+        return time.time() - (now - max(heard, default=now))
 
     def _is_lost(self, record: RunRecord, worker: str) -> bool:
         silent = time.monotonic() - self._heard.get(worker, 0.0)

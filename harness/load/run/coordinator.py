@@ -26,6 +26,7 @@ from harness.load.options.reading import read_settings, recorded_options
 from harness.load.options.target_choice import target_line
 from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
+from harness.load.run.events import watch_users
 from harness.load.run.first_look import look_first
 from harness.load.run.host import Host
 from harness.load.run.instance_watch import InstanceWatch
@@ -66,6 +67,7 @@ class Coordinator:
         self._hours_over: gevent.Greenlet | None = None
         self._gate_watch: gevent.Greenlet | None = None
         self._lab_watch: gevent.Greenlet | None = None
+        self._user_watch: gevent.Greenlet | None = None
         self._instance_watch: InstanceWatch | None = None
         self._uploader = Uploader()
         self.abandoned = False
@@ -125,8 +127,7 @@ class Coordinator:
                 self._instance_watch = InstanceWatch(target) if target.live else None
                 self._uploader.begin(directory, settings.upload)
                 self._begin_load(self.record, settings, target)
-                self._lab_watch = gevent.spawn(self._watch_lab, self._lab) if self._lab is not None else None
-                self._gate_watch = watch_gates(aborting_gates(settings.gates), self.parts, self.on_gate_breached)
+                self._follow(settings)
             except BaseException:
                 self._uploader.stop()
                 if self._instance_watch is not None:
@@ -142,6 +143,13 @@ class Coordinator:
         except BaseException:
             self._stop_lab()
             raise
+
+    def _follow(self, settings: Settings) -> None:
+        """Follow the embedded emulator, the gates that may end the run, and the users."""
+        self._lab_watch = gevent.spawn(self._watch_lab, self._lab) if self._lab is not None else None
+        self._gate_watch = watch_gates(aborting_gates(settings.gates), self.parts, self.on_gate_breached)
+        if (record := self.record) is not None:
+            self._user_watch = watch_users(record.events, lambda: self.host.users_now)
 
     def _announce(self, settings: Settings, target: Target, account: str) -> None:
         """Say what a live run is about to do, let the user end it, and end it when AWS's hours are over."""
@@ -249,6 +257,8 @@ class Coordinator:
         self.exit_code = EXIT_INVALID  # until the end of the run has gone well
         try:
             self._uploader.hurry()
+            _cancel(self._user_watch)
+            record.events.note("drain")
             try:
                 self._end_load()
             except OSError as error:

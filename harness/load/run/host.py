@@ -106,6 +106,12 @@ class Host:
         return (runner.target_user_count if runner else 0) or self.options.num_users or 0
 
     @property
+    def users_now(self) -> int:
+        """How many users there are."""
+        runner = self.environment.runner
+        return runner.user_count if runner else 0
+
+    @property
     def has_web_ui(self) -> bool:
         """Whether a browser starts and stops the runs."""
         return self.environment.web_ui is not None

@@ -16,6 +16,7 @@ from harness import __version__
 from harness.connect.target import Target
 from harness.errors import EXIT_DONE, EXIT_INVALID
 from harness.load.options.options import Settings
+from harness.load.run.events import Events
 from harness.load.run.judgement import Judgement, judge
 from harness.load.session.sdk_retries import merge
 from harness.recording import owner
@@ -55,6 +56,7 @@ class RunRecord:
         self.troubles: list[str] = []
         self.declared: Table = {}
         self.clocks: dict[str, WorkerClock] = {}
+        self.events = Events()
         self._lock = RunLock(directory)
         self.started_at = time.time()
         self._manifest: Table = {
@@ -144,6 +146,7 @@ class RunRecord:
             chats=msgspec.to_builtins(total.chats),
             chat_ends=total.chat_ends,
             retry_lab=msgspec.to_builtins(merge(total.sdk_retries)),
+            events=msgspec.to_builtins(self.events.noted),
             journey_probe=msgspec.to_builtins(total.journey_probe),
             probe={"stages": [stage.to_json() for stage in total.stages]} if total.stages else None,
         )

@@ -1,11 +1,12 @@
 """The manifest `run.json`: its contents as types, written in one step, and read with whatever of it can be trusted."""
 
+import contextlib
 import os
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import orjson
@@ -120,6 +121,21 @@ class Probe(Struct, frozen=True):
     stages: list[Table] = []
 
 
+_MOST_EVENTS = 10_000
+EventKind = Literal["users", "drain", "worker_lost"]
+
+
+class Event(Struct, frozen=True):
+    """Something that happened to a run at unix second `at`: from then on there were `value` users, its chats were being
+    stopped, or the worker in `note` was lost.
+    """
+
+    at: Number
+    kind: EventKind
+    value: Number | None = None
+    note: Text = ""
+
+
 class Manifest(Struct, frozen=True):
     """The manifest of a run. `status` is running, finished or recovered; times are unix seconds. What a file lacks, or has
     of another type, is as it stands here.
@@ -146,6 +162,16 @@ class Manifest(Struct, frozen=True):
     probe: Probe | None = None
     journey_probe: JourneyProbe | None = None
     clocks: dict[Text, WorkerClock] = {}
+    events: list[Table] = []
+
+
+def events_of(tables: list[Table]) -> list[Event]:
+    """Return the events that a manifest holds; what is none is left out."""
+    events = []
+    for table in tables[:_MOST_EVENTS]:
+        with contextlib.suppress(msgspec.ValidationError):
+            events.append(msgspec.convert(table, Event))
+    return events
 
 
 @dataclass(frozen=True)
