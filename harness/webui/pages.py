@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,14 @@ def install_pages(locust: LocustPage, base: str, live: LiveRun, last_directory: 
     page("/live.json", data)
     page("/report", report)
     page("/capacity.json", capacity)
+    page("/result", partial(_result, reports, last_directory))
+
+
+def _result(reports: "Reports", last_directory: Callable[[], str | None]) -> Response:
+    directory = last_directory()
+    if directory is None or not finished(Path(directory)):
+        return make_response(_NO_RUN, 404)
+    return Response(reports.result(Path(directory)), mimetype="text/plain")
 
 
 class Reports:
@@ -74,6 +83,16 @@ class Reports:
     def __init__(self) -> None:
         self._turn = Semaphore(1)
         self._made: set[Path] = set()
+        self._results: dict[Path, str] = {}
+
+    def result(self, directory: Path) -> str:
+        """Return the short table of a finished run, as a headless run prints it."""
+        with self._turn:
+            if directory not in self._results:
+                command = [sys.executable, "-P", "-m", "harness", "report", "--summary", str(directory)]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                self._results = {directory: done.stdout or done.stderr}
+            return self._results[directory]
 
     def make(self, directory: Path, name: str) -> Path:
         """Return the file `name` of the report of `directory`; a finished run is reported once.
@@ -82,15 +101,20 @@ class Reports:
         """
         with self._turn:
             if directory not in self._made:
-                finished = read_manifest(directory).contents.status == "finished"
+                whole = finished(directory)
                 command = [sys.executable, "-P", "-m", "harness", "report", "--quiet", str(directory)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if not (directory / name).exists():
                     said = done.stderr.strip().splitlines()
                     raise UsageError(said[-1] if said else f"exit code {done.returncode}")
-                if finished:
+                if whole:
                     self._made.add(directory)
         return directory / name
+
+
+def finished(directory: Path) -> bool:
+    """Whether the run has ended and written its account."""
+    return read_manifest(directory).contents.status == "finished"
 
 
 def with_rows(answer: dict[str, Any], live: LiveRun) -> dict[str, Any]:

@@ -114,6 +114,7 @@ def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
         "keys": keys_of(answer),
         "outcomes": _outcome_rows(answer),
         "kinds": _kind_rows(kinds),
+        "percentiles": _percentiles(answer),
         "advice": advice(answer),
         "variety": variety_sentences(answer.variety),
         "any_limiter": sections.any_limiter(answer),
@@ -191,6 +192,20 @@ def _latency_cells(latency: Latency | None) -> list[str]:
     sent = latency.from_sent
     pairs = ((latency.p50, sent.p50), (latency.p95, sent.p95), (latency.p99, sent.p99), (latency.max, sent.max))
     return ["" if due is None else f"{milliseconds(due)} ({milliseconds(on_wire)})" for due, on_wire in pairs]
+
+
+def _percentiles(answer: Capacity) -> list[tuple[str, list[str]]]:
+    """A row for each outcome of StartChatContact that has an interval of any percentile."""
+    rows = []
+    for name, latency in answer.latency_ms.items():
+        cells = []
+        for quantile in ("p50", "p95", "p99"):
+            value, bounds = getattr(latency, quantile), latency.intervals.get(quantile)
+            between = "" if bounds is None else f" ({milliseconds(bounds[0])} to {milliseconds(bounds[1])})"
+            cells.append(f"{milliseconds(value)}{between}" if between and value is not None else "")
+        if any(cells):
+            rows.append((label(name), cells))
+    return rows
 
 
 @dataclass(frozen=True)

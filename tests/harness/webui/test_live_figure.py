@@ -47,7 +47,9 @@ LIVE: dict[str, Any] = {
 
 def _show(page: Page, live: dict[str, Any]) -> None:
     def answer(route: Route) -> None:
-        if route.request.url.endswith("live.json"):
+        if route.request.url.endswith("quotas/result"):
+            route.fulfill(content_type="text/plain", body=f"LAB emulator\nstarted 6 {SCRIPT}\n")
+        elif route.request.url.endswith("live.json"):
             route.fulfill(content_type="application/json", body=json.dumps(live))
         else:
             route.fulfill(content_type="text/html", body=FIGURE.read_text())
@@ -87,3 +89,17 @@ def test_a_phone_shows_the_charts_without_scrolling_sideways() -> None:
         _show(page, LIVE)
         expect(page.locator("#rate path").first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_drain_is_spoken_in_few_words_and_the_result_is_shown_after_it() -> None:
+    """Who cannot see the page hears how many chats are left, not each of them; after the end the result stands there."""
+    live = {**LIVE, "phase": "stopping chats", "chats": {"left_open": 53}}
+    with browser_page() as page:
+        _show(page, live)
+        expect(page.locator("#drain")).to_have_text("about 64 chats or fewer left to stop")
+        assert page.locator("#drain").get_attribute("aria-live") == "polite"
+        expect(page.locator("#result")).to_be_hidden()
+        live |= {"phase": "finished", "chats": {"left_open": 0}}
+        expect(page.locator("#result-text")).to_have_text(f"LAB emulator\nstarted 6 {SCRIPT}")
+        expect(page.locator("#drain")).to_have_text("")
+        assert page.locator("img").count() == 0

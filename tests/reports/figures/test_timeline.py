@@ -22,7 +22,7 @@ from tests.reports.synthetic import BEGAN, Scenario, simulate
 def happened(path: Path) -> WhatHappened:
     """What the run directory tells."""
     run = read_run(path)
-    total = fold(Samples(run.sample_files).first_pass())
+    total = fold(Samples(run.sample_files).only_pass())
     return what_happened(run, total, timeline(total, run.dropped_by_second))
 
 
@@ -93,7 +93,7 @@ def test_the_figure_tells_all_of_it_in_words(make_run: MakeRun) -> None:
         Scenario(), events=[event(0, "users", 8), event(12, "worker_lost", note="vm-2"), event(20, "drain")]
     )
     run = read_run(path)
-    total = fold(Samples(run.sample_files).first_pass())
+    total = fold(Samples(run.sample_files).only_pass())
     view = timeline(total, {})
     with report_style():
         one = run_timeline(view, an_answer(), what_happened(run, total, view))
