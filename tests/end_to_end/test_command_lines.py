@@ -34,6 +34,8 @@ def run(directory: Path, *arguments: str, **environment: str) -> tuple[int, str]
         (["--headless", "StrtChat"], "no user class 'StrtChat'; did you mean StartChat?"),
         (["--headless", "StartChat", "-u", "-3"], "'-3': a whole number of users from 1"),
         (["--headless", "StartChat", "-u", "0"], "'0': a whole number of users from 1"),
+        (["--headless", "StartChat", "--processes", "0"], "'0': a whole number of processes from 1"),
+        (["--headless", "StartChat", "--processes", "-5"], "'-5': a whole number of processes from 1"),
         (["--headless", "StartChat", "--tags", "foo"], "--tags foo leaves StartChat no task"),
         (["--headless", "StartChat", "--starts-per-user", "1e300"], "--starts-per-user 1e+300"),
         (["--headless", "StartChat", "--run-dir", "/proc/x"], "--run-dir /proc/x: /proc cannot be written to"),

@@ -12,14 +12,17 @@ from locust.contrib.fasthttp import FastHttpUser
 from harness.errors import UsageError
 
 _MOST_USERS = 1_000_000
+_MOST_PROCESSES = 1_000
 _OF_LOCUST = (HttpUser, FastHttpUser)
 
 
 def check_values(parser: argparse.ArgumentParser) -> None:
-    """Let the parser refuse a number of users that is not one, and a user class that no locustfile has."""
+    """Let the parser refuse a number of users or processes that is not one, and a user class that no locustfile has."""
     for action in parser._actions:  # configargparse has no other way to them
         if action.dest == "num_users":
             action.type = _users
+        elif action.dest == "processes":
+            action.type = _processes
         elif action.dest == "user_classes":
             action.type = partial(_user_class, options=frozenset(parser._option_string_actions))
 
@@ -32,6 +35,18 @@ def _users(text: str) -> int:
     if not 1 <= users <= _MOST_USERS:
         raise argparse.ArgumentTypeError(f"{text!r}: a whole number of users from 1 to {_MOST_USERS:,}")
     return users
+
+
+def _processes(text: str) -> int:
+    try:
+        processes = int(text)
+    except ValueError:
+        processes = 0
+    if not (processes == -1 or 1 <= processes <= _MOST_PROCESSES):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: a whole number of processes from 1 to {_MOST_PROCESSES:,}, or -1 for one on each core"
+        )
+    return processes
 
 
 def _user_class(name: str, options: frozenset[str]) -> str:
