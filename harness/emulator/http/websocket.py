@@ -26,6 +26,8 @@ Frame = dict[str, Any]
 
 # Frames that may wait for a client that does not read; beyond it the connection is cut.
 _WAITING = 1000
+# Frames of one client that are answered before everybody else has a turn.
+_FRAMES_AT_ONCE = 16
 
 
 async def serve(socket: WebSocket, state: State) -> None:
@@ -52,6 +54,7 @@ async def serve(socket: WebSocket, state: State) -> None:
     await socket.accept()
     writer = asyncio.create_task(_write(socket, subscriber))
     subscriber.plan_faults()
+    frames = 0
     try:
         while True:
             idle = state.settings.websocket_idle
@@ -59,6 +62,9 @@ async def serve(socket: WebSocket, state: State) -> None:
             if message["type"] == "websocket.disconnect":
                 break
             _reply(message.get("text") or message.get("bytes") or "", state, chat, subscriber)
+            frames += 1
+            if frames % _FRAMES_AT_ONCE == 0:  # what has arrived is received without a pause, however much it is
+                await asyncio.sleep(0)
     except TimeoutError:
         subscriber.finish()
         await writer

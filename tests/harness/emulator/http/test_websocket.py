@@ -1,5 +1,7 @@
 """The websocket as a client meets it: how many, how long, and the faults that the settings bring."""
 
+import json
+
 import pytest
 import websocket
 
@@ -95,3 +97,12 @@ def test_messages_take_their_latency_on_the_websocket() -> None:
         transcript = call(emulator, "/participant/transcript", "POST", {}, **bearer)["Transcript"]
         assert transcript[0]["Content"] == "hello"
         customer.close()
+
+
+def test_client_that_sends_much_at_once_is_answered_frame_by_frame() -> None:
+    """More pings than may wait for a slow reader, sent in one piece, are all answered."""
+    with running(UNSIGNED) as emulator:
+        customer = subscribed(start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"])
+        ping = json.dumps({"topic": "aws/ping"}).encode()
+        customer.sock.sendall(b"".join(bytes([0x81, 0x80 | len(ping), 0, 0, 0, 0]) + ping for _ in range(3000)))
+        assert all(json.loads(customer.recv())["topic"] == "aws/ping" for _ in range(3000))
