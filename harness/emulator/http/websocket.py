@@ -26,8 +26,6 @@ Frame = dict[str, Any]
 
 # Frames that may wait for a client that does not read; beyond it the connection is cut.
 _WAITING = 1000
-# Frames of one client that are answered before everybody else has a turn.
-_FRAMES_AT_ONCE = 16
 
 
 async def serve(socket: WebSocket, state: State) -> None:
@@ -43,7 +41,8 @@ async def serve(socket: WebSocket, state: State) -> None:
         await socket.close()
         return
     early = state.conversations.take_unheard(chat) if ticket.who is None else []
-    subscriber = _Subscriber(state, ticket.who, socket.scope["state"]["transport"], early)
+    transport = socket.scope["state"]["transport"]
+    subscriber = _Subscriber(state, ticket.who, transport, early)
     # It listens from the opened socket on: what is said before the subscribe frame arrives is heard after it. (The
     # service is slower to deliver than a client is to subscribe; here a message would else be there first, and lost.)
     chat.listeners.append(subscriber)
@@ -54,7 +53,6 @@ async def serve(socket: WebSocket, state: State) -> None:
     await socket.accept()
     writer = asyncio.create_task(_write(socket, subscriber))
     subscriber.plan_faults()
-    frames = 0
     try:
         while True:
             idle = state.settings.websocket_idle
@@ -62,9 +60,10 @@ async def serve(socket: WebSocket, state: State) -> None:
             if message["type"] == "websocket.disconnect":
                 break
             _reply(message.get("text") or message.get("bytes") or "", state, chat, subscriber)
-            frames += 1
-            if frames % _FRAMES_AT_ONCE == 0:  # what has arrived is received without a pause, however much it is
-                await asyncio.sleep(0)
+            # What has arrived is received without a pause, however much it is: everybody else has a turn after each frame.
+            await asyncio.sleep(0)
+            if transport.is_closing():  # nobody is there to hear the answers to what is left
+                break
     except TimeoutError:
         subscriber.finish()
         await writer
