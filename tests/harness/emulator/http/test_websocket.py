@@ -104,5 +104,6 @@ def test_client_that_sends_much_at_once_is_answered_frame_by_frame() -> None:
     with running(UNSIGNED) as emulator:
         customer = subscribed(start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"])
         ping = json.dumps({"topic": "aws/ping"}).encode()
+        assert customer.sock is not None
         customer.sock.sendall(b"".join(bytes([0x81, 0x80 | len(ping), 0, 0, 0, 0]) + ping for _ in range(3000)))
         assert all(json.loads(customer.recv())["topic"] == "aws/ping" for _ in range(3000))
