@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.input_files import read_bounded
-from harness.vocabulary import ACTIVE_CHAT_LIMIT, START_OUTCOMES, TPS_THROTTLED
+from harness.vocabulary import ACTIVE_CHAT_LIMIT, SEND_MESSAGE, START_CHAT, START_OUTCOMES, STOP_CONTACT, TPS_THROTTLED
 
 _INTERVAL = ("estimate", "low", "high")
 _LATENCY = ("p50", "p95", "p99", "max")
@@ -65,6 +65,8 @@ _LIVE = (
     *(metric for metric in METRICS if metric.startswith(("outcomes.", "outcome_share."))),
     *(f"generator.{part}" for part in ("offered", "sent", "dropped")),
 )
+_USER_CLASSES = ("StartChat", "ChatConversation", "QuotaProbe")
+"""No request has such a name, so a gate on one could never be kept."""
 _KEYS = ("metric", "min", "max", "name", "abort", "after")
 _SYNTAX = 'a gate is [[gate]] with metric = "..." and min = ... or max = ... (docs/gates.md)'
 
@@ -136,6 +138,8 @@ def _gate(entry: Mapping[str, Any], where: str) -> Gate:
         raise UsageError(f"{where} ({metric}): name is a text and abort is true or false")
     if not isinstance(after, int) or isinstance(after, bool) or after < 1:
         raise UsageError(f"{where} ({metric}): after is a number of calls, 1 or more")
+    if "after" in entry and "abort" not in entry:
+        raise UsageError(f"{where} ({metric}): after counts only with abort = true; add that, or drop after")
     if abort and (maximum is None or metric not in _LIVE):
         raise UsageError(
             f"{where} ({metric}): only a max on {_groups(_LIVE)} can end a run early; drop abort = true, or change it"
@@ -148,6 +152,11 @@ def _check_metric(metric: str, where: str) -> None:
         return
     if metric.startswith("locust."):
         request, _, statistic = metric.removeprefix("locust.").rpartition(".")
+        if request in _USER_CLASSES:
+            raise UsageError(
+                f"{where}: {request} is a user class; name a request, such as {START_CHAT}, {STOP_CONTACT} or "
+                f"{SEND_MESSAGE}: locust.{START_CHAT}.{statistic}"
+            )
         if request and statistic in LOCUST_STATISTICS:
             return
         raise UsageError(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from harness.recording.format.manifest import WorkerClock
 from reports.capacity.model import Capacity, Clocks
+from reports.wording.numbers import rounded
 
 _WORTH_SAYING = 0.02
 """Seconds: a worker's times within so much of the master's change no limit that is inferred."""
@@ -50,4 +51,4 @@ def clock_sentences(answer: Capacity) -> list[str]:
 def _seconds(seconds: float | None) -> str:
     if seconds is None:
         return "an unknown time"
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+    return f"{rounded(seconds)} s" if seconds >= 1 else f"{rounded(1000 * seconds)} ms"

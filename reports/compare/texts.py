@@ -1,7 +1,7 @@
 """Says one metric of a comparison in a few characters, for tables."""
 
 from reports.compare.comparison import Delta, Figure
-from reports.wording.numbers import number
+from reports.wording.numbers import number, signed
 
 
 def cell_text(one: Figure | None) -> str:
@@ -19,4 +19,4 @@ def change_text(row: Delta) -> str:
     relative = ""
     if row.base is not None and row.base.estimate and not row.metric.startswith("outcome_share"):
         relative = f" ({change / row.base.estimate:+.1%})"
-    return f"{change:+.4g}{relative} [{low:+.4g}, {high:+.4g}] {row.level}"
+    return f"{signed(change)}{relative} [{signed(low)}, {signed(high)}] {row.level}"

@@ -7,6 +7,7 @@ import pandas as pd
 
 from reports.figures.picture import GRID, INK, MUTED, OUTCOME_COLOURS, Picture
 from reports.figures.style import new_figure, picture
+from reports.wording.numbers import rounded
 from reports.wording.vocabulary import LABELS, START_OUTCOMES, STARTED, UNKNOWN
 
 _SHOWN = (*START_OUTCOMES, UNKNOWN)
@@ -61,7 +62,7 @@ def variety_latency(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
     figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False, fontsize=8.5)
     sentence = f"{_latency_words(types, 'content type')} {_latency_words(bands, 'attribute size')}"
     rows = [
-        f"{name}: p50 {row['p50']:.3g}, p95 {row['p95']:.3g}, p99 {row['p99']:.3g} ms."
+        f"{name}: p50 {rounded(row['p50'])}, p95 {rounded(row['p95'])}, p99 {rounded(row['p99'])} ms."
         for table in (types, bands)
         for name, row in table.iterrows()
     ]
@@ -98,5 +99,5 @@ def _latency_words(table: pd.DataFrame, what: str) -> str:
     if len(table) < 2:
         return f"All started chats had one {what}."
     medians = table.p50.sort_values()
-    fast, slow = (f"{medians.iloc[end]:.3g} ms ({_short(medians.index[end])})" for end in (0, -1))
+    fast, slow = (f"{rounded(medians.iloc[end])} ms ({_short(medians.index[end])})" for end in (0, -1))
     return f"By {what}, the median runs from {fast} to {slow}."

@@ -13,6 +13,7 @@ from harness.recording.format.manifest import Event, events_of
 from reports.run.fold import TIMED, Aggregates
 from reports.run.rundir import Run
 from reports.run.timeline import Timeline
+from reports.wording.numbers import rounded
 from reports.wording.vocabulary import QUOTA, START, STARTED, TPS
 
 SpanKind = Literal["phase", "stall", "drain"]
@@ -135,7 +136,9 @@ def _limit_changes(run: Run, total: Aggregates, view: Timeline) -> Iterable[Mome
     admitted = (by_sent[:, total.series(STARTED)] + by_sent[:, total.series(QUOTA)])[seconds].astype(float)
     for cut in sorted(_cuts(admitted)):
         before, after = admitted[max(0, cut - 60) : cut].mean(), admitted[cut : cut + 60].mean()
-        yield Moment("limit change", float(seconds[cut]), f"admitted {before:.3g}/s before, {after:.3g}/s after")
+        yield Moment(
+            "limit change", float(seconds[cut]), f"admitted {rounded(before)}/s before, {rounded(after)}/s after"
+        )
 
 
 def _cuts(counts: NDArray[np.float64]) -> list[int]:

@@ -3,7 +3,7 @@
 import math
 
 from reports.capacity.model import Capacity, Variety
-from reports.wording.numbers import number, percent
+from reports.wording.numbers import percent, rounded
 
 _NAMES = {
     "attribute_bytes": "size of the attributes",
@@ -34,15 +34,15 @@ def _difference(each: Variety, questions: int) -> str:
     name = _NAMES.get(each.dimension, each.dimension)
     return (
         f"The {name} matters: {_quoted(second)} against {_quoted(first)} {change} {_MEASURES[each.on]} by "
-        f"{_amount(abs(each.effect))} {_UNITS[each.unit]} ({_amount(low)} to {_amount(high)}, 95 %; {_chance(each.p_holm)} "
+        f"{rounded(abs(each.effect))} {_UNITS[each.unit]} ({rounded(low)} to {rounded(high)}, 95 %; {_chance(each.p_holm)} "
         f"after correction for {questions} questions)."
     )
 
 
 def _no_difference(on: str, rest: list[Variety]) -> str:
     parts = [
-        f"{_NAMES.get(each.dimension, each.dimension)} (at most {_amount(max(abs(each.low), abs(each.high)))}, "
-        f"found from {_amount(each.detectable)})"
+        f"{_NAMES.get(each.dimension, each.dimension)} (at most {rounded(max(abs(each.low), abs(each.high)))}, "
+        f"found from {rounded(each.detectable)})"
         for each in rest
     ]
     unit = _UNITS[rest[0].unit]
@@ -61,8 +61,8 @@ def balance_advice(answer: Capacity) -> list[str]:
     if not rare:
         return []
     each = min(rare, key=lambda one: (one.share or 0.0) * one.parts)
-    seen = f"a difference of {_amount(each.detectable)} {_UNITS[each.unit]} in {_MEASURES[each.on]}"
-    gain = f" instead of about {_amount(_balanced(each))}" if each.dimension == "kind" else ""
+    seen = f"a difference of {rounded(each.detectable)} {_UNITS[each.unit]} in {_MEASURES[each.on]}"
+    gain = f" instead of about {rounded(_balanced(each))}" if each.dimension == "kind" else ""
     return [
         f"Whether the {_NAMES.get(each.dimension, each.dimension)} matters was hard to see: its rarer side is "
         f'{percent(each.share or 0.0)} of the calls, so that only {seen} is found{gain}. `draw = "balanced"` in the '
@@ -78,10 +78,6 @@ def _balanced(each: Variety) -> float:
 
 def _chance(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-
-
-def _amount(value: float) -> str:
-    return number(float(f"{value:.3g}"))
 
 
 def _quoted(text: str) -> str:

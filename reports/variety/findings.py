@@ -9,6 +9,7 @@ from scipy.special import ndtri
 from reports.capacity.model import Variety
 from reports.variety.association import Codes, Floats, blocks, detectable, effect_of, holm, p_value
 from reports.variety.calls import CATEGORIES, SIZES, Calls
+from reports.wording.numbers import rounded
 
 LEVEL = 0.05
 _FEWEST_CALLS = 20
@@ -118,7 +119,7 @@ def _without_extremes(latency: Floats) -> Floats:
 
 def _size_text(name: str, value: float) -> str:
     if name.endswith("bytes"):
-        return f"{value / 1024:.3g} KiB" if value >= 1024 else f"{value:.0f} bytes"
+        return f"{rounded(value / 1024)} KiB" if value >= 1024 else f"{value:.0f} bytes"
     if name == "duration_minutes":
         return f"{value:.0f} min" if value else "the service's own duration"
     return f"{value:.0f}"

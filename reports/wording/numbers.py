@@ -150,6 +150,16 @@ def share(count: int, calls: int, bounds: tuple[float, float] | None = None) -> 
     return f"{percent(count / calls)} ({low * 100:.1f} to {high * 100:.1f})"
 
 
+def rounded(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits (up to four), thousands grouped; never with an exponent."""
+    return number(float(f"{value:.{digits}g}"))
+
+
+def signed(value: float) -> str:
+    """A change, with its sign, four significant digits and no exponent."""
+    return f"{'-' if value < 0 else '+'}{number(abs(value))}"
+
+
 def seconds(value: float) -> str:
     """A length of time for a reader."""
     if not math.isfinite(value):

@@ -52,6 +52,12 @@ def test_a_file_of_gates_is_read(tmp_path: Path) -> None:
         (one(metric="tps.rate.low", min=4, abort=True), "can end a run early"),
         (one(metric="outcomes.timeout", min=4, abort=True), "can end a run early"),
         (one(metric="outcomes.timeout", max=4, abort=True, after=0), "1 or more"),
+        (one(metric="outcomes.timeout", max=4, after=200), "after counts only with abort = true"),
+        (
+            one(metric="locust.StartChat.num_failures", max=4),
+            "StartChat is a user class.*locust.StartChatContact.num_f",
+        ),
+        (one(metric="locust.QuotaProbe.fail_ratio", max=4), "QuotaProbe is a user class"),
         (one(metric="outcomes.timeout", max=float("nan")), "must be a number"),
     ],
 )

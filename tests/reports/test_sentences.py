@@ -1,9 +1,14 @@
 """What the reports say of a limit that is only known from one side, or as a range."""
 
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from reports.capacity.model import ActiveChats, Interval, OperationLimit
 from reports.capacity.sentences import _chats_part
 from reports.page.sections import _limit
-from reports.wording.numbers import known
+from reports.wording.numbers import known, rounded, signed
 
 
 def test_a_bound_is_said_where_only_a_bound_is_known() -> None:
@@ -23,3 +28,19 @@ def test_a_quota_that_was_met_once_is_said_as_its_range() -> None:
 def test_a_burst_that_is_known_is_said_plainly() -> None:
     """A burst with both bounds is its number."""
     assert known(Interval(8, 8, 8)) == "8"
+
+
+@given(st.floats(1e-5, 1e12), st.integers(1, 4))
+def test_no_number_for_a_reader_has_an_exponent(value: float, digits: int) -> None:
+    """Whatever its size a number is written out, with its digits, and a change with its sign."""
+    text = rounded(value, digits)
+    assert "e" not in text
+    assert math.isclose(float(text.replace(",", "")), value, rel_tol=0.6 * 10 ** (1 - digits) + 1e-3)
+    assert signed(-value) == f"-{signed(value)[1:]}"
+    assert signed(value)[0] == "+"
+
+
+def test_a_latency_of_a_minute_and_a_half_is_written_out() -> None:
+    """Captions have no 9.33e+04 ms."""
+    assert rounded(93_312.4) == "93,300"
+    assert signed(-12_345.6) == "-12,346"

@@ -94,6 +94,6 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     for name in sorted(environment):
         if name.startswith("CHATQUOTA_") and name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else "`locust --help` and the README list those that are"
+            hint = f"did you mean {near[0]}?" if near else "`chatquota run --help` and the README list those that are"
             sentences.append(f"the variable {name} is not an option and is ignored; {hint}")
     return sentences

@@ -30,7 +30,7 @@ from harness.load.run.events import watch_users
 from harness.load.run.first_look import look_first
 from harness.load.run.host import Host
 from harness.load.run.instance_watch import InstanceWatch
-from harness.load.run.judgement import HINTS
+from harness.load.run.judgement import hint_on
 from harness.load.run.manifest import RunRecord
 from harness.recording.format.layout import check_run_directory, create_run_directory, new_run_id
 from harness.recording.summary import Summary
@@ -218,7 +218,7 @@ class Coordinator:
         """Every call is refused for a reason that is not a quota: say it in one line and end the run with exit code 3."""
         said = f": {reply.message}" if reply.message else ""
         code = reply.error_code or (f"HTTP {reply.status}" if reply.status else reply.outcome)
-        hint = HINTS.get(reply.outcome, "see the run's answers")
+        hint = hint_on(reply.outcome, reply.status, reply.error_code)
         does = "refuses" if 400 <= reply.status < 500 else "fails"
         logger.error("the target %s every call, %s%s; %s", does, code, said, hint)
         self.end_run("target", EXIT_TARGET)

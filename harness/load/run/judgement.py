@@ -18,13 +18,21 @@ from harness.vocabulary import (
 
 HINTS = {
     ACCESS_DENIED: "check the credentials, their policy and --region",
-    NOT_FOUND: "check --instance-id, --contact-flow-id and --region",
+    NOT_FOUND: "check --host, --instance-id, --contact-flow-id and --region",
     INVALID_REQUEST: "check --instance-id, --contact-flow-id and the workload",
     CONNECTION_ERROR: "check --host and the network",
     SERVICE_ERROR: "check what listens at --host; see the run's answers",
     TIMEOUT: "check --host, the network and --call-timeout",
 }
 """What to check where every call had an outcome."""
+
+
+def hint_on(outcome: str, status: int, error_code: str | None) -> str:
+    """Return what to check where every call was answered alike: an HTTP error without a code is not the service's own."""
+    if 400 <= status < 500 and status != 429 and not error_code:
+        return "Amazon Connect names a code in each error, so this is not its endpoint: check --host"
+    return HINTS.get(outcome, "see the run's answers")
+
 
 _SERVICES = {START_CHAT: "the target", CREATE_CONNECTION: "the participant service"}
 

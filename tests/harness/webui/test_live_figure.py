@@ -75,10 +75,10 @@ def test_values_of_a_second_stand_under_the_chart_and_a_text_says_the_same() -> 
         _show(page, LIVE)
         expect(page.locator("#rate path").first).to_be_visible()
         page.locator("#rate").hover()
-        expect(page.locator("#rate-readout")).to_contain_text("offered 3, admitted 2, TPS throttled 1")
+        expect(page.locator("#rate-readout")).to_contain_text("offered 3, served 2, TPS throttled 1")
         page.locator("#open").hover()
         expect(page.locator("#open-readout")).to_contain_text("4 chats open")
-        expect(page.get_by_role("img", name="admitted 6, TPS throttled 3")).to_be_visible()
+        expect(page.get_by_role("img", name="served 6, TPS throttled 3")).to_be_visible()
         expect(page.get_by_role("status")).to_have_text("running")
 
 

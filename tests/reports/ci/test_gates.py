@@ -126,7 +126,7 @@ def test_a_gate_finds_its_number_in_capacity_json(make_run: MakeRun) -> None:
 
 
 DESCRIPTIONS = re.compile(
-    r"schema|quantile_error|(run|inference|retry_lab)\..*|.*\.(n|at|pressure|seconds|admitted|calls|refused_share)"
+    r"schema|quantile_error|(run|inference|retry_lab|clocks)\..*|.*\.(n|at|pressure|seconds|admitted|calls|refused_share)"
     r"|tps\.contrary\..*|tps\.burst_from_rest\.(rest_s|volleys)|peak_active\.after_s|active_chats\.(ours|others)\..*"
     r"|generator\.(samples_recorded|measured_lateness_ms\..*)|answered\.knee\.(goal|share)"
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.load.run.judgement import judge
+from harness.load.run.judgement import hint_on, judge
 
 START = "StartChatContact"
 
@@ -56,3 +56,10 @@ def test_a_workload_of_invalid_requests_expects_refusals() -> None:
 def test_a_run_without_a_call_is_not_valid() -> None:
     """A run that was too short to call says nothing of the target."""
     assert judge(None, {}, 0).exit_code == 5
+
+
+def test_an_error_without_a_code_is_not_the_services() -> None:
+    """A page of some other server that says 404 leads to --host; Amazon Connect's own answer leads to the ids."""
+    assert hint_on("not_found", 404, None).endswith("this is not its endpoint: check --host")
+    assert "--instance-id" in hint_on("not_found", 404, "ResourceNotFoundException")
+    assert "what listens" in hint_on("service_error", 503, None)
