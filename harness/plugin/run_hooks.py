@@ -78,6 +78,8 @@ def _check_or_exit(coordinator: Coordinator) -> None:
 def check_locust_options(host: Host) -> None:
     """Refuse what Locust would take as it comes, and say what it would do in silence."""
     options, chosen = host.options, host.user_classes[0]
+    if not options.user_classes and not host.has_web_ui:
+        logger.info("no user class is named: the run is of %s", chosen.__name__)
     check_tags(options, chosen)
     if host.has_web_ui:
         check_web_address(options)

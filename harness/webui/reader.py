@@ -194,8 +194,15 @@ class Inference(threading.Thread):
             begun = time.thread_time()
             if self._live is not None:
                 self._live.infer()
-            # CPU time, not the clock's: a machine that was stopped or busy must not keep the next estimate waiting.
-            time.sleep(min(max(_EVERY, time.thread_time() - begun), _LONGEST_PAUSE))
+            time.sleep(pause_after(time.thread_time() - begun))
+
+
+def pause_after(cpu: float) -> float:
+    """Return how long to rest (seconds) after an estimate that took so many seconds of CPU time.
+
+    It is not the clock's time: a machine that was stopped or busy must not keep the next estimate waiting.
+    """
+    return min(max(_EVERY, cpu), _LONGEST_PAUSE)
 
 
 def main() -> int:

@@ -63,7 +63,11 @@ def feasible_region(tps: TpsEstimate) -> Picture:
     axes.locator_params(nbins=5)
     inside_bursts, inside_rates = np.nonzero(share > 0.001)
     axes.set_xlim(*_span(region.rate, inside_rates))
-    axes.set_ylim(*_span(region.burst, inside_bursts))
+    low, high = _span(region.burst, inside_bursts)
+    # A burst is a number of calls: an axis from 7.97 to 8.01 would show fractions that mean nothing.
+    axes.set_ylim(
+        min(low, float(region.burst[inside_bursts.min()]) - 1), max(high, float(region.burst[inside_bursts.max()]) + 1)
+    )
     legend(axes)
     inside = int(np.count_nonzero(share > 0.01))
     sentence = (

@@ -92,7 +92,8 @@ def _spread_words(table: pd.DataFrame, what: str) -> str:
         return f"All calls had one {what}."
     if started.min() == 100:
         return f"By {what}, every call started a chat."
-    return f"By {what}, between {started.min():.1f} % and {started.max():.1f} % of the calls started a chat."
+    least, most = started.min(), started.max()
+    return f"By {what}, between {least:.1f} % and {most:.1f} % of the calls started a chat, differences by chance included."
 
 
 def _latency_words(table: pd.DataFrame, what: str) -> str:

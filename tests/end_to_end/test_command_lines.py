@@ -54,6 +54,20 @@ def test_wrong_command_line_is_one_line_and_exit_code_2(tmp_path: Path, argument
     assert len(errors) == 1, printed
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["QuotaProbe", "-u", "5"], "QuotaProbe probes once, however many users there are; the other 4 do nothing"),
+        ([], "no user class is named: the run is of StartChat"),
+    ],
+)
+def test_what_locust_would_do_in_silence_is_said(tmp_path: Path, arguments: list[str], said: str) -> None:
+    """Users that a probe has no use for, and the class that a run has by default, are named before the first call."""
+    code, printed = run(tmp_path, "--headless", "-t", "1s", "--host", "http://127.0.0.1:9", *arguments)
+    assert said in printed
+    assert code == 3, printed
+
+
 def test_port_in_use_is_one_line(tmp_path: Path) -> None:
     """A web UI whose port another program has says so and ends."""
     with socket.socket() as taken:

@@ -14,7 +14,7 @@ from harness.recording.format.layout import SAMPLES
 from harness.recording.format.schema import Sample, to_batch
 from harness.recording.journal import Journal
 from harness.webui.journals import Follower
-from harness.webui.reader import Live
+from harness.webui.reader import Live, pause_after
 from harness.webui.table import number, rows
 
 EPOCH = 1_790_000_000.0
@@ -134,3 +134,8 @@ def test_numbers_are_short() -> None:
         "0.3333",
         "?",
     ]
+
+
+def test_no_estimate_waits_long_for_the_next() -> None:
+    """An estimate rests as long as it worked, within 2 s and 10 s: after a stall the column comes back by itself."""
+    assert [pause_after(spent) for spent in (0.0, 2.5, 9.0, 200.0, 3_600.0)] == [2.0, 2.5, 9.0, 10.0, 10.0]

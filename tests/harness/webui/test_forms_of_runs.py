@@ -1,0 +1,63 @@
+"""The start form before, during and after a run, sent as a second tab or a stale one would send it."""
+
+import json
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.harness.webui.support import WebUi, wait_for, web_ui
+
+
+def _get(ui: WebUi, path: str) -> str:
+    with urllib.request.urlopen(f"{ui.url}{path}", timeout=60) as answer:
+        return str(answer.read().decode())
+
+
+def _post(ui: WebUi, path: str, **fields: str) -> dict[str, Any]:
+    data = urllib.parse.urlencode(fields).encode()
+    with urllib.request.urlopen(f"{ui.url}{path}", data, timeout=60) as answer:
+        said: dict[str, Any] = json.loads(answer.read())
+        return said
+
+
+def _shown(ui: WebUi) -> dict[str, str]:
+    """What a page that is loaded now has in its fields, as its form would send it."""
+    page = _get(ui, "/")
+    arguments, _ = json.JSONDecoder().raw_decode(page.split("window.templateArgs = ", 1)[1])
+    shown = {name: field["default_value"] for name, field in arguments["extra_options"].items()}
+    return {name: _as_field(value) for name, value in shown.items()} | {"host": arguments["host"] or ""}
+
+
+def _as_field(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def test_a_page_loaded_during_a_run_can_change_its_users_and_a_stale_one_starts_nothing(tmp_path: Path) -> None:
+    """A reload or a second tab shows the run's values and may edit; an edit left open until the end starts no run, nor
+    does a run directory that is used.
+    """
+    begin = {"user_classes": "StartChat", "spawn_rate": "2", "hold": "10s", "emulator": "active_chats=45"}
+    begin |= {"run_dir": "runs/mine"}
+    with web_ui(tmp_path) as ui:
+        assert _post(ui, "/swarm", user_count="2", **begin)["success"]
+        wait_for(lambda: json.loads(_get(ui, "/quotas/live.json"))["phase"] == "running", "run")
+        edit = _shown(ui) | {"user_count": "3", "spawn_rate": "3", "chatquota_edit": "1"}
+        assert (edit["hold"], edit["emulator"], edit["run_dir"]) == ("10s", "active_chats=45", "runs/mine")
+        assert _post(ui, "/swarm", **edit)["success"]
+        changed = _post(ui, "/swarm", **(edit | {"hold": "1s"}))
+        assert "--hold cannot change while a run is on" in changed["message"]
+        _post(ui, "/stop")
+        wait_for(lambda: json.loads(_get(ui, "/quotas/live.json"))["phase"] == "finished", "end of the run")
+
+        stale = _post(ui, "/swarm", **edit)
+        assert (stale["success"], stale["message"]) == (
+            False,
+            "the run has ended meanwhile; press New to start another one",
+        )
+        again = _post(ui, "/swarm", user_count="2", **begin)
+        assert not again["success"]
+        assert again["message"].startswith("--run-dir runs/mine")
+        assert [said["status"] for said in ui.manifests()] == ["finished"]
