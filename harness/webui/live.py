@@ -15,6 +15,7 @@ from harness.errors import UsageError
 from harness.load.run.coordinator import Coordinator
 from harness.recording.format.manifest import read_manifest
 from harness.recording.summary import add_up
+from harness.vocabulary import START_CHAT
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,12 @@ class LiveRun:
         if directory is None:
             return {"phase": phase, "run": None}
         found = self._ask({"run": directory, "final": phase == FINISHED}) or {}
-        return {**found, "phase": phase, "run": Path(directory).name, **self._generator(directory)}
+        generator = self._generator(directory)
+        if "offered" in generator and self._coordinator.host.options.sdk_retries == "off":
+            # Workers report by heartbeat what their samples tell sooner: what has an answer was offered.
+            answered = sum(found.get("counts", {}).get(START_CHAT, {}).values())
+            generator["offered"] = max(generator["offered"], answered)
+        return {**found, "phase": phase, "run": Path(directory).name, **generator}
 
     def _generator(self, directory: str) -> dict[str, Any]:
         """Offered, dropped, chats and so on, from the run's processes or, at its end, from its manifest."""
@@ -108,6 +114,7 @@ class LiveRun:
             return {
                 "declared": manifest.declared,
                 "chats": msgspec.to_builtins(manifest.chats),
+                "seconds": (manifest.ended_at or 0.0) - (manifest.started_at or 0.0),
                 "offered": generator.offered,
                 "dropped": generator.dropped,
                 "valid": generator.valid,
@@ -119,6 +126,7 @@ class LiveRun:
         return {
             "declared": record.declared,
             "chats": {"started": total.chats.started, "left_open": total.chats.left_open},
+            "seconds": time.time() - record.started_at,
             "offered": total.offered,
             "dropped": total.dropped,
             "valid": None,

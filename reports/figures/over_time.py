@@ -75,7 +75,7 @@ def active_chats(view: Timeline, answer: Capacity, declared: float | None) -> Pi
     peak, at = answer.peak_active.chats, answer.peak_active.after_s
     chats = "chat" if peak == 1 else "chats"
     sentence = f"The run held at most {peak:,} {chats} open at the end of a second"
-    sentence += f", first {at:,} s into it{_limit_words(limit)}" if peak and at else _limit_words(limit)
+    sentence += f", first {at:,} s into it{_limit_words(limit, peak)}" if peak and at else _limit_words(limit, peak)
     return picture(
         "active-chats",
         "Active chats against the limit",
@@ -155,14 +155,19 @@ def _first_sentence(answer: Capacity) -> str:
     return f"{text[0].upper()}{text[1:]} (dotted lines)." if text else "Neither limit refused a call."
 
 
-def _limit_words(limit: ActiveChats) -> str:
+def _limit_words(limit: ActiveChats, peak: int) -> str:
     room = limit.ours or limit
     if limit.verdict == "explained" and room.estimate is not None:
         return (
             f"; the service refused further chats at {number(room.estimate)}{' beside others' if limit.ours else ''}."
         )
     if limit.verdict == "lower_bound":
-        return "; the active-chat limit was not reached."
+        surely = (
+            f"; {limit.low:,} of them surely at once, the others may have been ending"
+            if limit.low and limit.low < peak
+            else ""
+        )
+        return f"{surely}; the active-chat limit was not reached."
     return "; the refusals are not explained by one fixed limit on this run's chats."
 
 

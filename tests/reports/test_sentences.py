@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from reports.capacity.model import ActiveChats, Interval, OperationLimit
 from reports.capacity.sentences import _chats_part
+from reports.figures.over_time import _limit_words
 from reports.page.sections import _limit
 from reports.wording.numbers import known, rounded, signed
 
@@ -44,3 +45,11 @@ def test_a_latency_of_a_minute_and_a_half_is_written_out() -> None:
     """Captions have no 9.33e+04 ms."""
     assert rounded(93_312.4) == "93,300"
     assert signed(-12_345.6) == "-12,346"
+
+
+def test_a_bound_under_the_peak_says_why() -> None:
+    """Where 44 chats were open and 35 are known to have been open at once, the page says what the others were."""
+    bound = ActiveChats(35, 35, None, verdict="lower_bound")
+    expected = "; 35 of them surely at once, the others may have been ending; the active-chat limit was not reached."
+    assert _limit_words(bound, 44) == expected
+    assert _limit_words(bound, 35) == "; the active-chat limit was not reached."

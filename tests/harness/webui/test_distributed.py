@@ -51,7 +51,7 @@ def test_master_with_workers_under_a_base_path_and_behind_a_login(tmp_path: Path
         assert not ui.runs
 
         ana.post("/quotas/login", username="ana", password="open sesame")
-        assert ana.json("/quotas/live.json") == {"phase": "idle", "rows": [], "run": None}
+        assert ana.json("/quotas/live.json") == {"phase": "idle", "rows": [], "answers": [], "run": None}
         assert "extended_tabs" in ana.get("/")[1]
         wait_for(lambda: ana.json("/worker-count")["worker_count"] == 2, "workers")
         form = {"user_count": "6", "spawn_rate": "6", "host": "", "hold": "10m"}
@@ -62,6 +62,9 @@ def test_master_with_workers_under_a_base_path_and_behind_a_login(tmp_path: Path
         wait_for(lambda: ana.json("/quotas/live.json").get("counts", {}).get("StartChatContact", {}) != {}, "starts")
         assert ana.json("/stats/requests")["state"] in ("spawning", "running")
         wait_for(lambda: ana.json("/quotas/live.json")["chats"].get("left_open", 0) >= 10, "open chats")
+        running = ana.json("/quotas/live.json")
+        assert running["offered"] >= sum(running["counts"]["StartChatContact"].values())
+        assert running["seconds"] > 0
         ana.post("/stop")
         wait_for(lambda: ana.json("/stats/requests")["state"] == "stopped", "end of the run")
 

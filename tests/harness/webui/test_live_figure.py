@@ -15,6 +15,7 @@ SCRIPT = "<img src=x onerror=\"document.title='run by the page'\">"
 LIVE: dict[str, Any] = {
     "run": f"2026-11-24 {SCRIPT}",
     "phase": "running",
+    "seconds": 3_665.9,
     "offered": 9,
     "counts": {"StartChatContact": {"started": 6}},
     "chats": {"left_open": 6},
@@ -64,6 +65,7 @@ def test_names_and_reasons_from_the_service_are_shown_as_text() -> None:
         _show(page, LIVE)
         expect(page.locator("#facts")).to_contain_text(SCRIPT)
         expect(page.locator("#facts")).to_contain_text("not valid")
+        expect(page.locator("#facts")).to_contain_text("time 1:01:05")
         expect(page.locator("#rows")).to_contain_text(SCRIPT)
         assert page.locator("img").count() == 0
         assert page.title() == "chatquota: live"
