@@ -6,11 +6,12 @@ import signal
 import sys
 
 import gevent
+from gevent.pool import Group
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 from locust.web import WebUI
 
-from harness.cli.result import show_result
+from harness.cli.result import ResultPrinter, ResultTables
 from harness.errors import EXIT_INVALID, ChatquotaError, UsageError, refuse
 from harness.load.distributed.connections import MasterHost, WorkerHost, hasten_spawning
 from harness.load.distributed.master import MasterCoordinator
@@ -48,12 +49,13 @@ def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | No
     )
     attach(environment, coordinator)
     _check_or_exit(coordinator)
+    tables = ResultTables()
     if web_ui is not None:
-        install_web_ui(LocustPage(web_ui), coordinator)
+        install_web_ui(LocustPage(web_ui), coordinator, tables.of)
     _listen(coordinator.host, coordinator)
     if coordinator.host.options.otel:
         _export(coordinator)
-    _show_result_at_end(coordinator)
+    _show_results(coordinator, ResultPrinter(tables.of))
 
 
 def _check_or_exit(coordinator: Coordinator) -> None:
@@ -116,16 +118,28 @@ def _listen(host: Host, coordinator: RunPart) -> None:
     host.listen("quitting", on_quitting)
 
 
-def _show_result_at_end(coordinator: Coordinator) -> None:
-    """Print the result table after Locust's own, but not after SIGTERM: whoever sends that kills what takes long to end."""
+def _show_results(coordinator: Coordinator, printer: ResultPrinter) -> None:
+    """Print each run's result table: after Locust's own tables, or with a web UI after the run, which others may follow.
+
+    It is not printed after SIGTERM: whoever sends that kills what takes long to end.
+    """
     hurried: list[bool] = []
     gevent.signal_handler(signal.SIGTERM, lambda: hurried.append(True))
+    host, after_runs = coordinator.host, Group()
 
     def show() -> None:
         if not hurried:
-            show_result(coordinator.host.options, coordinator.last_directory)
+            printer.show(host.options, coordinator.last_directory, coordinator.exit_code)
 
-    coordinator.host.listen("quit", show)
+    def show_at_end() -> None:
+        if not hurried:
+            after_runs.join()
+        show()
+
+    host.listen("quit", show_at_end)
+    if host.has_web_ui:
+        # The listener that ends the run was added before this one. Stop does not wait for the table.
+        host.listen("test_stopping", lambda: after_runs.spawn(show))
 
 
 def _export(coordinator: Coordinator) -> None:

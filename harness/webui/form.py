@@ -66,6 +66,9 @@ class Form:
         settings = read_settings(options, host)
         policy.check(options, host)
         self._check_for_real(settings, options.num_users or 1, confirmations)
+        self._host.options.run_time = (
+            options.run_time
+        )  # where the form has none, Locust would leave the last run's here
         return True
 
     def _check_moment(self) -> None:
@@ -88,9 +91,10 @@ class Form:
             options.spawn_rate = _number(self._fields["spawn_rate"], "Ramp up", float)
             if not 0 < options.spawn_rate < math.inf:
                 raise UsageError("Ramp up: users started per second, a number over 0")
-        if run_time := self._fields.get("run_time"):
+        if "run_time" in self._fields:
+            run_time = self._fields["run_time"]
             try:
-                options.run_time = parse_timespan(run_time)
+                options.run_time = parse_timespan(run_time) if run_time else None
             except ValueError as error:
                 raise UsageError(f"Run time {run_time!r}: write 20, 20s, 3m, 2h or 1h20m") from error
         for name in NAMES:

@@ -9,7 +9,7 @@ from flask import Response, g, jsonify, request
 from gevent.lock import RLock
 
 from harness.errors import ChatquotaError
-from harness.load.options.reading import NAMES
+from harness.load.options.reading import NAMES, form_groups
 from harness.load.run.coordinator import Coordinator
 from harness.load.run.host import Host
 from harness.load.run.locust_page import LocustPage
@@ -27,12 +27,17 @@ from harness.webui.table import STRUCTURE, TAB
 logger = logging.getLogger(__name__)
 
 
-def install_web_ui(page: LocustPage, coordinator: Coordinator) -> None:
-    """Add everything onto Locust's page, which must not have answered a request yet."""
+def install_web_ui(page: LocustPage, coordinator: Coordinator, result_of: Callable[[str], str]) -> None:
+    """Add everything onto Locust's page, which must not have answered a request yet.
+
+    `result_of(directory)` returns the short result table of a run that has ended.
+    """
     host = coordinator.host
     base = (host.options.web_base_path or "").rstrip("/")
     live = LiveRun(coordinator)
-    page.app.json.sort_keys = False  # type: ignore[attr-defined]  # the form shows the options in their order, group by group
+    # The form shows the options in their order, group by group; a template sorts by a setting of its own.
+    page.app.json.sort_keys = False  # type: ignore[attr-defined]
+    page.app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
     page.extend([TAB, answers.TAB], [STRUCTURE, answers.STRUCTURE], list(DOWNLOADS))
     if page.has_login:
         install_login(page, base)
@@ -41,7 +46,7 @@ def install_web_ui(page: LocustPage, coordinator: Coordinator) -> None:
     page.keep_choices()
     _check_forms(page, coordinator, live)
     _extend_answers(page, live)
-    install_pages(page, base, live, lambda: coordinator.last_directory)
+    install_pages(page, base, live, lambda: coordinator.last_directory, result_of)
     host.listen("quitting", live.close)
 
 
@@ -55,6 +60,9 @@ def _tidy(shown: dict[str, Any], coordinator: Coordinator, live: LiveRun) -> Non
     shown["missing_host_warning"] = shown["override_host_warning"] = False
     # The picker ticks what is listed here, and shows all classes that there are.
     shown["available_user_classes"] = [cls.__name__ for cls in host.user_classes]
+    # The number of users that was asked for: of those that run so far, an edit in mid-ramp would make the number for good.
+    shown["user_count"] = host.options.num_users or 0
+    shown["chatquota_groups"] = form_groups()
     # The form shows what the run has, also after a reload and in a second tab: Locust would show the command line's.
     for name, field in shown["extra_options"].items():
         if name in NAMES:

@@ -28,7 +28,13 @@ DOWNLOADS = (
 )
 
 
-def install_pages(locust: LocustPage, base: str, live: LiveRun, last_directory: Callable[[], str | None]) -> None:
+def install_pages(
+    locust: LocustPage,
+    base: str,
+    live: LiveRun,
+    last_directory: Callable[[], str | None],
+    result_of: Callable[[str], str],
+) -> None:
     """Add the routes under `base`, each behind the login where there is one."""
     reports = Reports()
 
@@ -67,14 +73,14 @@ def install_pages(locust: LocustPage, base: str, live: LiveRun, last_directory: 
     page("/live.json", data)
     page("/report", report)
     page("/capacity.json", capacity)
-    page("/result", partial(_result, reports, last_directory))
+    page("/result", partial(_result, result_of, last_directory))
 
 
-def _result(reports: "Reports", last_directory: Callable[[], str | None]) -> Response:
+def _result(result_of: Callable[[str], str], last_directory: Callable[[], str | None]) -> Response:
     directory = last_directory()
     if directory is None or not finished(Path(directory)):
         return make_response(_NO_RUN, 404)
-    return Response(reports.result(Path(directory)), mimetype="text/plain")
+    return Response(result_of(directory), mimetype="text/plain")
 
 
 class Reports:
@@ -83,16 +89,6 @@ class Reports:
     def __init__(self) -> None:
         self._turn = Semaphore(1)
         self._made: set[Path] = set()
-        self._results: dict[Path, str] = {}
-
-    def result(self, directory: Path) -> str:
-        """Return the short table of a finished run, as a headless run prints it."""
-        with self._turn:
-            if directory not in self._results:
-                command = [sys.executable, "-P", "-m", "harness", "report", "--summary", str(directory)]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                self._results = {directory: done.stdout or done.stderr}
-            return self._results[directory]
 
     def make(self, directory: Path, name: str) -> Path:
         """Return the file `name` of the report of `directory`; a finished run is reported once.

@@ -349,7 +349,7 @@ class Settings:
     no_summary: bool = option(
         "Recording",
         False,
-        "leave out the short result table at the end of a headless run",
+        "leave out the short result table that the terminal shows after a run",
     )
 
     @property

@@ -18,6 +18,11 @@ OPTIONS: tuple[Option, ...] = declared(Settings)
 NAMES = tuple(option.attribute for option in OPTIONS)
 
 
+def form_groups() -> dict[str, list[str]]:
+    """Return the groups of the web form in their order: the names of each one's options, by its title."""
+    return {name: [each.attribute for each in OPTIONS if each.group == name] for name in GROUPS}
+
+
 class _Offered(list[str]):
     """Choices that the web form offers; a wrong value is refused by `read_settings`, in one line, wherever it came from."""
 

@@ -1,5 +1,5 @@
 // Shows the live figure below Locust's Quotas tab, and why an edit was refused, which Locust's dialog closes without saying.
-// Both stand outside of Locust's own tree, which React keeps for itself.
+// Both stand outside of Locust's own tree, which React keeps for itself. Only the headings of the form's groups are put into it.
 (() => {
   const section = document.createElement("section");
   section.id = "chatquota-figure";
@@ -87,7 +87,43 @@
     return starts ? swarm(request) : send(...given);
   };
 
+  // Locust's form lists the options one after another. Each group gets a heading before its first field, and owns its fields for
+  // screen readers; the fields stay where React has put them, as it would not find them in an element of ours.
+  const plain = (name) => name.replaceAll("_", "").toLowerCase(); // Locust's page writes hold_time as holdTime
+  const groups = Object.entries(window.templateArgs?.chatquota_groups ?? {});
+  const groupOf = new Map(groups.flatMap(([title, names]) => names.map((name) => [plain(name), title])));
+  let grouped = 0;
+  const headed = (title, fields) => {
+    const group = document.createElement("div");
+    group.className = "chatquota-group";
+    group.setAttribute("role", "group");
+    const heading = document.createElement("h4");
+    heading.id = `chatquota-group-${++grouped}`;
+    heading.textContent = title;
+    heading.style.cssText = "margin: 0; padding-top: 12px; border-top: 1px solid #8888; font: 600 17px/1.4 system-ui, sans-serif;";
+    group.setAttribute("aria-labelledby", heading.id);
+    fields.forEach((field, index) => { field.id ||= `${heading.id}-${index}`; });
+    group.setAttribute("aria-owns", fields.map((field) => field.id).join(" "));
+    group.append(heading);
+    fields[0].before(group);
+  };
+  const group = (form) => {
+    const named = [...form.querySelectorAll("input[name], select[name], textarea[name]")].filter((one) => groupOf.has(plain(one.name)));
+    if (named.length < 2) return;
+    let list = named[0];
+    while (!list.contains(named.at(-1))) list = list.parentElement;
+    if (list.querySelector(".chatquota-group")) return;
+    const runs = [];
+    for (const field of list.children) {
+      const title = groupOf.get(plain(field.querySelector("[name]")?.name ?? "")) ?? "Of the locustfile";
+      if (runs.at(-1)?.title !== title) runs.push({ title, fields: [] });
+      runs.at(-1).fields.push(field);
+    }
+    runs.forEach(({ title, fields }) => headed(title, fields));
+  };
+
   const follow = () => {
+    document.querySelectorAll("form").forEach(group);
     const shown = new URLSearchParams(location.search).get("tab") === "quotas"
       && document.querySelector("[role=tab][aria-selected=true]")?.textContent === "Quotas";
     if (shown && !frame.src) {
