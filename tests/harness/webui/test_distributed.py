@@ -77,6 +77,7 @@ def test_master_with_workers_under_a_base_path_and_behind_a_login(tmp_path: Path
         rows = next(part for part in ana.json("/stats/requests")["extended_stats"] if part["key"] == "quotas")["data"]
         assert rows == live["rows"]
         assert json.loads(ana.get("/quotas/capacity.json")[1])["outcomes"]["started"] == live["chats"]["started"]
+        wait_for(lambda: "makes the report" in ui.log.read_text("utf-8", "replace"), "result table in the terminal")
         # A form that names no class means StartChat, never all of them.
         assert [(said["user_class"], said["chats"]["left_open"]) for said in ui.manifests()] == [("StartChat", 0)]
 
