@@ -4,6 +4,8 @@ import json
 import math
 import re
 import shlex
+import shutil
+import subprocess
 from typing import Any
 
 import jsonschema
@@ -64,6 +66,20 @@ def test_manifests_are_what_kubernetes_publishes(version: str) -> None:
     broken = {**checked[0], "metadata": {**checked[0]["metadata"], "nmae": "x"}}
     with pytest.raises(validator.ValidationError):
         validator.validate(broken, version, strict=True)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl, which renders a kustomization, is not installed")
+def test_the_kustomization_renders_to_what_kubernetes_publishes() -> None:
+    """Kustomize itself reads the base, and each resource that it makes of it is valid."""
+    validator = pytest.importorskip("kubernetes_validate")
+    rendered = subprocess.run(
+        ["kubectl", "kustomize", KUBERNETES], check=True, capture_output=True, text=True, timeout=60
+    )
+    resources = list(yaml.safe_load_all(rendered.stdout))
+    base = next(document for document in documents() if document["kind"] == "Kustomization")
+    assert len(resources) >= len(base["resources"])
+    for resource in resources:
+        validator.validate(resource, "1.37", strict=True)
 
 
 def test_names_lead_to_resources() -> None:
