@@ -127,6 +127,7 @@ class LiveRun:
             "declared": record.declared,
             "chats": {"started": total.chats.started, "left_open": total.chats.left_open},
             "seconds": time.time() - record.started_at,
+            "progress": self._coordinator.progress,
             "offered": total.offered,
             "dropped": total.dropped,
             "valid": None,

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 import gevent
@@ -28,7 +29,7 @@ _LOOK_EVERY = 0.02
 def begin(session: Session, done: Callable[[str], None]) -> "Prober | JourneyProber":
     """Begin the probe that the session's settings ask for; `done(why)` is called at its own end."""
     if session.settings.probe == JOURNEY:
-        return JourneyProber(session, done, _progress)
+        return JourneyProber(session, done, partial(_progress, session))
     return Prober(session, done)
 
 
@@ -66,7 +67,7 @@ class Prober:
 
     def _run(self) -> None:
         why = ""
-        with _progress() as say:
+        with _progress(self._session) as say:
             while not self._over:
                 action = self.plan.act(now())
                 if isinstance(action, Send):
@@ -121,15 +122,24 @@ class Prober:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Yield `say(line)`, to be called any number of times: a live line on a terminal, one every few seconds elsewhere."""
+def _progress(session: Session) -> Iterator[Callable[[str], None]]:
+    """Yield `say(line)`, to be called any number of times: a live line on a terminal, one every few seconds elsewhere.
+
+    The session keeps the last line, for the web UI.
+    """
     if sys.stderr.isatty():
         with Console(stderr=True).status("probing") as status:
-            yield status.update
+
+            def show(line: str) -> None:
+                session.progress = line
+                status.update(line)
+
+            yield show
         return
     last = [0.0]
 
     def say(line: str) -> None:
+        session.progress = line
         if now() - last[0] >= _LINE_EVERY:
             last[0] = now()
             logger.info("probe: %s", line)

@@ -125,6 +125,7 @@ class Session:
         )
         self._sdk = _sdk_of(settings, target)
         self.stages: list[Stage] = []
+        self.progress = ""  # what a probe is about to do and knows so far, in a line
         """Those of the probe, if one runs here."""
         self.journey_probe: JourneyProbe | None = None
         self._users = 0

@@ -61,3 +61,14 @@ def test_a_page_loaded_during_a_run_can_change_its_users_and_a_stale_one_starts_
         assert not again["success"]
         assert again["message"].startswith("--run-dir runs/mine")
         assert [said["status"] for said in ui.manifests()] == ["finished"]
+
+
+def test_a_probe_says_in_the_browser_what_it_does(tmp_path: Path) -> None:
+    """What a probe prints in a terminal while it works is in the page's data too, and ends with the run."""
+    with web_ui(tmp_path) as ui:
+        begin = {"user_classes": "QuotaProbe", "user_count": "1", "spawn_rate": "1", "probe": "tps"}
+        assert _post(ui, "/swarm", **begin)["success"]
+        wait_for(lambda: "chats" in json.loads(_get(ui, "/quotas/live.json")).get("progress", ""), "line of the probe")
+        _post(ui, "/stop")
+        wait_for(lambda: json.loads(_get(ui, "/quotas/live.json"))["phase"] == "finished", "end of the run")
+        assert "progress" not in json.loads(_get(ui, "/quotas/live.json"))

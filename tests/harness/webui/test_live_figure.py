@@ -16,6 +16,7 @@ LIVE: dict[str, Any] = {
     "run": f"2026-11-24 {SCRIPT}",
     "phase": "running",
     "seconds": 3_665.9,
+    "progress": f"rate 4..5 {SCRIPT}",
     "offered": 9,
     "counts": {"StartChatContact": {"started": 6}},
     "chats": {"left_open": 6},
@@ -66,6 +67,7 @@ def test_names_and_reasons_from_the_service_are_shown_as_text() -> None:
         expect(page.locator("#facts")).to_contain_text(SCRIPT)
         expect(page.locator("#facts")).to_contain_text("not valid")
         expect(page.locator("#facts")).to_contain_text("time 1:01:05")
+        expect(page.locator("#facts")).to_contain_text(f"probe: rate 4..5 {SCRIPT}")
         expect(page.locator("#rows")).to_contain_text(SCRIPT)
         assert page.locator("img").count() == 0
         assert page.title() == "chatquota: live"
