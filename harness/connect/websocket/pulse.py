@@ -1,6 +1,5 @@
 """What all websockets of a process share: heartbeats, deadlines, and the greenlet that tells what was heard."""
 
-import heapq
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +9,7 @@ import gevent
 from gevent.event import Event
 
 from harness.connect.client import now
+from harness.connect.timed_calls import TimedCalls
 from harness.connect.transport import Deadlines
 
 HEARTBEAT_EVERY = 10.0
@@ -29,19 +29,16 @@ class Pulse:
 
     def __init__(self, every: float = HEARTBEAT_EVERY) -> None:
         self._every = every
-        self._due: list[tuple[float, int, _Beating]] = []
-        self._number = 0
-        self._changed = Event()
+        self._beats = TimedCalls()
         self._news: deque[Callable[[], None]] = deque()
         self._heard = Event()
         self._deadlines: dict[float, Deadlines] = {}
-        self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._tell)]
+        self._telling = gevent.spawn(self._tell)
 
     def add(self, socket: _Beating) -> None:
         """Beat for `socket` now and from now on, until it is closed or lost."""
         if socket.beat():
-            self._push(socket)
-            self._changed.set()
+            self._beats.add(now() + self._every, lambda _: self.add(socket))
 
     def tell(self, news: Callable[[], None]) -> None:
         """Call `news` soon, after all that was to be told before."""
@@ -54,22 +51,8 @@ class Pulse:
 
     def close(self) -> None:
         """No more heartbeats, and nothing more is told."""
-        gevent.killall(self._greenlets, block=False)
-
-    def _push(self, socket: _Beating) -> None:
-        self._number += 1
-        heapq.heappush(self._due, (now() + self._every, self._number, socket))
-
-    def _run(self) -> None:
-        while True:
-            wait = self._due[0][0] - now() if self._due else None
-            if wait is None or wait > 0:
-                self._changed.clear()
-                self._changed.wait(wait)
-                continue
-            socket = heapq.heappop(self._due)[2]
-            if socket.beat():
-                self._push(socket)
+        self._beats.close()
+        self._telling.kill(block=False)
 
     def _tell(self) -> None:
         while True:

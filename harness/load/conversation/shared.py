@@ -3,9 +3,10 @@
 import re
 
 from harness import __version__
+from harness.connect.timed_calls import TimedCalls
 from harness.connect.websocket.participant_socket import ParticipantSocket
 from harness.connect.websocket.pulse import Pulse
-from harness.load.conversation.patience import Patience, TimedCalls
+from harness.load.conversation.patience import Patience
 from harness.load.session.session import Session
 
 
