@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.preflight.looks.flow import Bot, FlowContent, read_flow
 from harness.preflight.model.asking import code_of, one_line
-from harness.preflight.model.minutes import PERIOD, NoMinutes
+from harness.preflight.model.minutes import PERIOD, NoMinutes, asking_cloudwatch, minute_values
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -73,16 +72,10 @@ def read_behind(
     end: float,
 ) -> list[Reading]:
     """Return what CloudWatch counted between two unix times, in no order. Raises NoMinutes."""
-    try:
+    needed = "cloudwatch:ListMetrics and cloudwatch:GetMetricData"
+    with asking_cloudwatch(f"{needed} would tell what queues, flows, bots and functions did"):
         metrics = _metrics(cloudwatch, instance_id, bots, functions)[:_MOST_METRICS]
         return _readings(cloudwatch, metrics, begin, end) if metrics else []
-    except ClientError as error:
-        needed = "cloudwatch:ListMetrics and cloudwatch:GetMetricData"
-        raise NoMinutes(
-            f"CloudWatch answered {code_of(error)}; {needed} would tell what queues, flows, bots and functions did"
-        ) from error
-    except BotoCoreError as error:
-        raise NoMinutes(f"CloudWatch did not answer: {one_line(error)}") from error
 
 
 def merge_readings(earlier: Iterable[Reading], later: Iterable[Reading]) -> list[Reading]:
@@ -151,18 +144,10 @@ def _readings(
         {"Id": f"m{number}", "MetricStat": {"Metric": metric, "Period": PERIOD, "Stat": series.statistic}}
         for number, (series, metric) in enumerate(metrics)
     ]
-    pages = cloudwatch.get_paginator("get_metric_data").paginate(
-        MetricDataQueries=queries,
-        StartTime=datetime.fromtimestamp(begin // PERIOD * PERIOD, UTC),
-        EndTime=datetime.fromtimestamp((end // PERIOD + 1) * PERIOD, UTC),
-    )
     # A bot has a metric for each operation and locale: counts of them add up, the largest of levels counts.
     known: dict[tuple[Series, int], float] = {}
-    for page in pages:
-        for result in page["MetricDataResults"]:
-            series = metrics[int(result.get("Id", "m0")[1:])][0]
-            for at, value in zip(result.get("Timestamps", []), result.get("Values", []), strict=False):
-                key = series, int(at.timestamp())
-                before = known.get(key, 0.0)
-                known[key] = before + value if series.statistic == SUM else max(before, value)
+    for query, at, value in minute_values(cloudwatch, queries, begin, end):
+        series = metrics[int(query[1:])][0]
+        before = known.get((series, at), 0.0)
+        known[series, at] = before + value if series.statistic == SUM else max(before, value)
     return [Reading(series, at, value) for (series, at), value in known.items()]

@@ -6,14 +6,15 @@ Amazon Connect publishes its chat metrics once a minute, some minutes late
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness.preflight.model.asking import code_of
+from harness.preflight.model.asking import code_of, one_line
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -66,6 +67,22 @@ def read_minutes(cloudwatch: CloudWatchClient, instance_id: str, begin: float, e
         for name, metric, statistic in METRICS
     ]
     known: dict[int, dict[str, float]] = {}
+    for name, at, value in minute_values(cloudwatch, queries, begin, end):
+        known.setdefault(at, {})[name] = value
+    names = {name for name, _, _ in METRICS}
+    return [
+        Minute(at, **{name: value for name, value in values.items() if name in names})
+        for at, values in sorted(known.items())
+    ]
+
+
+def minute_values(
+    cloudwatch: CloudWatchClient, queries: Sequence[MetricDataQueryTypeDef], begin: float, end: float
+) -> Iterator[tuple[str, int, float]]:
+    """Yield the id of a query, the unix time of a minute and the value then, for the minutes between two unix times.
+
+    Raises ClientError or BotoCoreError where CloudWatch does not answer.
+    """
     pages = cloudwatch.get_paginator("get_metric_data").paginate(
         MetricDataQueries=queries,
         StartTime=datetime.fromtimestamp(begin // PERIOD * PERIOD, UTC),
@@ -74,28 +91,28 @@ def read_minutes(cloudwatch: CloudWatchClient, instance_id: str, begin: float, e
     for page in pages:
         for result in page["MetricDataResults"]:
             for at, value in zip(result.get("Timestamps", []), result.get("Values", []), strict=False):
-                known.setdefault(int(at.timestamp()), {})[result.get("Id", "")] = value
-    names = {name for name, _, _ in METRICS}
-    return [
-        Minute(at, **{name: value for name, value in values.items() if name in names})
-        for at, values in sorted(known.items())
-    ]
+                yield result.get("Id", ""), int(at.timestamp()), value
 
 
 class NoMinutes(Exception):
     """CloudWatch did not answer. Its text says why, and the permission that is missing where one is."""
 
 
+@contextmanager
+def asking_cloudwatch(missing: str) -> Iterator[None]:
+    """Raise NoMinutes where CloudWatch does not answer; `missing` says which permission would tell what."""
+    try:
+        yield
+    except ClientError as error:
+        raise NoMinutes(f"CloudWatch answered {code_of(error)}; {missing}") from error
+    except BotoCoreError as error:
+        raise NoMinutes(f"CloudWatch did not answer: {one_line(error)}") from error
+
+
 def fetch_minutes(cloudwatch: CloudWatchClient, instance_id: str, begin: float, end: float) -> list[Minute]:
     """Return what `read_minutes` does. Raises NoMinutes."""
-    try:
+    with asking_cloudwatch("cloudwatch:GetMetricData would tell what others hold"):
         return read_minutes(cloudwatch, instance_id, begin, end)
-    except ClientError as error:
-        raise NoMinutes(
-            f"CloudWatch answered {code_of(error)}; cloudwatch:GetMetricData would tell what others hold"
-        ) from error
-    except BotoCoreError as error:
-        raise NoMinutes(f"CloudWatch did not answer: {error}") from error
 
 
 def merged(earlier: Iterable[Minute], later: Iterable[Minute]) -> list[Minute]:
