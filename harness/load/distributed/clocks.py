@@ -91,7 +91,7 @@ class WorkerClocks:
 def correction(found: Difference) -> float:
     """Return the seconds by which a worker is to move its times.
 
-    None where the clocks may be one and the same: a machine's processes agree better than messages can tell.
+    0 where the clocks may be one and the same: a machine's processes agree better than messages can tell.
     """
     return -found.ahead if found.surely else 0.0
 

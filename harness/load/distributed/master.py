@@ -154,7 +154,8 @@ class MasterCoordinator(Coordinator):
             here = [worker for worker in self._names if self._locust.is_connected(worker)]
             look = gevent.spawn(self._clocks.measure, record.run_id, here)
             self._drain_workers(record)
-            self._judge_clocks(record, look.get(timeout=2 * PATIENCE))
+            look.join(2 * PATIENCE)
+            self._judge_clocks(record, look.value or {})
             for inbox in self._inboxes.values():
                 inbox.close()
             lost = [name for w, name in self._names.items() if w not in self._drained or w in self._incomplete]
