@@ -86,20 +86,12 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 @dataclass(frozen=True, slots=True)
 class ContactEnd:
     """How DescribeContact says that a contact ended: its DisconnectReason, and when it began and ended by the service's own
-    clock (unix s; None where it is not told). Source: InitiationTimestamp and DisconnectTimestamp of
+    clock (unix s; None where they are not both told). Source: InitiationTimestamp and DisconnectTimestamp of
     https://docs.aws.amazon.com/connect/latest/APIReference/API_Contact.html
     """
 
     reason: str
-    begun: float | None = None
-    ended: float | None = None
-
-    @property
-    def times(self) -> tuple[float, float] | None:
-        """Return `begun` and `ended`; None where they are not both told, or the end is before the begin."""
-        if self.begun is None or self.ended is None or self.ended < self.begun:
-            return None
-        return self.begun, self.ended
+    times: tuple[float, float] | None = None
 
 
 class ConnectClient:
@@ -282,4 +274,5 @@ def _end_of(answer: Response) -> ContactEnd | None:
         return None
     reason = fields.name(contact.get("DisconnectReason"))
     begun, ended = (fields.unix_time(contact.get(f"{what}Timestamp")) for what in ("Initiation", "Disconnect"))
-    return None if reason is None else ContactEnd(reason, begun, ended)
+    times = None if begun is None or ended is None else (begun, ended)
+    return None if reason is None else ContactEnd(reason, times)

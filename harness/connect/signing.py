@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from _hashlib import HASH
 
 SERVICE = "connect"
-_MOST_KEPT = (
-    8  # paths of a second: StartChatContact and StopContact have one each, those with a contact's id never come again
-)
+_MOST_KEPT = 8  # paths of a second: StartChatContact and StopContact have one each; a contact's own come once
 
 
 class CredentialsError(Exception):

@@ -66,9 +66,8 @@ class Form:
         settings = read_settings(options, host)
         policy.check(options, host)
         self._check_for_real(settings, options.num_users or 1, confirmations)
-        self._host.options.run_time = (
-            options.run_time
-        )  # where the form has none, Locust would leave the last run's here
+        # Where the form has none, Locust would leave the last run's here.
+        self._host.options.run_time = options.run_time
         return True
 
     def _check_moment(self) -> None:

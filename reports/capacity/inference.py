@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,6 @@ MOST_ATTEMPTS = 8_000
 
 MOST_FOR_ANY_LIMITER = 20_000
 """What holds for any limiter is measured on at most about this many attempts, around the first throttle."""
-
-NOTHING_TOLD: Mapping[str, ToldEnd] = MappingProxyType({})
 
 _COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received")
 
@@ -101,7 +98,7 @@ def _for_any_limiter(samples: Samples, total: Aggregates, excerpt: Excerpt) -> A
     if total.first_of(TPS) is None:
         return None
     window = window_around(total, TPS, MOST_FOR_ANY_LIMITER)
-    return excerpt.attempts if window == excerpt.window else read_excerpt(samples, total, window).attempts
+    return excerpt.attempts if window == excerpt.window else read_excerpt(samples, total, window, {}).attempts
 
 
 def missing_rows(run: Run, total: Aggregates) -> str | None:
@@ -126,7 +123,7 @@ def window_around(total: Aggregates, refusal: str, most: int = MOST_ATTEMPTS) ->
 
 
 def read_excerpt(
-    samples: Samples, total: Aggregates, window: tuple[float, float], told: Mapping[str, ToldEnd] = NOTHING_TOLD
+    samples: Samples, total: Aggregates, window: tuple[float, float], told: Mapping[str, ToldEnd]
 ) -> Excerpt:
     """Read the attempts that were sent, and the ends that were answered, within `window`, and the ends that were told."""
     sent: list[NDArray[np.float64]] = []

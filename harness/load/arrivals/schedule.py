@@ -13,9 +13,7 @@ from harness.load.arrivals.greenlets import Crew
 _AT_ONCE = 32  # arrivals that are overdue together; then the answers that have come in have their turn
 _LONGEST_SLEEP = 3600.0
 _PROMPT = 0.1  # seconds: what is sent within them of its due time is on time, however close it comes to its neighbours
-_CATCH_UP = (
-    2.0  # times the offered rate at which arrivals that were missed leave, so that a stall does not end in a volley
-)
+_CATCH_UP = 2.0  # times the offered rate at which missed arrivals leave, so that a stall does not end in a volley
 _TIMER = 0.01  # seconds by which an alarm may ring late without slowing that down
 
 

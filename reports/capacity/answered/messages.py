@@ -44,10 +44,11 @@ class MessagesSeen:
 
     def add(self, batch: Batch) -> None:
         """Take what counts of a batch."""
-        kinds = [_kind_of_operation(name) for name in batch.words["operation"]]
         operation, outcome = batch.codes["operation"], batch.codes["outcome"]
         names = batch.words["outcome"]
-        is_start, is_reply = (np.array([kind[place] for kind in kinds])[operation] for place in range(2))
+        is_start, is_reply = (
+            np.array([name == wanted for name in batch.words["operation"]])[operation] for wanted in (START, REPLY)
+        )
         served = np.array([name in (OK, STARTED) for name in names])[outcome]
         ended = np.array([[ends_chat(what, became) for became in names] for what in batch.words["operation"]])
         decided = np.array([name in (OK, NO_REPLY) for name in names])[outcome]
@@ -86,8 +87,3 @@ class MessagesSeen:
         window = np.clip(sent - begun, 1.0, _WINDOW)
         rate = (np.searchsorted(due, sent, "right") - np.searchsorted(due, sent - window, "right")) / window
         return Messages(took, answered, chat, np.maximum(open_chats, 1), rate, sent)
-
-
-def _kind_of_operation(name: str) -> tuple[bool, bool]:
-    """Whether rows of an operation start a chat, are a reply."""
-    return name == START, name == REPLY
