@@ -5,15 +5,15 @@ Names, labels and units are translated as OpenTelemetry's specification says, ap
 name and then `_total` (monotonic sums) are appended, service.name becomes `job` and service.instance.id `instance`.
 """
 
-import gzip
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from tests.support.otlp_server import otlp_server
 
 _UNITS = {
     "": "",
@@ -96,35 +96,5 @@ def _text(labels: dict[str, str]) -> str:
 def bridge() -> Iterator[str]:
     """Serve both on a free port, and give its address: POST /v1/metrics and GET /metrics."""
     exposition = Exposition()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # http.server's name
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            if self.path == "/v1/metrics":
-                exposition.take(body)
-            self._answer(b"", "application/x-protobuf")
-
-        def do_GET(self) -> None:
-            self._answer(exposition.text().encode(), "text/plain; version=0.0.4")
-
-        def _answer(self, body: bytes, kind: str) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+    with otlp_server(exposition.take, exposition.text) as address:
+        yield address
