@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.locust_runs import LOCUST, ROOT, chatquota
+from tests.support.locust_runs import LOCUST, PATIENCE, ROOT, chatquota, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -47,11 +47,9 @@ http {{
 """
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _answers(port: int) -> bool:
+    with socket.socket() as attempt:
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
@@ -63,12 +61,11 @@ def delaying_nginx(directory: Path) -> Iterator[str]:
     config.write_text(CONFIG.format(directory=directory, port=port, behind=behind))
     process = subprocess.Popen([NGINX, "-p", str(directory), "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
-        for _ in range(200):
+        give_up = time.monotonic() + PATIENCE
+        while not _answers(port):
             assert process.poll() is None, (directory / "error.log").read_text()
-            with socket.socket() as attempt:
-                if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+            assert time.monotonic() < give_up, f"nginx does not listen after {PATIENCE:g} s"
+            time.sleep(0.02)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
