@@ -10,7 +10,16 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.input_files import read_bounded
-from harness.vocabulary import ACTIVE_CHAT_LIMIT, SEND_MESSAGE, START_CHAT, START_OUTCOMES, STOP_CONTACT, TPS_THROTTLED
+from harness.vocabulary import (
+    ACTIVE_CHAT_LIMIT,
+    DISCONNECT_REASONS,
+    NOT_ASKED,
+    SEND_MESSAGE,
+    START_CHAT,
+    START_OUTCOMES,
+    STOP_CONTACT,
+    TPS_THROTTLED,
+)
 
 _INTERVAL = ("estimate", "low", "high")
 _LATENCY = ("p50", "p95", "p99", "max")
@@ -22,6 +31,9 @@ _ANSWERED = (
     *(f"{wait}_ms.from_sent.{part}" for wait in ("greeting", "reply", "queue.wait") for part in _LATENCY),
     *(f"knee.{part}" for part in ("open_chats", "low", "high")),
 )
+
+CHAT_ENDS = "chat_ends"
+"""The table of chats that somebody else ended, by reason: a reason that is not there did not occur."""
 
 LOCUST_STATISTICS = (
     "num_requests",
@@ -58,6 +70,7 @@ METRICS = (
     *(f"answered.{part}" for part in _ANSWERED),
     *(f"generator.{part}" for part in ("offered_per_s", "lateness_ms_p50", "lateness_ms_p99", "cpu_percent_max")),
     *(f"chats.{part}" for part in ("started", "stopped", "already_ended", "kept", "left_open", "unanswered")),
+    *(f"{CHAT_ENDS}.{reason}" for reason in (*DISCONNECT_REASONS, NOT_ASKED)),
 )
 """Every number of capacity.json that a gate may name; beside them, `locust.<request name>.<statistic>`."""
 

@@ -24,6 +24,8 @@ AGENT_JOINED, AGENT_LEFT, TRANSFER = "AgentJoined", "AgentLeft", "Transfer"
 CHAT_ENDED_BY_OTHERS = "ChatEnded"
 """Events of a chat that the customer's websocket told: from its subscription to the event. The last is the end of a chat
 that its customer did not end."""
+END_REASON = "EndReason"
+"""From when it was noticed that somebody else had ended a chat until the service told why; the sample has the reason."""
 QUEUE_WAIT = "QueueWait"
 """From the flow's message that the customer is in the queue until an agent has joined."""
 
@@ -38,6 +40,7 @@ NO_CALLS = frozenset(
         AGENT_LEFT,
         TRANSFER,
         CHAT_ENDED_BY_OTHERS,
+        END_REASON,
         QUEUE_WAIT,
     }
 )
@@ -95,6 +98,24 @@ FAILURES = frozenset(START_OUTCOMES) - ANSWERED_BY_SERVICE
 
 MAY_COST_TOKEN = ((ACTIVE_CHAT_LIMIT,), (INVALID_REQUEST, NOT_FOUND, ACCESS_DENIED), (SERVICE_ERROR,))
 """Refusals that may take a token of the TPS limit as a start does: outcomes of one group are alike in that."""
+
+
+NOT_ASKED = "not_asked"
+"""The reason of an end that was not looked up, or not told."""
+DISCONNECT_REASONS = (
+    "AGENT_DISCONNECT",
+    "CUSTOMER_DISCONNECT",
+    "AGENT_NETWORK_DISCONNECT",
+    "CUSTOMER_CONNECTION_NOT_ESTABLISHED",
+    "EXPIRED",
+    "CONTACT_FLOW_DISCONNECT",
+    "API",
+    "BARGED",
+    "IDLE_DISCONNECT",
+    "THIRD_PARTY_DISCONNECT",
+    "SYSTEM_ERROR",
+)
+"""Why a chat ended, in AWS's words (https://docs.aws.amazon.com/connect/latest/adminguide/ctr-data-model.html)."""
 
 
 def ends_chat(operation: str, outcome: str) -> bool:

@@ -63,7 +63,7 @@ def recovered_manifest(directory: Path, manifest: Mapping[str, object], chats: L
         "generator": account(parts, troubles=troubles),
         "answers": msgspec.to_builtins(total.answers),
         "chats": msgspec.to_builtins(chats.counts()),
-        "chat_ends": {},
+        "chat_ends": chats.chat_ends(),
     }
 
 

@@ -85,11 +85,18 @@ def answer_rows(live: Mapping[str, Any]) -> list[Row]:
     """Return the table for what `LiveRun.snapshot` says. Locust sorts it by `name`, which is not shown."""
     counts: Mapping[str, Mapping[str, int]] = live.get("counts", {})
     felt: Mapping[str, Mapping[str, float]] = live.get("waits", {})
-    return [
-        {"name": f"{number:02d}", **_row(title, missed, counts[operation], felt.get(operation))}
-        for number, (operation, (title, missed)) in enumerate(WAITS.items())
+    rows = [
+        _row(title, missed, counts[operation], felt.get(operation))
+        for operation, (title, missed) in WAITS.items()
         if operation in counts
     ]
+    ends: Mapping[str, int] = live.get("chat_ends", {})
+    rows += [
+        _row(f"Chat ended by somebody else: {reason}", "", {OK: count}, None)
+        for reason, count in sorted(ends.items(), key=lambda end: -end[1])
+        if count
+    ]
+    return [{"name": f"{number:03d}", **row} for number, row in enumerate(rows)]
 
 
 def _row(title: str, missed: str, counts: Mapping[str, int], felt: Mapping[str, float] | None) -> Row:

@@ -6,7 +6,7 @@ import typing
 import msgspec
 
 from reports.capacity.model import Capacity
-from reports.wording.vocabulary import QUOTA, START_OUTCOMES, TPS
+from reports.wording.vocabulary import DISCONNECT_REASONS, NOT_ASKED, QUOTA, START_OUTCOMES, TPS
 
 _KEYS = {
     "first_seen": (TPS, QUOTA),
@@ -14,6 +14,7 @@ _KEYS = {
     "outcome_share": START_OUTCOMES,
     "latency_ms": START_OUTCOMES,
     "tps.safe.refused_at": ("0.5", "0.7", "0.85"),
+    "chat_ends": (*DISCONNECT_REASONS, NOT_ASKED),
 }
 """The keys of tables that have the same ones in every run; a table with other keys names no metric."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.gates import Gate
+from harness.gates import CHAT_ENDS, Gate
 from reports.capacity.model import Capacity
 
 _NOT_XML = re.compile("[^\t\n\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -52,7 +52,7 @@ def lookup(metric: str, answer: object) -> float | None:
         keys = metric.split(".")
     value = answer
     for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
+        value = value.get(key, 0 if keys[0] == CHAT_ENDS else None) if isinstance(value, Mapping) else None
     return float(value) if isinstance(value, (int, float)) else None
 
 

@@ -20,14 +20,21 @@ from reports.wording.numbers import (
     share,
     with_bounds,
 )
-from reports.wording.vocabulary import NO_CALLS
+from reports.wording.vocabulary import NO_CALLS, NOT_ASKED
 
 _REASONS = {
     "CUSTOMER_CONNECTION_NOT_ESTABLISHED": "nobody connected within five minutes",
     "EXPIRED": "the chat reached its ChatDurationInMinutes",
     "AGENT_DISCONNECT": "an agent ended it",
     "CONTACT_FLOW_DISCONNECT": "the flow ended it",
-    "not_asked": "the reason was not looked up, or not told",
+    "AGENT_NETWORK_DISCONNECT": "the agent's connection was lost",
+    "CUSTOMER_DISCONNECT": "the customer left",
+    "API": "StopContact ended it, not this run's",
+    "BARGED": "a manager took it over",
+    "IDLE_DISCONNECT": "a participant was idle for too long",
+    "THIRD_PARTY_DISCONNECT": "a third participant was taken out",
+    "SYSTEM_ERROR": "the service ended it by an error",
+    NOT_ASKED: "the reason was not looked up, or not told",
 }
 
 

@@ -2,8 +2,10 @@
 
 from harness import vocabulary
 from harness.vocabulary import DISCONNECT as DISCONNECT
+from harness.vocabulary import DISCONNECT_REASONS as DISCONNECT_REASONS
 from harness.vocabulary import HARNESS_CALLS as HARNESS_CALLS
 from harness.vocabulary import NO_CALLS as NO_CALLS
+from harness.vocabulary import NOT_ASKED as NOT_ASKED
 from harness.vocabulary import OK as OK
 from harness.vocabulary import OUTCOMES as OUTCOMES
 from harness.vocabulary import START_OUTCOMES as START_OUTCOMES

@@ -9,11 +9,12 @@ from harness.load.session.service_watch import ServiceWatch
 from harness.load.workload.model import Chat
 from harness.recording.format.schema import Sample
 from harness.recording.redact import redact_field, redact_text
-from harness.vocabulary import CREATE_CONNECTION, START_CHAT, WEBSOCKET_OPEN
+from harness.vocabulary import CREATE_CONNECTION, END_REASON, NOT_ASKED, NOT_AWAITED, OK, START_CHAT, WEBSOCKET_OPEN
 
 logger = logging.getLogger(__name__)
 
 _MOST_TROUBLES = 10
+_NO_REASON = "why the chat was ended was not looked up, or not told"
 _CUSTOMER_REFUSALS = 20
 """Refusals of a customer's connection that give the participant service up: one customer alone may try six times."""
 
@@ -92,6 +93,16 @@ class Attempts:
             message_bytes=message_bytes,
             request_id=reply.request_id,
             kind=kind,
+        )
+        self._take(sample, reply)
+
+    def end_reason(self, contact_id: str, noticed: float, told: float, reason: str) -> None:
+        """Record why somebody else has ended a chat: its end was `noticed`, and its reason then `told` (unix s)."""
+        outcome = NOT_AWAITED if reason == NOT_ASKED else OK
+        reply = Reply(outcome=outcome, sent=noticed, received=told, message="" if outcome == OK else _NO_REASON)
+        self._recorder.begun()
+        sample = Sample(
+            END_REASON, noticed, noticed, told, outcome, worker=self._worker, contact_id=contact_id, end_reason=reason
         )
         self._take(sample, reply)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from harness import __version__
-from harness.connect.client import Reply
+from harness.connect.client import ContactEnd, Reply
 from harness.connect.target import Target
 from harness.load.arrivals.arrivals import offset_of
 from harness.load.arrivals.clock import CLOCK, Clock
@@ -26,7 +26,7 @@ from harness.load.workload.model import Chat, Drawer
 from harness.quotas.stages import Stage
 from harness.recording.format.journey_probe import JourneyProbe
 from harness.recording.summary import Summary
-from harness.vocabulary import DESCRIBE_CONTACT, OK, START_CHAT, STARTED, STOP_CONTACT, TIMEOUT
+from harness.vocabulary import DESCRIBE_CONTACT, START_CHAT, STARTED, STOP_CONTACT, TIMEOUT
 
 _ABANDONED_PATIENCE = 2.0
 """Seconds for the calls on the wire when somebody wants the process to end now: what they answer is worth that much."""
@@ -113,7 +113,9 @@ class Session:
         self._attempts = Attempts(self._recorder, part.worker, listeners.report, listeners.hopeless)
         rate = settings.stop_rate or DEFAULT_STOP_RATE
         pace = Pace(rate / part.workers, may_grow=not settings.stop_rate and not target.live)
-        self._chats = StartedChats(self._recorder, self._stop_chat, self._describe, pace, clock)
+        self._chats = StartedChats(
+            self._recorder, self._stop_chat, self._describe, self._attempts.end_reason, pace, clock
+        )
         self._schedule = Schedule(
             self._arrive,
             settings.arrivals,
@@ -294,15 +296,11 @@ class Session:
         self._attempts.other(STOP_CONTACT, due, reply)
         return reply
 
-    def _describe(self, contact_id: str) -> Reply:
+    def _describe(self, contact_id: str) -> tuple[Reply, ContactEnd | None]:
         due = self._clock.now()
         reply, end = self.client.describe_contact(self.target.instance_id, contact_id)
         self.record(DESCRIBE_CONTACT, due, reply)
-        if reply.outcome == OK:
-            self._chats.found()
-        if end is not None:
-            self._chats.told_end(contact_id, end)
-        return reply
+        return reply, end
 
     def _is_doubtful(self, reply: Reply) -> bool:
         """Whether a chat may have been started that we have no id of. Only a real service's faults are doubted: in the lab

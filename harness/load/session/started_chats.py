@@ -1,6 +1,7 @@
 """The chats that a process has started: each is in the ledger, is stopped when its time has come, and is counted once."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from harness.connect.client import ContactEnd, Reply
@@ -11,29 +12,39 @@ from harness.load.stopping.pace import Pace
 from harness.load.stopping.stopper import Stopper
 from harness.recording.format.manifest import Chats
 from harness.recording.ledger import ALREADY_ENDED, KEPT, STOPPED
+from harness.recording.redact import redact_field
+from harness.vocabulary import OK
 
 logger = logging.getLogger(__name__)
+
+FURTHER = "(further reasons)"
+MOST_REASONS = 100
+"""Different reasons that are counted; AWS knows about fifteen."""
 
 
 class StartedChats:
     """Keeps the chats of one process.
 
     `stop(contact_id)` makes one StopContact attempt, spaced by `pace`; `describe(contact_id)` one DescribeContact attempt
-    for a chat that somebody else ended.
+    for a chat that somebody else ended. `note_reason(contact_id, noticed, told, reason)` gets why each of those has ended,
+    and when its end was noticed and its reason told (unix s).
     """
 
     def __init__(
         self,
         recorder: Recorder,
         stop: Callable[[str], Reply],
-        describe: Callable[[str], Reply],
+        describe: Callable[[str], tuple[Reply, ContactEnd | None]],
+        note_reason: Callable[[str, float, float, str], None],
         pace: Pace,
         clock: Clock = CLOCK,
     ) -> None:
         self._recorder = recorder
         self._clock = clock
         self._stopper = Stopper(stop, self._stopped, pace, clock)
-        self._end_reasons = EndReasons(describe, pace.rate, clock)
+        self._describe, self._note_reason = describe, note_reason
+        self._end_reasons = EndReasons(self._look_up, pace.rate, self._told_reason, clock)
+        self._reasons: Counter[str] = Counter()
         self._started = 0
         self._unanswered = 0
         self._ended: dict[str, int] = {STOPPED: 0, ALREADY_ENDED: 0, KEPT: 0}
@@ -67,17 +78,12 @@ class StartedChats:
             self._stopper.forget(contact_id)
             self._end(contact_id, how)
 
-    def found(self) -> None:
-        """Note that the service knows a chat of this process: those that it does not find any more have ended."""
+    def _found(self) -> None:
+        # The service knows a chat of this process: those that it does not find any more have ended.
         self._found_any = True
         gone, self._gone = self._gone, set()
         for contact_id in gone:
             self._note_end(contact_id, ALREADY_ENDED)
-
-    def told_end(self, contact_id: str, end: ContactEnd) -> None:
-        """Note that the service says why and when a chat has ended."""
-        self._end_reasons.found(end.reason)
-        self._recorder.ended(contact_id, ALREADY_ENDED, end)
 
     def drain(self, progress: Callable[[int, int], None], abandoned: Callable[[], bool], *, keep: bool = False) -> None:
         """Stop every open chat or, to `keep` them, note each as kept. `progress(done, of)` is told as it goes on."""
@@ -107,7 +113,7 @@ class StartedChats:
     @property
     def end_reasons(self) -> dict[str, int]:
         """How many chats that somebody else ended had each reason."""
-        return dict(self._end_reasons.counts)
+        return dict(self._reasons)
 
     def counts(self) -> Chats:
         """Return what became of the chats so far."""
@@ -127,12 +133,26 @@ class StartedChats:
         only once a call has found any chat of this run.
         """
         if how == STOPPED:
-            self.found()
+            self._found()
         elif not self._found_any:
             self._gone.add(contact_id)
             self._end_reasons.ask(contact_id)
             return
         self._end(contact_id, how)
+
+    def _look_up(self, contact_id: str) -> tuple[Reply, str | None]:
+        reply, end = self._describe(contact_id)
+        if reply.outcome == OK:
+            self._found()
+        if end is not None:
+            self._recorder.ended(contact_id, ALREADY_ENDED, end)
+        return reply, None if end is None else end.reason
+
+    def _told_reason(self, contact_id: str, noticed: float, reason: str) -> None:
+        reason = redact_field(reason)
+        reason = reason if reason in self._reasons or len(self._reasons) < MOST_REASONS else FURTHER
+        self._reasons[reason] += 1
+        self._note_reason(contact_id, noticed, self._clock.now(), reason)
 
     def _end(self, contact_id: str, how: str) -> None:
         self._note_end(contact_id, how)

@@ -15,6 +15,7 @@ from harness.recording.format.files import MiB, open_plain
 from harness.recording.format.layout import ledger_paths
 from harness.recording.format.manifest import Chats
 from harness.recording.format.schema import RUN_SCHEMA
+from harness.vocabulary import NOT_ASKED
 
 STARTED, ENDED, UNANSWERED = "started", "ended", "unanswered"
 RESOLVED = "resolved"
@@ -53,6 +54,7 @@ class _Line(LedgerHeader, frozen=True):
     service_begun: _Time | None = None
     service_ended: _Time | None = None
     client_token: _Name = ""
+    reason: _Name | None = None
 
 
 _decode = msgspec.json.Decoder(_Line).decode
@@ -88,9 +90,9 @@ class ChatLife:
 @dataclass
 class LedgerRecord:
     """What one ledger says: its header (None where it has none), contacts still open (contact id to unix time of the
-    start), ended ones (id to how), the lives of those that were found ended, client tokens of starts without an answer,
-    whether a search has since found what became of those, and how many lines could not be read. `worker` is the one that
-    the file's name says.
+    start), ended ones (id to how), the lives of those that were found ended and why the service says that they ended, client
+    tokens of starts without an answer, whether a search has since found what became of those, and how many lines could not
+    be read. `worker` is the one that the file's name says.
     """
 
     path: Path
@@ -99,6 +101,7 @@ class LedgerRecord:
     open: dict[str, float] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
     lives: dict[str, ChatLife] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     unanswered: list[str] = field(default_factory=list)
     resolved: bool = False
     unreadable: int = 0
@@ -110,9 +113,15 @@ class LedgerChats:
 
     open: dict[str, float] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     unanswered: list[str] = field(default_factory=list)
     resolved: bool = False
     unreadable: int = 0
+
+    def chat_ends(self) -> dict[str, int]:
+        """Return how many chats that somebody else ended had each reason."""
+        others = [contact for contact, how in self.ended.items() if how == ALREADY_ENDED]
+        return dict(Counter(self.reasons.get(contact, NOT_ASKED) for contact in others))
 
     def counts(self) -> Chats:
         """Return what became of the chats, as the manifest has it; kept chats are open too."""
@@ -141,6 +150,7 @@ def merge_ledgers(records: Iterable[LedgerRecord]) -> LedgerChats:
     chats = LedgerChats()
     for record in records:
         chats.ended.update(record.ended)
+        chats.reasons.update(record.reasons)
         chats.unanswered += record.unanswered
         chats.resolved |= record.resolved
         chats.unreadable += record.unreadable
@@ -173,6 +183,8 @@ def _read_end(line: _Line, contact_id: str, record: LedgerRecord) -> None:
     record.ended[contact_id] = line.how
     if line.how != ALREADY_ENDED:
         return
+    if line.reason is not None:
+        record.reasons[contact_id] = line.reason
     life = record.lives.get(contact_id)
     if life is None and started is not None:
         life = record.lives[contact_id] = ChatLife(started, line.at)

@@ -17,7 +17,7 @@ class Sample(NamedTuple):
     `scheduled`, `sent` and `received` are unix seconds; `sent - scheduled` is the generator's own lateness and `received`
     is when the answer was there or was given up. `status` is 0 without an answer. For StartChatContact `contact_id` is the
     started chat, for other operations the chat that the call is about. Sizes are UTF-8 bytes, `duration_minutes` is the
-    request's ChatDurationInMinutes; 0 is none.
+    request's ChatDurationInMinutes; 0 is none. `end_reason` is why somebody else has ended the chat (EndReason).
     """
 
     operation: str
@@ -36,6 +36,7 @@ class Sample(NamedTuple):
     duration_minutes: int = 0
     request_id: str | None = None
     kind: str | None = None
+    end_reason: str | None = None
 
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -58,6 +59,7 @@ SAMPLE_SCHEMA = pa.schema(
         pa.field("duration_minutes", pa.int32()),
         pa.field("request_id", pa.string()),
         pa.field("kind", _LABEL),
+        pa.field("end_reason", _LABEL),
     ],
     metadata={"chatquota_schema": str(RUN_SCHEMA)},
 )

@@ -49,6 +49,17 @@ def test_what_nobody_knows_is_neither_answered_nor_missed() -> None:
     assert (joined["came"], joined["never"], joined["share"], joined["p50"]) == (3, "–", "–", "–")
 
 
+def test_chats_that_somebody_else_ended_are_told_by_reason() -> None:
+    """Each reason is a row with its chats, the most frequent first, and none is shown that did not occur."""
+    ends = {"EXPIRED": 2, "AGENT_DISCONNECT": 7, "API": 0}
+    rows = answer_rows({"counts": {"ChatEnded": {"ok": 9}}, "chat_ends": ends})
+    assert [(str(row["wait"]).split(": ")[-1], row["came"]) for row in rows[1:]] == [
+        ("AGENT_DISCONNECT", 7),
+        ("EXPIRED", 2),
+    ]
+    assert sorted(str(row["name"]) for row in rows) == [row["name"] for row in rows]
+
+
 @pytest.mark.slow
 def test_tab_fills_while_the_run_lasts_and_says_what_was_recorded_in_the_end(tmp_path: Path) -> None:
     """Greetings and replies are counted live; after Stop the table has the samples' counts and quantiles."""

@@ -121,7 +121,16 @@ def test_a_gate_finds_its_number_in_capacity_json(make_run: MakeRun) -> None:
     main(["report", str(path), "--quiet", "--no-figures"])
     answer = json.loads((path / "capacity.json").read_text())
     unknown = {metric for metric in METRICS if lookup(metric, answer) is None}
-    told = ("tps.rate", "active_chats", "first_seen", "outcomes", "outcome_share", "latency_ms.started", "generator.")
+    told = (
+        "chat_ends.",
+        "tps.rate",
+        "active_chats",
+        "first_seen",
+        "outcomes",
+        "outcome_share",
+        "latency_ms.started",
+        "generator.",
+    )
     assert not {metric for metric in unknown if metric.startswith(told)}
 
 

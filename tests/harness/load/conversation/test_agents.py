@@ -91,6 +91,10 @@ def test_queue_agents_transfers_and_ends_are_those_of_the_transcripts(tmp_path: 
     _waits_are_the_transcripts_times(rows, whole)
     reasons = Counter(chat["disconnect_reason"] for chat in whole.values())
     assert ended["chat_ends"]["CONTACT_FLOW_DISCONNECT"] >= reasons["CONTACT_FLOW_DISCONNECT"] >= 1
+    reason_of = {row["contact_id"]: row["end_reason"] for row in rows if row["operation"] == "EndReason"}
+    assert Counter(reason_of.values()) == ended["chat_ends"]
+    assert {contact: chats[contact]["disconnect_reason"] for contact in reason_of} == reason_of
+    assert whole.keys() <= reason_of.keys()
 
 
 def _was_heard(chat: dict[str, Any], found: Counter[str]) -> bool:

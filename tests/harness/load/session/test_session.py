@@ -8,14 +8,15 @@ import gevent
 import pytest
 from configargparse import ArgumentParser
 
-from harness.connect.client import Reply
+from harness.connect.client import ContactEnd, Reply
 from harness.load.options.reading import add_options, read_settings
 from harness.load.session.budget import Budget
 from harness.load.session.session import Journey, Listeners, Part, Session
+from harness.load.session.started_chats import FURTHER, MOST_REASONS
 from harness.recording.format.ledger import merge_ledgers, read_ledgers
 from harness.recording.format.manifest import Chats
 from harness.recording.summary import Summary
-from harness.vocabulary import ACCESS_DENIED, NOT_FOUND, START_CHAT, STARTED, TPS_THROTTLED
+from harness.vocabulary import ACCESS_DENIED, NOT_ASKED, NOT_FOUND, START_CHAT, STARTED, TPS_THROTTLED
 from tests.support.locust_runs import samples
 from tests.support.scripted_target import Service, scripted_target
 from tests.support.virtual_time import VirtualTime
@@ -128,6 +129,39 @@ def test_a_service_that_finds_no_chat_does_not_count_them_as_ended_until_it_know
     assert summary.chats.already_ended == summary.chats.started == len(service.starts)
     assert summary.chats.left_open == 0
     assert summary.chat_ends == {"EXPIRED": summary.chats.started}
+    rows = [row for row in samples(tmp_path) if row["operation"] == "EndReason"]
+    assert {(row["outcome"], row["end_reason"]) for row in rows} == {("ok", "EXPIRED")}
+    assert {row["contact_id"] for row in rows} == {contact for _, contact in service.stops}
+    assert merge_ledgers(read_ledgers(tmp_path)).chat_ends() == summary.chat_ends
+
+
+def test_an_end_whose_reason_nobody_tells_is_a_sample_too(tmp_path: Path) -> None:
+    """StopContact finds the chats gone and DescribeContact knows no end: each is counted, and is a row, as not asked."""
+    service = Service(VirtualTime(), stop=lambda contact: NOT_FOUND, end=None)
+    run = run_of(tmp_path, service, "--hold", "1s", "--arrivals", "uniform")
+    run.session.add_users(2)
+    run.time.run(5.0)
+    summary = run.end()
+    assert summary.chat_ends == {NOT_ASKED: summary.chats.started}
+    rows = [row for row in samples(tmp_path) if row["operation"] == "EndReason"]
+    assert [(row["outcome"], row["end_reason"]) for row in rows] == [("not_awaited", NOT_ASKED)] * len(service.starts)
+
+
+def test_reasons_without_bound_fill_no_memory(tmp_path: Path) -> None:
+    """A service that answers each time with another reason is counted under one name from the hundredth on."""
+
+    class Inventive(Service):
+        def describe_contact(self, instance_id: str, contact_id: str) -> tuple[Reply, ContactEnd | None]:
+            self.end = ContactEnd(f"R{contact_id}")
+            return super().describe_contact(instance_id, contact_id)
+
+    service = Inventive(VirtualTime(), stop=lambda contact: NOT_FOUND)
+    run = run_of(tmp_path, service, "--hold", "1s", "--arrivals", "uniform", "--stop-rate", "100")
+    run.session.add_users(50)
+    run.time.run(6.0)
+    summary = run.end()
+    assert len(summary.chat_ends) == MOST_REASONS + 1
+    assert summary.chat_ends[FURTHER] == summary.chats.started - MOST_REASONS
 
 
 def test_a_call_without_an_answer_keeps_its_place_and_is_in_the_ledger(tmp_path: Path) -> None:
