@@ -53,6 +53,7 @@ def run(project: Path, *command: str, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_pytest_of_a_reader_passes(project: Path) -> None:
     """The page's tests pass in a plain pytest process that finds the plugin by its entry point."""
     said = run(project, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers")

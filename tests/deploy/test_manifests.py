@@ -159,6 +159,7 @@ def _pascal(value: Any, keep: bool = False) -> Any:
     return [_pascal(entry) for entry in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 def test_task_definition_fits_the_schema_that_aws_publishes() -> None:
     """CloudFormation's schema of AWS::ECS::TaskDefinition, which allows no member that it does not know."""
     manager = pytest.importorskip("cfnlint.schema.manager").PROVIDER_SCHEMA_MANAGER

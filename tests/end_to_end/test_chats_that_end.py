@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.harness.emulator.support import running
 from tests.support.emulated import STOPS_AT_ONCE, load
 
 
+@pytest.mark.slow
 def test_the_quota_is_found_although_every_chat_ended_by_itself(tmp_path: Path) -> None:
     """Chats that are held for longer than the service lets them live are placed by what DescribeContact says of them."""
     run = tmp_path / "run"

@@ -68,6 +68,7 @@ def test_what_locust_would_do_in_silence_is_said(tmp_path: Path, arguments: list
     assert code == 3, printed
 
 
+@pytest.mark.slow
 def test_port_in_use_is_one_line(tmp_path: Path) -> None:
     """A web UI whose port another program has says so and ends."""
     with socket.socket() as taken:
@@ -110,6 +111,7 @@ def test_https_to_a_port_that_speaks_http_says_what_to_write(tmp_path: Path) -> 
     assert f"speaks http: write {url.replace('https', 'http')}" in printed
 
 
+@pytest.mark.slow
 def test_run_that_cannot_begin_ends_with_one_line(tmp_path: Path) -> None:
     """An answer that no SDK expects, in the middle of beginning, ends the run instead of leaving it idle."""
     (tmp_path / "locustfile.py").write_text(
@@ -129,6 +131,7 @@ def test_run_that_cannot_begin_ends_with_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_live_run_is_ended_in_its_countdown_by_ctrl_c(tmp_path: Path) -> None:
     """Ctrl-C between the announcement and the first call: exit code 4, no run directory, and no chat."""
     with socket.create_server(("127.0.0.1", 0)) as server:

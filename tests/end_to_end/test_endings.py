@@ -25,6 +25,7 @@ from tests.support.locust_runs import (
 BUSY = ("-u", "80", "-r", "80", "--hold", "60s", "--stop-rate", "400")
 
 
+@pytest.mark.slow
 def test_interrupting_the_whole_process_group_loses_nothing(tmp_path: Path) -> None:
     """Ctrl-C, which reaches master and workers at once, ends the run in order: all samples in, no chat open, exit code 0."""
     with counting_server("--latency", "0.02") as server:
@@ -42,6 +43,7 @@ def test_interrupting_the_whole_process_group_loses_nothing(tmp_path: Path) -> N
         assert written["chats"]["started"] == written["chats"]["stopped"] == server.count()["started"]
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_leaves_a_whole_ledger_that_cleanup_finishes(tmp_path: Path) -> None:
     """Impatience costs no knowledge: the run exits at once with code 5, and cleanup ends exactly the chats still open."""
     slow = [*BUSY[:-1], "2"]
@@ -69,6 +71,7 @@ def test_a_second_interrupt_leaves_a_whole_ledger_that_cleanup_finishes(tmp_path
             assert "no chat of this run is open" in again.wait().said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("searchable", [True, False])
 def test_a_run_killed_with_chats_open_is_finished_by_cleanup(tmp_path: Path, searchable: bool) -> None:
     """After kill -9 only calls on the wire may be unknown, and a search finds their chats; what is lost is counted."""
@@ -98,6 +101,7 @@ def test_a_run_killed_with_chats_open_is_finished_by_cleanup(tmp_path: Path, sea
         assert generator["samples_recorded"] == len(samples(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_counted_and_its_chats_are_stopped_by_the_master(tmp_path: Path) -> None:
     """A worker killed on the master's machine: its journal is read, its chats end, its loss is exact, exit code 5."""
     with counting_server("--latency", "0.02") as server:
@@ -137,6 +141,7 @@ def test_workers_whose_master_is_killed_end_by_themselves(tmp_path: Path) -> Non
         assert manifest(tmp_path / "run")["status"] == "recovered"
 
 
+@pytest.mark.slow
 def test_cleanup_refuses_a_run_that_is_going_on(tmp_path: Path) -> None:
     """Cleanup never takes the journals of a live run away: one line, exit code 2, and the run goes on unharmed."""
     with counting_server() as server, started(locust(server, *BUSY, "--run-dir", "run"), tmp_path, server) as run:
@@ -225,6 +230,7 @@ def test_a_killed_worker_elsewhere_is_completed_from_its_own_directory(tmp_path:
         assert len(missing) < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instance", [(), ("--not-searchable",)])
 def test_a_sweep_finds_the_chats_of_a_run_of_which_nothing_is_left(instance: tuple[str, ...], tmp_path: Path) -> None:
     """Without a ledger the run's attribute is enough to find and stop its chats, searchable or not, and no other chat."""
@@ -264,6 +270,7 @@ def test_a_sweep_finds_the_chats_of_a_run_of_which_nothing_is_left(instance: tup
         assert server.open_chats() == [customer["ContactId"]]
 
 
+@pytest.mark.slow
 def test_the_chats_of_an_embedded_emulator_end_with_it(tmp_path: Path) -> None:
     """A killed run of the lab leaves no chat behind: cleanup says so, completes the record, and has nothing to do again."""
     with counting_server() as server:  # for its credentials only; the run brings its own emulator

@@ -51,6 +51,7 @@ def _called(server: CountingServer) -> set[str]:
     return names
 
 
+@pytest.mark.slow
 def test_a_run_needs_exactly_what_its_policy_allows(tmp_path: Path) -> None:
     """A run whose chats are partly ended by others, and a sweep after it, make every call that the policy names."""
     with counting_server() as server:

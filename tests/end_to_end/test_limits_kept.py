@@ -16,7 +16,11 @@ LIVE = "http://0.0.0.0:"
 
 @pytest.mark.parametrize(
     ("workers", "users"),
-    [(1, ("-u", "120", "-r", "120")), (2, ("-u", "120", "-r", "120")), (3, ("-u", "1", "--starts-per-user", "120"))],
+    [
+        (1, ("-u", "120", "-r", "120")),
+        pytest.param(2, ("-u", "120", "-r", "120"), marks=pytest.mark.slow),
+        pytest.param(3, ("-u", "1", "--starts-per-user", "120"), marks=pytest.mark.slow),
+    ],
 )
 def test_the_budget_is_spent_to_the_last_chat_and_never_overshot(
     tmp_path: Path, workers: int, users: tuple[str, ...]
@@ -37,6 +41,7 @@ def test_the_budget_is_spent_to_the_last_chat_and_never_overshot(
         assert manifest(tmp_path / "run")["ended_by"] == "budget"
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_still_stops_every_chat(tmp_path: Path) -> None:
     """When ledger or samples cannot be written the run says one line, starts nothing more, drains, and exits with 5."""
     script = f"import resource, sys; resource.setrlimit({resource.RLIMIT_FSIZE}, (12000, 12000)); " + (
@@ -59,6 +64,7 @@ def test_a_full_disk_ends_the_run_and_still_stops_every_chat(tmp_path: Path) -> 
         assert not generator["valid"]
 
 
+@pytest.mark.slow
 def test_a_live_run_says_what_it_will_do_before_its_first_call(tmp_path: Path) -> None:
     """Account, Region, instance, flow, load and the most that it may cost stand there before anything is started."""
     with counting_server() as server:

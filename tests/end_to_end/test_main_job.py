@@ -48,7 +48,11 @@ def emulator() -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("throttle_form", "quota_form", "faults"),
-    [("header_url", "header", 0.1), ("type_namespace", "type", 0.0), ("throttling_400", "service_quota", 0.1)],
+    [
+        ("header_url", "header", 0.1),
+        pytest.param("type_namespace", "type", 0.0, marks=pytest.mark.slow),
+        pytest.param("throttling_400", "service_quota", 0.1, marks=pytest.mark.slow),
+    ],
 )
 def test_counts_equal_those_of_the_service(tmp_path: Path, throttle_form: str, quota_form: str, faults: float) -> None:
     """Starts and both refusals are counted as the service counts them, to the last call, and no chat is left open."""
@@ -69,6 +73,7 @@ def test_counts_equal_those_of_the_service(tmp_path: Path, throttle_form: str, q
     assert (seen["service_error"] > 0) == (faults > 0)
 
 
+@pytest.mark.slow
 def test_refusing_target_ends_the_run_with_one_line(tmp_path: Path) -> None:
     """A service that refuses every call for a reason that is not a quota ends the run with exit code 3 and what to do."""
     with emulator() as endpoint:
@@ -109,6 +114,7 @@ def test_wrong_option_is_one_line_and_exit_code_2(arguments: tuple[str, ...], sa
     assert said in lines[0]
 
 
+@pytest.mark.slow
 def test_workload_that_breaks_a_limit_is_refused(tmp_path: Path) -> None:
     """A workload over a limit of the API is refused before the first call, naming the kind, the key and the limit."""
     workload = tmp_path / "mix.toml"

@@ -79,7 +79,7 @@ def _texts(directory: Path) -> Iterator[tuple[str, str]]:
             yield path.name, path.read_bytes().decode("utf-8", "replace")
 
 
-@pytest.mark.parametrize("user", ["StartChat", "ChatConversation"])
+@pytest.mark.parametrize("user", ["StartChat", pytest.param("ChatConversation", marks=pytest.mark.slow)])
 def test_nothing_secret_is_kept_whatever_field_it_came_in(tmp_path: Path, user: str) -> None:
     """Samples, ledger, manifest, report, cleanup and terminal hold no stretch of a token that stood in every field."""
     with _service() as server:

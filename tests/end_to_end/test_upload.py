@@ -65,6 +65,7 @@ def test_run_is_in_s3_at_its_end_and_is_read_there(tmp_path: Path, store: Store)
         assert "no chat of this run is open" in say("cleanup", place, "--yes").said
 
 
+@pytest.mark.slow
 def test_killed_pod_leaves_ledger_and_samples_that_cleanup_finishes_from_s3(tmp_path: Path, store: Store) -> None:
     """SIGTERM sends ledger and samples so far at once; what a SIGKILL then cuts off, cleanup stops on another machine."""
     slow = ("-u", "60", "-r", "60", "--hold", "60s", "--stop-rate", "1", "--run-dir", "run", "--upload", PLACE)
@@ -90,6 +91,7 @@ def test_killed_pod_leaves_ledger_and_samples_that_cleanup_finishes_from_s3(tmp_
         assert b'"recovered"' in store.content(key)
 
 
+@pytest.mark.slow
 def test_failed_upload_says_so_and_loses_nothing(tmp_path: Path, store: Store) -> None:
     """A bucket that goes away in mid-run costs one line, exit code 5 and no sample; `chatquota upload` sends it later."""
     options = ("-u", "20", "-r", "20", "-t", "6s", "--hold", "1s", "--stop-rate", "400", "--run-dir", "run")
@@ -112,6 +114,7 @@ def test_failed_upload_says_so_and_loses_nothing(tmp_path: Path, store: Store) -
         assert (sent.code, "files sent" in sent.said) == (0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "said"),
     [

@@ -100,6 +100,7 @@ SEEDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheel for this platform")
 @pytest.mark.parametrize(("target", "runs"), [("outcome", 20_000), ("workload", 2_000), ("run_directory", 150)])
 def test_coverage_guided_fuzzing_finds_nothing(tmp_path: Path, target: str, runs: int) -> None:

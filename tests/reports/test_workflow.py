@@ -45,6 +45,7 @@ def test_the_workflow_installs_what_the_makefile_has() -> None:
     assert "\ninstall:" in makefile
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_workflows_commands_run(tmp_path: Path) -> None:
     """Check, load and report end with exit code 0, the gates pass, and the step summary holds the report.

@@ -29,6 +29,7 @@ def test_what_it_writes_is_valid_and_commented(tmp_path: Path) -> None:
         assert (directory / name).read_text().startswith("# ")
 
 
+@pytest.mark.slow
 def test_the_directory_runs(tmp_path: Path) -> None:
     """`chatquota run` in the directory takes its locustfile, its options and its gates."""
     main([str(tmp_path)])

@@ -52,6 +52,7 @@ def test_help_names_every_option_with_its_default() -> None:
     assert "locust --help" in text
 
 
+@pytest.mark.slow
 def test_packages_of_the_user_with_our_names_do_no_harm(crowded: Path) -> None:
     """A run beside ./harness and ./reports packages is done, recorded, and told in the short table."""
     (crowded / "mine.py").write_text(

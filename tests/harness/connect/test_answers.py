@@ -66,6 +66,7 @@ def _is_json(text: str) -> bool:
 STATUSES = [400, 401, 403, 404, 408, 410, 413, 429, 500, 502, 503, 504]
 
 
+@pytest.mark.slow
 @settings(max_examples=1500)
 @given(
     status=st.sampled_from([400, 401, 403, 404, 408, 410, 413, 429, 500, 502, 503, 504]),
@@ -219,6 +220,7 @@ def test_stop_contact_has_its_own_outcomes(client_of: Any) -> None:
     assert {reply.contact_id for reply in replies} == {"c"}
 
 
+@pytest.mark.slow
 @settings(max_examples=1000)
 @given(st.sampled_from([START_CHAT, STOP_CONTACT, "SendMessage"]), st.integers(200, 599), st.none() | codes | words)
 def test_every_answer_has_one_known_outcome(operation: str, status: int, code: str | None) -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.certificates import Authority
 from tests.support.scripted_server import PATIENCE, STARTED, Peer, Script, answer, answering, serving
 
@@ -56,6 +58,7 @@ def test_outcomes_are_the_same_under_monkey_patching(tmp_path: Path) -> None:
     assert [len(server.requests) for server in (good, full, broken, secure, stranger)] == [10, 10, 10, 10, 0]
 
 
+@pytest.mark.slow
 def test_the_sdk_gives_up_on_an_answer_that_never_ends() -> None:
     """Bytes that trickle in for ever, which no read of the SDK's own finds too slow, are a timeout in the end."""
 

@@ -129,6 +129,7 @@ def test_others_stop_a_run_unless_it_is_shared(check: Check, cloudwatch: str) ->
     assert (code, rows["others now"]["state"], rows["budget"]["state"]) == (0, "note", "ok")
 
 
+@pytest.mark.slow
 def test_full_queues_and_failing_flows_are_told_by_name(check: Check, cloudwatch: str) -> None:
     """Where chats wait and where flows break off is a note with names and numbers, before a chat is spent on it."""
     _, rows = check()

@@ -80,6 +80,7 @@ def test_another_region_is_told_by_what_is_not_there(check: Check) -> None:
     assert (rows["instance"]["state"], rows["flow"]["state"]) == ("stop", "stop")
 
 
+@pytest.mark.slow
 def test_a_slow_service_is_waited_for(check: Check) -> None:
     """Answers that take a second are answers: nothing is unknown for that, and the endpoint's row says how long."""
     code, rows = check(Script(delay=1.0, simulation=lambda action: "allowed"))

@@ -176,6 +176,7 @@ def test_an_object_that_is_replaced_meanwhile_is_listed_anew(
             fetch(RUN)
 
 
+@pytest.mark.slow
 def test_a_tally_that_changes_while_it_is_sent_comes_back_whole(store: Store, tmp_path: Path) -> None:
     """A file that a live process rewrites all the time is sent as it was at one moment, with the checksum of that."""
     run = write_run(tmp_path / "run")

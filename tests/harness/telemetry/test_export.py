@@ -29,7 +29,8 @@ def exported_by(directory: Path, *options: str, otel: bool = True) -> Received:
     return received
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
 def test_receiver_counts_attempts_by_outcome_as_the_record_does(tmp_path: Path, workers: int) -> None:
     """Refusals stay apart, every attempt is counted once, with workers too, and the resource says which run it was."""
     received = exported_by(tmp_path, *(processes(workers) if workers else ()))

@@ -8,6 +8,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.harness.webui.support import wait_for, web_ui
 
 BASE = "/load"
@@ -38,6 +40,7 @@ class Client:
             return str(answer.read().decode())
 
 
+@pytest.mark.slow
 def test_master_with_workers_under_a_base_path_and_behind_a_login(tmp_path: Path) -> None:
     """Nobody sees anything before the login; after it the run of two workers is watched, stopped and reported."""
     options = ("--processes", "2", "--web-base-path", BASE, "--web-login")

@@ -67,6 +67,7 @@ def test_form_is_in_groups_and_shows_the_running_values_after_a_reload(tmp_path:
         assert [said["options"]["run_time"] for said in ui.manifests()] == [300, None]
 
 
+@pytest.mark.slow
 def test_options_of_a_locustfile_have_a_group_of_their_own(tmp_path: Path) -> None:
     """An option that the user's locustfile adds is not taken for one of the last group."""
     (tmp_path / "mine.py").write_text(LOCUSTFILE)

@@ -6,6 +6,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.harness.webui.support import WebUi, wait_for, web_ui
 
 
@@ -35,6 +37,7 @@ def _as_field(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+@pytest.mark.slow
 def test_a_page_loaded_during_a_run_can_change_its_users_and_a_stale_one_starts_nothing(tmp_path: Path) -> None:
     """A reload or a second tab shows the run's values and may edit; an edit left open until the end starts no run, nor
     does a run directory that is used.
@@ -63,6 +66,7 @@ def test_a_page_loaded_during_a_run_can_change_its_users_and_a_stale_one_starts_
         assert [said["status"] for said in ui.manifests()] == ["finished"]
 
 
+@pytest.mark.slow
 def test_a_probe_says_in_the_browser_what_it_does(tmp_path: Path) -> None:
     """What a probe prints in a terminal while it works is in the page's data too, and ends with the run."""
     with web_ui(tmp_path) as ui:

@@ -36,6 +36,7 @@ def listening(pid: int) -> set[tuple[str, int]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "where"), [LOCUST_IN_CHECKOUT, CHATQUOTA], ids=["locust", "chatquota run"])
 def test_nothing_listens_beyond_this_machine(command: list[str], where: Path | None, tmp_path: Path) -> None:
     """Neither `locust` in the checkout nor `chatquota run` elsewhere, with a run going on and its emulator."""

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 import harness.webui
@@ -60,6 +61,7 @@ def _show(page: Page, live: dict[str, Any]) -> None:
     page.goto(URL)
 
 
+@pytest.mark.slow
 def test_names_and_reasons_from_the_service_are_shown_as_text() -> None:
     """Markup in a run's name, an ending's reason, an operation or a row is text: nothing of it is an element or runs."""
     with browser_page() as page:
@@ -73,6 +75,7 @@ def test_names_and_reasons_from_the_service_are_shown_as_text() -> None:
         assert page.title() == "chatquota: live"
 
 
+@pytest.mark.slow
 def test_values_of_a_second_stand_under_the_chart_and_a_text_says_the_same() -> None:
     """The pointer over a chart tells that second's counts; who cannot see the chart is read its totals."""
     with browser_page() as page:
@@ -95,6 +98,7 @@ def test_a_phone_shows_the_charts_without_scrolling_sideways() -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@pytest.mark.slow
 def test_the_drain_is_spoken_in_few_words_and_the_result_is_shown_after_it() -> None:
     """Who cannot see the page hears how many chats are left, not each of them; after the end the result stands there."""
     live = {**LIVE, "phase": "stopping chats", "chats": {"left_open": 53}}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.harness.webui.support import browser_page, web_ui
@@ -36,6 +37,7 @@ const tries = [
     return answer(200, body.encode(), "Content-Type: text/html")
 
 
+@pytest.mark.slow
 def test_a_page_of_another_site_can_neither_start_nor_stop_nor_read(tmp_path: Path) -> None:
     """Requests by script, without a referrer, and by a form all end in a refusal; no run directory appears."""
     with web_ui(tmp_path) as ui, browser_page() as page, serving(answering(_page(ui.url))) as other:

@@ -18,6 +18,7 @@ PICTURES = os.environ.get("CHATQUOTA_PICTURES")
 LIMITS = "rate=5,burst=8,active_chats=30,StopContact.rate=20,StopContact.burst=30"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # two whole runs, in a browser
 def test_run_is_started_watched_stopped_reported_and_started_again(tmp_path: Path) -> None:
     """A wrong form is refused before anything is sent; the tab fills; the report downloads; two runs are two directories."""

@@ -107,6 +107,7 @@ def test_the_operation_that_binds_first_is_named(reported: Path) -> None:
         assert "Not met, so unknown: StartChatContact, CreateParticipantConnection." in text
 
 
+@pytest.mark.slow
 def test_the_headline_names_the_operation_that_refused_the_customers(
     reported: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,7 @@ def test_the_quota_is_what_this_run_held_and_what_others_held(
     assert ours["others"] is None
 
 
+@pytest.mark.slow
 def test_others_who_come_and_go_leave_a_range(make_run: MakeRun) -> None:
     """Where the counts differ from minute to minute the quota has no estimate, and its bounds hold both."""
     run = make_run(ROOM, declared={"minutes": _minutes(60, 78, 82)})

@@ -105,6 +105,7 @@ def test_the_figure_tells_all_of_it_in_words(make_run: MakeRun) -> None:
     assert "1 lost worker (dotted)" in one.sentence
 
 
+@pytest.mark.slow
 def test_a_run_without_events_has_its_timeline_too(make_run: MakeRun) -> None:
     """Runs of older versions recorded no events: the page has the figure, and events of another type do no harm."""
     run = make_run(Scenario(seconds=10.0), events=[{"at": "soon", "kind": "party"}])

@@ -28,6 +28,7 @@ def test_page_has_the_change_of_each_metric_since_the_named_run(make_run: MakeRu
     assert "Against an earlier run" not in (before / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_newest_run_under_the_same_conditions_is_taken_from_a_directory(make_run: MakeRun) -> None:
     """A later run, another user class and the run itself are passed over."""
     runs = [_reported(make_run, CALM, number) for number in range(4)]
@@ -37,6 +38,7 @@ def test_newest_run_under_the_same_conditions_is_taken_from_a_directory(make_run
     assert f"Against {runs[1]}: no change shown" in (runs[2] / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_runs_that_differ_are_not_compared_and_the_reason_is_told(make_run: MakeRun) -> None:
     """Other conditions leave a sentence instead of a table."""
     before = _reported(make_run, CALM, 0, user_class="QuotaProbe")

@@ -11,6 +11,7 @@ from tests.reports.conftest import MakeRun
 from tests.reports.synthetic import Scenario
 
 
+@pytest.mark.slow
 def test_target_answer_validity_and_what_to_do_are_on_the_first_screen(make_run: MakeRun) -> None:
     """At 1280 by 800 pixels nothing of them is below the edge."""
     run = make_run(Scenario(seconds=40.0))
@@ -25,6 +26,7 @@ def test_target_answer_validity_and_what_to_do_are_on_the_first_screen(make_run:
             assert box["y"] + box["height"] <= 800, what
 
 
+@pytest.mark.slow
 def test_percentiles_have_their_intervals(make_run: MakeRun) -> None:
     """Each percentile lies within its interval; where the calls are too few for one there is none."""
     run = make_run(Scenario(seconds=120.0, quota=10_000))

@@ -44,6 +44,7 @@ def _printed(run: Path) -> list[str]:
     return [page.extract_text() for page in pages]
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_off_on_paper(make_run: MakeRun) -> None:
     """Every column of the widest tables is on the page, codes break between words only, and no page is nearly empty."""
     rows = simulate(Scenario(seconds=30.0))
@@ -70,6 +71,7 @@ def test_nothing_is_cut_off_on_paper(make_run: MakeRun) -> None:
     assert re.search(r"Too ?Many ?Requests ?Exception", text)
 
 
+@pytest.mark.slow
 def test_headings_stay_with_what_follows(make_run: MakeRun) -> None:
     """No page ends with the title of a section."""
     run = make_run(Scenario(seconds=60.0, oddities=3))

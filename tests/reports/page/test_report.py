@@ -98,6 +98,7 @@ def test_the_simulated_limits_are_found(make_run: MakeRun) -> None:
     assert answer["crossover_s"]["low"] <= 6.0 <= answer["crossover_s"]["high"]
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_speaks(make_run: MakeRun) -> None:
     """One file: no reference leaves it, no id occurs twice, and every figure has a text in its place."""
     path = make_run()

@@ -68,6 +68,7 @@ def test_each_row_is_read_once(make_run: MakeRun, reads: Counter[tuple[str, int]
     assert {group for _, group in reads} == set(range(7))
 
 
+@pytest.mark.slow
 def test_a_long_run_is_gone_through_once(
     make_run: MakeRun, reads: Counter[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

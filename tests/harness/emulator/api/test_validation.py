@@ -189,6 +189,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=300, deadline=None)
 @given(members=st.dictionaries(st.sampled_from(sorted(LAB.request(**AT_THE_LIMIT[8], ClientToken="t"))), JSON))
 def test_any_json_gets_a_documented_answer(members: dict[str, Any]) -> None:

@@ -42,6 +42,7 @@ def origin(node: str) -> Iterator[str]:
         thread.join(10)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed")
 @pytest.mark.parametrize("settings", ["", "latency=1ms"])
 def test_page_of_another_origin_holds_a_whole_chat(origin: str, settings: str) -> None:

@@ -11,6 +11,7 @@ from chatquota import emulator
 JAVA = shutil.which("java")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(JAVA is None, reason="Java is not installed")
 @pytest.mark.parametrize("latency", ["0", "1ms"])
 def test_customer_on_javas_http_client_holds_a_whole_chat(latency: str) -> None:

@@ -230,6 +230,7 @@ def aws(emulator: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_aws_cli_starts_and_ends_a_chat(emulator: Running) -> None:
     """The AWS CLI starts a chat, says something as its customer, and stops it; then the contact is gone."""
     instance = ("--instance-id", emulator.where["instance_id"])

@@ -186,6 +186,7 @@ def test_faults_come_before_or_after_the_effect(fault: str, when: str, started: 
         assert counts(emulator)["StartChatContact"] == {f"fault_{fault}": 5}  # one call is counted once
 
 
+@pytest.mark.slow
 def test_clock_runs_faster_than_real_time() -> None:
     """With --time-scale a websocket hears its chat expire, and a chat that nobody connects to ends after 300 seconds."""
     with running(f"{UNSIGNED},chat_duration=400s", arguments=("--time-scale", "200")) as emulator:

@@ -40,6 +40,7 @@ def test_one_websocket_too_many_is_refused_or_closes_the_oldest(beyond: str) -> 
         first.close()
 
 
+@pytest.mark.slow
 def test_websocket_is_closed_after_its_lifetime_and_when_idle() -> None:
     """websocket_lifetime and websocket_idle close it from the server's side; a client that pings is not idle."""
     for spec, frame in (("websocket_lifetime=200ms", '{"topic":"aws/ping"}'), ("websocket_idle=200ms", "")):
@@ -53,6 +54,7 @@ def test_websocket_is_closed_after_its_lifetime_and_when_idle() -> None:
             customer.close()
 
 
+@pytest.mark.slow
 def test_websocket_drops_or_falls_silent_and_a_new_one_hears_again() -> None:
     """websocket_drop resets the connection; websocket_half_open leaves it open and mute; messages stay in the transcript."""
     with running(f"{UNSIGNED},websocket_drop=20ms") as emulator:

@@ -90,6 +90,7 @@ def _damage(content: bytes, draw: random.Random) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 @several
 @given(seed=st.integers(0, 2**32), killed=st.booleans())
 def test_any_manifest(seed: int, killed: bool, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +104,7 @@ def test_any_manifest(seed: int, killed: bool, run: Path, capsys: pytest.Capture
     _clean(run, capsys)
 
 
+@pytest.mark.slow
 @several
 @given(seed=st.integers(0, 2**32))
 def test_any_ledger(seed: int, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +123,7 @@ def test_any_ledger(seed: int, run: Path, capsys: pytest.CaptureFixture[str]) ->
     _clean(run, capsys)
 
 
+@pytest.mark.slow
 @several
 @given(seed=st.integers(0, 2**32))
 def test_any_parquet_file(seed: int, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,6 +136,7 @@ def test_any_parquet_file(seed: int, run: Path, capsys: pytest.CaptureFixture[st
     _clean(run, capsys)
 
 
+@pytest.mark.slow
 @several
 @given(seed=st.integers(0, 2**32))
 def test_any_journal_is_read_whole_or_kept(seed: int, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

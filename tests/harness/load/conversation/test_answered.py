@@ -35,6 +35,7 @@ def converse(service: AnsweringService, run: Path, *options: str, codes: tuple[i
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_waits_match_the_log_of_the_service_to_the_last_chat(tmp_path: Path) -> None:
     """Each chat's greeting and replies are those that the service says it gave; what it lost is missed, and nothing else."""
     run = tmp_path / "run"
@@ -66,6 +67,7 @@ def test_waits_match_the_log_of_the_service_to_the_last_chat(tmp_path: Path) -> 
     assert manifest(run)["generator"]["valid"], manifest(run)["generator"]["reasons"]
 
 
+@pytest.mark.slow
 def test_a_flow_that_says_nothing_makes_no_run_invalid(tmp_path: Path) -> None:
     """Nobody is greeted and nobody is answered: that is recorded, customers go on, and the run stays valid."""
     run = tmp_path / "run"
@@ -104,6 +106,7 @@ say = "fourth"
 """
 
 
+@pytest.mark.slow
 def test_scripts_are_played_as_they_are_written(tmp_path: Path) -> None:
     """Each customer says the turns in order, waits for the words it is to wait for, reconnects, and may leave early."""
     workload, run = tmp_path / "workload.toml", tmp_path / "run"

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
 from tests.harness.emulator.support import running
 from tests.support.emulated import STOPS_AT_ONCE, ask, command, environment, load, outcomes
@@ -23,6 +25,7 @@ def wait_for(reached: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_conversation_records_every_call_and_finds_the_operation_that_binds_first(tmp_path: Path) -> None:
     """Counts of all operations equal the service's, receipts come for each message, and the tightest limit is named."""
     limits = "SendMessage.rate=2,SendMessage.burst=3,CreateParticipantConnection.rate=20,SendEvent.rate=40"
@@ -58,6 +61,7 @@ def test_conversation_records_every_call_and_finds_the_operation_that_binds_firs
     assert estimates["SendMessage"].rate.low <= 2.0 <= estimates["SendMessage"].rate.high
 
 
+@pytest.mark.slow
 def test_ends_by_others_are_told_apart(tmp_path: Path) -> None:
     """A chat nobody connected to, one that outlived its duration and one that an agent ended have different reasons."""
     workload = tmp_path / "workload.toml"
@@ -138,6 +142,7 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_lost_sockets_are_opened_again(tmp_path: Path) -> None:
     """When all websockets break, each customer connects anew, and later messages are heard on the new ones."""
     generous = "rate=50,burst=50,CreateParticipantConnection.rate=50,CreateParticipantConnection.burst=50"

@@ -95,6 +95,7 @@ def test_a_service_that_never_throttles_is_not_met() -> None:
     assert done.started <= 3000
 
 
+@pytest.mark.slow
 def test_the_cost_is_told_beforehand_and_goes_down() -> None:
     """The expected cost of the documented limit is near what it takes, and nothing but the check is left at the end."""
     told = expected_cost(5.0, 8.0)

@@ -103,6 +103,7 @@ def probe(service: Service, plan: JourneyPlan, chats: int = 99) -> tuple[float, 
     raise AssertionError("the probe has no end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shared", "by_chat"), [(False, False), (True, False), (False, True)])
 def test_limits_and_what_shares_them_are_found(shared: bool, by_chat: bool) -> None:
     """Rate and burst of each operation, one bucket or two for messages and events, and whether a second chat brings more."""
@@ -162,6 +163,7 @@ def _binds_first_as_it_should(
     assert first[1] == pytest.approx(min(allowed.values()), rel=0.03)
 
 
+@pytest.mark.slow
 def test_chats_are_left_where_calls_for_ended_ones_are_not_counted() -> None:
     """DisconnectParticipant then takes about its burst and a dozen chats, and is found all the same."""
     plan = JourneyPlan()
@@ -184,6 +186,7 @@ def test_a_limit_that_is_not_met_is_no_number() -> None:
         assert all(later - earlier > 0.99 for earlier, later in zip(sent, sent[40:], strict=False))
 
 
+@pytest.mark.slow
 def test_the_probe_ends_in_its_time() -> None:
     """After its time it says what it knows, and calls nothing more."""
     plan = JourneyPlan(max_seconds=20.0)

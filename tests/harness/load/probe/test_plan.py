@@ -143,6 +143,7 @@ def test_the_progress_line_says_what_is_known() -> None:
     assert "chats 60 (quota met)" in line
 
 
+@pytest.mark.slow
 def test_the_same_seed_probes_alike() -> None:
     """A probe of the same service with the same seed sends the same calls."""
     runs = [probe(service(TokenBucket(5.0, 8.0)), ProbeOptions("both", seed=3)).record for _ in range(2)]

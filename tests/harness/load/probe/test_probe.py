@@ -24,6 +24,7 @@ def probed(tmp_path: Path, server: CountingServer, *options: str) -> tuple[dict[
     return json.loads((tmp_path / "run" / "capacity.json").read_text()), done.said
 
 
+@pytest.mark.slow
 def test_the_tps_limit_is_found_and_the_stages_are_written_down(tmp_path: Path) -> None:
     """One command finds rate and burst, ends the run, and the report says the same; each part of the record is told."""
     with counting_server("--rate", "40", "--burst", "26", "--active-chats", "9999", "--latency", "0.01") as server:
@@ -51,6 +52,7 @@ def test_the_chat_quota_is_found_and_nothing_stays_open(tmp_path: Path) -> None:
     assert manifest(tmp_path / "run")["chats"]["started"] <= 47
 
 
+@pytest.mark.slow
 def test_the_budget_ends_the_probe(tmp_path: Path) -> None:
     """With --max-chats the probe starts exactly that many, says a bound, and exits as a guard does."""
     with counting_server("--rate", "20", "--burst", "26", "--active-chats", "45") as server:

@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import gevent
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ class Fleet:
             budget.grant(0, self.pool.left > 0)
 
 
+@pytest.mark.slow
 @given(
     most=st.integers(1, 200),
     workers=st.integers(1, 5),

@@ -3,11 +3,14 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.harness.emulator.support import running
 from tests.support.emulated import STOPS_AT_ONCE, ask, load, outcomes
 from tests.support.locust_runs import samples
 
 
+@pytest.mark.slow
 def test_every_attempt_of_the_sdk_is_a_sample_and_the_run_stays_valid(tmp_path: Path) -> None:
     """Samples equal the attempts that the service counted; calls, attempts and goodput fit together."""
     run = tmp_path / "run"
@@ -25,6 +28,7 @@ def test_every_attempt_of_the_sdk_is_a_sample_and_the_run_stays_valid(tmp_path: 
     assert said["chats"]["left_open"] == 0
 
 
+@pytest.mark.slow
 def test_adaptive_waiting_is_added_latency_and_no_lateness_of_the_generator(tmp_path: Path) -> None:
     """The SDK's client-side waiting shows as added latency; the generator's own lateness stays small."""
     run = tmp_path / "run"
@@ -37,6 +41,7 @@ def test_adaptive_waiting_is_added_latency_and_no_lateness_of_the_generator(tmp_
     assert not late[True]
 
 
+@pytest.mark.slow
 def test_answers_that_boto3_cannot_parse_are_samples_too(tmp_path: Path) -> None:
     """Half of the answers are garbage: each attempt is recorded, none is lost, and nothing is left open."""
     run = tmp_path / "run"

@@ -64,6 +64,7 @@ def test_wrong_line_of_a_day_is_named(row: str, tmp_path: Path) -> None:
         parse_curve(f"day:{path}")
 
 
+@pytest.mark.slow
 def test_run_follows_its_shape_and_ends_with_it(tmp_path: Path) -> None:
     """Steps offer more from step to step, and the run ends by itself with exit code 0."""
     run = tmp_path / "run"

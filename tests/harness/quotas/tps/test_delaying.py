@@ -44,6 +44,7 @@ def test_the_example_of_nginx_is_exact(queue: int, pressure: float) -> None:
     assert contrary.refused + contrary.admitted <= 2
 
 
+@pytest.mark.slow
 def test_the_probe_measures_the_burst_from_rest_of_a_queue() -> None:
     """The probe's volleys find 11 of 20/s with 10 that may wait, and call it exact as far as can be seen."""
     options = ProbeOptions("tps", max_rate=2000.0, seed=1, max_seconds=300.0)

@@ -153,6 +153,7 @@ def test_a_bucket_that_began_below_its_brim_gives_no_wrong_burst(level: float) -
     assert found.rate.low <= 5.0 <= found.rate.high
 
 
+@pytest.mark.slow
 def test_a_bucket_that_fills_up_later_is_found_all_the_same() -> None:
     """Tokens that were missing at first are inferred from what came after."""
     found = infer_tps(arrivals(default_bucket(3.0), 5.0, 300))
@@ -165,6 +166,7 @@ def test_faults_are_neither_admissions_nor_refusals() -> None:
     assert is_bucket(infer_tps(arrivals(default_bucket(), 6.0, 120, faults=0.05)), 5.0, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.3, 1.0])
 def test_answers_that_were_read_late_do_not_hide_a_bucket(seconds: float) -> None:
     """A client that stood still for a moment saw late answers, not late decisions."""
