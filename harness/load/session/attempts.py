@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 
 from harness.connect.client import Reply
+from harness.load.arrivals.clock import CLOCK, Clock
+from harness.load.arrivals.greenlets import Crew
 from harness.load.session.recorder import Recorder
 from harness.load.session.service_watch import ServiceWatch
 from harness.load.workload.model import Chat
@@ -15,6 +17,11 @@ logger = logging.getLogger(__name__)
 
 _MOST_TROUBLES = 10
 _NO_REASON = "why the chat was ended was not looked up, or not told"
+_TOGETHER = 0.025
+"""Seconds that an attempt may wait until it is reported together with others: Locust's statistics are read once a second.
+Each by itself would find cold caches, and cost three times as much."""
+_MOST_TOGETHER = 64
+"""Attempts that do not wait any longer: more at once would hold up the sends."""
 _CUSTOMER_REFUSALS = 20
 """Refusals of a customer's connection that give the participant service up: one customer alone may try six times."""
 
@@ -22,7 +29,8 @@ _CUSTOMER_REFUSALS = 20
 class Attempts:
     """Records the attempts of `worker`.
 
-    `report(operation, reply)` feeds Locust's statistics; `on_hopeless(reply)` is called once for each service of which every
+    `report(operation, reply)` feeds Locust's statistics, a moment later, in a greenlet of its own that may wait: Locust's
+    listeners are anybody's. `settle` reports at once what is left. `on_hopeless(reply)` is called once for each service of which every
     call was refused or failed for a reason that is not a quota. `troubles` are sentences on what this machine could not do.
     """
 
@@ -32,8 +40,12 @@ class Attempts:
         worker: str,
         report: Callable[[str, Reply], None],
         on_hopeless: Callable[[Reply], None],
+        clock: Clock = CLOCK,
     ) -> None:
         self._recorder = recorder
+        self._unreported: list[tuple[str, Reply]] = []
+        self._alarm = clock.alarm(self._ring)
+        self._crew = Crew(self._report_all)
         self._worker = worker
         self._report = report
         self._on_hopeless = on_hopeless
@@ -113,11 +125,41 @@ class Attempts:
             code = None if reply.error_code is None else redact_field(reply.error_code)
             self._on_hopeless(reply.but(message=redact_text(reply.message), error_code=code))
 
+    def settle(self) -> None:
+        """Report what has not been reported yet."""
+        self._recorder.settle()
+        unreported, self._unreported = self._unreported, []
+        self._report_all(unreported)
+
+    def close(self) -> None:
+        """Report what is left, and nothing more later."""
+        self._alarm.close()
+        self._crew.dismiss()
+        self.settle()
+
     def _take(self, sample: Sample, reply: Reply) -> None:
         self._recorder.attempt(sample, reply.message)
-        self._report(sample.operation, reply)
+        unreported = self._unreported
+        unreported.append((sample.operation, reply))
+        if len(unreported) == 1:
+            self._alarm.set(_TOGETHER)
+        elif len(unreported) == _MOST_TOGETHER:
+            self._alarm.set(0.0)
         if reply.generator_fault:
             self._note_generator_fault(reply.message)
+
+    def _ring(self) -> None:
+        self._recorder.settle()
+        unreported, self._unreported = self._unreported, []
+        if unreported:
+            self._crew.hand(unreported)
+
+    def _report_all(self, attempts: list[tuple[str, Reply]]) -> None:
+        for operation, reply in attempts:
+            try:
+                self._report(operation, reply)
+            except Exception:  # Locust passes on what a listener raises to end a user; the others are still to be told
+                logger.exception("a listener of Locust's request event failed")
 
     def _note_generator_fault(self, message: str) -> None:
         sentence = f"the generator ran out of resources of its own machine ({message}): raise its limits (ulimit -n)"

@@ -110,7 +110,7 @@ class Session:
         # Seeded apart from the drawer's, so that a change of the workload leaves the arrivals as they were.
         self._hold_rng = random.Random(f"hold/{settings.workload.seed}/{part.index}")
         self._recorder = _recorder(target, part, self._on_disk_trouble, copies, clock)
-        self._attempts = Attempts(self._recorder, part.worker, listeners.report, listeners.hopeless)
+        self._attempts = Attempts(self._recorder, part.worker, listeners.report, listeners.hopeless, clock)
         rate = settings.stop_rate or DEFAULT_STOP_RATE
         pace = Pace(rate / part.workers, may_grow=not settings.stop_rate and not target.live)
         self._chats = StartedChats(
@@ -243,6 +243,7 @@ class Session:
 
     def summary(self) -> Summary:
         """Return what this process did so far."""
+        self._attempts.settle()
         recorded = self._recorder.summary()
         schedule = self._schedule
         return msgspec.structs.replace(
@@ -265,6 +266,7 @@ class Session:
     def close(self) -> None:
         """Write what is left and close the files; safe to call again."""
         self._chats.close(_ABANDONED_PATIENCE if self._abandoned else self.settings.call_timeout * 2)
+        self._attempts.close()
         self._recorder.close()
 
     def tell_if_spent(self) -> None:
