@@ -197,7 +197,7 @@ def answered(
     """Return the reply of an attempt that was answered; of `request` the head is looked at, for the secrets in it."""
     status = answer.status
     code, message = None, ""
-    request_id = fields.request_id(answer.headers.get("x-amzn-requestid"))
+    request_id = fields.request_id(answer.header("x-amzn-requestid"))
     if not 200 <= status < 300:
         code, message = read_error(answer.headers, answer.body)
         code, message, request_id = _without_secrets(code, message, request_id, fields.secrets_in(request))

@@ -43,11 +43,24 @@ class WireTimeout(WireError):
 
 @dataclass(slots=True)
 class Response:
-    """An HTTP response: status, headers by lower-case name (a repeated header's last value), body."""
+    """An HTTP response: status, headers as they came (of one that is repeated the last value), body."""
 
     status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
+    raw_headers: dict[bytes, bytes] = field(default_factory=dict)
     body: bytes = b""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers by lower-case name. Made for each who asks; `header` costs less."""
+        return {_header_name(name): value.decode("latin-1") for name, value in self.raw_headers.items()}
+
+    def header(self, name: str) -> str | None:
+        """Return the value of one header, by its name in lower case."""
+        found = None
+        for raw, value in self.raw_headers.items():
+            if _header_name(raw) == name:
+                found = value
+        return None if found is None else found.decode("latin-1")
 
 
 _ONE_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.%-]+)?\]|[\w.-]{1,253})(?::[^:]*)?")
@@ -127,6 +140,9 @@ class Connection:
         self._authority = endpoint.authority
         self._deadlines = deadlines
         self._expire = self._channel.expire
+        self._raw_headers: dict[bytes, bytes] = {}
+        # A header is put by without any code of ours: only of few answers more than one is looked at.
+        self.on_header = self._raw_headers.__setitem__
         self._parser = httptools.HttpResponseParser(self)
         self._reset()
         self.reusable = True
@@ -182,17 +198,13 @@ class Connection:
     def _reset(self) -> None:
         self.reusable = False
         self._answer: Response | None = None
-        self._headers: dict[str, str] = {}
+        self._raw_headers.clear()
         self._body: list[bytes] = []
         self._head_complete = False
 
     # What httptools calls.
     def on_message_begin(self) -> None:
         self.reusable = False  # after an answer: bytes that nobody asked for
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._answer is None:
-            self._headers[_HEADER_NAMES.get(name) or _header_name(name)] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         self._head_complete = True
@@ -205,7 +217,7 @@ class Connection:
             return
         status = self._parser.get_status_code()
         if status < 200:  # 100 Continue and the like announce the answer that follows
-            self._headers = {}
+            self._raw_headers.clear()
             self._head_complete = False
             return
         self._finish(status)
@@ -213,12 +225,13 @@ class Connection:
 
     def _finish(self, status: int) -> Response:
         body = self._body
-        self._answer = Response(status, self._headers, body[0] if len(body) == 1 else b"".join(body))
+        self._answer = Response(status, self._raw_headers.copy(), body[0] if len(body) == 1 else b"".join(body))
         return self._answer
 
     def _end_of_stream(self, received: int) -> Response:
         # An answer without a length ends with its connection (RFC 9112, 6.3); any other that ends here was cut off.
-        if self._head_complete and self._headers.keys().isdisjoint(("content-length", "transfer-encoding")):
+        ends = {_header_name(name) for name in self._raw_headers}
+        if self._head_complete and ends.isdisjoint(("content-length", "transfer-encoding")):
             return self._finish(self._parser.get_status_code())
         what = "closed in the middle of an answer" if received else "closed without an answer"
         raise WireError(f"the server {what}", after_send=True)
@@ -289,9 +302,11 @@ _HEADER_NAMES: dict[bytes, str] = {}
 
 
 def _header_name(raw: bytes) -> str:
-    name = raw.decode("latin-1").lower()
-    if len(_HEADER_NAMES) < 256:
-        _HEADER_NAMES[raw] = name
+    name = _HEADER_NAMES.get(raw)
+    if name is None:
+        name = raw.decode("latin-1").lower()
+        if len(_HEADER_NAMES) < 256:
+            _HEADER_NAMES[raw] = name
     return name
 
 

@@ -4,25 +4,28 @@ Frames and times are those of amazon-connect-websocket-manager, the client insid
 source, version 5.0.0): subscribe to `aws/chat`, then `aws/ping` and `aws/heartbeat` on opening and every 10 s; a heartbeat
 that is not answered by the next one means that the socket is lost; a socket is replaced after 3,540 s.
 
-Thousands of these are open in one process: none has a greenlet. Frames are read in gevent's hub when they come, and one
-`Pulse` tells what was heard and sends the heartbeats of all.
+Thousands of these are open in one process: none has a greenlet. Frames are read and told in gevent's hub when they come, and
+one `Pulse` sends the heartbeats of all.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import orjson
-from gevent.event import Event
 
 from harness.connect import fields
 from harness.connect.client import Reply, now
 from harness.connect.outcome import UNREADABLE_CODE, classify, read_error
 from harness.connect.transport import Channel
+from harness.connect.waiting import Signal
 from harness.connect.websocket.frames import CLOSE, PING, PONG, TEXT, BrokenFrames, Incoming, masked
 from harness.connect.websocket.opening import open_websocket
 from harness.connect.websocket.pulse import Pulse
 from harness.connect.wire import Response, WireError, WireTimeout
 from harness.vocabulary import CONNECTION_ERROR, INVALID_REQUEST, OK, TIMEOUT, UNCLASSIFIED_429, WEBSOCKET_OPEN
+
+logger = logging.getLogger(__name__)
 
 REPLACE_AFTER = 3540.0
 SUBSCRIBE_AGAIN_AFTER = 1.0
@@ -39,7 +42,8 @@ class ParticipantSocket:
     """One websocket of one chat.
 
     `on_item(item, at)` hears each message and event of the chat with the time (unix s) at which its frame was read;
-    `on_lost(socket)` hears once when the socket ends without having been closed by us. Both from the pulse's greenlet.
+    `on_lost(socket)` hears once when the subscribed socket ends without having been closed by us. Both are mostly called in
+    gevent's hub, so they must not wait.
     """
 
     __slots__ = (
@@ -80,7 +84,7 @@ class ParticipantSocket:
         self._url = ""
         self._channel: Channel | None = None
         self._incoming = Incoming(self._hear)
-        self._answered: Event | None = None
+        self._answered: Signal | None = None
         self._accepted = False
         self._awaiting_heartbeat = False
         self._closed = False
@@ -112,7 +116,7 @@ class ParticipantSocket:
     def subscribe(self) -> Reply:
         """Subscribe to the chat: the attempt as a reply, `ok` when the service has acknowledged it."""
         sent = now()
-        self._answered = Event()
+        self._answered = Signal()
         for _ in range(SUBSCRIBE_ATTEMPTS):
             self._answered.clear()
             if not self._send(_SUBSCRIBE_FRAME):
@@ -191,7 +195,7 @@ class ParticipantSocket:
             if topic == "aws/chat":
                 item = orjson.loads(frame["content"])
                 if self._contact_id in (item.get("ContactId"), item.get("InitialContactId")):
-                    self._pulse.tell(lambda: self._tell_item(item, at))
+                    self._tell_item(item, at)
             elif topic == "aws/heartbeat":
                 self._awaiting_heartbeat = False
             elif topic == "aws/subscribe":
@@ -207,6 +211,8 @@ class ParticipantSocket:
                 self._on_item(item, at)
             except (ValueError, KeyError, TypeError, AttributeError):
                 return  # an item of a shape that nobody understands
+            except Exception:  # of one conversation, which must not silence all others
+                logger.exception("a conversation broke off")
 
     # --- writing and ending ----------------------------------------------------------------------------------------------
 
@@ -230,10 +236,7 @@ class ParticipantSocket:
         self._drop()
         if self._answered is not None:
             self._answered.set()
-        self._pulse.tell(self._tell_lost)
-
-    def _tell_lost(self) -> None:
-        if not self._closed:
+        if self._accepted and not self._closed:  # before, the reply to who subscribes says it
             self._on_lost(self)
 
     def _drop(self) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import gevent
-from gevent.event import Event
 
 from harness.connect.client import Reply, now
 from harness.connect.participant import AGENTS, CHAT_ENDED, TRANSFERRED, TYPING
+from harness.connect.waiting import Signal
 from harness.load.conversation.line import Line, further_tab
 from harness.load.conversation.shared import Shared
 from harness.load.conversation.small_talk import small_talk
@@ -82,9 +82,9 @@ class Conversation:
         self._greeted = False
         self._queued_at: float | None = None  # while the customer is in the queue, as far as the flow said so
         self._leaving = False
-        self._end_heard = Event()
-        self._over = Event()
-        self._news = Event()
+        self._end_heard = Signal()
+        self._over = Signal()
+        self._news = Signal()
 
     def run(self) -> None:
         """Live through the conversation; returns when the chat has ended, is to be stopped, or the run ends."""
@@ -124,8 +124,7 @@ class Conversation:
         self, operation: str, due: float, reply: Reply, content_type: str | None = None, message_bytes: int = 0
     ) -> None:
         """Record an attempt of this customer's that was due at `due`."""
-        reply = reply.but(contact_id=self._contact_id)
-        self._session.record(operation, due, reply, self._chat.kind, content_type, message_bytes)
+        self._session.record(operation, due, reply, self._contact_id, self._chat.kind, content_type, message_bytes)
 
     def hear(self, item: dict[str, Any], at: float) -> None:
         """Take one message or event of the chat, whose frame was read at `at`."""

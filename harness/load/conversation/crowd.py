@@ -4,7 +4,9 @@ import random
 from typing import Any
 
 import gevent
+from gevent import get_hub
 
+from harness.load.arrivals.greenlets import Crew
 from harness.load.conversation.conversation import Conversation
 from harness.load.conversation.shared import Shared
 from harness.load.options.options import Settings
@@ -45,6 +47,8 @@ class Conversations:
         kinds = [kind.name for kind in workload.kinds]
         self._scripts = Scripts(workload.conversations, kinds, script_of(session.settings))
         self._live: set[Conversation] = set()
+        self._crew = Crew(self._live_through)
+        self._loop: Any = get_hub().loop
         self._rng = random.Random(f"conversation/{workload.seed}/{session.part.index}")
 
     def arrive(self, due: float) -> None:
@@ -57,7 +61,7 @@ class Conversations:
         if reply is not None and reply.outcome == STARTED and not self.shared.closing:
             conversation = Conversation(self.shared, reply, chat, script, rng)
             self._live.add(conversation)
-            gevent.spawn(self._live_through, conversation)
+            self._loop.run_callback(self._crew.hand, conversation)
 
     def _live_through(self, conversation: Conversation) -> None:
         try:
@@ -75,6 +79,7 @@ class Conversations:
         with gevent.Timeout(self.shared.timeout + 1, False):
             while self._live:
                 gevent.sleep(0.02)
+        self._crew.dismiss()
         self.shared.pulse.close()
         self.shared.deadlines.close()
 

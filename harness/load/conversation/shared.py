@@ -3,7 +3,7 @@
 import re
 
 from harness import __version__
-from harness.connect.timed_calls import TimedCalls
+from harness.connect.waiting import TimedCalls
 from harness.connect.websocket.participant_socket import ParticipantSocket
 from harness.connect.websocket.pulse import Pulse
 from harness.load.conversation.patience import Patience

@@ -58,7 +58,7 @@ class _Member:
 
     def record(self, operation: str, due: float, reply: Reply) -> None:
         """Record an attempt that was due at `due`."""
-        self._shared.session.record(operation, due, reply.but(contact_id=self.contact_id), self._kind)
+        self._shared.session.record(operation, due, reply, self.contact_id, self._kind)
 
     def call(self, operation: str, number: int) -> Reply:
         """Make the call of `operation` that is `number` in the run, and record it."""

@@ -30,8 +30,9 @@ class Attempts:
     """Records the attempts of `worker`.
 
     `report(operation, reply)` feeds Locust's statistics, a moment later, in a greenlet of its own that may wait: Locust's
-    listeners are anybody's. `settle` reports at once what is left. `on_hopeless(reply)` is called once for each service of which every
-    call was refused or failed for a reason that is not a quota. `troubles` are sentences on what this machine could not do.
+    listeners are anybody's. `settle` reports at once what is left. `on_hopeless(reply)` is called once for each service of
+    which every call was refused or failed for a reason that is not a quota. `troubles` are sentences on what this machine
+    could not do.
     """
 
     def __init__(
@@ -85,12 +86,15 @@ class Attempts:
         operation: str,
         due: float,
         reply: Reply,
-        *,
+        contact_id: str | None = None,
         kind: str | None = None,
         content_type: str | None = None,
         message_bytes: int = 0,
     ) -> None:
-        """Record an attempt at another operation; the keywords are the chat's kind and the message that was sent."""
+        """Record an attempt at another operation: at which chat, of which kind, and the message that was sent.
+
+        Without `contact_id` it is the reply's.
+        """
         sample = Sample(
             operation,
             due,
@@ -100,7 +104,7 @@ class Attempts:
             reply.status,
             reply.error_code,
             self._worker,
-            reply.contact_id,
+            contact_id or reply.contact_id,
             content_types=content_type,
             message_bytes=message_bytes,
             request_id=reply.request_id,

@@ -199,11 +199,15 @@ class RetryingSdk:
 
     def _answered(self, request: Any, sent: float, response: Any) -> Reply:
         received = now()
-        headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
+        headers = {_raw(name).lower(): _raw(value) for name, value in response.headers.items()}
         answer = Response(response.status_code, headers, response.content)
         # As it went out, but for its body: the secrets of a request are in its head.
         head = "\r\n".join(f"{name}: {_text(value)}" for name, value in request.headers.items())
         return answered(START_CHAT, answer, sent, received, head.encode("latin-1", "replace"), self._bare_429)
+
+
+def _raw(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")
 
 
 def _text(value: Any) -> str:

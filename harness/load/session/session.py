@@ -203,16 +203,18 @@ class Session:
         operation: str,
         due: float,
         reply: Reply,
+        contact_id: str | None = None,
         kind: str | None = None,
         content_type: str | None = None,
         message_bytes: int = 0,
     ) -> None:
         """Record an attempt at any operation but StartChatContact that was due at `due`.
 
-        `kind` is the chat's kind; `content_type` and `message_bytes` are those of the message that was sent.
+        `contact_id` is the chat that it is about and `kind` its kind; `content_type` and `message_bytes` are those of the
+        message that was sent.
         """
         self._recorder.begun()
-        self._attempts.other(operation, due, reply, kind=kind, content_type=content_type, message_bytes=message_bytes)
+        self._attempts.other(operation, due, reply, contact_id, kind, content_type, message_bytes)
         self._attempts.watch(operation, reply)
 
     def stop_arrivals(self) -> None:

@@ -1,0 +1,76 @@
+"""Signals that greenlets wait for, and calls at deadlines."""
+
+import gevent
+
+from harness.connect.client import now
+from harness.connect.waiting import Signal, TimedCalls
+
+PATIENCE = 10.0
+
+
+def _waiting(signal: Signal, seconds: float | None) -> "gevent.Greenlet[..., bool]":
+    greenlet = gevent.spawn(signal.wait, seconds)
+    gevent.sleep(0)
+    return greenlet
+
+
+def test_a_signal_wakes_all_that_wait_and_lets_pass_who_comes_later() -> None:
+    """Once it is set nobody waits, until it is cleared."""
+    signal = Signal()
+    greenlets = [_waiting(signal, None), _waiting(signal, PATIENCE)]
+    assert not any(greenlet.ready() for greenlet in greenlets)
+    signal.set()
+    assert [greenlet.get(timeout=PATIENCE) for greenlet in greenlets] == [True, True]
+    assert signal.wait()
+    signal.clear()
+    assert not signal.wait(0.0)
+
+
+def test_who_waited_in_vain_or_was_killed_is_not_woken_any_more() -> None:
+    """A wait that is over for another reason takes no later wake-up, in whatever its greenlet does next."""
+    signal, done = Signal(), []
+
+    def wait_twice() -> None:
+        done.append(signal.wait(0.0))
+        signal.clear()
+        done.append(signal.wait(PATIENCE))
+
+    twice, killed = gevent.spawn(wait_twice), _waiting(signal, None)
+    signal.set()
+    killed.kill()
+    gevent.sleep(0.01)
+    assert killed.ready()
+    assert done[:1] == [True]
+    assert not twice.ready()
+    signal.set()
+    twice.get(timeout=PATIENCE)
+    assert done == [True, True]
+
+
+def test_calls_come_at_their_deadlines_in_their_order_and_one_that_fails_stops_no_other() -> None:
+    """Those that are due are called, with the time; what one raises is logged."""
+    calls, called, over = TimedCalls(), list[str](), Signal()
+
+    def fail(at: float) -> None:
+        called.append("fails")
+        raise RuntimeError("one conversation's fault")
+
+    begun = now()
+    calls.add(begun + 0.01, fail)
+    calls.add(begun + 0.01, lambda at: called.append("second"))
+    calls.add(begun + 0.02, lambda at: over.set())
+    assert over.wait(PATIENCE)
+    assert called == ["fails", "second"]
+    assert now() - begun >= 0.02
+
+
+def test_nothing_is_called_after_the_end() -> None:
+    """What is still due at `close` is dropped, and what is added later."""
+    calls, called, over = TimedCalls(), list[float](), Signal()
+    calls.add(now(), called.append)
+    calls.close()
+    calls.add(now(), called.append)
+    later = TimedCalls()
+    later.add(now() + 0.02, lambda at: over.set())
+    assert over.wait(PATIENCE)
+    assert called == []
