@@ -56,15 +56,26 @@ class _LookUps:
         return addresses
 
     def _look_up(self, host: str, port: int, found: Any) -> None:
-        # The original: the patched one would wait in this thread for a hub that it does not have.
-        lookup: Any = get_original("socket", "getaddrinfo")
         try:
-            infos = self._threads.apply(lookup, (host, port, 0, socket.SOCK_STREAM))
-            found.set([(info[0], info[4]) for info in infos])
-        except Exception as error:  # UnicodeError, too: a host name with a label that no resolver takes
-            found.set_exception(error)
+            answer = self._threads.apply(_ask, (host, port))
+        except Exception as error:  # no thread can be started
+            answer = error
         finally:
             del self._under_way[host, port]
+        if isinstance(answer, Exception):
+            found.set_exception(answer)
+        else:
+            found.set(answer)
+
+
+def _ask(host: str, port: int) -> list[Address] | Exception:
+    """Ask the system's resolver, on a thread that may wait; returns what it raises, which gevent would print otherwise."""
+    # The original: the patched one would wait in this thread for a hub that it does not have.
+    lookup: Any = get_original("socket", "getaddrinfo")
+    try:
+        return [(info[0], info[4]) for info in lookup(host, port, 0, socket.SOCK_STREAM)]
+    except Exception as error:  # UnicodeError, too: a host name with a label that no resolver takes
+        return error
 
 
 def _literal(host: str, port: int) -> Address | None:

@@ -4,7 +4,6 @@ import errno
 import resource
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,7 +32,7 @@ def silent_name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     def lookup(host: str, *_: Any) -> list[Any]:
         asked.append(host)
-        over.wait(20)
+        over.wait()
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(resolver, "get_original", lambda *_: lookup)
@@ -42,12 +41,9 @@ def silent_name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_a_name_server_that_does_not_answer_is_a_timeout(silent_name_server: list[str]) -> None:
-    """The call ends within its own time, nothing was sent, and calls to one host share one look-up."""
-    begun = time.monotonic()
+    """The calls end while it is still silent, nothing was sent, and calls to one host share one look-up."""
     calls = [gevent.spawn(start, "http://connect.example:80", 0.3) for _ in range(20)]
-    gevent.joinall(calls, timeout=10)
-    replies = [call.value for call in calls]
-    assert time.monotonic() - begun < 5  # a resolver waits for 10 s and more
+    replies = [call.get() for call in calls]
     assert {(reply.outcome, reply.may_have_started) for reply in replies} == {("timeout", False)}
     assert silent_name_server == ["connect.example"]
 
@@ -62,8 +58,8 @@ def test_names_are_resolved_and_each_address_is_tried(monkeypatch: pytest.Monkey
         assert start(f"http://two.example:{server.port}").outcome == "started"
 
 
-def test_a_name_that_does_not_exist_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The resolver's own words are in the message."""
+def test_a_name_that_does_not_exist_says_so(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """The resolver's own words are in the message, and gevent prints no traceback of its thread's."""
 
     def lookup(*_: Any) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -72,6 +68,7 @@ def test_a_name_that_does_not_exist_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     reply = start("http://no-such-name.example")  # a name of its own: look-ups of one name are shared
     assert (reply.outcome, reply.generator_fault) == ("connection_error", False)
     assert reply.message == "cannot connect: the name does not resolve (Name or service not known)"
+    assert capfd.readouterr().err == ""
 
 
 @contextmanager
