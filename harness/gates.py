@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.counting import counted
 from harness.errors import UsageError
 from harness.input_files import read_bounded
 from harness.vocabulary import (
@@ -225,5 +226,5 @@ def early_breach(gates: tuple[Gate, ...], outcomes: Mapping[str, int], generator
         else:
             value = outcomes.get(key, 0) / (answered if table == "outcome_share" and answered else 1)
         if not gate.holds(value):
-            return f"gate {gate.name!r}: {gate.metric} is {value:g}, wanted {gate.wanted}, after {answered:,} calls"
+            return f"gate {gate.name!r}: {gate.metric} is {value:g}, wanted {gate.wanted}, after {counted(answered, 'call')}"
     return None

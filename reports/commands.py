@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from harness.counting import counted
 from harness.errors import Parser, UsageError
 from harness.gates import read_gates
 
@@ -37,7 +38,7 @@ def report(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.check_gates is not None:
         gates = read_gates(arguments.check_gates)
-        print(f"{arguments.check_gates}: {len(gates)} gates, all valid")
+        print(f"{arguments.check_gates}: {counted(len(gates), 'gate')}, all valid")
         return 0
     if arguments.run is None:
         raise UsageError("no run directory; give one, such as runs/<time>-start-chat")

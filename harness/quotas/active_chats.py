@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.counting import counted
 from harness.quotas.attempts import CHAT_LIMIT, DISCONNECTED, FAULT, STARTED, TIMEOUT, Attempts, Floats
 from harness.quotas.estimates import ActiveChatsEstimate, Interval, Verdict
 
@@ -108,8 +109,8 @@ def _with_unseen_ends(counts: _Counts, low: float, already_ended: int) -> _Found
     high = float(counts.possibly_open().min())
     lower = max(min(low, high) - already_ended, 0.0)
     sentence = (
-        f"Starts were refused with at most {int(high)} chats open, but {already_ended} of ours were ended by somebody else, "
-        f"nobody knows when: the quota lies between {int(lower)} and {int(high)}."
+        f"Starts were refused with at most {counted(int(high), 'chat')} open, but somebody else ended {already_ended} of "
+        f"ours, nobody knows when: the quota lies between {int(lower)} and {int(high)}."
     )
     return _Found(Interval(None, lower, high), "not_explained", sentence)
 
@@ -123,7 +124,7 @@ def _consistent(counts: _Counts, low: float, evidence: dict[str, object]) -> _Fo
     if not exact:
         low = max(min(low, at_rest), 0.0)
     number = f"{int(high)}" if low == high else f"{int(low)} to {int(high)}"
-    sentence = f"{number} chats may be open at once, if nobody else held any."
+    sentence = f"{counted(number, 'chat')} may be open at once, if nobody else held any."
     if low < high and edges < _EDGES:
         sentence = (
             sentence[:-1] + f"; the limit was met {edges} time{'s' * (edges != 1)}, which does not make it exact."
@@ -140,7 +141,7 @@ def _contradicted(counts: _Counts, low: float, evidence: dict[str, object]) -> _
     if at_rest <= high:
         evidence["overshoot"] = int(low - high)
         sentence = (
-            f"{int(at_rest)} to {int(low)} chats may be open at once: the service counts late, so that up to "
+            f"{int(at_rest)} to {counted(int(low), 'chat')} may be open at once: the service counts late, so that up to "
             f"{int(low - high)} more than {int(high)} were admitted in quick succession."
         )
         return _Found(Interval(high, at_rest, low), "explained", sentence)
@@ -149,11 +150,12 @@ def _contradicted(counts: _Counts, low: float, evidence: dict[str, object]) -> _
         if later >= low:
             evidence["slot_lag_s"] = lag
             span = f"{int(low)}" if low == later else f"{int(low)} to {int(later)}"
-            sentence = f"{span} chats may be open at once; a freed slot is there again only after up to {lag:g} s."
+            chats = counted(span, "chat")
+            sentence = f"{chats} may be open at once; a freed slot is there again only after up to {lag:g} s."
             return _Found(Interval(low, min(low, high), max(later, low)), "explained", sentence)
     evidence["others_at_least"] = int(low - high)
     sentence = (
-        f"At least {int(low)} chats may be open at once; some starts were refused with only {int(high)} of ours "
+        f"At least {counted(int(low), 'chat')} may be open at once; some starts were refused with only {int(high)} of ours "
         f"open, so others hold chats too, or the quota moved."
     )
     return _Found(Interval(None, low, None), "not_explained", sentence)

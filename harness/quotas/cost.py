@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from harness.counting import counted
+
 Goal = Literal["tps", "active-chats", "both", "safe", "journey"]
 """What a probe may look for: `both` is the limit on calls a second and that on open chats, `safe` adds the safe rates;
 `journey` is the limits of the participant's operations."""
@@ -30,8 +32,8 @@ class Cost:
 
     def sentence(self) -> str:
         """Return the cost for a person."""
-        chats = f" and {self.chats:,} chats" if self.chats else ""
-        return f"about {self.seconds / 60:.1f} minutes, {self.calls:,} calls{chats}"
+        chats = f" and {counted(self.chats, 'chat')}" if self.chats else ""
+        return f"about {self.seconds / 60:.1f} minutes, {counted(self.calls, 'call')}{chats}"
 
 
 def part_cost(part: Part, rate: float, burst: float) -> Cost:

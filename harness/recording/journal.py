@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.counting import counted
 from harness.recording.format.files import check_own_directory, open_plain
 from harness.recording.format.journal import JournalReader
 from harness.recording.format.layout import DAMAGED, JOURNAL, PARQUET, PARTIAL, segment_path, segments
@@ -144,7 +145,8 @@ def _convert(path: Path) -> tuple[int, str]:
     kept = path.with_suffix(DAMAGED)
     path.replace(kept)
     lost = f"its last {journal.unread:,} bytes" if readable else "some of its batches"
-    return rows, f"{kept.parent.name}/{kept.name}: {lost} cannot be read; {rows:,} samples were read, the file is kept"
+    read = counted(rows, "sample was", "samples were")
+    return rows, f"{kept.parent.name}/{kept.name}: {lost} cannot be read; {read} read, the file is kept"
 
 
 def _write(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, bool]:

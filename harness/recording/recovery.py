@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.counting import counted
 from harness.errors import EXIT_INVALID
 from harness.recording.account import account
 from harness.recording.format.layout import PARQUET, SAMPLES, segments, workers_of
@@ -42,7 +43,8 @@ def summarise(directory: Path, worker: str, last: Summary | None = None) -> tupl
     )
     on_wire = counts.begun - counts.recorded if counts else 0
     if on_wire > 0:
-        unknown.append(f"{worker}: {on_wire} calls were on the wire when it was killed; what became of them is unknown")
+        calls = counted(on_wire, "call was", "calls were")
+        unknown.append(f"{worker}: {calls} on the wire when it was killed, with what result is unknown")
     return summary, unknown
 
 
@@ -81,7 +83,7 @@ def amend_counts(directory: Path, generator: Mapping[str, object], imported: int
     if imported:
         amended["samples_lost"] = max(_count(generator, "samples_lost") - imported, 0)
         reasons = generator.get("reasons")
-        added = f"{imported:,} samples were added after the end of the run"
+        added = f"{counted(imported, 'sample was', 'samples were')} added after the end of the run"
         amended["reasons"] = [*(reasons if isinstance(reasons, list) else []), added]
     return amended
 

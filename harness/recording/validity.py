@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.counting import counted
+
 # The service sees arrivals as they are sent, and that is what is recorded, so a little lateness bends no result. What makes
 # a run invalid is a generator that does not offer what it reports. docs/safety.md says how the figures were chosen.
 LATE_MS = 200.0
@@ -101,18 +103,20 @@ class GeneratorRecord:
 def invalid_reasons(record: GeneratorRecord) -> list[str]:
     """Say why the generator and not the service set the result; an empty list means that the run is valid."""
     reasons = list(record.troubles)
+    of_all = f"of {counted(record.offered, 'arrival')}"
     if crowded := record.dropped - record.dropped_late:
-        reasons.append(
-            f"{crowded} of {record.offered} arrivals were dropped: --max-in-flight calls were on the wire already"
-        )
+        dropped = counted(crowded, f"{of_all} was", f"{of_all} were")
+        reasons.append(f"{dropped} dropped: --max-in-flight calls were on the wire already")
     if record.dropped_late:
+        dropped = counted(record.dropped_late, f"{of_all} was", f"{of_all} were")
         reasons.append(
-            f"{record.dropped_late} of {record.offered} arrivals were dropped: the generator came over --max-late too late "
+            f"{dropped} dropped: the generator came over --max-late too late "
             "(it was stopped, or its machine is overloaded)"
         )
     shortfall = record.offered - record.dropped - record.withheld - record.sent
     if shortfall > max(FEW, record.offered * MAX_SHORTFALL):
-        reasons.append(f"the offered rate was missed: {shortfall} of {record.offered} arrivals were never sent")
+        missed = counted(shortfall, f"{of_all} was", f"{of_all} were")
+        reasons.append(f"the offered rate was missed: {missed} never sent")
     reasons += _lateness_reasons(record.lateness)
     if record.busiest_cpu_percent > MAX_CPU_PERCENT:
         reasons.append(
@@ -120,7 +124,7 @@ def invalid_reasons(record: GeneratorRecord) -> list[str]:
             "use --processes or more workers"
         )
     if record.samples_lost:
-        reasons.append(f"{record.samples_lost} samples were lost")
+        reasons.append(f"{counted(record.samples_lost, 'sample was', 'samples were')} lost")
     if record.workers_lost:
         reasons.append(f"workers were lost: {', '.join(sorted(record.workers_lost))}")
     return reasons
@@ -129,8 +133,10 @@ def invalid_reasons(record: GeneratorRecord) -> list[str]:
 def _lateness_reasons(lateness: LatenessHistogram) -> list[str]:
     late, total = lateness.over(LATE_MS), lateness.total
     if late > max(FEW, total * MAX_LATE_SHARE):
+        calls = f"of {counted(total, 'call')}"
         return [
-            f"{late} of {total} calls were sent over {LATE_MS:.0f} ms late (at most {MAX_LATE_SHARE:.0%} may be): the "
+            f"{counted(late, f'{calls} was', f'{calls} were')} sent over {LATE_MS:.0f} ms late "
+            f"(at most {MAX_LATE_SHARE:.0%} may be): the "
             "generator could not keep up, or connecting took that long"
         ]
     median = lateness.quantile_ms(0.5) or 0.0

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from harness.counting import counted
 from harness.errors import Parser, UsageError
 from harness.recording.format.layout import MANIFEST
 from harness.recording.format.manifest import read_manifest
@@ -39,7 +40,7 @@ def main(argv: list[str]) -> int:
     place = place_of(directory, address)
     done = push(directory, place)
     if not arguments.background:
-        print(f"{place}: {done.sent} files sent ({done.bytes:,} bytes), {done.kept} were there already")
+        print(f"{place}: {counted(done.sent, 'file')} sent ({done.bytes:,} bytes), {done.kept} were there already")
     return 0
 
 

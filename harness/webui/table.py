@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from harness.counting import counted
 from harness.vocabulary import ACTIVE_CHAT_LIMIT, SERVED, START_CHAT, STARTED, TPS_THROTTLED
 
 KEY = "quotas"
@@ -102,7 +103,7 @@ def _allowed(live: dict[str, Any], name: str) -> str:
         if found["operation"] == name:
             cost = found["calls_per_chat"]
             text = number(found["chats_per_s"]["estimate"])
-            text += f" at {number(round(cost, 1))} calls a chat" if cost != 1 else ""
+            text += f" at {counted(number(round(cost, 1)), 'call')} a chat" if cost != 1 else ""
             return f"{text}: binds first" if place == 0 and len(order) > 1 else text
     return NONE
 

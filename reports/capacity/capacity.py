@@ -3,6 +3,7 @@
 import msgspec
 import numpy as np
 
+from harness.counting import counted
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
 from harness.quotas.estimates import Interval as QuotaInterval
 from harness.quotas.estimates import TpsEstimate
@@ -66,7 +67,8 @@ def measure(run: Run, total: Aggregates, customers: Customers, view: Timeline) -
     calls = sum(outcomes.values())
     problems = [*run.problems, *total.damage]
     if total.unplaced:
-        problems.append(f"{total.unplaced:,} rows have no usable time: counted, but in no figure over time")
+        rows = counted(total.unplaced, "row has", "rows have")
+        problems.append(f"{rows} no usable time: counted, but in no figure over time")
     manifest = run.manifest
     return Capacity(
         schema=SCHEMA,

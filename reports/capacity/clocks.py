@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from harness.counting import counted
 from harness.recording.format.manifest import WorkerClock
 from reports.capacity.model import Capacity, Clocks
 from reports.wording.numbers import rounded
@@ -32,7 +33,7 @@ def clock_sentences(answer: Capacity) -> list[str]:
     said = []
     if clocks.moved:
         said.append(
-            f"The clocks of {clocks.moved} of {clocks.workers} workers differed from the master's by up to "
+            f"The clocks of {clocks.moved} of {counted(clocks.workers, 'worker')} differed from the master's by up to "
             f"{_seconds(clocks.most_moved)}; their times are moved by what was measured, "
             f"and right to {_seconds(clocks.within)}."
         )

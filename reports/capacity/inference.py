@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.counting import counted
 from harness.quotas.active_chats import infer_active_chats
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
 from harness.quotas.any_limiter.measure import measure_capacity
@@ -107,8 +108,8 @@ def missing_rows(run: Run, total: Aggregates) -> str | None:
         return "Files of samples/ are damaged"
     recorded, lost = (run.manifest.generator.samples_recorded, run.manifest.generator.samples_lost)
     if run.tells("generator", "samples_recorded") and recorded != total.rows:
-        return f"samples/ holds {total.rows:,} rows where {recorded:,} were recorded"
-    return f"{lost:,} samples were lost" if lost else None
+        return f"samples/ holds {counted(total.rows, 'row')} where {counted(recorded, 'was', 'were')} recorded"
+    return f"{counted(lost, 'sample was', 'samples were')} lost" if lost else None
 
 
 def window_around(total: Aggregates, refusal: str, most: int = MOST_ATTEMPTS) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from harness.counting import counted
 from harness.quotas.attempts import CHAT_LIMIT, STARTED
 from harness.quotas.estimates import ActiveChatsEstimate
 from harness.quotas.others import Count, OthersOpen, others_open
@@ -42,7 +43,7 @@ def active_chats_of(declared: Table, inference: Inference) -> ActiveChats:
     others = others_open(_counts(declared), found.at, found.open_chats, met)
     if others is None:
         return ours
-    beside = Others(others.low, others.high, f"{_SOURCE}, {others.counts} minutes of the run")
+    beside = Others(others.low, others.high, f"{_SOURCE}, {counted(others.counts, 'minute')} of the run")
     if not others.high:
         return msgspec.structs.replace(ours, others=beside)
     quota = Bounds(**others.quota(found.chats).to_json())
@@ -76,8 +77,8 @@ def shared_tps(tps: Tps, declared: Table, inference: Inference) -> Tps:
     if others < max(_FEWEST_OTHERS, _LEAST_SHARE * ours):
         return tps
     finding = (
-        f"Others started {number(others)} chats in {minutes} minutes of this run, in which it started {ours:,} "
-        f"({_STARTS}): the limit is shared with them, and what this run was admitted is a part of it."
+        f"Others started {counted(number(others), 'chat')} in {counted(minutes, 'minute')} of this run, in which it "
+        f"started {ours:,} ({_STARTS}): the limit is shared with them, and what this run was admitted is a part of it."
     )
     return msgspec.structs.replace(tps, class_="shared", findings=[finding, *tps.findings])
 
@@ -104,4 +105,4 @@ def _sentence(found: ActiveChatsEstimate, quota: Bounds, others: OthersOpen) -> 
         least = number(quota.low or 0.0)
         return f"The quota of active chats was not met: {least} at once are admitted, {beside} of them of others."
     total, held = interval(quota), interval(Bounds(**found.chats.to_json()))
-    return f"The quota is {total}: {held} chats of this run while others held {beside} ({_SOURCE})."
+    return f"The quota is {total}: {counted(held, 'chat')} of this run while others held {beside} ({_SOURCE})."

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from harness.counting import counted
 from harness.quotas.any_limiter.estimates import LimiterClass
 from harness.vocabulary import cause_of_429
 from reports.capacity.journey import is_journey
@@ -90,7 +91,7 @@ def _reason(answer: Capacity, outcome: str) -> str:
     """What answer every call got, as the service said it."""
     rows = [row for row in answer.answers if row.outcome == outcome and row.operation in ("", START)]
     calls = sum(answer.outcomes.values())
-    text = f"all {calls:,} chat starts" if calls > 1 else "the only chat start"
+    text = f"all {counted(calls, 'chat start')}" if calls > 1 else "the only chat start"
     words = f"{text} failed, most of them with {outcome.replace('_', ' ')}"
     if rows:
         first = max(rows, key=lambda row: row.count or 0)
@@ -106,7 +107,7 @@ def journey_sentence(answer: Capacity) -> str:
         return ""
     name = answer.binds_first
     if name is not None and name != START and (row := answer.operations.get(name)) is not None:
-        room = f", at {known(row.binds_at_chats_per_s)} chats a second" if row.binds_at_chats_per_s else ""
+        room = f", at {counted(known(row.binds_at_chats_per_s), 'chat')} a second" if row.binds_at_chats_per_s else ""
         return f"{name} stops this journey first{room}: {_refused(row)} of its {row.attempts:,} calls were refused"
     worst = {
         name: row
@@ -125,7 +126,7 @@ def _refused(row: Operation) -> str:
 
 def _tps_part(tps: Tps) -> str | None:
     if tps.exact and tps.rate.estimate is not None:
-        text = f"starts {known(tps.rate)} chats a second"
+        text = f"starts {counted(known(tps.rate), 'chat')} a second"
         return f"{text} with a burst of {known(tps.burst)}" if tps.burst.low is not None else text
     return any_limiter(tps)
 
@@ -135,7 +136,7 @@ def any_limiter(tps: Tps) -> str | None:
     if tps.sustained is None:
         return None
     rate, bounds = with_bounds(tps.sustained).split(" (", 1)
-    parts = [f"sustains {rate} starts a second under pressure ({bounds}"]
+    parts = [f"sustains {counted(rate, 'start')} a second under pressure ({bounds}"]
     if (burst := tps.burst_from_rest) is not None:
         parts.append(f"admits {at_once(burst.low, burst.high)} at once from rest")
     if tps.safe is not None and (safe := tps.safe.poisson) is not None and safe.low is not None:
@@ -159,8 +160,8 @@ def class_phrase(tps: Tps) -> str:
 def _chats_part(chats: ActiveChats) -> str | None:
     if chats.verdict == "explained" and chats.low is not None and chats.high is not None:
         if chats.low < chats.high:
-            return f"holds {spread(chats.low, chats.high)} chats at once{_of_others(chats)}"
-        return f"holds {known(chats)} chats at once{_of_others(chats)}"
+            return f"holds {counted(spread(chats.low, chats.high), 'chat')} at once{_of_others(chats)}"
+        return f"holds {counted(known(chats), 'chat')} at once{_of_others(chats)}"
     if chats.verdict == "lower_bound" and chats.low:
         return f"holds at least {number(chats.low)} chat{'' if chats.low == 1 else 's'} at once{_of_others(chats)}"
     return None
@@ -203,9 +204,9 @@ def crossover_sentence(answer: Capacity) -> str | None:
         return None
     rate, quota = known(answer.tps.rate), known(answer.active_chats)
     return (
-        f"With chats of {known(at)} s on average, {rate} starts a second keep {quota} "
-        f"chats open. Longer chats meet the active-chat limit first, at {quota} / length starts a second; shorter "
-        f"chats meet the TPS limit first, at {rate} starts a second."
+        f"With chats of {known(at)} s on average, {counted(rate, 'start')} a second keep "
+        f"{counted(quota, 'chat')} open. Longer chats meet the active-chat limit first, at {quota} / length starts a "
+        f"second; shorter chats meet the TPS limit first, at {counted(rate, 'start')} a second."
     )
 
 
@@ -274,7 +275,7 @@ def offered_sentence(answer: Capacity) -> str:
     """What was offered: chat starts that came due or that a probe decided on, and which of them were not sent."""
     generator = answer.generator
     if by_probe(answer):
-        return f"{generator.offered:,} chat starts, each decided by the probe"
+        return f"{counted(generator.offered, 'chat start')}, each decided by the probe"
     parts = [
         f"{count:,} {words}"
         for count, words in (
@@ -285,7 +286,7 @@ def offered_sentence(answer: Capacity) -> str:
         if count
     ]
     tail = f", of which {' and '.join(parts)}" if parts else ""
-    return f"{generator.offered:,} chat starts{tail}"
+    return f"{counted(generator.offered, 'chat start')}{tail}"
 
 
 def causes_of_429(answer: Capacity) -> list[str]:

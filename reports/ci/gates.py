@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.counting import counted
 from harness.gates import CHAT_ENDS, Gate
 from reports.capacity.model import Capacity
 
@@ -78,7 +79,7 @@ class GatesView:
 def view(judgements: list[Judgement]) -> GatesView:
     """The judgements as the report shows them."""
     breached = [one for one in judgements if not one.passed]
-    text = f"{len(judgements) - len(breached)} of {len(judgements)} gates passed."
+    text = f"{len(judgements) - len(breached)} of {counted(len(judgements), 'gate')} passed."
     if breached:
         text += " Breached: " + "; ".join(f"{one.gate.name} ({one.text})" for one in breached) + "."
     rows = [

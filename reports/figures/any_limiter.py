@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from harness.counting import counted
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, BurstFromRest, Contrary, Sustained
 from reports.capacity.model import Interval
 from reports.figures.picture import LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
@@ -86,8 +87,8 @@ def volleys(burst: BurstFromRest) -> Picture:
     legend(axes, 2)
     rest = "" if burst.enough else "; a longer rest might admit more"
     sentence = (
-        f"{burst.volleys} volleys after {number(round(burst.rest_s, 1))} s of rest admitted "
-        f"{spread(burst.low, burst.high)} calls at once{rest}."
+        f"{counted(burst.volleys, 'volley')} after {number(round(burst.rest_s, 1))} s of rest admitted "
+        f"{counted(spread(burst.low, burst.high), 'call')} at once{rest}."
     )
     return picture("volleys", "Volleys from rest", sentence, sentence, figure)
 
@@ -108,9 +109,10 @@ def contrary(found: Contrary, first: float, seconds: float) -> Picture:
     _whole_from_zero(axes)
     legend(axes, 2)
     sentence = (
-        f"{percent(found.share)} of {found.decisions:,} decisions ({spread(found.low * 100, found.high * 100)} %, 95 %) "
-        f"went against the nearest token bucket ({number(found.rate)}/s, burst {number(found.burst)}): {found.refused:,} "
-        f"refused though a token was due, {found.admitted:,} admitted though none was."
+        f"{percent(found.share)} of {counted(found.decisions, 'decision')} "
+        f"({spread(found.low * 100, found.high * 100)} %, 95 %) went against the nearest token bucket "
+        f"({number(found.rate)}/s, burst {number(found.burst)}): {found.refused:,} refused though a "
+        f"token was due, {found.admitted:,} admitted though none was."
     )
     return picture("contrary", "Contrary decisions", sentence, sentence, figure)
 

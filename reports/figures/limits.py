@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.counting import counted
 from harness.quotas.estimates import TpsEstimate
 from reports.figures.picture import LIMIT, OFFERED, OUTCOME_COLOURS, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
@@ -35,7 +36,7 @@ def bucket_trace(tps: TpsEstimate, first: float) -> Picture:
     largest = float(np.max(np.abs(trace.residual))) * 1000 if len(trace.residual) else 0.0
     sentence = (
         f"A bucket of {known(tps.burst)} tokens refilled at {interval(tps.rate, '/s')} agrees "
-        f"with {len(trace.at) - wrong:,} of {len(trace.at):,} decisions shown; "
+        f"with {len(trace.at) - wrong:,} of {counted(len(trace.at), 'decision')} shown; "
         + (f"the largest disagreement is {milliseconds(largest)} ms." if largest else "none disagrees.")
     )
     return picture("bucket", "The fitted token bucket", sentence, sentence, figure)

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from harness.counting import counted
 from reports.capacity.model import ActiveChats, Capacity
 from reports.figures.picture import LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
@@ -37,9 +38,9 @@ def outcomes_over_time(view: Timeline, answer: Capacity) -> Picture:
     legend(axes, 3)
     counts = {name: answer.outcomes.get(name, 0) for name in present}
     offered, calls = answer.generator.offered, sum(counts.values())
-    lead = f"{offered:,} chat starts were offered"
+    lead = f"{counted(offered, 'chat start was', 'chat starts were')} offered"
     if answer.retry_lab:
-        lead += f", {calls:,} attempts with the SDK's retries"
+        lead += f", {counted(calls, 'attempt')} with the SDK's retries"
     told = ", ".join(f"{count:,} {LABELS[name]}" for name, count in counts.items() if count)
     first = _first_sentence(answer)
     return picture(

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.counting import counted
 from reports.capacity.model import Capacity
 from reports.figures.over_time import plain_log, time_axis
 from reports.figures.picture import INK, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
@@ -133,7 +134,7 @@ def _offered_words(view: Timeline, happened: WhatHappened) -> str:
     offered = view.rates["offered"]
     text = f"Offered rate up to {number(offered.max())} a second, {number(offered.mean())} on average"
     if len(happened.users):
-        text += f", by {number(happened.users.min())} to {number(happened.users.max())} users"
+        text += f", by {number(happened.users.min())} to {counted(number(happened.users.max()), 'user')}"
     return f"{text}."
 
 

@@ -1,5 +1,6 @@
 """Says what to do next, from this run's evidence alone: what to ask for, what to change, and what would teach the rest."""
 
+from harness.counting import counted
 from reports.capacity.model import Capacity
 from reports.page.variety import balance_advice
 from reports.wording.numbers import known, number, seconds
@@ -27,7 +28,7 @@ def _left_open(answer: Capacity) -> list[str]:
     left = answer.chats.left_open or 0
     if not left:
         return []
-    return [f"Stop the {left:,} chats that are still open: `chatquota cleanup RUN`."]
+    return [f"Stop the {counted(left, 'chat that is', 'chats that are')} still open: `chatquota cleanup RUN`."]
 
 
 def _tps(answer: Capacity) -> list[str]:
@@ -38,7 +39,7 @@ def _tps(answer: Capacity) -> list[str]:
     lines = []
     if offered and offered > rate:
         lines.append(
-            f"To start the {number(offered)} chats a second that were offered, ask for at least "
+            f"To start the {counted(number(offered), 'chat')} a second that were offered, ask for at least "
             f"{number(_rounded_up(offered * _MARGIN))} requests a second (L-AA48CD49): `chatquota report RUN "
             f"--request --want-tps {number(_rounded_up(offered * _MARGIN))}`."
         )
@@ -54,8 +55,8 @@ def _active_chats(answer: Capacity) -> list[str]:
     if chats.verdict != "explained" or crossing is None or crossing.estimate is None:
         return []
     return [
-        f"Chats longer than {seconds(crossing.estimate)} on average fill the {known(chats)} chats before the TPS limit is "
-        "met: end idle chats (ChatDurationInMinutes), or ask for more chats at once (L-D4BA6F6E)."
+        f"Chats longer than {seconds(crossing.estimate)} on average fill the {counted(known(chats), 'chat')} before the "
+        "TPS limit is met: end idle chats (ChatDurationInMinutes), or ask for more chats at once (L-D4BA6F6E)."
     ]
 
 
@@ -83,8 +84,8 @@ def _unknown(answer: Capacity) -> list[str]:
     if chats.verdict == "lower_bound":
         most = number(answer.peak_active.chats)
         lines.append(
-            f"The active-chat limit was not met with {most} chats open: `chatquota run QuotaProbe --headless --probe "
-            "active-chats` finds it, with a --max-chats above it."
+            f"The active-chat limit was not met with {counted(most, 'chat')} open: `chatquota run QuotaProbe --headless "
+            "--probe active-chats` finds it, with a --max-chats above it."
         )
     if not answer.outcomes.get(STARTED):
         lines.append("No chat was started: look at the answers of the service below.")

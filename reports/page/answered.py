@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from harness.counting import counted
 from reports.capacity.answered.model import Answered, Behind, LoadBand, MinuteOfReplies
 from reports.capacity.answered.sentences import knee_sentence
 from reports.capacity.model import Capacity
@@ -101,11 +102,13 @@ def sentences_of(found: Answered) -> list[str]:
     told = []
     chats, messages = found.greeted + found.no_greeting, found.replied + found.no_reply
     if chats:
-        told.append(f"{found.no_greeting:,} of {chats:,} chats were never greeted: {share(found.no_greeting, chats)}.")
+        of_all = f"of {counted(chats, 'chat')}"
+        silent = counted(found.no_greeting, f"{of_all} was", f"{of_all} were")
+        told.append(f"{silent} never greeted: {share(found.no_greeting, chats)}.")
     if messages:
-        told.append(
-            f"{found.no_reply:,} of {messages:,} messages were never answered: {share(found.no_reply, messages)}."
-        )
+        of_all = f"of {counted(messages, 'message')}"
+        silent = counted(found.no_reply, f"{of_all} was", f"{of_all} were")
+        told.append(f"{silent} never answered: {share(found.no_reply, messages)}.")
     if found.knee is not None:
         told.append(knee_sentence(found.knee))
     troubles = [series for series in found.behind if series.is_trouble and series.value]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from harness.counting import counted
 from harness.recording.format.journey_probe import JourneyProbe, OperationLimit, SharedBucket
 from reports.capacity.model import Interval
 from reports.wording.numbers import interval, number
@@ -28,7 +29,8 @@ def journey_probe(found: JourneyProbe | None) -> JourneyProbeSection | None:
     ]
     first = found.binds_first
     sentence = (
-        f"{first.operation} binds first, at {number(first.chats_per_s)} chats a second of this workload's journey."
+        f"{first.operation} binds first, at {counted(number(first.chats_per_s), 'chat')} a second of this workload's "
+        "journey."
         if first is not None
         else "Which operation binds first is not known: not every limit was found."
     )
@@ -49,7 +51,8 @@ def _calls(calls: float | None) -> str:
 
 
 def _shared(what: str, answer: SharedBucket) -> str:
-    counts = f"{answer.admitted} of {answer.calls} calls of one were admitted after the other had drained it"
+    calls = f"of {counted(answer.calls, 'call')} of one"
+    counts = f"{counted(answer.admitted, f'{calls} was', f'{calls} were')} admitted after the other had drained it"
     if answer.one_bucket == _ONE:
         return f"{what} share one bucket: {counts}."
     if answer.one_bucket == _TWO:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from harness.counting import counted
 from reports.capacity import sentences as words
 from reports.capacity.model import Capacity, Interval, Tps
 from reports.wording.numbers import (
@@ -49,7 +50,7 @@ def _tps_keys(tps: Tps) -> list[Key]:
         rate, bounds = with_bounds(tps.sustained).split(" (", 1)
         keys = [Key("Chat starts a second, sustained", rate, f"({bounds} at 95 %")]
         if (burst := tps.burst_from_rest) is not None:
-            note = f"{number(burst.volleys)} volleys" if burst.volleys else ""
+            note = counted(number(burst.volleys), "volley") if burst.volleys else ""
             keys.append(Key("At once from rest", at_once(burst.low, burst.high), note))
         if tps.safe is not None and tps.safe.poisson is not None and tps.safe.poisson.low:
             safe = tps.safe.poisson
@@ -74,7 +75,7 @@ def _left_open(answer: Capacity) -> Key:
     chats = answer.chats
     note = "" if chats.started is None else f"of {number(chats.started)} started"
     if chats.unanswered:
-        note += f"; {number(chats.unanswered)} calls unanswered, which may have started one"
+        note += f"; {counted(number(chats.unanswered), 'call')} unanswered, which may have started one"
     return Key("Chats left open", "unknown" if chats.left_open is None else number(chats.left_open), note)
 
 

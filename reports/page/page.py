@@ -12,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from harness import __version__
+from harness.counting import counted
 from harness.recording.format.manifest import Table, Workload
 from reports.capacity import sentences as words
 from reports.capacity.clocks import clock_sentences
@@ -260,7 +261,7 @@ def _conditions(answer: Capacity) -> list[tuple[str, str]]:
         ("Emulator", run.emulator or ""),
         ("User class", run.user_class or "unknown"),
         ("Ended", f"{run.status or 'unknown'}, by {run.ended_by or 'unknown'}, {utc(run.ended_at)}"),
-        ("First call to last answer", f"{length}, {run.samples:,} samples"),
+        ("First call to last answer", f"{length}, {counted(run.samples, 'sample')}"),
         ("Offered", words.offered_sentence(answer)),
         ("Workload", _workload(run.workload)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.counting import counted
 from reports.capacity import sentences as words
 from reports.capacity.journey import is_journey
 from reports.capacity.model import Capacity, Operation, OperationLimit, Safe, Sustained, Tps
@@ -124,10 +125,10 @@ def _binding(answer: Capacity) -> str:
     if row is None or row.limit is None or row.binds_at_chats_per_s is None:
         return f"No operation of this journey met a limit that could be told.{rest}"
     cost = row.calls_per_chat or 1.0
-    calls = "one call" if cost == 1 else f"{number(cost)} calls"
+    calls = "one call" if cost == 1 else f"{counted(number(cost), 'call')}"
     return (
-        f"Of the limits that this run met, {first} binds first: {known(row.limit.rate)} calls a second and "
-        f"{calls} a chat leave room for {known(row.binds_at_chats_per_s)} chats a second.{rest}"
+        f"Of the limits that this run met, {first} binds first: {counted(known(row.limit.rate), 'call')} a second and "
+        f"{calls} a chat leave room for {counted(known(row.binds_at_chats_per_s), 'chat')} a second.{rest}"
     )
 
 
@@ -150,7 +151,8 @@ def any_limiter(answer: Capacity) -> AnyLimiterSection | None:
         if rate is not None:
             rows.append((what, f"{with_bounds(rate)} a second", _pressure_note(rate)))
     if (burst := tps.burst_from_rest) is not None:
-        note = f"median {number(burst.median)}; {burst.volleys or 0} volleys after {seconds(burst.rest_s or 0)} of rest"
+        volleys = counted(burst.volleys or 0, "volley")
+        note = f"median {number(burst.median)}; {volleys} after {seconds(burst.rest_s or 0)} of rest"
         rows.append(("Burst from rest", f"{at_once(burst.low, burst.high)} at once", note))
     if tps.safe is not None:
         rows += _safe_rows(tps.safe)
@@ -164,7 +166,8 @@ def _contrary_note(tps: Tps) -> str:
     if found is None:
         return words.CLASSES[tps.class_] if tps.class_ else ""
     bounds = "" if found.low is None or found.high is None else f" ({found.low * 100:.2g} to {found.high * 100:.2g})"
-    return f"{percent(found.share)}{bounds} of {found.decisions or 0:,} decisions go against the nearest token bucket"
+    decisions = counted(found.decisions or 0, "decision")
+    return f"{percent(found.share)}{bounds} of {decisions} go against the nearest token bucket"
 
 
 def _pressure_note(rate: Sustained) -> str:
@@ -177,7 +180,7 @@ def _safe_rows(safe: Safe) -> list[tuple[str, str, str]]:
     rows = []
     for what, rate in (("Safe rate, random arrivals", safe.poisson), ("Safe rate, evenly spaced", safe.even)):
         if rate is not None and rate.low is not None:
-            note = f"at most {percent(rate.refused_share)} refused; tried with {rate.calls or 0:,} calls"
+            note = f"at most {percent(rate.refused_share)} refused; tried with {counted(rate.calls or 0, 'call')}"
             rows.append((what, f"at least {rounded_down(rate.low)}/s" if rate.low else "none", note))
     for load, refused in safe.refused_at.items():
         if refused is not None:
@@ -206,10 +209,11 @@ def retry_lab(answer: Capacity) -> RetriesSection | None:
         ("Given up early, as the SDK's retry quota was empty", _count(lab.retry_quota_reached)),
     ]
     cost = lab.attempts_per_started_chat
-    spent = f", and each chat cost {number(cost)} attempts of the quota that all callers share" if cost else ""
+    attempts = counted(number(cost or 0), "attempt")
+    spent = f", and each chat cost {attempts} of the quota that all callers share" if cost else ""
     sentence = (
-        f"With the SDK's retry mode {lab.mode or 'unknown'!r}, {started:,} of {calls:,} calls got a chat{spent}. No "
-        "mode admits more than the quota does: retries trade refusals for waiting."
+        f"With the SDK's retry mode {lab.mode or 'unknown'!r}, {started:,} of {counted(calls, 'call')} got a chat{spent}. "
+        "No mode admits more than the quota does: retries trade refusals for waiting."
     )
     return RetriesSection(rows, sentence)
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.counting import counted
 from harness.vocabulary import STARTED
 from reports.capacity import sentences as words
 from reports.capacity.answered.model import Answered
@@ -72,7 +73,7 @@ def _journey_rows(answer: Capacity) -> Iterator[tuple[str, ...]]:
             yield f"{name} throttled", f"{row.throttled:,}", share(row.throttled, row.attempts)
     first = answer.operations.get(answer.binds_first or "")
     if first is not None and first.binds_at_chats_per_s is not None:
-        yield "binds first", f"{known(first.binds_at_chats_per_s)} chats/s", answer.binds_first or ""
+        yield "binds first", f"{counted(known(first.binds_at_chats_per_s), 'chat')}/s", answer.binds_first or ""
 
 
 def print_gates(shown: GatesView, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+from harness.counting import counted
 from reports.capacity.model import Capacity, Variety
 from reports.wording.numbers import percent, rounded
 
@@ -35,7 +36,7 @@ def _difference(each: Variety, questions: int) -> str:
     return (
         f"The {name} matters: {_quoted(second)} against {_quoted(first)} {change} {_MEASURES[each.on]} by "
         f"{rounded(abs(each.effect))} {_UNITS[each.unit]} ({rounded(low)} to {rounded(high)}, 95 %; {_chance(each.p_holm)} "
-        f"after correction for {questions} questions)."
+        f"after correction for {counted(questions, 'question')})."
     )
 
 

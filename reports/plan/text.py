@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
+from harness.counting import counted
 from reports.figures.picture import INK, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
 from reports.plan.day import Day
@@ -46,7 +47,8 @@ def _abandoned(plan: Mapping[str, Any]) -> list[str]:
     held = number(round(left["open_chats"]))
     text = (
         f"The {share(left['share'])} of the customers who leave without ending hold {held} of the "
-        f"{number(round(left['peak_open_chats']))} chats at the fullest moment, {seconds(left['duration_s'])} each"
+        f"{counted(number(round(left['peak_open_chats'])), 'chat')} at the fullest moment, "
+        f"{seconds(left['duration_s'])} each"
     )
     if left["duration_s"] <= SHORTEST_DURATION:
         return [f"{text}."]
@@ -93,7 +95,8 @@ def _check(plan: Mapping[str, Any]) -> str:
     if found is None:
         return "Not checked by simulation: the day has more arrivals than are simulated call by call."
     tps, chats = (f"{share(found[name])} ± {share(found[f'{name}_half_width'])}" for name in ("tps", "active_chats"))
-    text = f"Simulated call by call ({found['arrivals']:,} arrivals): {tps} by TPS, {chats} by the active-chat quota"
+    arrivals = counted(found["arrivals"], "arrival")
+    text = f"Simulated call by call ({arrivals}): {tps} by TPS, {chats} by the active-chat quota"
     if found["agrees"]:
         return f"{text}; the formulas agree."
     return (
@@ -111,7 +114,7 @@ def _request(plan: Mapping[str, Any]) -> str:
         parts.append(f"{number(wanted['active_chats'])} concurrent active chats (L-D4BA6F6E)")
     basis = (
         f"needed for at most {share(wanted['refused_at_most'])} refused: {number(wanted['needed']['tps'])}/s and "
-        f"{number(wanted['needed']['active_chats'])} chats; safety margin {wanted['margin']:.0%}"
+        f"{counted(number(wanted['needed']['active_chats']), 'chat')}; safety margin {wanted['margin']:.0%}"
     )
     if not parts:
         return f"Nothing to request: the quotas suffice ({basis})."
@@ -170,8 +173,9 @@ def frontier_figure(plan: Mapping[str, Any], limits: Limits) -> Picture:
     legend(axes, 2)
     most = float(np.interp(mean, lengths, allowed))
     sentence = (
-        f"At a mean of {seconds(mean)}, {number(most)} arrivals a second is the most with at most {share(refused)} "
-        f"refused; this plan's peak of {number(peak)} a second lies {'inside' if peak <= most else 'outside'}."
+        f"At a mean of {seconds(mean)}, {counted(number(most), 'arrival')} a second is the most with at most "
+        f"{share(refused)} refused; this plan's peak of {number(peak)} a second lies "
+        f"{'inside' if peak <= most else 'outside'}."
     )
     return picture("frontier", "Arrival rate against chat length", sentence, sentence, figure)
 

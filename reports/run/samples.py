@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from harness.counting import counted
 from harness.recording.format.files import MiB
 from harness.recording.format.journal import read_journal
 from harness.recording.format.layout import JOURNAL
@@ -205,7 +206,7 @@ def _unreadable(parquet: pq.ParquetFile, size: int) -> str | None:
     metadata = parquet.metadata
     unpacked = sum(max(0, metadata.row_group(number).total_byte_size) for number in range(metadata.num_row_groups))
     if metadata.num_rows > 64 * size or unpacked > max(64 * MiB, _MOST_UNPACKED * size):
-        return f"would unpack to {metadata.num_rows:,} rows from {size:,} bytes, as no run writes it"
+        return f"would unpack to {counted(metadata.num_rows, 'row')} from {size:,} bytes, as no run writes it"
     return None
 
 
@@ -247,7 +248,8 @@ def _read_journal(file: Path, columns: tuple[str, ...]) -> Iterator[Batch | Dama
             yield Damage(f"{name} is a journal that holds no samples: its rows are left out")
             return
     if not part.whole:
-        yield Damage(f"{name} is a journal that was cut off: its first {part.rows:,} rows are read", hole=False)
+        rows = counted(part.rows, "row is", "rows are")
+        yield Damage(f"{name} is a journal that was cut off: its first {rows} read", hole=False)
 
 
 def _overlaps(metadata: Any, group: int, window: tuple[float, float] | None) -> bool:

@@ -41,6 +41,12 @@ def run(directory: Path, *arguments: str, **environment: str) -> tuple[int, str]
         (["--headless", "StartChat", "--run-dir", "/proc/x"], "--run-dir /proc/x: /proc cannot be written to"),
         (["--headless", "StartChat", "--instance-id", "abc"], "--instance-id without --host or --live"),
         (["--live"], "--live needs --approval"),
+        (["--worker", "--master"], "--master and --worker do not go together: a process is the one or the other"),
+        (
+            ["StartChat", "--processes", "2", "--master"],
+            "--master and --processes do not go together: leave --master out",
+        ),
+        (["--web-base-path", "load"], "'load' does not begin with a slash; write /load"),
     ],
 )
 def test_wrong_command_line_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], said: str) -> None:

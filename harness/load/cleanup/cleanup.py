@@ -10,6 +10,7 @@ from harness import __version__
 from harness.connect.client import now
 from harness.connect.target import Target, is_loopback
 from harness.connect.wire import Endpoint, WireError
+from harness.counting import counted
 from harness.errors import EXIT_DONE, EXIT_INVALID, UsageError
 from harness.load.cleanup.arguments import CleanupOptions
 from harness.load.cleanup.claims import Claims, read_claims
@@ -90,13 +91,13 @@ class Cleanup:
         claims = self._claims()
         recovered = recover(self._directory / SAMPLES)
         if recovered.rows:
-            print(f"{recovered.rows:,} samples read that the run had not finished writing")
+            print(f"{counted(recovered.rows, 'sample')} read that the run had not finished writing")
         imported = import_workers(self._directory, claims.run_id or self._options.run_id, self._options.sources)
         for line in [*recovered.damaged, *imported.lines]:
             print(line)
         chats = merge_ledgers(read_ledgers(self._directory))
         if chats.unreadable:
-            print(f"{chats.unreadable:,} lines of the ledgers cannot be read")
+            print(f"{counted(chats.unreadable, 'line')} of the ledgers cannot be read")
         exit_code = EXIT_DONE
         if chats.open or self._needs_search(chats):
             exit_code = self._stop_chats(self._claims(), chats)
@@ -138,12 +139,14 @@ class Cleanup:
                 for contact in chats.open:
                     finisher.ledger.ended(contact, now(), ALREADY_ENDED, _EMULATOR_ENDED)
                 finisher.ledger.resolved(now(), 0)
-                print(f"the emulator that held {len(chats.open)} chats ended with the run, and they with it")
+                held = counted(len(chats.open), "chat")
+                print(f"the emulator that held {held} ended with the run, and what it held with it")
                 return EXIT_DONE
             contacts = self._find(claims, target, chats, finisher, search)
             with drain_progress() as progress:
                 left = finisher.end(sorted(contacts, key=contacts.__getitem__), progress)
-            print(f"{len(contacts)} chats were open: {len(contacts) - left} ended now, {left} still open")
+            were = counted(len(contacts), "chat was", "chats were")
+            print(f"{were} open: {len(contacts) - left} ended now, {left} still open")
         except Hopeless as error:
             return refuse_stop(error.reply, len(chats.open))
         finally:
@@ -166,7 +169,7 @@ class Cleanup:
         except SearchFailed as error:
             if search:
                 doubt = (
-                    f"{len(chats.unanswered)} starts without an answer and the calls that were on the wire at a kill"
+                    f"{counted(len(chats.unanswered), 'start')} without an answer and the calls on the wire at a kill"
                 )
                 print(f"{doubt} could not be looked up: {error}", file=sys.stderr)
             if not claims.own:
@@ -179,8 +182,9 @@ class Cleanup:
         shown = {contact: at for contact, at in chats.open.items() if contact in found.open or contact in found.ended}
         if strange := len(chats.open) - len(shown):
             print(
-                f"{strange} chats of the ledger are left alone: a search does not show them as chats of run {claims.run_id} "
-                "(it may lag by some minutes); give --trust-ledger to stop them all the same"
+                f"{counted(strange, 'chat of the ledger is', 'chats of the ledger are')} left alone, since a search does "
+                "not show what is left among the chats of run "
+                f"{claims.run_id} (it may lag by some minutes); give --trust-ledger to stop what the ledger names"
             )
         return shown
 
@@ -211,7 +215,7 @@ def _add_unknown(found: Found, chats: LedgerChats, finisher: Finisher) -> None:
             else:
                 finisher.ledger.ended(contact, now(), ALREADY_ENDED)
     finisher.ledger.resolved(now(), unknown)
-    print(f"a search found {unknown} chats of this run that no ledger knew")
+    print(f"a search found {counted(unknown, 'chat')} of this run that no ledger knew")
 
 
 def _answers(target: Target) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.counting import counted
 from harness.errors import UsageError
 from harness.recording.format.files import check_own_directory, check_plain, open_plain
 from harness.recording.format.layout import PARQUET, SAMPLES, is_worker_name, ledger_path, segments, tally_path
@@ -80,7 +81,7 @@ def _import(directory: Path, source: Path, record: LedgerRecord, imported: Impor
     ledger = ledger_path(directory, worker)
     if not ledger.exists() or ledger.stat().st_size < record.path.stat().st_size:
         _copy(record.path, directory)
-    imported.lines.append(f"{worker}: {max(more, 0):,} samples and its ledger copied from {source}")
+    imported.lines.append(f"{worker}: {counted(max(more, 0), 'sample')} and its ledger copied from {source}")
 
 
 def _copy(path: Path, directory: Path) -> Path:

@@ -3,6 +3,7 @@
 import sys
 
 from harness.connect.client import Reply
+from harness.counting import counted
 from harness.errors import EXIT_TARGET
 from harness.load.cleanup.search import SearchFailed
 from harness.recording.redact import redact_field, redact_text
@@ -20,7 +21,7 @@ def refuse_stop(reply: Reply, still_open: int = 0) -> int:
     else:
         code = redact_field(str(reply.error_code or reply.status))
         why = f"StopContact is refused ({code}); check the credentials, --region and --instance-id"
-    return _fail(f"{still_open} chats are open: {why}" if still_open else why)
+    return _fail(f"{counted(still_open, 'chat is', 'chats are')} open: {why}" if still_open else why)
 
 
 def _fail(sentence: str) -> int:

@@ -5,6 +5,7 @@ import sys
 
 from harness.connect.target import Target, is_loopback, resolve_target
 from harness.connect.wire import Endpoint
+from harness.counting import counted
 from harness.errors import UsageError
 from harness.load.cleanup.arguments import CleanupOptions
 from harness.load.cleanup.claims import Claims
@@ -77,7 +78,7 @@ def ask(options: CleanupOptions, claims: Claims, target: Target, chats: int, sea
 
     Raises UsageError where the answer is no, or nobody is there to give one.
     """
-    what = [f"stop {chats:,} chats"] if chats else []
+    what = [f"stop {counted(chats, 'chat')}"] if chats else []
     what += ["look for chats of the run that no ledger knows, and stop those"] if searches else []
     print(f"about to {' and '.join(what)} at {target.endpoint}, Region {target.region}, instance {target.instance_id}")
     if not claims.own:

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError
 
 from harness.connect.contract import RUN_ATTRIBUTE
 from harness.connect.target import Target
+from harness.counting import counted
 from harness.load.cleanup.search import SearchFailed, ask_for_page, ask_patiently
 from harness.load.stopping.pace import Pace
 from harness.preflight.model.open_chats import open_chats_request
@@ -35,7 +36,7 @@ def read_open_chats(target: Target, run_id: str, since: float | None, timeout: f
     except (BotoCoreError, ValueError) as error:
         raise SearchFailed(f"SearchContacts cannot be called ({error}); give --region") from error
     listed = _open_chats(client, target.instance_id, since)
-    print(f"reading {RUN_ATTRIBUTE} of the instance's {len(listed):,} open chats one by one")
+    print(f"reading {RUN_ATTRIBUTE} of the instance's {counted(len(listed), 'open chat')} one by one")
     pace = Pace(_RATE)
     found = {}
     for contact_id, at in listed.items():
@@ -61,7 +62,7 @@ def _open_chats(client: Any, instance_id: str, since: float | None) -> dict[str,
         if not answer.get("NextToken"):
             return found
         if len(found) >= MOST_READ:
-            print(f"more than {MOST_READ:,} chats are open; the oldest are looked at")
+            print(f"more than {counted(MOST_READ, 'chat')} are open; the oldest are looked at")
             return found
         request["NextToken"] = answer["NextToken"]
 

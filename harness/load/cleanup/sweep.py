@@ -7,6 +7,7 @@ import time
 
 from harness import __version__
 from harness.connect.target import Target
+from harness.counting import counted
 from harness.errors import EXIT_DONE, EXIT_INVALID, UsageError
 from harness.load.cleanup.arguments import CleanupOptions
 from harness.load.cleanup.claims import Claims
@@ -32,7 +33,8 @@ def sweep(options: CleanupOptions) -> int:
         found = _find(options, target)
     except SearchFailed as error:
         return refuse_search(error)
-    print(f"{len(found.open) + len(found.ended)} chats of run {options.run_id} found, {len(found.open)} of them open")
+    chats = counted(len(found.open) + len(found.ended), "chat")
+    print(f"{chats} of run {options.run_id} found, {len(found.open)} of them open")
     if not found.open:
         return EXIT_DONE
     ask(options, Claims(own=True), target, len(found.open), searches=False)

@@ -20,6 +20,7 @@ from typing import Annotated, ClassVar, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from harness.counting import counted
 from harness.load.run.embedded_emulator import LabAnnouncement
 from harness.recording.format.layout import WORKER_PATTERN
 from harness.recording.summary import Label, Summary, Text, WorkerName
@@ -207,6 +208,6 @@ class Refusals:
         if not count:
             return None
         return (
-            f"{count:,} messages of {name} were refused, since they are not what a worker sends: use the same chatquota on "
+            f"{counted(count, 'message')} of {name} refused, not being what a worker sends: use the same chatquota on "
             "master and workers"
         )

@@ -8,6 +8,7 @@ import gevent
 from gevent.event import Event
 
 from harness.connect.client import Reply
+from harness.counting import counted
 from harness.errors import EXIT_INVALID, UsageError
 from harness.load.arrivals.clock import CLOCK, Clock
 from harness.load.distributed.connections import WorkerHost
@@ -164,7 +165,9 @@ class WorkerCoordinator:
     def _say_what_is_left(self, session: Session) -> None:
         if session.left_open and not session.settings.keep_chats:
             logger.error(
-                "%d chats are still open; `chatquota cleanup %s` stops them", session.left_open, session.part.directory
+                "%s still open; `chatquota cleanup %s` ends what is open",
+                counted(session.left_open, "chat is", "chats are"),
+                session.part.directory,
             )
         elif not self._master_lives:
             logger.error("what this worker did is in %s; `chatquota cleanup` brings it in", session.part.directory)

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.connect.signing import CredentialsError
 from harness.connect.target import Target
+from harness.counting import counted
 from harness.errors import UsageError
 from harness.load.options.load_profile import parse_curve
 from harness.load.options.options import Settings
@@ -73,7 +74,7 @@ def worst_cost(settings: Settings) -> tuple[float, str]:
     """Return what a run may cost at most in USD, and how that was computed."""
     chats = settings.max_chats or 0
     each, price = settings.messages_per_chat, settings.price_per_message
-    return chats * each * price, f"{chats:,} chats x {each:g} messages x {price:g} USD a message"
+    return chats * each * price, f"{counted(chats, 'chat')} x {counted(each, 'message')} x {price:g} USD a message"
 
 
 def announcement(settings: Settings, target: Target, users: int, account: str, user_class: str) -> list[str]:
@@ -87,7 +88,7 @@ def announcement(settings: Settings, target: Target, users: int, account: str, u
         f"  instance  {target.instance_id}",
         f"  flow      {target.contact_flow_id}",
         f"  approval  {settings.approval}",
-        f"  offered   {_offered(settings, users, user_class)}; at most {settings.max_chats:,} chats in all",
+        f"  offered   {_offered(settings, users, user_class)}; at most {counted(settings.max_chats or 0, 'chat')} in all",
         f"  cost      at most about {cost:,.2f} USD = {how}; what the flow itself uses (Lex, Lambda, agents) comes on top",
     ]
 
@@ -98,15 +99,16 @@ def _offered(settings: Settings, users: int, user_class: str) -> str:
     """
     if user_class == PROBE_CLASS:
         return (
-            f"{user_class} sends calls in volleys of up to {settings.max_probe_rate:g} calls in any second "
+            f"{user_class} sends calls in volleys of up to {counted(settings.max_probe_rate, 'call')} in any second "
             f"(--max-probe-rate) for at most {settings.probe_time / 60:g} min (--probe-time); "
             f"{effort(cast(Goal, settings.probe))}"
         )
     if settings.load_shape.startswith("day:"):
         curve = parse_curve(settings.load_shape)
         peak = max(curve.at(curve.seconds * step / _LOOKS) for step in range(_LOOKS))
-        return f"up to {peak:g} starts/s, as {settings.load_shape} says"
-    return f"up to {users * settings.starts_per_user:g} starts/s ({users} users x {settings.starts_per_user:g})"
+        return f"up to {counted(peak, 'start')}/s, as {settings.load_shape} says"
+    each = settings.starts_per_user
+    return f"up to {counted(users * each, 'start')}/s ({counted(users, 'user')} x {each:g})"
 
 
 def countdown(wait: Callable[[float], bool], say: Callable[[str], None], seconds: int = COUNTDOWN) -> bool:

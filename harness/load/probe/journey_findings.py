@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.counting import counted
 from harness.load.options.options import Settings
 from harness.load.probe.journey_plan import Found, Together
 from harness.quotas.estimates import Interval, TpsEstimate
@@ -78,7 +79,8 @@ def sentences(found: Found, cost: Mapping[str, float]) -> list[str]:
         told.append(f"calls of {DISCONNECT} for a chat that has ended are not counted, so chats were left for it.")
     if first := binds_first(found, cost):
         each = ", ".join(f"{count:.3g} {name}" for name, count in cost.items())
-        told.append(f"for the workload's journey ({each}) {first[0]} binds first, at {first[1]:.3g} chats a second.")
+        most = counted(f"{first[1]:.3g}", "chat")
+        told.append(f"for the workload's journey ({each}) {first[0]} binds first, at {most} a second.")
     return told
 
 
@@ -91,7 +93,7 @@ def sentence(operation: str, estimate: TpsEstimate) -> str:
         return f"{operation}: no limiter explains its throttles."
     between = "" if rate.low is None or rate.high is None else f" ({rate.low:.4g} to {rate.high:.4g})"
     at_once = "" if burst.estimate is None else f", and {burst.estimate:.4g} at once after a pause"
-    return f"{operation}: {rate.estimate:.4g} calls a second{between}{at_once}."
+    return f"{operation}: {counted(f'{rate.estimate:.4g}', 'call')} a second{between}{at_once}."
 
 
 def table_of(found: Found, cost: Mapping[str, float]) -> JourneyProbe:
@@ -121,4 +123,6 @@ def _together(one: Together) -> SharedBucket:
 
 
 def _counted(one: Together) -> str:
-    return f"of {one.calls} calls after the other had drained, {one.admitted} were admitted"
+    return (
+        f"of {counted(one.calls, 'call')} after the other had drained, {counted(one.admitted, 'was', 'were')} admitted"
+    )

@@ -10,6 +10,7 @@ from gevent.event import Event
 from harness.connect.client import Reply
 from harness.connect.target import Target
 from harness.connect.wire import Endpoint, WireError
+from harness.counting import counted
 from harness.errors import (
     EXIT_DONE,
     EXIT_GATE,
@@ -295,15 +296,16 @@ class Coordinator:
 
     def _close(self, record: RunRecord) -> None:
         if record.to_stop:
-            logger.error("%d chats are still open; `chatquota cleanup %s` stops them", record.to_stop, record.directory)
+            still = counted(record.to_stop, "chat is", "chats are")
+            logger.error("%s still open; `chatquota cleanup %s` ends what is open", still, record.directory)
         if record.workers_lost:
             logger.warning(
                 "calls of lost workers may have started chats; `chatquota cleanup %s` looks for them", record.directory
             )
         if record.chats.unanswered:
             logger.warning(
-                "%d starts got no answer, so their chats may exist; `chatquota cleanup %s` looks for them",
-                record.chats.unanswered,
+                "%s got no answer and may have begun a chat all the same; `chatquota cleanup %s` looks for it",
+                counted(record.chats.unanswered, "start"),
                 record.directory,
             )
         gates = self.host.options.gates

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.counting import counted
 from harness.errors import EXIT_DONE, EXIT_GUARD, EXIT_INVALID, EXIT_TARGET
 from harness.vocabulary import (
     ACCESS_DENIED,
@@ -72,7 +73,7 @@ def judge(
         if exit_code in (None, EXIT_DONE):
             exit_code = EXIT_INVALID if generator_failed else EXIT_TARGET
     if left_open:
-        reasons.append(f"{left_open:,} chats were left open")
+        reasons.append(f"{counted(left_open, 'chat was', 'chats were')} left open")
         if exit_code in (None, EXIT_DONE, EXIT_GUARD):
             exit_code = EXIT_INVALID
     return Judgement(exit_code, tuple(reasons))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gevent.event import Event
 
+from harness.counting import counted
 from harness.load.arrivals.clock import CLOCK, Clock
 
 _ASK_AGAIN = 2.0  # seconds without an answer
@@ -167,7 +168,7 @@ class Pool:
         """
         lease = self._leases.get(worker, _Lease())
         if min(wanted, returned, kept) < 0 or returned + kept > lease.granted:
-            raise ValueError(f"{returned} places given back and {kept} spent, of {lease.granted} granted")
+            raise ValueError(f"{counted(returned, 'place')} given back and {kept} spent, of {lease.granted} granted")
         self._leases[worker] = lease
         if returned > lease.returned:
             self._left += returned - lease.returned

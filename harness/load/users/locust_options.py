@@ -4,7 +4,9 @@ import argparse
 import difflib
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
+from typing import NoReturn
 
 from locust import HttpUser, User
 from locust.contrib.fasthttp import FastHttpUser
@@ -16,15 +18,45 @@ _MOST_PROCESSES = 1_000
 _OF_LOCUST = (HttpUser, FastHttpUser)
 
 
+_NOT_TOGETHER = {
+    "worker": "a process is the one or the other, so start the master and each worker by a command of its own",
+    "processes": "leave --master out: with --processes this process is the master of the others",
+}
+"""What --master cannot be given with, by name, and what to do. Locust finds it out later, with exit codes 255 and 1."""
+
+
 def check_values(parser: argparse.ArgumentParser) -> None:
-    """Let the parser refuse a number of users or processes that is not one, and a user class that no locustfile has."""
-    for action in parser._actions:  # configargparse has no other way to them
+    """Let the parser refuse a number of users or processes that is not one, a user class that no locustfile has, what
+    cannot be given together, and a path of the web UI that cannot be one.
+    """
+    actions = {action.dest: action for action in parser._actions}  # configargparse has no other way to them
+    for name in _NOT_TOGETHER:
+        pair = parser.add_mutually_exclusive_group()
+        pair._group_actions += [actions["master"], actions[name]]
+    parser.error = partial(_refuse, parser.error)  # type: ignore[method-assign]  # it never returns either
+    for action in actions.values():
         if action.dest == "num_users":
             action.type = _users
         elif action.dest == "processes":
             action.type = _processes
+        elif action.dest == "web_base_path":
+            action.type = _path
         elif action.dest == "user_classes":
             action.type = partial(_user_class, options=frozenset(parser._option_string_actions))
+
+
+def _refuse(refuse: Callable[[str], NoReturn], message: str) -> NoReturn:
+    """Refuse the command line as the parser does, with what to do where it does not say that itself."""
+    for name, remedy in _NOT_TOGETHER.items():
+        if "not allowed with" in message and "--master" in message and f"--{name}" in message:
+            refuse(f"--master and --{name} do not go together: {remedy}")
+    refuse(message)
+
+
+def _path(text: str) -> str:
+    if text and not text.startswith("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with a slash; write /{text}")
+    return text
 
 
 def _users(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from harness.counting import counted
 from harness.preflight.model.hours import allowed, local_time, until_last_hour
 from harness.preflight.model.intent import Intent
 from harness.preflight.model.rows import Row
@@ -18,12 +19,13 @@ def check_budget(intent: Intent, active_chats: float | None, others_open: float 
     yield _reaches(intent, active_chats, others_open)
     cost = intent.worst_cost or 0.0
     text = (
-        f"at most about {cost:,.2f} USD = {intent.max_chats:,} chats x {intent.messages_per_chat:g} messages x "
-        f"{intent.price_per_message:g} USD; what the flow uses (Lex, Lambda, agents, Contact Lens) comes on top"
+        f"at most about {cost:,.2f} USD = {counted(intent.max_chats, 'chat')} x "
+        f"{counted(intent.messages_per_chat, 'message')} x {intent.price_per_message:g} USD; what the flow uses "
+        "(Lex, Lambda, agents, Contact Lens) comes on top"
     )
     yield Row(check="cost", state="note" if cost else "ok", text=text)
     drain = intent.drain_seconds or 0.0
-    stopping = f"stopping {intent.max_chats:,} chats at {intent.stop_rate:g}/s takes up to {_minutes(drain)}"
+    stopping = f"stopping {counted(intent.max_chats, 'chat')} at {intent.stop_rate:g}/s takes up to {_minutes(drain)}"
     if intent.seconds is None:
         yield Row(check="time", state="note", text=f"the load ends when you end it; {stopping}")
     else:
@@ -44,7 +46,8 @@ def _reaches(intent: Intent, quota: float | None, others: float | None) -> Row:
             "chats open at once; the active-chat limit would stay a lower bound"
         )
         return Row(check="budget", state="note", text=text)
-    text = f"--max-chats {budget:,} reaches the quota of {quota:g} active chats{held} ({needed:,} chats meet it)"
+    meets = counted(needed, "chat meets", "chats meet")
+    text = f"--max-chats {budget:,} reaches the quota of {quota:g} active chats{held} ({meets} it)"
     return Row(check="budget", state="ok", text=text)
 
 

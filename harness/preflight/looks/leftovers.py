@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from harness.connect.contract import RUN_ATTRIBUTE
+from harness.counting import counted
 from harness.errors import UsageError
 from harness.preflight.model.asking import Account, ask, code_of
 from harness.preflight.model.open_chats import open_chats_request
@@ -55,7 +56,8 @@ def _local(runs: Path, instance_id: str) -> Iterator[tuple[str, Row]]:
                 f"{path.parent.name} is running or was killed; where it was killed, {command} stops the chats it left"
             )
         elif run.chats.left_open:
-            text = f"{path.parent.name} left {run.chats.left_open} chats open, which count against the quota: {command}"
+            left = counted(run.chats.left_open, "chat")
+            text = f"{path.parent.name} left {left} open, counted against the quota: {command}"
         else:
             continue
         yield run.run_id or path.parent.name, Row(check="leftovers", state="note", text=text)
@@ -81,13 +83,17 @@ def _on_the_instance(account: Account, known: set[str], now: Callable[[], float]
     except ClientError as error:
         yield Row(check=check, state="not_known", text=f"the instance's open chats are not told ({code_of(error)})")
         return
+    open_chats = counted(total, "open chat")
     looked = (
-        f"of {total} open chats" if len(shown) >= total else f"of {total} open chats, of which {len(shown)} were read"
+        f"of {open_chats}"
+        if len(shown) >= total
+        else f"of {open_chats}, of which {counted(len(shown), 'was', 'were')} read"
     )
     lag = "a chat is found some minutes after its start"
     others = {run_id: count for run_id, count in found.items() if run_id not in known}
     for run_id, count in sorted(others.items(), reverse=True):
-        text = f"{count} chats of run {run_id} are open, {looked}: `{_sweep(account, run_id)}`"
+        chats = counted(count, f"chat of run {run_id} is", f"chats of run {run_id} are")
+        text = f"{chats} open, {looked}: `{_sweep(account, run_id)}`"
         yield Row(check=check, state="note", text=text)
     if not found:
         yield Row(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
+from harness.counting import counted
 from harness.preflight.model.asking import Account, ask, code_of
 from harness.preflight.model.intent import Intent
 from harness.preflight.model.minutes import read_minutes
@@ -77,7 +78,7 @@ def _sentence(seen: Activity) -> str:
     def count(value: float | None) -> str:
         return "an unknown number of" if value is None else f"{value:g}"
 
-    said = f"{count(seen.open_lately)} chats open lately, {count(seen.most_open)} at most in that hour, "
+    said = f"{counted(count(seen.open_lately), 'chat')} open lately, {count(seen.most_open)} at most in that hour, "
     said += f"{count(seen.started)} started"
     if seen.refused_by_quota:
         said += f", {seen.refused_by_quota:g} refused by the active-chat quota"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.counting import counted
 from harness.quotas.attempts import Floats
 
 LimiterClass = Literal[
@@ -240,7 +241,8 @@ class AnyLimiterEstimate:
         if self.sustained is not None:
             rate = self.sustained
             told.append(
-                f"sustains {rate.estimate:.3g} starts a second under pressure ({rate.low:.3g} to {rate.high:.3g})"
+                f"sustains {counted(f'{rate.estimate:.3g}', 'start')} a second under pressure "
+                f"({rate.low:.3g} to {rate.high:.3g})"
             )
         if self.burst_from_rest is not None:
             burst = self.burst_from_rest

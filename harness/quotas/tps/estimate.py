@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.counting import counted
 from harness.quotas.attempts import CHAT_LIMIT, STARTED, THROTTLED, Attempts, Floats
 from harness.quotas.estimates import Interval, Region, TpsEstimate, Trace
 from harness.quotas.tps.fit import candidates, disagreement, normalised
@@ -130,16 +131,16 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         rate = Interval(window.limit / window.width, window.limit / window.width_high, window.limit / window.width_low)
         evidence |= {"window_calls": window.limit, "window_seconds": round(window.width, 4)}
         evidence["sentence"] = (
-            f"The service admits {window.limit} calls in any {window.width:.3g} s"
+            f"The service admits {counted(window.limit, 'call')} in any {window.width:.3g} s"
             if window.kind == "sliding_window"
-            else f"The service admits {window.limit} calls in each window of {window.width:.3g} s"
+            else f"The service admits {counted(window.limit, 'call')} in each window of {window.width:.3g} s"
         ) + "; it is not a token bucket."
         return TpsEstimate(rate, Interval.exactly(window.limit), window.kind, "explained", evidence)
     if not good.fits:
         return unknown(
             attempts,
-            f"no single limiter explains the throttles ({good.contradictions} of {good.decisions} decisions contradict the "
-            f"best token bucket)",
+            f"no single limiter explains the throttles ({good.contradictions} of {counted(good.decisions, 'decision')} "
+            f"contradict the best token bucket)",
             evidence,
         )
     if window is not None and window.limit > 1:
@@ -175,7 +176,7 @@ def _sentence(rate: Interval, burst: Interval) -> str:
     else:
         size = f"{burst.estimate:g}" if burst.exact else f"{burst.low:.4g} to {burst.high:.4g}"
     return (
-        f"The service starts {rate.estimate:.4g} chats a second ({rate.low:.5g} to {rate.high:.5g}), "
+        f"The service starts {counted(f'{rate.estimate:.4g}', 'chat')} a second ({rate.low:.5g} to {rate.high:.5g}), "
         f"and {size} at once after a pause."
     )
 

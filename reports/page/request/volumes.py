@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from harness.counting import counted
 from harness.errors import UsageError
 from harness.recording.format.files import read_plain
 from reports.wording.numbers import number, seconds
@@ -36,7 +37,7 @@ class Volumes(Struct, frozen=True):
         a_day = self.arrivals.a_day if self.arrivals.a_day is not None else self.arrivals.peak_per_s * 86_400
         when = "" if self.arrivals.peak_at == "any time" else f" at {self.arrivals.peak_at}"
         return (
-            f"{number(round(a_day))} chats a day are expected; the busiest hour{when} has "
+            f"{counted(number(round(a_day)), 'chat')} a day are expected; the busiest hour{when} has "
             f"{number(round(3600 * self.arrivals.peak_per_s))} ({number(self.arrivals.peak_per_s)} a second); a mean chat "
             f"lasts {seconds(self.length.mean_s)}"
         )

@@ -32,9 +32,12 @@ def test_trifles_leave_a_run_valid(record: GeneratorRecord) -> None:
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (GeneratorRecord(offered=100, sent=99, dropped=1), "1 of 100 arrivals were dropped"),
-        (GeneratorRecord(offered=1000, sent=900), "the offered rate was missed: 100 of 1000"),
-        (GeneratorRecord(lateness=_lateness((900, 1.0), (100, 400.0))), "100 of 1000 calls were sent over 200 ms late"),
+        (GeneratorRecord(offered=100, sent=99, dropped=1), "1 of 100 arrivals was dropped"),
+        (GeneratorRecord(offered=1000, sent=900), "the offered rate was missed: 100 of 1,000"),
+        (
+            GeneratorRecord(lateness=_lateness((900, 1.0), (100, 400.0))),
+            "100 of 1,000 calls were sent over 200 ms late",
+        ),
         (GeneratorRecord(lateness=_lateness((1000, 50.0))), "half of the calls were sent over 5"),
         (GeneratorRecord(busiest_cpu_percent=97.0), "CPU was at 97 % of a core"),
         (GeneratorRecord(samples_lost=3), "3 samples were lost"),

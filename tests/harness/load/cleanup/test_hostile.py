@@ -139,7 +139,7 @@ def test_a_foreign_ledger_stops_only_chats_that_carry_its_runs_attribute(
         ours, theirs = _started(server, "r"), _started(server, "another")
         run = _run(tmp_path / "run", server.endpoint, [ours, theirs])
         assert main(["cleanup", str(run), "--yes", "--stop-rate", "400"]) == 5
-        assert "1 chats of the ledger are left alone" in capsys.readouterr().out
+        assert "1 chat of the ledger is left alone" in capsys.readouterr().out
         assert set(merge_ledgers(read_ledgers(run)).open) == {theirs}
         assert main(["cleanup", str(run), "--yes", "--trust-ledger", "--stop-rate", "400"]) == 0
         assert server.count()["open"] == 0
