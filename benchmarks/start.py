@@ -3,7 +3,7 @@
 Each is a fresh process, in turn with its rival: `locust --list` with a locustfile of one empty user class; the first call of
 a headless run of a Locust user (FastHttpUser, one GET) against the same server; for the report the same command without
 figures. Wall time and CPU (user and system, of the process and its children); the ratios are of CPU, which other work on the
-machine changes less. The first call is timed by a server that answers each with a 404 and notes when it came; the run is ended then.
+machine changes less. The first call is timed by a server that answers each with a 404; the run is ended when it has come.
 """
 
 import argparse
@@ -116,9 +116,7 @@ def _first_call(command: Callable[[str], Sequence[str]]) -> Wait:
         threading.Thread(target=_answer, args=(server, came), daemon=True).start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         began = time.perf_counter()
-        process = subprocess.Popen(
-            command(url), cwd=bench.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command(url), cwd=bench.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             if not came.wait(60):
                 raise RuntimeError("no call came")
