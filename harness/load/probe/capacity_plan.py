@@ -13,7 +13,7 @@ from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest,
 from harness.quotas.any_limiter.classes import explained
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, Sustained
-from harness.quotas.any_limiter.measure import measure_capacity, search_of
+from harness.quotas.any_limiter.measure import class_so_far, measure_capacity, search_of
 from harness.quotas.any_limiter.safe import Batch, SafeSearch, next_batch, next_even
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.cost import (
@@ -285,15 +285,13 @@ class CapacityPlan(ProbePlan):
 
     def _may_be_exact(self) -> bool:
         """Return False where a replayed bucket already contradicts the record: the exact inference can wait for the end."""
-        found = measure_capacity(self.attempts(), None, self.stages)
-        return found.contrary is not None and found.contrary.share < _CONTRARY_OF_NONE
+        return class_so_far(self.attempts(), None, self.stages)[1] < _CONTRARY_OF_NONE
 
     def _search_contradicts(self, search: SafeSearch) -> bool:
         """Return whether the batches so far speak against the exact limiter: then they have to find the safe rate
         themselves.
         """
-        found = measure_capacity(self.attempts(), self.known.tps, self.stages)
-        return not found.exact_numbers_hold
+        return class_so_far(self.attempts(), self.known.tps, self.stages)[0] not in ("exact", "exact_within_jitter")
 
     def _find_even(self) -> Iterator[Action]:
         """Evenly spaced batches, until one rate passes."""

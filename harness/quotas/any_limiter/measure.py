@@ -11,7 +11,14 @@ from harness.quotas.any_limiter.burst import Volley, burst_from_rest, volley_of,
 from harness.quotas.any_limiter.classes import Evidence, check_differs, class_of, explained
 from harness.quotas.any_limiter.contrary import contrary_share, penalty_of
 from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, BurstFromRest, Contrary, Penalty, Sustained
+from harness.quotas.any_limiter.estimates import (
+    AnyLimiterEstimate,
+    BurstFromRest,
+    Contrary,
+    LimiterClass,
+    Penalty,
+    Sustained,
+)
 from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_exact, safe_of
 from harness.quotas.any_limiter.stretches import under_pressure
 from harness.quotas.any_limiter.sustained import sustained_rate
@@ -54,10 +61,9 @@ def measure_capacity(
     are those a probe went through. Without them the stretches under pressure are found in the record, and there is no burst
     from rest and no safe rate. Never raises for what a run may contain; without a throttle the class is `not_met`.
     """
-    costs = tps.evidence.get("quota_refusal_costs_token") if tps is not None else None
-    decisions = Decisions.of(attempts, costs if isinstance(costs, bool) else None)
     if not attempts.count(THROTTLED):
         return AnyLimiterEstimate("not_met")
+    decisions = _decisions(attempts, tps)
     measured = read_stages(decisions, stages) if stages else None
     if measured is None:
         measured = _find_stretches(decisions)
@@ -66,10 +72,7 @@ def measure_capacity(
     measured = _seen_in_blocks(decisions, measured)
     burst = burst_from_rest(measured.volleys)
     contrary = _contrary(decisions, measured, burst, tps)
-    evidence = Evidence(
-        tps, measured.sustained, measured.mild, measured.check, measured.volleys, burst, measured.batches, contrary
-    )
-    kind, findings = class_of(evidence)
+    kind, findings = class_of(_evidence(measured, burst, contrary, tps))
     penalty = _penalty(decisions, measured, burst, contrary) if kind not in ("exact", "window", "blocks") else None
     if penalty is not None:
         kind, findings = "depends_on_pressure", (*findings, penalty.sentence())
@@ -84,6 +87,34 @@ def measure_capacity(
     if burst is not None and kind not in ("exact", "exact_within_jitter"):
         burst = widened(burst, measured.volleys)
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)
+
+
+def class_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[Stage]) -> tuple[LimiterClass, float]:
+    """Return the class of the limiter and the share of contrary decisions in a probe that is under way.
+
+    No penalising bucket is tried. Before any pressure it is `approximate`, and the share 1.
+    """
+    decisions = _decisions(attempts, tps)
+    measured = read_stages(decisions, stages)
+    if measured is None:
+        return "approximate", 1.0
+    measured = _seen_in_blocks(decisions, measured)
+    burst = burst_from_rest(measured.volleys)
+    contrary = _contrary(decisions, measured, burst, tps)
+    return class_of(_evidence(measured, burst, contrary, tps))[0], 1.0 if contrary is None else contrary.share
+
+
+def _decisions(attempts: Attempts, tps: TpsEstimate | None) -> Decisions:
+    costs = tps.evidence.get("quota_refusal_costs_token") if tps is not None else None
+    return Decisions.of(attempts, costs if isinstance(costs, bool) else None)
+
+
+def _evidence(
+    measured: Measured, burst: BurstFromRest | None, contrary: Contrary | None, tps: TpsEstimate | None
+) -> Evidence:
+    return Evidence(
+        tps, measured.sustained, measured.mild, measured.check, measured.volleys, burst, measured.batches, contrary
+    )
 
 
 def read_stages(decisions: Decisions, stages: Sequence[Stage]) -> Measured | None:

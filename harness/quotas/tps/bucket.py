@@ -105,14 +105,18 @@ class Record:
         return early, np.where(inside, -late, 0.0)
 
     def without_a_brim(self, rate: float, burst: float) -> int:
-        """Judged refusals that contradict a bucket which started alike but never overflows, by far more than the jitter.
+        """Judged refusals that contradict a bucket which never overflows, by far more than the jitter.
 
-        None of them: the record does not show how much the bucket holds, only what was in it at first.
+        At first it held what the admissions needed, and no more than this one. None: the record does not show how much the
+        bucket holds, only what was in it.
         """
-        token = (self.deficit + self.before - (burst - 1.0)) / rate
+        needed = np.arange(1.0, len(self.admitted) + 1.0) - rate * self.admitted
+        held = min(burst - self.deficit, float(needed.max(initial=0.0)))
+        token = (self.before + 1.0 - held) / rate
         look = self.judged_refusals
         late = (self.refused - token)[look]
-        return int(np.count_nonzero(late > 6 * self.refused_spread[look] + 0.5 / rate))
+        one = 1.0 / rate  # one call more or less may have come before a refusal, where jitter hides the order
+        return int(np.count_nonzero(late > 6 * self.refused_spread[look] + one))
 
     def groups(self, rate: float) -> tuple[Ints, Ints]:
         """For each judged admission and refusal, the number of times the bucket had been full by then."""

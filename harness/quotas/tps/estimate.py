@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -125,8 +124,7 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         "deficit_at_start": round(reading.fit.record.deficit, 2),
         "quota_refusal_costs_token": CHAT_LIMIT in reading.costing if attempts.count(CHAT_LIMIT) >= 3 else None,
     }
-    if not math.isnan(good.z):
-        evidence |= {"replay_p_value": round(good.p_value, 3), "replay_z": round(good.z, 2)}
+    evidence |= good.replayed()
     if window is not None and not good.fits:
         rate = Interval(window.limit / window.width, window.limit / window.width_high, window.limit / window.width_low)
         evidence |= {"window_calls": window.limit, "window_seconds": round(window.width, 4)}
@@ -162,10 +160,24 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         told = unknown(attempts, why, evidence)
         return replace(told, rate=Interval(None, low, high), burst=Interval(None, 1.0, None))
     if not seen_full:
-        full_at_start = reading.fit.record.deficit == 0 and attempts.outcome[0] != THROTTLED
-        burst = Interval(burst.estimate if full_at_start else None, burst.low, None)
+        full_at_start = reading.whole and reading.fit.record.deficit == 0 and attempts.outcome[0] != THROTTLED
+        burst = Interval(burst.estimate if full_at_start else None, _seen_in_it(burst.low or 1.0, reading), None)
     evidence["sentence"] = _sentence(rate, burst)
     return TpsEstimate(rate, burst, "token_bucket", "explained", evidence, _region(reading), _trace(reading))
+
+
+def _seen_in_it(low: float, reading: Reading) -> float:
+    """Return what a bucket which was never seen full holds at the least: what was in it when it held most.
+
+    If tokens were missing at first, neither they nor the burst are known, only what was left; they were looked for among
+    whole bursts, so that is known to half a token.
+    """
+    record = reading.fit.record
+    missing = float(min(values.min(initial=np.inf) for values in record.deficits(reading.rate)))
+    if missing <= 0:
+        return low
+    blur = 2 * reading.rate * reading.fit.jitter
+    return max(1.0, float(np.ceil(low - missing - 0.5 - blur)))
 
 
 def _sentence(rate: Interval, burst: Interval) -> str:

@@ -22,20 +22,27 @@ def replay(
     burst: float,
     rng: np.random.Generator,
     times: int,
+    *,
+    parts: int = 1,
 ) -> npt.NDArray[np.bool_]:
-    """Return what the bucket would have admitted of the same calls, (times, n), each time with a jitter of its own."""
+    """Return what the bucket would have admitted of the same calls, (times, n), each time with a jitter of its own.
+
+    It may be cut into equal `parts` that take calls in turn.
+    """
     at = _moments(calls, shares)
     moments = at + calls.spread(jitter) * rng.standard_normal((times, len(at)))
     order = np.argsort(moments, axis=1)
     columns = np.ascontiguousarray(np.take_along_axis(moments, order, 1).T)
     answers = np.empty(columns.shape, bool)
-    level = np.full(times, burst - deficit)
-    last = columns[0].copy() if len(columns) else np.zeros(times)
+    rate, burst, deficit = rate / parts, max(1.0, burst / parts), deficit / parts
+    level = np.full((parts, times), burst - deficit)
+    last = np.tile(columns[0], (parts, 1)) if len(columns) else np.zeros((parts, times))
     for row, now in enumerate(columns):
-        level = np.minimum(burst, level + rate * (now - last))
-        last = now
-        answers[row] = level >= 1.0
-        level = level - answers[row]
+        turn = row % parts
+        there = np.minimum(burst, level[turn] + rate * (now - last[turn]))
+        last[turn] = now
+        answers[row] = there >= 1.0
+        level[turn] = there - answers[row]
     result = np.empty((times, len(at)), bool)
     np.put_along_axis(result, order, answers.T, 1)
     return result

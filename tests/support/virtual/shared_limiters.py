@@ -44,12 +44,12 @@ class Nodes:
         if not self.level:
             self.level, self.taken = [self.burst] * self.nodes, [0.0] * self.nodes
             self.last = self.synced = now
-        while self.synced + self.sync <= now:
-            self.synced += self.sync
-            self._refill(self.synced)
+        if self.synced + self.sync <= now:
+            self._refill(self.synced + self.sync)
             total = sum(self.taken)
             self.level = [own - (total - mine) for own, mine in zip(self.level, self.taken, strict=True)]
             self.taken = [0.0] * self.nodes
+            self.synced += self.sync * math.floor((now - self.synced) / self.sync)  # later ones had nothing to tell
         self._refill(now)
         node = self.rng.randrange(self.nodes)
         if self.level[node] < 1.0:
