@@ -5,6 +5,7 @@ keeps one watcher for as long as it lives, and because every wait of a pool may 
 the first to run out, so one timer serves all of them. It works the same with and without monkey patching.
 """
 
+import _socket  # the standard library's own layer on it costs as much again, and nothing here needs it
 import os
 import select
 import ssl
@@ -20,7 +21,6 @@ from gevent.monkey import get_original
 from harness.connect.resolver import resolve
 
 _POLL = get_original("select", "poll")  # the patched poll costs a trip through the hub
-_SOCKET = get_original("socket", "socket")
 _READ, _WRITE = 1, 2
 BUFFER_BYTES = 65536
 
@@ -77,8 +77,7 @@ class Channel:
         self._listener: Callable[[], None] | None = None
         self._readable = self._hub.loop.io(sock.fileno(), _READ)
         self._readable.start(self._on_readable)
-        self._poll = _POLL()
-        self._poll.register(sock.fileno(), select.POLLIN)
+        self._poll: Any = None
         self._open = True
 
     def send(self, data: bytes) -> None:
@@ -120,7 +119,7 @@ class Channel:
 
     def is_silent(self) -> bool:
         """Whether the connection is open and the server has sent nothing that has not been received."""
-        return self._open and not self._poll.poll(0)
+        return self._open and not self._has_something()
 
     def expire(self) -> None:
         """Throw TimeoutError into the greenlet that waits; called from the hub."""
@@ -137,6 +136,12 @@ class Channel:
             self._sock.close()
         except OSError:
             pass
+
+    def _has_something(self) -> bool:
+        if self._poll is None:  # websockets never ask
+            self._poll = _POLL()
+            self._poll.register(self._sock.fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def _wait(self) -> None:
         self._waiter = getcurrent()
@@ -230,7 +235,7 @@ class TlsChannel(Channel):
             while self._open:
                 if self._incoming.pending and self._decrypted() is not None:
                     return False
-                if not self._poll.poll(0):
+                if not self._has_something():
                     return True
                 received = self._sock.recv_into(self._buffer)
                 if not received:
@@ -278,7 +283,7 @@ def connect(host: str, port: int, seconds: float) -> Any:
     give_up = monotonic() + seconds
     addresses = resolve(host, port, seconds)
     for number, (family, address) in enumerate(addresses):
-        sock = _SOCKET(family, SOCK_STREAM)
+        sock = _socket.socket(family, SOCK_STREAM)
         try:
             sock.setblocking(False)
             _connect(sock, address, max((give_up - monotonic()) / (len(addresses) - number), 0.001))

@@ -11,10 +11,11 @@ import re
 import socket
 import ssl
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httptools
+import msgspec
 
 from harness.connect.transport import BUFFER_BYTES, Channel, Deadlines, TlsChannel, connect
 
@@ -41,12 +42,11 @@ class WireTimeout(WireError):
     """The answer did not come within the time allowed."""
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     """An HTTP response: status, headers as they came (of one that is repeated the last value), body."""
 
     status: int = 0
-    raw_headers: dict[bytes, bytes] = field(default_factory=dict)
+    raw_headers: dict[bytes, bytes] = {}
     body: bytes = b""
 
     @property
@@ -141,8 +141,10 @@ class Connection:
         self._deadlines = deadlines
         self._expire = self._channel.expire
         self._raw_headers: dict[bytes, bytes] = {}
-        # A header is put by without any code of ours: only of few answers more than one is looked at.
+        self._body: list[bytes] = []
+        # These are put by without any code of ours: of most answers one header is looked at, and bodies come in one piece.
         self.on_header = self._raw_headers.__setitem__
+        self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._reset()
         self.reusable = True
@@ -199,7 +201,7 @@ class Connection:
         self.reusable = False
         self._answer: Response | None = None
         self._raw_headers.clear()
-        self._body: list[bytes] = []
+        self._body.clear()
         self._head_complete = False
 
     # What httptools calls.
@@ -208,9 +210,6 @@ class Connection:
 
     def on_headers_complete(self) -> None:
         self._head_complete = True
-
-    def on_body(self, chunk: bytes) -> None:
-        self._body.append(chunk)
 
     def on_message_complete(self) -> None:
         if self._answer is not None:

@@ -11,6 +11,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """API Gateway's websocket messages have at most 128 KB (https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html)."""
 _LAST, _RESERVED, _MASKED = 0x80, 0x70, 0x80
 _CONTINUED = 0x0
+_WHOLE_TEXT = _LAST | TEXT
 _MAX_CONTROL_BYTES = 125
 
 Heard = Callable[[int, bytes], None]
@@ -56,10 +57,17 @@ class Incoming:
                 raise BrokenFrames("a masked frame")
             if end < body:
                 break
-            self._check(data[at], size)
+            first = data[at]
+            if first == _WHOLE_TEXT and size <= MAX_MESSAGE_BYTES and not self._opcode:  # nearly all are
+                if end < body + size:
+                    break
+                at = body + size
+                self.heard(TEXT, data[body:at])
+                continue
+            self._check(first, size)
             if end < body + size:
                 break
-            at, first = body + size, data[at]
+            at = body + size
             self._take(first, data[body:at])
         self._kept = data[at:]
 

@@ -109,7 +109,8 @@ class ParticipantSocket:
         self.opened_at = now()
         self._channel = connection.channel
         self._channel.listen(self._read)
-        self._feed(connection.rest)
+        if connection.rest:
+            self._feed_or_end(memoryview(connection.rest))
         self._read()
         return self._reply(OK, sent, 101)
 
@@ -166,21 +167,20 @@ class ParticipantSocket:
                 self._lose()
 
     def _feed_or_end(self, data: memoryview) -> None:
-        if data:
-            self._feed(bytes(data))
-        else:
+        if not data:
             self._lose()
-
-    def _feed(self, data: bytes) -> None:
+            return
         try:
-            self._incoming.feed(data)
+            self._incoming.feed(bytes(data))
         except BrokenFrames:
             self._lose()
 
     def _hear(self, opcode: int, data: bytes) -> None:
         if self._channel is None:
             return
-        if opcode == PING:
+        if opcode == TEXT:
+            self._understand(data)
+        elif opcode == PING:
             self._write(masked(PONG, data))
         elif opcode == CLOSE:
             self._lose()
