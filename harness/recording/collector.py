@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
+import msgspec
 import pyarrow as pa
 
 from harness.recording.format.schema import Sample, to_batch
@@ -102,7 +103,7 @@ class Collector:
                 code = _OTHER_CODES
             self._codes.add(code)
         ids = [None if value is None else redact_id(value) for value in (sample.request_id, sample.contact_id)]
-        return sample._replace(error_code=code, request_id=ids[0], contact_id=ids[1])
+        return msgspec.structs.replace(sample, error_code=code, request_id=ids[0], contact_id=ids[1])
 
     def _note_answer(self, sample: Sample, message: str) -> None:
         key = (sample.operation, sample.outcome, sample.status, sample.error_code, redact_text(message))

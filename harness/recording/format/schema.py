@@ -2,8 +2,9 @@
 
 from array import array
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import pyarrow as pa
 from pyarrow.lib import StringBuilder
 
@@ -11,7 +12,7 @@ RUN_SCHEMA = 1
 """Version of the run directory: of `run.json`, of the ledger and of these columns."""
 
 
-class Sample(NamedTuple):
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """One attempt on the wire.
 
     `scheduled`, `sent` and `received` are unix seconds; `sent - scheduled` is the generator's own lateness and `received`
@@ -70,7 +71,7 @@ JOURNAL_SCHEMA = pa.schema(
 )
 """The same columns with plain strings: what is appended while the run goes on (dictionaries cannot grow in a stream)."""
 
-assert tuple(SAMPLE_SCHEMA.names) == Sample._fields
+assert tuple(SAMPLE_SCHEMA.names) == Sample.__struct_fields__
 
 _REQUIRED = ("operation", "scheduled", "sent", "received", "outcome")
 
@@ -80,7 +81,7 @@ _CODES = {pa.float64(): "d", pa.int32(): "i", pa.int16(): "h"}
 
 def to_batch(rows: list[Sample]) -> pa.RecordBatch:
     """Return `rows` as a record batch of JOURNAL_SCHEMA."""
-    columns: Any = zip(*rows, strict=True)
+    columns: Any = zip(*map(msgspec.structs.astuple, rows), strict=True)
     arrays = [_to_array(column, field.type) for column, field in zip(columns, JOURNAL_SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=JOURNAL_SCHEMA)
 
