@@ -11,13 +11,13 @@ from harness.recording.redact import is_uuid, redact_field, redact_id, redact_te
 from harness.recording.summary import ErrorText, OutcomeCount
 from harness.recording.validity import LatenessHistogram
 
-MAX_DISTINCT_ANSWERS = 200
+MAX_DISTINCT_ERROR_TEXTS = 200
 MAX_WAITING_ROWS = 500_000
 _BATCH_ROWS = 512  # encoded in about half a millisecond, so that a flush does not delay a send
 _OTHER = "(further messages)"
 _OTHER_CODES = "(further codes)"
 
-Answers = dict[tuple[str, str, int, str | None, str], list[float]]
+ErrorTexts = dict[tuple[str, str, int, str | None, str], list[float]]
 
 
 class Collector:
@@ -36,7 +36,7 @@ class Collector:
         self._rows: list[Sample] = []
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self.lateness = LatenessHistogram()
-        self._answers: Answers = {}
+        self._error_texts: ErrorTexts = {}
         self._codes: set[str] = set()
         self.recorded = 0
         self.lost = 0
@@ -64,7 +64,7 @@ class Collector:
             rows.append(sample)
             outcomes[sample.operation, sample.outcome] += 1
             if message or sample.error_code is not None:
-                self._note_answer(sample, message)
+                self._note_error_text(sample, message)
         if len(rows) > MAX_WAITING_ROWS:  # the disk is full, and memory must not fill up as well
             surplus = -(-(len(rows) - MAX_WAITING_ROWS) // _BATCH_ROWS) * _BATCH_ROWS
             self.lost += surplus
@@ -90,28 +90,28 @@ class Collector:
         self.settle()
         return tuple(OutcomeCount(*key, count) for key, count in self._outcomes.items())
 
-    def answers(self) -> tuple[ErrorText, ...]:
+    def error_texts(self) -> tuple[ErrorText, ...]:
         """Return each distinct answer that was not a success."""
         self.settle()
-        return tuple(ErrorText(*key, int(count), first) for key, (count, first) in self._answers.items())
+        return tuple(ErrorText(*key, int(count), first) for key, (count, first) in self._error_texts.items())
 
     def _present(self, sample: Sample) -> Sample:
         code = sample.error_code
         if code is not None:
             code = redact_field(code)
-            if code not in self._codes and len(self._codes) >= MAX_DISTINCT_ANSWERS:
+            if code not in self._codes and len(self._codes) >= MAX_DISTINCT_ERROR_TEXTS:
                 code = _OTHER_CODES
             self._codes.add(code)
         ids = [None if value is None else redact_id(value) for value in (sample.request_id, sample.contact_id)]
         return msgspec.structs.replace(sample, error_code=code, request_id=ids[0], contact_id=ids[1])
 
-    def _note_answer(self, sample: Sample, message: str) -> None:
+    def _note_error_text(self, sample: Sample, message: str) -> None:
         key = (sample.operation, sample.outcome, sample.status, sample.error_code, redact_text(message))
-        seen = self._answers.get(key)
-        if seen is None and len(self._answers) >= MAX_DISTINCT_ANSWERS:  # messages with an id in them never end
+        seen = self._error_texts.get(key)
+        if seen is None and len(self._error_texts) >= MAX_DISTINCT_ERROR_TEXTS:  # messages with an id in them never end
             key = (sample.operation, sample.outcome, 0, None, _OTHER)
-            seen = self._answers.get(key)
+            seen = self._error_texts.get(key)
         if seen is None:
-            self._answers[key] = [1, sample.received]
+            self._error_texts[key] = [1, sample.received]
         else:
             seen[0] += 1

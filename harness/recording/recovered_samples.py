@@ -21,10 +21,10 @@ from harness.vocabulary import START_CHAT
 
 _COLUMNS = ("operation", "scheduled", "sent", "received", "outcome", "status", "error_code")
 _LARGEST_ROW_GROUP = 1024 * MiB
-_MOST_ANSWERS = 200
+_MOST_ERROR_TEXTS = 200
 _LATEST = 1e11  # unix seconds: what lies beyond is not the time of a call
 
-_AnswerKey = tuple[str, str, int, str | None]
+_ErrorKey = tuple[str, str, int, str | None]
 
 
 class WorkerSamples:
@@ -37,7 +37,7 @@ class WorkerSamples:
         self.last_at = 0.0
         self.unreadable: list[str] = []
         self._first, self._last = math.inf, 0.0
-        self._answers: dict[_AnswerKey, list[float]] = {}
+        self._error_texts: dict[_ErrorKey, list[float]] = {}
 
     def read(self, path: Path) -> None:
         """Count the samples of a parquet file, as far as it can be read."""
@@ -62,10 +62,10 @@ class WorkerSamples:
         """Return how often each operation had each outcome."""
         return tuple(OutcomeCount(*key, count) for key, count in self.outcomes.items())
 
-    def answers(self) -> tuple[ErrorText, ...]:
+    def error_texts(self) -> tuple[ErrorText, ...]:
         """Return each distinct answer that was not a success; its text is in no file."""
         text = "(its text was lost in the crash)"
-        return tuple(ErrorText(*key, text, int(count), first) for key, (count, first) in self._answers.items())
+        return tuple(ErrorText(*key, text, int(count), first) for key, (count, first) in self._error_texts.items())
 
     def _add(self, table: pa.Table) -> None:
         self.rows += table.num_rows
@@ -84,11 +84,11 @@ class WorkerSamples:
             operation, outcome = redact_field(group["operation"] or "?"), redact_field(group["outcome"] or "?")
             self.outcomes[operation, outcome] += group["received_count"]
             if group["error_code"] is not None:
-                key: _AnswerKey = (operation, outcome, group["status"] or 0, redact_field(group["error_code"]))
-                if key not in self._answers and len(self._answers) >= _MOST_ANSWERS:
+                key: _ErrorKey = (operation, outcome, group["status"] or 0, redact_field(group["error_code"]))
+                if key not in self._error_texts and len(self._error_texts) >= _MOST_ERROR_TEXTS:
                     key = (operation, outcome, 0, "(further codes)")
                 first = group["received_min"] or 0.0
-                seen = self._answers.setdefault(key, [0, first])
+                seen = self._error_texts.setdefault(key, [0, first])
                 seen[0] += group["received_count"]
                 seen[1] = min(seen[1], first)
 

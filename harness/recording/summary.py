@@ -119,7 +119,7 @@ def add_up(parts: Iterable[Summary], worker: str = "all") -> Summary:
         dropped_by_second=_total(part.dropped_by_second for part in parts),
         offering_seconds=max((part.offering_seconds for part in parts), default=0.0),
         outcomes=tuple(OutcomeCount(*key, count) for key, count in outcomes.items()),
-        answers=_add_answers(parts),
+        answers=_add_error_texts(parts),
         lateness=lateness.counts(),
         cpu=Cpu(
             sum(part.cpu.busy for part in parts),
@@ -150,17 +150,17 @@ def _total(counts: Iterable[Mapping[_Key, int]]) -> dict[_Key, int]:
     return dict(total)
 
 
-def _add_answers(parts: Iterable[Summary]) -> tuple[ErrorText, ...]:
-    """Return the answers of all parts, the most frequent first."""
+def _add_error_texts(parts: Iterable[Summary]) -> tuple[ErrorText, ...]:
+    """Return the error texts of all parts, the most frequent first."""
     merged: dict[tuple[object, ...], ErrorText] = {}
-    for answer in (answer for part in parts for answer in part.answers):
-        key = (answer.operation, answer.outcome, answer.status, answer.error_code, answer.message)
+    for text in (text for part in parts for text in part.answers):
+        key = (text.operation, text.outcome, text.status, text.error_code, text.message)
         known = merged.get(key)
         merged[key] = (
-            answer
+            text
             if known is None
             else msgspec.structs.replace(
-                known, count=known.count + answer.count, first_at=min(known.first_at, answer.first_at)
+                known, count=known.count + text.count, first_at=min(known.first_at, text.first_at)
             )
         )
-    return tuple(sorted(merged.values(), key=lambda answer: -answer.count))
+    return tuple(sorted(merged.values(), key=lambda text: -text.count))

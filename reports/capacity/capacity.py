@@ -32,7 +32,7 @@ from reports.capacity.model import (
     Target,
     TargetKind,
     Tps,
-    answers_of,
+    error_texts_of,
 )
 from reports.capacity.model import Run as RunNote
 from reports.capacity.others import active_chats_of, shared_tps
@@ -96,7 +96,7 @@ def measure(run: Run, total: Aggregates, customers: Customers, view: Timeline) -
         generator=_generator(run, total, calls),
         chats=_chats(run),
         declared={key: value for key, value in manifest.declared.items() if isinstance(value, (dict, list))},
-        answers=answers_of(manifest.answers),
+        answers=error_texts_of(manifest.answers),
         chat_ends=manifest.chat_ends,
         retry_lab=manifest.retry_lab,
         journey_probe=manifest.journey_probe,

@@ -283,8 +283,8 @@ class Chats(Struct, frozen=True):
     source: str = ""
 
 
-class Answer(Struct, frozen=True):
-    """One distinct answer that was not a success, verbatim, and how often it came; `first_at` is in unix seconds."""
+class ErrorText(Struct, frozen=True):
+    """One distinct response that was not a success, verbatim, and how often it came; `first_at` is in unix seconds."""
 
     outcome: str = ""
     operation: str = ""
@@ -295,17 +295,17 @@ class Answer(Struct, frozen=True):
     first_at: float | None = None
 
 
-def answers_of(tables: list[Table]) -> list[Answer]:
-    """Return the answers that run.json holds; whatever of one is not of its type is left out."""
-    types = {one.name: one.type for one in msgspec.structs.fields(Answer)}
-    answers = []
+def error_texts_of(tables: list[Table]) -> list[ErrorText]:
+    """Return the error texts that run.json holds; whatever of one is not of its type is left out."""
+    types = {one.name: one.type for one in msgspec.structs.fields(ErrorText)}
+    texts = []
     for table in tables:
         kept = {}
         for name, kind in types.items():
             with contextlib.suppress(msgspec.ValidationError):
                 kept[name] = msgspec.convert(table[name], kind) if name in table else None
-        answers.append(msgspec.convert({name: value for name, value in kept.items() if value is not None}, Answer))
-    return answers
+        texts.append(msgspec.convert({name: value for name, value in kept.items() if value is not None}, ErrorText))
+    return texts
 
 
 class InferenceNote(Struct, frozen=True):
@@ -369,7 +369,7 @@ class Capacity(Struct, frozen=True):
     generator: Generator
     chats: Chats
     declared: Table = {}
-    answers: list[Answer] = []
+    answers: list[ErrorText] = []
     inference: InferenceNote = InferenceNote()
     locust: dict[str, dict[str, float | None]] = {}
     problems: list[str] = []

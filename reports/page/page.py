@@ -16,7 +16,7 @@ from harness.counting import counted
 from harness.recording.format.manifest import Table, Workload
 from reports.capacity import sentences as words
 from reports.capacity.clocks import clock_sentences
-from reports.capacity.model import Answer, Capacity
+from reports.capacity.model import Capacity, ErrorText
 from reports.ci.gates import GatesView
 from reports.figures.picture import INK, MUTED, PAPER, Picture, inline_svg, page_colours
 from reports.page import sections
@@ -103,7 +103,7 @@ def _breakable(name: str) -> Markup:
 
 
 def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
-    answers = [_answer_row(row) for row in answer.answers]
+    answers = [_error_row(row) for row in answer.answers]
     return {
         "answer": answer,
         "target": words.target(answer),
@@ -225,8 +225,8 @@ def _kind_rows(kinds: pd.DataFrame) -> KindTable | None:
 
 
 @dataclass(frozen=True)
-class AnswerRow:
-    """One distinct answer of the service as texts."""
+class ErrorRow:
+    """One distinct error text of the service, with where it came and how often."""
 
     raw: str
     outcome: str
@@ -238,8 +238,8 @@ class AnswerRow:
     first_at: str
 
 
-def _answer_row(row: Answer) -> AnswerRow:
-    return AnswerRow(
+def _error_row(row: ErrorText) -> ErrorRow:
+    return ErrorRow(
         raw=row.outcome,
         outcome=label(row.outcome),
         operation=row.operation,

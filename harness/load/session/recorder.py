@@ -105,7 +105,7 @@ class Recorder:
         return Summary(
             worker=self._worker,
             outcomes=collector.outcome_counts(),
-            answers=collector.answers(),
+            answers=collector.error_texts(),
             lateness=collector.lateness.counts(),
             cpu=self._cpu.summary(),
             samples=collector.recorded,

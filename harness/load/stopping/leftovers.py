@@ -62,7 +62,7 @@ class Finisher:
         return Summary(
             worker=self.worker,
             outcomes=self._collector.outcome_counts(),
-            answers=self._collector.answers(),
+            answers=self._collector.error_texts(),
             samples=self._collector.recorded + self._collector.waiting,
         )
 
