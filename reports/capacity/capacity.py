@@ -139,8 +139,8 @@ def capacity(measured: Capacity, inference: Inference) -> Capacity:
             attempts=len(inference.tps_excerpt.attempts),
             of_attempts=sum(measured.outcomes.values()),
             any_limiter_attempts=inference.any_limiter_attempts,
-            tps_window=inference.tps_excerpt.window,
-            active_chats_window=inference.chats_excerpt.window,
+            tps_window=inference.tps_excerpt.span,
+            active_chats_window=inference.chats_excerpt.span,
         ),
     )
 

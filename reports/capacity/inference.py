@@ -35,13 +35,13 @@ _COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The attempts of a window (unix s) of the run, and the ends of chats in it.
+    """The attempts of a span (unix s) of the run, and the ends of chats in it.
 
     `ends` are unix seconds, one for each chat; `already_ended` counts chats that our StopContact found gone;
-    `open_before` counts the chats that were open when the window began.
+    `open_before` counts the chats that were open when the span began.
     """
 
-    window: tuple[float, float]
+    span: tuple[float, float]
     attempts: Attempts
     ends: NDArray[np.float64]
     already_ended: int
@@ -69,11 +69,9 @@ def infer(
     `customers` were gathered as the samples were read. `told` are the ends of chats that somebody else ended, where the
     service said when.
     """
-    tps_excerpt = read_excerpt(samples, total, window_around(total, TPS), told)
-    chats_window = window_around(total, QUOTA)
-    chats_excerpt = (
-        tps_excerpt if chats_window == tps_excerpt.window else read_excerpt(samples, total, chats_window, told)
-    )
+    tps_excerpt = read_excerpt(samples, total, span_around(total, TPS), told)
+    chats_span = span_around(total, QUOTA)
+    chats_excerpt = tps_excerpt if chats_span == tps_excerpt.span else read_excerpt(samples, total, chats_span, told)
     chats = with_open_chats(chats_excerpt)
     if why := missing_rows(run, total):
         evidence = {"sentence": f"{why}, and a limit cannot be told from a part of the decisions."}
@@ -98,8 +96,8 @@ def _for_any_limiter(samples: Samples, total: Aggregates, excerpt: Excerpt) -> A
     """The attempts that say what holds for any limiter; None where no call was throttled."""
     if total.first_of(TPS) is None:
         return None
-    window = window_around(total, TPS, MOST_FOR_ANY_LIMITER)
-    return excerpt.attempts if window == excerpt.window else read_excerpt(samples, total, window, {}).attempts
+    span = span_around(total, TPS, MOST_FOR_ANY_LIMITER)
+    return excerpt.attempts if span == excerpt.span else read_excerpt(samples, total, span, {}).attempts
 
 
 def missing_rows(run: Run, total: Aggregates) -> str | None:
@@ -112,7 +110,7 @@ def missing_rows(run: Run, total: Aggregates) -> str | None:
     return f"{counted(lost, 'sample was', 'samples were')} lost" if lost else None
 
 
-def window_around(total: Aggregates, refusal: str, most: int = MOST_ATTEMPTS) -> tuple[float, float]:
+def span_around(total: Aggregates, refusal: str, most: int = MOST_ATTEMPTS) -> tuple[float, float]:
     """The seconds to read for the limit behind `refusal`: the whole run if it has no more than `most` attempts."""
     if np.isnan(total.first):
         return (0.0, 0.0)
@@ -124,20 +122,20 @@ def window_around(total: Aggregates, refusal: str, most: int = MOST_ATTEMPTS) ->
 
 
 def read_excerpt(
-    samples: Samples, total: Aggregates, window: tuple[float, float], told: Mapping[str, ToldEnd]
+    samples: Samples, total: Aggregates, span: tuple[float, float], told: Mapping[str, ToldEnd]
 ) -> Excerpt:
-    """Read the attempts that were sent, and the ends that were answered, within `window`, and the ends that were told."""
+    """Read the attempts that were sent, and the ends that were answered, within `span`, and the ends that were told."""
     sent: list[NDArray[np.float64]] = []
     received: list[NDArray[np.float64]] = []
     codes: list[NDArray[np.int64]] = []
     ends: dict[str, float] = {}
     gone: set[str] = set()
-    parts = samples.read(_COLUMNS, window) if window[1] > window[0] else iter(())
+    parts = samples.read(_COLUMNS, span) if span[1] > span[0] else iter(())
     for part in parts:
         if not isinstance(part, Batch):
             continue
         operation = np.array(part.words["operation"], dtype=object)[part.codes["operation"]]
-        chosen = (operation == START) & (part.times["sent"] >= window[0]) & (part.times["sent"] < window[1])
+        chosen = (operation == START) & (part.times["sent"] >= span[0]) & (part.times["sent"] < span[1])
         known = np.array(
             [START_OUTCOMES.index(word) if word in START_OUTCOMES else -1 for word in part.words["outcome"]]
         )
@@ -146,15 +144,15 @@ def read_excerpt(
         sent.append(part.times["sent"][chosen])
         received.append(part.times["received"][chosen])
         codes.append(outcome[chosen])
-        _collect_ends(part, operation, window, ends, gone)
+        _collect_ends(part, operation, span, ends, gone)
     for contact, end in told.items():
-        if window[0] <= end.at < window[1]:
+        if span[0] <= end.at < span[1]:
             ends.setdefault(contact, end.at)
-    gone -= {contact for contact, end in told.items() if end.at < window[0]}
+    gone -= {contact for contact, end in told.items() if end.at < span[0]}
     first = int(np.floor(total.first)) if not np.isnan(total.first) else 0
-    changes = total.changes.trimmed(first, max(first, int(window[0]) - 1)) if window[0] > first else np.zeros((0, 3))
+    changes = total.changes.trimmed(first, max(first, int(span[0]) - 1)) if span[0] > first else np.zeros((0, 3))
     return Excerpt(
-        window,
+        span,
         Attempts.of(_joined(sent), _joined(received), _joined(codes).astype(np.int8)),
         np.sort(np.array(list(ends.values()), dtype=np.float64)),
         len(gone - ends.keys()),
@@ -165,12 +163,12 @@ def read_excerpt(
 def _collect_ends(
     part: Batch,
     operation: NDArray[np.object_],
-    window: tuple[float, float],
+    span: tuple[float, float],
     ends: dict[str, float],
     gone: set[str],
 ) -> None:
     received = part.times["received"]
-    inside = (received >= window[0]) & (received < window[1])
+    inside = (received >= span[0]) & (received < span[1])
     outcome = np.array(part.words["outcome"], dtype=object)[part.codes["outcome"]]
     words, contact = part.words["contact_id"], part.codes["contact_id"]
     found_gone = inside & (operation == STOP) & (outcome == NOT_FOUND)
@@ -186,7 +184,7 @@ def with_open_chats(excerpt: Excerpt) -> Attempts:
     """The excerpt's attempts, with the chats that were open before it as starts at its first moment."""
     if not excerpt.open_before or not len(excerpt.attempts):
         return excerpt.attempts
-    at = np.full(excerpt.open_before, excerpt.window[0])
+    at = np.full(excerpt.open_before, excerpt.span[0])
     code = np.full(excerpt.open_before, START_OUTCOMES.index(STARTED), dtype=np.int8)
     attempts = excerpt.attempts
     return Attempts(

@@ -49,7 +49,7 @@ def infer_journey(samples: Samples, total: Aggregates, survey: "Survey", start: 
         return Journey()
     limits, used = {START: start}, {START: attempts}
     calls = [name for name in names if name not in NO_CALLS and name != START]
-    for name, (sent, received, outcome) in _read(samples, survey.windows(calls)).items():
+    for name, (sent, received, outcome) in _read(samples, survey.spans(calls)).items():
         limits[name], used[name] = infer_operation(sent, received, outcome), len(sent)
     return Journey(limits, used, survey.calls_per_chat())
 
@@ -115,17 +115,17 @@ class Survey:
             self._one_in *= 2
             self._chats = {name: rows for name, rows in self._chats.items() if crc32(name.encode()) % self._one_in == 0}
 
-    def windows(self, names: list[str]) -> dict[str, tuple[float, float]]:
+    def spans(self, names: list[str]) -> dict[str, tuple[float, float]]:
         """The seconds (unix) to read for the limit of each operation."""
-        windows = {}
+        spans = {}
         first, last = self._by_second.origin, self._by_second.origin + len(self._by_second.counts) - 1
         for name in names:
             if name in self._numbers:
                 counts = self._by_second.trimmed(first, last)[:, self._numbers[name]]
                 refused = self._throttled.get(name)
                 begin, end = stretch(counts, None if refused is None else int(refused) - first, MOST_CALLS)
-                windows[name] = (float(first + begin), float(first + end))
-        return windows
+                spans[name] = (float(first + begin), float(first + end))
+        return spans
 
     def calls_per_chat(self) -> dict[str, float]:
         """Mean calls of each operation by a chat that nothing hindered."""
@@ -140,20 +140,20 @@ class Survey:
 
 
 def _read(
-    samples: Samples, windows: Mapping[str, tuple[float, float]]
+    samples: Samples, spans: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64], list[str]]]:
-    """Sent, received and outcome of each operation's attempts within its window."""
+    """Sent, received and outcome of each operation's attempts within its span."""
     parts: dict[str, list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.object_]]]] = {}
-    span = (min(window[0] for window in windows.values()), max(window[1] for window in windows.values()))
-    for part in samples.read(_COLUMNS, span):
+    whole = (min(span[0] for span in spans.values()), max(span[1] for span in spans.values()))
+    for part in samples.read(_COLUMNS, whole):
         if not isinstance(part, Batch):
             continue
         words = np.array(part.words["outcome"], dtype=object)
         known = np.array([word in _JUDGED for word in words])[part.codes["outcome"]]
         sent, received = part.times["sent"], part.times["received"]
         for code, name in enumerate(part.words["operation"]):
-            if name in windows:
-                begin, end = windows[name]
+            if name in spans:
+                begin, end = spans[name]
                 chosen = known & (part.codes["operation"] == code) & (sent >= begin) & (sent < end)
                 rows = (sent[chosen], received[chosen], words[part.codes["outcome"][chosen]])
                 parts.setdefault(name, []).append(rows)

@@ -66,7 +66,7 @@ def shared_tps(tps: Tps, declared: Table, inference: Inference) -> Tps:
     if tps.verdict == "explained" or tps.class_ in (None, "not_met"):
         return tps
     attempts = inference.tps_excerpt.attempts
-    begin, end = inference.tps_excerpt.window
+    begin, end = inference.tps_excerpt.span
     ours_at = attempts.received[attempts.outcome == STARTED]
     ours, everybody, minutes = 0, 0.0, 0
     for minute in _minutes(declared):
