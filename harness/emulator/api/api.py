@@ -12,7 +12,7 @@ from harness.emulator.api.attachment_api import AttachmentApi
 from harness.emulator.api.connect_api import Call, ConnectApi, Throttled
 from harness.emulator.api.contact_api import ContactApi
 from harness.emulator.api.participant_api import ParticipantApi, as_validation
-from harness.emulator.api.responses import Answer, Refused, error, throttle_answer
+from harness.emulator.api.responses import Refused, Response, error, throttle_response
 from harness.emulator.api.sigv4 import Signatures
 from harness.emulator.api.validation import Invalid, Request, load_model, read_request
 from harness.emulator.service.members import Members
@@ -29,8 +29,8 @@ class Operation:
     name: str
     service: Literal["connect", "participant"]
     request: Request
-    throttled: Answer
-    handler: Callable[..., Answer]
+    throttled: Response
+    handler: Callable[..., Response]
 
 
 class Api:
@@ -83,22 +83,22 @@ class Api:
         headers: Mapping[bytes, bytes],
         body: bytes,
         counted: bool = True,
-    ) -> tuple[str, Answer]:
+    ) -> tuple[str, Response]:
         """Answer one call; `headers` in lower case. Returns the operation's name (`-` for none) and the answer."""
         operation, labels = self.operation(method, path)
         name = "-" if operation is None else operation.name
         try:
             if operation is None:
-                answer = self._unknown(method, path, headers)
+                response = self._unknown(method, path, headers)
             elif operation.service == "connect":
-                answer = self._call_connect(operation, method, path, query, headers, body, labels)
+                response = self._call_connect(operation, method, path, query, headers, body, labels)
             else:
-                answer = self._call_participant(operation, headers, body)
+                response = self._call_participant(operation, headers, body)
         except Refused as refused:
-            answer = error(refused.code, refused.message)
+            response = error(refused.code, refused.message)
         if counted:
-            self.count(name, answer.outcome)
-        return name, answer
+            self.count(name, response.outcome)
+        return name, response
 
     def count(self, operation: str, outcome: str) -> None:
         """Count one answer, by operation and by outcome (`ok` or the error's code)."""
@@ -116,7 +116,7 @@ class Api:
         headers: Mapping[bytes, bytes],
         body: bytes,
         labels: dict[str, bytes],
-    ) -> Answer:
+    ) -> Response:
         if self._signatures is not None:
             denied = self._signatures.check(method.encode(), path, query, headers, body, self._unix_now())
             if denied is not None:
@@ -155,7 +155,7 @@ class Api:
             self._connect.check_start_chat(parameters)
         return parameters
 
-    def _call_participant(self, operation: Operation, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
+    def _call_participant(self, operation: Operation, headers: Mapping[bytes, bytes], body: bytes) -> Response:
         now = self.state.clock.now()
         self.state.advance(now)
         token = headers.get(b"x-amz-bearer", b"").decode("latin-1")
@@ -169,7 +169,7 @@ class Api:
         except Invalid as invalid:
             raise as_validation(invalid) from None
 
-    def _unknown(self, method: str, path: bytes, headers: Mapping[bytes, bytes]) -> Answer:
+    def _unknown(self, method: str, path: bytes, headers: Mapping[bytes, bytes]) -> Response:
         if self.state.settings.unknown_route == "unknown_operation":
             return error("UnknownOperationException", "The operation is not known.")
         known = not_emulated(method, path)
@@ -182,7 +182,7 @@ class Api:
     def _route(self) -> None:
         connect, participant = self._connect, self._participant
         contacts, attachments = ContactApi(connect), AttachmentApi(self.state)
-        handlers: dict[str, dict[str, Callable[..., Answer]]] = {
+        handlers: dict[str, dict[str, Callable[..., Response]]] = {
             "connect": {
                 "StartChatContact": connect.start_chat,
                 "StopContact": connect.stop_contact,
@@ -215,7 +215,7 @@ class Api:
                     name,
                     "connect" if service == "connect" else "participant",
                     read_request(service, name),
-                    throttle_answer(self.state.settings, declares),
+                    throttle_response(self.state.settings, declares),
                     handler,
                 )
                 method, path = shape.http["method"], shape.http["requestUri"].encode()

@@ -4,7 +4,7 @@ Sources: API reference of the Participant Service; Amazon Connect feature specif
 chat).
 """
 
-from harness.emulator.api.responses import Answer, Refused, success
+from harness.emulator.api.responses import Refused, Response, success
 from harness.emulator.service.chats import Chat
 from harness.emulator.service.clock import iso8601
 from harness.emulator.service.items import Attachment, Participant
@@ -16,12 +16,12 @@ _READABLE = 300
 
 
 class AttachmentApi:
-    """Handlers: `(now, parameters, chat, who) -> Answer`; a `who` of None is the customer who started the chat."""
+    """Handlers: `(now, parameters, chat, who) -> Response`; a `who` of None is the customer who started the chat."""
 
     def __init__(self, state: State) -> None:
         self.state = state
 
-    def start_upload(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
+    def start_upload(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Response:
         """StartAttachmentUpload: where the file is to be put, and with which headers."""
         known = chat.sent.get(token := f"upload {parameters['ClientToken']}")
         if known is not None:
@@ -52,7 +52,7 @@ class AttachmentApi:
         }
         return success(chat.sent[token])
 
-    def complete_upload(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
+    def complete_upload(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Response:
         """CompleteAttachmentUpload: the file becomes an item of the chat."""
         attachment = self._find(chat, parameters["AttachmentIds"][0])
         if attachment.body is None:
@@ -62,7 +62,7 @@ class AttachmentApi:
             self.state.attached(now, chat, attachment, who)
         return success({})
 
-    def get_attachment(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
+    def get_attachment(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Response:
         """GetAttachment: where the file can be read for a while."""
         attachment = self._find(chat, parameters["AttachmentId"])
         if not attachment.complete:

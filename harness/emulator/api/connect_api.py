@@ -3,7 +3,7 @@
 import msgspec
 import orjson
 
-from harness.emulator.api.responses import Answer, Refused, quota_answer, success
+from harness.emulator.api.responses import Refused, Response, quota_response, success
 from harness.emulator.api.rules import check_start_chat
 from harness.emulator.api.search import search
 from harness.emulator.api.validation import load_model
@@ -31,11 +31,11 @@ class Throttled(Exception):
 
 
 class ConnectApi:
-    """Handlers: `(call, parameters) -> Answer`."""
+    """Handlers: `(call, parameters) -> Response`."""
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self._quota_answer = quota_answer(state.settings)
+        self._quota_response = quota_response(state.settings)
         self._any_flow = state.settings.contact_flow_id == "any"
 
     def check_instance(self, parameters: Members) -> str:
@@ -65,7 +65,7 @@ class ConnectApi:
             if source.ended is None:
                 raise Refused("InvalidRequestException", "Only a chat that has ended can be continued.")
 
-    def start_chat(self, call: Call, parameters: Members) -> Answer:
+    def start_chat(self, call: Call, parameters: Members) -> Response:
         """StartChatContact. Raises Throttled where the throttle is the last check."""
         state, now, limiter, paid = self.state, call.now, call.limiter, call.paid
         chats, settings = state.chats, state.settings
@@ -84,29 +84,29 @@ class ConnectApi:
         if not chats.has_room(instance):
             if paid and not settings.quota_costs_token:
                 limiter.refund()
-            return self._quota_answer
+            return self._quota_response
         if not paid and not limiter.admit(now):
             raise Throttled
         chat = chats.start(now, instance, parameters, call.body, token, asked)
         if parameters.get("PersistentChat") is not None:
             chat.past = state.conversations.items(chats.by_id[parameters["PersistentChat"]["SourceContactId"]])
-        answer: Members = {
+        result: Members = {
             "ContactId": chat.contact_id,
             "ParticipantId": chat.participant_id,
             "ParticipantToken": chat.participant_token,
         }
-        self._extend(now, answer, chat, parameters)
+        self._extend(now, result, chat, parameters)
         state.started(now, chat)
-        return success(answer)
+        return success(result)
 
-    def stop_contact(self, call: Call, parameters: Members) -> Answer:
+    def stop_contact(self, call: Call, parameters: Members) -> Response:
         """StopContact. A contact that is unknown or has ended is ContactNotFoundException."""
         chat = self._find(self.check_instance(parameters), parameters["ContactId"])
         if chat is None or not self.state.chats.end(call.now, chat, STOPPED):
             raise Refused("ContactNotFoundException", "Contact not found, or it has ended.")
         return success({})
 
-    def describe_contact(self, call: Call, parameters: Members) -> Answer:
+    def describe_contact(self, call: Call, parameters: Members) -> Response:
         """DescribeContact."""
         chat = self.contact(parameters, "ContactId")
         unix, request = self.state.clock.unix, chat.request
@@ -132,7 +132,7 @@ class ConnectApi:
             contact["RelatedContactId"] = request["PersistentChat"]["SourceContactId"]
         return success({"Contact": contact})
 
-    def search_contacts(self, call: Call, parameters: Members) -> Answer:
+    def search_contacts(self, call: Call, parameters: Members) -> Response:
         """SearchContacts, by time, channel, initiation method and contact attributes."""
         instance = self.check_instance(parameters)
         latest = call.now - self.state.settings.search_lag
@@ -145,7 +145,7 @@ class ConnectApi:
         ]
         return success(search(chats, parameters, self.state.clock.unix, self.state.instance_arn(instance)))
 
-    def get_current_metric_data(self, call: Call, parameters: Members) -> Answer:
+    def get_current_metric_data(self, call: Call, parameters: Members) -> Response:
         """GetCurrentMetricData: the chats wait in one queue and no agent works, so all else is zero."""
         instance = self.check_instance(parameters)
         channels = parameters["Filters"].get("Channels")
@@ -184,24 +184,24 @@ class ConnectApi:
         token = replay.participant_token
         if chat is not None and self.state.settings.replay_participant_token == "new":
             token = self.state.chats.add_participant_token(chat)
-        answer: Members = {
+        result: Members = {
             "ContactId": replay.contact_id,
             "ParticipantId": replay.participant_id,
             "ParticipantToken": token,
         }
         if chat is not None and chat.ended is None:
-            self._extend(now, answer, chat, parameters)
-        return answer
+            self._extend(now, result, chat, parameters)
+        return result
 
-    def _extend(self, now: float, answer: Members, chat: Chat, parameters: Members) -> None:
-        """Add the later, optional members of the answer."""
+    def _extend(self, now: float, result: Members, chat: Chat, parameters: Members) -> None:
+        """Add the later, optional members of the result."""
         if parameters.get("ConnectionTypes"):
-            answer.update(self.state.connection(now, chat, parameters["ConnectionTypes"]))
+            result.update(self.state.connection(now, chat, parameters["ConnectionTypes"]))
         if parameters.get("PersistentChat") is not None:
-            answer["ContinuedFromContactId"] = parameters["PersistentChat"]["SourceContactId"]
+            result["ContinuedFromContactId"] = parameters["PersistentChat"]["SourceContactId"]
         if parameters.get("ChatStreamingConfiguration") is not None:
             arn = parameters["ChatStreamingConfiguration"]["StreamingEndpointArn"]
-            answer["StreamingId"] = self.state.chats.add_stream(chat, arn)
+            result["StreamingId"] = self.state.chats.add_stream(chat, arn)
 
 
 def _fingerprint(parameters: Members, instance: str) -> bytes:

@@ -1,7 +1,7 @@
 """The operations of Amazon Connect on a chat that is there: attributes, further participants, streaming."""
 
 from harness.emulator.api.connect_api import NOT_FOUND, Call, ConnectApi
-from harness.emulator.api.responses import Answer, Refused, success
+from harness.emulator.api.responses import Refused, Response, success
 from harness.emulator.api.rules import check_attributes, check_streaming
 from harness.emulator.api.validation import Invalid
 from harness.emulator.service.clock import iso8601
@@ -9,16 +9,16 @@ from harness.emulator.service.members import Members
 
 
 class ContactApi:
-    """Handlers: `(call, parameters) -> Answer`."""
+    """Handlers: `(call, parameters) -> Response`."""
 
     def __init__(self, connect: ConnectApi) -> None:
         self._connect, self.state = connect, connect.state
 
-    def get_contact_attributes(self, call: Call, parameters: Members) -> Answer:
+    def get_contact_attributes(self, call: Call, parameters: Members) -> Response:
         """GetContactAttributes."""
         return success({"Attributes": self._connect.contact(parameters, "InitialContactId").attributes})
 
-    def update_contact_attributes(self, call: Call, parameters: Members) -> Answer:
+    def update_contact_attributes(self, call: Call, parameters: Members) -> Response:
         """UpdateContactAttributes: of contacts that go on and of ended ones."""
         chat = self._connect.contact(parameters, "InitialContactId")
         try:
@@ -28,7 +28,7 @@ class ContactApi:
         chat.updated_attributes = {**(chat.updated_attributes or {}), **parameters["Attributes"]}
         return success({})
 
-    def create_participant(self, call: Call, parameters: Members) -> Answer:
+    def create_participant(self, call: Call, parameters: Members) -> Response:
         """CreateParticipant: a bot, or one more customer, who then asks for a connection as a customer does."""
         chat, details = self._connect.contact(parameters, "ContactId"), parameters["ParticipantDetails"]
         role = details.get("ParticipantRole") or "CUSTOM_BOT"
@@ -41,17 +41,17 @@ class ContactApi:
         if known is not None:
             return success(known)
         who = self.state.conversations.add_participant(chat, role, details.get("DisplayName") or role)
-        answer = {
+        result = {
             "ParticipantCredentials": {
                 "ParticipantToken": self.state.chats.add_participant_token(chat, who),
                 "Expiry": iso8601(self.state.clock.unix(chat.expires)),
             },
             "ParticipantId": who.id,
         }
-        chat.sent[key] = answer
-        return success(answer)
+        chat.sent[key] = result
+        return success(result)
 
-    def start_streaming(self, call: Call, parameters: Members) -> Answer:
+    def start_streaming(self, call: Call, parameters: Members) -> Response:
         """StartContactStreaming: from now on what is said also goes to the topic."""
         chat, configuration = self._connect.contact(parameters, "ContactId"), parameters["ChatStreamingConfiguration"]
         try:
@@ -65,7 +65,7 @@ class ContactApi:
             chat.sent[key] = {"StreamingId": self.state.chats.add_stream(chat, configuration["StreamingEndpointArn"])}
         return success(chat.sent[key])
 
-    def stop_streaming(self, call: Call, parameters: Members) -> Answer:
+    def stop_streaming(self, call: Call, parameters: Members) -> Response:
         """StopContactStreaming."""
         chat = self._connect.contact(parameters, "ContactId")
         if (chat.streams or {}).pop(parameters["StreamingId"], None) is None:

@@ -1,6 +1,6 @@
 """The operations of the Participant Service: what the customer of a chat may do with a bearer token."""
 
-from harness.emulator.api.responses import Answer, Refused, success
+from harness.emulator.api.responses import Refused, Response, success
 from harness.emulator.api.rules import check_message
 from harness.emulator.api.validation import Invalid
 from harness.emulator.service.chats import Chat
@@ -13,7 +13,7 @@ DENIED = Refused("AccessDeniedException", "Access denied")
 
 
 class ParticipantApi:
-    """Handlers: `(now, parameters, chat, who) -> Answer`; a `who` of None is the customer who started the chat."""
+    """Handlers: `(now, parameters, chat, who) -> Response`; a `who` of None is the customer who started the chat."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -37,7 +37,7 @@ class ParticipantApi:
 
     def create_participant_connection(
         self, now: float, parameters: Members, chat: Chat, who: Participant | None
-    ) -> Answer:
+    ) -> Response:
         """CreateParticipantConnection."""
         types = parameters.get("Type") or []
         connected = parameters.get("ConnectParticipant")
@@ -51,12 +51,12 @@ class ParticipantApi:
             self.state.chats.connect(now, chat)
         return success(self.state.connection(now, chat, types, who))
 
-    def send_message(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
+    def send_message(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Response:
         """SendMessage."""
         check_message(parameters, chat.content_types)
         return self._said(now, parameters, chat, who)
 
-    def send_event(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
+    def send_event(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Response:
         """SendEvent: typing, and receipts of messages."""
         kind = parameters["ContentType"]
         if kind not in EVENTS:
@@ -65,7 +65,7 @@ class ParticipantApi:
             raise Refused("ValidationException", 'Content must be JSON that names the message: {"messageId": "..."}.')
         return self._said(now, parameters, chat, who)
 
-    def get_transcript(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
+    def get_transcript(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Response:
         """GetTranscript."""
         if parameters.get("ContactId") not in (None, chat.contact_id):
             raise DENIED
@@ -73,17 +73,17 @@ class ParticipantApi:
             items, token = page(self.state.conversations.items(chat), parameters)
         except ValueError as error:
             raise Refused("ValidationException", str(error)) from None
-        answer: Members = {"InitialContactId": chat.contact_id, "Transcript": items}
+        result: Members = {"InitialContactId": chat.contact_id, "Transcript": items}
         if token is not None:
-            answer["NextToken"] = token
-        return success(answer)
+            result["NextToken"] = token
+        return success(result)
 
-    def disconnect_participant(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
+    def disconnect_participant(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Response:
         """DisconnectParticipant: with the customer who started it the chat ends, without a bot it goes on."""
         self.state.leaves(now, chat, who)
         return success({})
 
-    def _said(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Answer:
+    def _said(self, now: float, parameters: Members, chat: Chat, who: Participant | None) -> Response:
         token = parameters.get("ClientToken")
         said = chat.sent.get(token) if token else None
         if said is None:

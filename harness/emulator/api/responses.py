@@ -44,8 +44,8 @@ _FRONT = frozenset(
 )  # fmt: skip
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """One answer, but for the request id: status, headers, body, and the name that the counts know it by."""
+class Response(msgspec.Struct, frozen=True):
+    """The response to one call, but for the request id: status, headers, body, and the name that the counts know it by."""
 
     status: int
     body: bytes
@@ -61,22 +61,22 @@ class Refused(Exception):
         self.code, self.message = code, message
 
 
-def success(result: Members) -> Answer:
+def success(result: Members) -> Response:
     """Return a 200 with `result` as its JSON body."""
-    return Answer(200, orjson.dumps(result))
+    return Response(200, orjson.dumps(result))
 
 
-def error(code: str, message: str) -> Answer:
+def error(code: str, message: str) -> Response:
     """Return the error `code`, with its status, its `x-amzn-ErrorType` header and its JSON body."""
     member = "message" if code in _FRONT else "Message"
-    return Answer(STATUS[code], orjson.dumps({member: message}), ((b"x-amzn-errortype", code.encode()),), code)
+    return Response(STATUS[code], orjson.dumps({member: message}), ((b"x-amzn-errortype", code.encode()),), code)
 
 
 _TOO_MANY = "TooManyRequestsException"
 _CORAL = "http://internal.amazon.com/coral/com.amazonaws.connect/"
 
 
-def throttle_answer(settings: Settings, declares_throttling: bool) -> Answer:
+def throttle_response(settings: Settings, declares_throttling: bool) -> Response:
     """Return the refusal of a call for its rate, in the form that the settings say."""
     form = settings.throttle_form
     if form == "auto":
@@ -102,7 +102,7 @@ def throttle_answer(settings: Settings, declares_throttling: bool) -> Answer:
     return _refusal(header, b"" if form == "empty" else orjson.dumps(body), code)
 
 
-def quota_answer(settings: Settings) -> Answer:
+def quota_response(settings: Settings) -> Response:
     """Return the refusal of a chat for the active-chat quota, in the form that the settings say."""
     form = settings.quota_form
     code = "ServiceQuotaExceededException" if form == "service_quota" else "LimitExceededException"
@@ -113,6 +113,6 @@ def quota_answer(settings: Settings) -> Answer:
     return _refusal(header, orjson.dumps({"Message": text}), code)
 
 
-def _refusal(error_type: str | None, body: bytes, outcome: str) -> Answer:
+def _refusal(error_type: str | None, body: bytes, outcome: str) -> Response:
     headers = ((b"x-amzn-errortype", error_type.encode()),) if error_type else ()
-    return Answer(429, body, headers, outcome)
+    return Response(429, body, headers, outcome)

@@ -14,7 +14,7 @@ _UNSUPPORTED = (
 
 
 def search(chats: list[Chat], request: Members, unix: Callable[[float], float], arn: str) -> Members:
-    """Return the answer to a SearchContacts `request` over `chats`, oldest first unless sorted otherwise.
+    """Return the result to a SearchContacts `request` over `chats`, oldest first unless sorted otherwise.
 
     `unix` turns a chat's times into unix seconds; `arn` is the instance's. Raises Refused.
     """
@@ -44,13 +44,13 @@ def search(chats: list[Chat], request: Members, unix: Callable[[float], float], 
     if not (token.isascii() and token.isdigit() and len(token) < 10):
         raise Refused("InvalidParameterException", "NextToken is not valid.")
     first, count = int(token), request.get("MaxResults") or 100
-    answer: Members = {
+    result: Members = {
         "Contacts": [_summary(chat, unix, arn) for chat in found[first : first + count]],
         "TotalCount": len(found),
     }
     if first + count < len(found):
-        answer["NextToken"] = str(first + count)
-    return answer
+        result["NextToken"] = str(first + count)
+    return result
 
 
 def _time(chat: Chat, kind: str) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from harness.emulator.api.responses import Answer, Headers, error
+from harness.emulator.api.responses import Headers, Response, error
 from harness.emulator.http.control import Control
 from harness.emulator.http.faults import NO_DISTURBANCE, Fault
 from harness.emulator.http.pages import pages
@@ -24,8 +24,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _OWN = ("/_emulator", "/participant/websocket", "/attachments/")
 _OWN_URLS = tuple(path.encode() for path in _OWN)
 _TOO_LONG = error("RequestEntityTooLargeException", "Request Too Long")
-_GARBAGE = Answer(200, b"<html><body>\x00\xff not what you asked for", (), "fault_garbage")
-# Both endpoints of Amazon Connect answer every page like this.
+_GARBAGE = Response(200, b"<html><body>\x00\xff not what you asked for", (), "fault_garbage")
+# Both endpoints of Amazon Connect response every page like this.
 _CORS = (
     (b"access-control-allow-origin", b"*"),
     (
@@ -34,7 +34,7 @@ _CORS = (
     ),
 )
 # Fetch does not count Authorization as one of `*`: the headers that AWS's clients send are listed by name.
-_PREFLIGHT = Answer(
+_PREFLIGHT = Response(
     200,
     b"",
     (
@@ -104,30 +104,30 @@ class Application:
         connection: int,
         keep_alive: bool,
     ) -> bytes:
-        """Return the whole answer to a call, as `protocol.DirectCaller` says."""
+        """Return the whole response to a call, as `protocol.DirectCaller` says."""
         path, _, query = url.partition(b"?")
         if body is None:
-            answer = _TOO_LONG
+            response = _TOO_LONG
         elif method == "OPTIONS":
-            answer = _PREFLIGHT
+            response = _PREFLIGHT
         else:
-            answer = self._answer(method, path, query, _by_name(headers), body)
+            response = self._answer(method, path, query, _by_name(headers), body)
         if common is not self._common:
             # The date among them changes once a second.
             self._common = common
             self._fixed = b"".join(b"%b: %b\r\n" % header for header in (*common, *_CORS, _JSON))
         more = b""
-        for name, value in answer.headers:
+        for name, value in response.headers:
             more += b"%b: %b\r\n" % (name, value)
         if not keep_alive:
             more += b"connection: close\r\n"
         return _WHOLE % (
-            STATUS_LINE[answer.status],
+            STATUS_LINE[response.status],
             self._fixed,
             *self._call_ids(),
-            len(answer.body),
+            len(response.body),
             more,
-            b"" if method == "HEAD" else answer.body,
+            b"" if method == "HEAD" else response.body,
         )
 
     def _answer(
@@ -138,7 +138,7 @@ class Application:
         headers: dict[bytes, bytes],
         body: bytes,
         counted: bool = True,
-    ) -> Answer:
+    ) -> Response:
         host = headers.get(b"host")
         if host is None or b"," in host:
             return _NO_HOST
@@ -173,7 +173,7 @@ class Application:
             size += len(message.get("body", b""))
             if size <= self.max_body or not pieces or len(pieces) == 1:
                 pieces.append(message.get("body", b""))
-            # The rest of a long body is read and thrown away: a client that is still writing hears no answer before.
+            # The rest of a long body is read and thrown away: a client that is still writing hears no response before.
             if not message.get("more_body") or size > 4 * self.max_body + 1_000_000:
                 return b"".join(pieces) if size <= self.max_body else b" " * (self.max_body + 1)
 
@@ -188,12 +188,12 @@ class Application:
             delay_in = min(delay_in, throttled_after / 2)
         if delay_in:
             await asyncio.sleep(delay_in)
-        fault, answer = disturbance.fault, None
+        fault, response = disturbance.fault, None
         if fault is None or disturbance.after_effect:
             api.state.throttles.connection = scope["state"]["connection"]
-            answer = self._answer(method, path, scope["query_string"], headers, body, counted=fault is None)
+            response = self._answer(method, path, scope["query_string"], headers, body, counted=fault is None)
         delay_out = disturbance.delay_in - delay_in + disturbance.delay_out
-        if throttled_after is not None and operation is not None and answer is operation.throttled:
+        if throttled_after is not None and operation is not None and response is operation.throttled:
             delay_out = throttled_after - delay_in
         if delay_out > 0:
             await asyncio.sleep(delay_out)
@@ -209,18 +209,18 @@ class Application:
                 while (await receive())["type"] != "http.disconnect":
                     pass
                 return
-            answer = _faulty_answer(fault, operation.service)
-        assert answer is not None
-        await self._send(send, answer)
+            response = _faulty_response(fault, operation.service)
+        assert response is not None
+        await self._send(send, response)
 
-    async def _send(self, send: Send, answer: Answer, close: bool = False) -> None:
-        headers = self._headers(answer)
+    async def _send(self, send: Send, response: Response, close: bool = False) -> None:
+        headers = self._headers(response)
         if close:
             headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
 
-    def _headers(self, answer: Answer) -> Headers:
+    def _headers(self, response: Response) -> Headers:
         request, gateway, trace = self._call_ids()
         return [
             *_CORS,
@@ -228,8 +228,8 @@ class Application:
             (b"x-amzn-requestid", request),
             (b"x-amz-apigw-id", gateway),
             (b"x-amzn-trace-id", trace),
-            (b"content-length", b"%d" % len(answer.body)),
-            *answer.headers,
+            (b"content-length", b"%d" % len(response.body)),
+            *response.headers,
         ]
 
 
@@ -237,7 +237,7 @@ _WHOLE = b"%b%bx-amzn-requestid: %b\r\nx-amz-apigw-id: %b\r\nx-amzn-trace-id: %b
 _JSON = (b"content-type", b"application/json")
 
 
-def _faulty_answer(fault: Fault, service: str) -> Answer:
+def _faulty_response(fault: Fault, service: str) -> Response:
     if fault == "garbage":
         return _GARBAGE
     if fault == "503":

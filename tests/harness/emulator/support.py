@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.emulator.api.api import Api
-from harness.emulator.api.responses import Answer
+from harness.emulator.api.responses import Response
 from harness.emulator.service.state import State
 from harness.emulator.settings.parse import parse_settings
 from harness.emulator.settings.settings import Settings
@@ -89,12 +89,12 @@ class Lab:
         return started.body["ContactId"], started.body["ConnectionCredentials"]["ConnectionToken"]
 
 
-def read(answer: Answer) -> Reply:
-    """An answer as the SDKs read it: the code from the header, cut at the colon, else from the body."""
-    body: dict[str, Any] = json.loads(answer.body) if answer.body else {}
-    headers = dict(answer.headers)
+def read(response: Response) -> Reply:
+    """An response as the SDKs read it: the code from the header, cut at the colon, else from the body."""
+    body: dict[str, Any] = json.loads(response.body) if response.body else {}
+    headers = dict(response.headers)
     code = headers.get(b"x-amzn-errortype", b"").decode().partition(":")[0] or body.get("code") or body.get("__type")
-    return Reply(answer.status, code.rpartition("#")[2] if code else None, body)
+    return Reply(response.status, code.rpartition("#")[2] if code else None, body)
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,20 @@ import pytest
 from botocore.parsers import create_parser
 from botocore.session import get_session
 
-from harness.emulator.api.responses import Answer, error, quota_answer, throttle_answer
+from harness.emulator.api.responses import Response, error, quota_response, throttle_response
 from harness.emulator.settings.parse import parse_settings
 from harness.emulator.settings.settings import ORDERS
 from tests.harness.emulator.support import Lab
 
 
-def code_by_botocore(answer: Answer) -> tuple[int, str]:
+def code_by_botocore(response: Response) -> tuple[int, str]:
     """Status and error code as botocore's rest-json parser sees them."""
-    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    headers = {name.decode(): value.decode() for name, value in response.headers}
     shape = get_session().get_service_model("connect").operation_model("StartChatContact").output_shape
     assert shape is not None
-    response = {"status_code": answer.status, "headers": headers, "body": answer.body}
-    parsed = create_parser("rest-json").parse(response, shape)
-    return answer.status, parsed["Error"]["Code"]
+    parts = {"status_code": response.status, "headers": headers, "body": response.body}
+    parsed = create_parser("rest-json").parse(parts, shape)
+    return response.status, parsed["Error"]["Code"]
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def code_by_botocore(answer: Answer) -> tuple[int, str]:
 )
 def test_throttle_forms(form: str, code: str) -> None:
     """Each form of a throttle is a 429 under the code that botocore gives that form."""
-    answer = throttle_answer(parse_settings(f"throttle_form={form}"), declares_throttling=False)
-    assert code_by_botocore(answer) == (429, code)
+    response = throttle_response(parse_settings(f"throttle_form={form}"), declares_throttling=False)
+    assert code_by_botocore(response) == (429, code)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_throttle_forms(form: str, code: str) -> None:
 )
 def test_quota_forms(form: str, code: str) -> None:
     """Each form of an active-chat refusal is a 429 under the code that botocore gives that form."""
-    assert code_by_botocore(quota_answer(parse_settings(f"quota_form={form}"))) == (429, code)
+    assert code_by_botocore(quota_response(parse_settings(f"quota_form={form}"))) == (429, code)
 
 
 def test_messages_of_refusals_are_settings() -> None:
     """The texts of both refusals can be set."""
     settings = parse_settings("throttle_message=slow down,quota_message=full house")
-    assert b"slow down" in throttle_answer(settings, declares_throttling=False).body
-    assert b"full house" in quota_answer(settings).body
+    assert b"slow down" in throttle_response(settings, declares_throttling=False).body
+    assert b"full house" in quota_response(settings).body
 
 
 def test_throttle_is_named_as_the_model_declares() -> None:
