@@ -12,7 +12,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import gevent
@@ -21,7 +21,8 @@ from benchmarks import bench
 from harness.connect.client import now
 from harness.load.arrivals.gc_tuning import settle
 from harness.load.arrivals.schedule import Schedule
-from harness.load.session.recorder import FLUSH_EVERY, on_a_thread
+from harness.load.session.encoder import Encoder
+from harness.load.session.recorder import FLUSH_EVERY, FLUSH_PAUSE, on_a_thread
 from harness.recording.collector import Collector
 from harness.recording.format.schema import Sample
 from harness.recording.journal import SEGMENT_ROWS, Journal
@@ -29,11 +30,13 @@ from harness.recording.journal import SEGMENT_ROWS, Journal
 SAMPLES = 5_000_000
 MILLION = 1_000_000
 RATE, SECONDS = 1000.0, 16.0
+_TOGETHER = 25
+"""Samples that a run settles together at RATE."""
 WANTED_GROWTH = 0.25
 """How much dearer than the first million a sample of the last may be (a shared machine's noise), and how much of the
 memory after the first million may be added by the rest."""
-WANTED_MS = 10.0
-"""The lateness that 99 of 100 sends must stay under while a segment becomes parquet."""
+WANTED_MS = 2.0
+"""The lateness that every send must stay under while a segment becomes parquet."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _soak(samples: int, directory: Path) -> bool:
-    journal = Journal(directory, "local", on_a_thread)
+    journal = Journal(directory, "local", on_a_thread, Encoder)
     collector = Collector(journal.append)
     settle()
     rows, figures, taken = [], [], 0
@@ -66,7 +69,7 @@ def _soak(samples: int, directory: Path) -> bool:
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         figures.append((cpu / part * 1e6, _resident_mb()))
         parquet = [path.stat().st_size for path in directory.glob("*.parquet")]
-        size = sum(parquet) / (len(parquet) * SEGMENT_ROWS)
+        size = sum(parquet) / (len(parquet) * SEGMENT_ROWS) if parquet else math.nan
         cost, resident = figures[-1]
         rows.append([f"{taken:,}", f"{cost:.2f}", f"{wall / part * 1e6:.2f}", f"{resident:.0f}", f"{size:.0f}"])
     journal.close()
@@ -80,16 +83,22 @@ def _soak(samples: int, directory: Path) -> bool:
 
 
 def _lateness(directory: Path) -> bool:
-    """Send at RATE while samples are flushed, and while a full segment becomes parquet on its thread."""
-    converting: list[tuple[float, float]] = []
+    """Send at RATE while samples are flushed, and while a full segment becomes parquet in its process."""
+    converting: list[list[float]] = []
     flushed: list[float] = []
 
-    def offload(work: Callable[[], object]) -> None:
-        begin = now()
-        on_a_thread(work)
-        converting.append((begin, now()))
+    class Watched(Encoder):
+        def __init__(self, path: Path) -> None:
+            converting.append([now(), math.inf])
+            super().__init__(path)
 
-    journal = Journal(directory, "local", offload)
+        def is_over(self) -> bool:
+            over = super().is_over()
+            if over:
+                converting[-1][1] = min(converting[-1][1], now())
+            return over
+
+    journal = Journal(directory, "local", on_a_thread, Watched)
     collector = Collector(journal.append)
     for number in range(
         SEGMENT_ROWS - int(RATE * SECONDS / 2)
@@ -101,6 +110,8 @@ def _lateness(directory: Path) -> bool:
     def send(due: float) -> None:
         calls.append((due, now()))
         collector.add(_sample(len(calls)))
+        if len(calls) % _TOGETHER == 0:
+            collector.settle()
 
     settle()
     schedule = Schedule(send, "uniform", random.Random(1), 1000)
@@ -109,11 +120,18 @@ def _lateness(directory: Path) -> bool:
     while now() < end:
         gevent.sleep(FLUSH_EVERY)
         begin = now()
-        collector.flush(pause=lambda: gevent.sleep(0))
+        collector.flush(pause=lambda: gevent.sleep(FLUSH_PAUSE))
         flushed.append(begin)
     schedule.stop()
     journal.close()
     during = [(begin, finish) for begin, finish in converting if begin < end]
+    return _report_lateness(_groups(calls, during, flushed))
+
+
+def _groups(
+    calls: list[tuple[float, float]], during: list[tuple[float, float]], flushed: list[float]
+) -> dict[str, list[float]]:
+    """Return the lateness (ms) of calls (due, sent), by what was going on."""
     groups: dict[str, list[float]] = {"otherwise": [], "within 20 ms of a flush": [], "while parquet is written": []}
     for due, sent in calls:
         if any(begin <= due <= finish for begin, finish in during):
@@ -123,7 +141,7 @@ def _lateness(directory: Path) -> bool:
         else:
             name = "otherwise"
         groups[name].append(max(sent - due, 0.0) * 1000)
-    return _report_lateness(groups)
+    return groups
 
 
 def _report_lateness(groups: dict[str, list[float]]) -> bool:
@@ -137,9 +155,10 @@ def _report_lateness(groups: dict[str, list[float]]) -> bool:
     print(f"\nlateness at {RATE:g}/s, one segment of {SEGMENT_ROWS:,} samples turned into parquet in the middle")
     print(bench.table(heads, rows))
     worst = sorted(groups["while parquet is written"])
-    p99 = worst[int(0.99 * (len(worst) - 1))] if worst else math.inf
-    print(f"p99 while parquet is written: {p99:.2f} ms; wanted: under {WANTED_MS:g}")
-    return p99 < WANTED_MS
+    most = worst[-1] if worst else math.inf
+    over = sum(ms >= WANTED_MS for ms in groups["otherwise"])
+    print(f"most while parquet is written: {most:.2f} ms; wanted: under {WANTED_MS:g} (otherwise {over} are over it)")
+    return most < WANTED_MS
 
 
 _SCATTER = 0x9E3779B97F4A7C15F39CC0605CEDC834 | 1  # ids that look random, as they do not compress
@@ -156,15 +175,21 @@ def _sample(number: int) -> Sample:
         200 if number % 5 else 429,
         None if number % 5 else "TooManyRequestsException",
         "local",
-        f"{number * _SCATTER % 2**128:032x}" if number % 5 else None,
+        _uuid(number) if number % 5 else None,
         "text/plain,text/markdown",
         400 + number % 300,
         7,
         52,
         240,
-        f"{number * _SCATTER % 2**144:036x}",
+        _uuid(-number),
         "rich",
     )
+
+
+def _uuid(number: int) -> str:
+    """An id as AWS's are: what is none is searched for secrets, which costs more than all else."""
+    digits = f"{number * _SCATTER % 2**128:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _resident_mb() -> float:

@@ -13,7 +13,7 @@ from harness.recording.validity import LatenessHistogram
 
 MAX_DISTINCT_ERROR_TEXTS = 200
 MAX_WAITING_ROWS = 500_000
-_BATCH_ROWS = 512  # encoded in about half a millisecond, so that a flush does not delay a send
+_BATCH_ROWS = 128  # encoded in well under a millisecond, so that a flush does not delay a send
 _OTHER = "(further messages)"
 _OTHER_CODES = "(further codes)"
 

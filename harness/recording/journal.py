@@ -3,13 +3,20 @@
 A parquet file is unreadable until its footer is written, so a killed run would lose all of it. Each batch of samples is
 therefore first appended to an Arrow stream (`samples/<worker>.arrows`), of which every whole batch can be read back; full
 segments and, at the end, the last one become `samples/<worker>-<n>.parquet`. `recover` finishes what a crash left.
+
+`python -m harness.recording.journal FILE` turns one journal into parquet at the lowest priority, so that it holds nobody up.
 """
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +29,25 @@ from harness.recording.format.schema import JOURNAL_SCHEMA, SAMPLE_SCHEMA, confo
 
 SEGMENT_ROWS = 262_144
 ROW_GROUP_ROWS = 65_536
+_MOST_WAITING = 4
+"""Full segments that may wait for others to encode them: then the disk is the better for their being encoded at once."""
 
 Offload = Callable[[Callable[[], object]], None]
 """Runs a function to its end: in the caller, or on another thread while the caller's greenlet waits."""
+
+
+class Encoding(Protocol):
+    """A journal that is turned into parquet by somebody else."""
+
+    def is_over(self) -> bool:
+        """Tell whether nobody is at it any more, done or not."""
+
+    def stop(self) -> None:
+        """End it now, done or not."""
+
+
+Elsewhere = Callable[[Path], Encoding]
+"""Begins to turn a journal into parquet somewhere else. Raises OSError where it cannot."""
 
 
 def _here(work: Callable[[], object]) -> None:
@@ -34,16 +57,23 @@ def _here(work: Callable[[], object]) -> None:
 class Journal:
     """Appends batches of samples of one worker to `directory`; `close` leaves parquet files only.
 
-    Raises OSError when the disk is full or gone. What was appended before stays readable, and a batch that did not fit is
-    taken back whole, so that a later one can follow when there is room again.
+    Full segments are encoded `elsewhere`, one at a time, while the next one is written; without it, or where that does not
+    come to an end, by `offload`. Raises OSError when the disk is full or gone. What was appended before stays readable, and
+    a batch that did not fit is taken back whole, so that a later one can follow when there is room again.
     """
 
-    def __init__(self, directory: Path, worker: str, offload: Offload = _here) -> None:
+    def __init__(
+        self, directory: Path, worker: str, offload: Offload = _here, elsewhere: Elsewhere | None = None
+    ) -> None:
         check_own_directory(directory)
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._worker = worker
         self._offload = offload
+        self._elsewhere = elsewhere
+        self._full: deque[Path] = deque()  # segments that are not known to be parquet
+        self._tried: set[Path] = set()  # what was begun elsewhere once
+        self._encoding: Encoding | None = None
         self._segment = -1
         self._rows = 0
         self.rows = 0
@@ -57,19 +87,49 @@ class Journal:
         self.rows += batch.num_rows
         if self._rows >= SEGMENT_ROWS:
             self._roll()
+        elif self._encoding is not None and self._encoding.is_over():
+            self._encode_next()
 
     def close(self) -> None:
         """Turn what is left of the journal into parquet; safe to call again. After an OSError `recover` can finish it."""
         if self._fd < 0:
             return
-        path, self._fd = self._path, self._shut()
-        self._offload(lambda: _convert(path))
+        self._full.append(self._path)
+        self._fd = self._shut()
+        self._encode_here(0)
 
     def _roll(self) -> None:
-        full, self._fd = self._path, self._shut()
+        self._full.append(self._path)
+        self._fd = self._shut()
         self._rows = 0
         self._open()
-        self._offload(lambda: _convert(full))
+        most = 0 if self._elsewhere is None else _MOST_WAITING
+        if len(self._full) > most:
+            self._encode_here(most)
+        elif self._encoding is None or self._encoding.is_over():
+            self._encode_next()
+
+    def _encode_next(self) -> None:
+        """Have the next full segment encoded elsewhere. One with which that has failed is left for the end."""
+        assert self._elsewhere is not None
+        self._encoding = None
+        self._full = deque(path for path in self._full if path.exists())
+        path = next((path for path in self._full if path not in self._tried), None)
+        if path is not None:
+            self._tried.add(path)
+            with suppress(OSError):
+                self._encoding = self._elsewhere(path)
+
+    def _encode_here(self, rest: int) -> None:
+        """Encode the oldest of the full segments until `rest` are left."""
+        if self._encoding is not None:
+            self._encoding.stop()
+            self._encoding = None
+        while len(self._full) > rest:
+            path = self._full[0]
+            if path.exists():
+                self._offload(lambda: _convert(path))  # noqa: B023 - it has ended when this returns
+            self._full.popleft()
 
     def _shut(self) -> int:
         os.close(self._fd)
@@ -176,3 +236,21 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
             pending, held = [], 0
     if pending:
         yield pa.Table.from_batches(pending).combine_chunks()
+
+
+def main(argv: Sequence[str]) -> None:
+    """Turn the journal `argv[0]` into parquet, out of everybody's way; the process ends with its standard input."""
+
+    def end_with_input() -> None:
+        os.read(0, 1)
+        os._exit(1)
+
+    if hasattr(os, "SCHED_IDLE"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    threading.Thread(target=end_with_input, daemon=True).start()
+    _convert(Path(argv[0]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

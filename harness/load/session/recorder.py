@@ -13,6 +13,7 @@ from gevent.event import Event
 
 from harness.connect.client import ContactEnd
 from harness.load.arrivals.clock import CLOCK, Clock
+from harness.load.session.encoder import Encoder
 from harness.recording.collector import Collector
 from harness.recording.format.layout import SAMPLES
 from harness.recording.format.schema import Sample
@@ -22,6 +23,8 @@ from harness.recording.summary import Cpu, Summary
 from harness.recording.tally import Tally
 
 FLUSH_EVERY = 0.5
+FLUSH_PAUSE = 0.001
+"""Seconds between the batches of a flush, in which calls are sent and answers read."""
 CPU_WINDOW = 5.0
 """Seconds over which the generator's CPU is measured: a shorter peak is caught up with."""
 
@@ -56,7 +59,7 @@ class Recorder:
         self.troubles: list[str] = []
         self._tally = Tally(directory / SAMPLES, worker)
         self._ledger = Ledger(directory, worker, header, mirror)
-        self._journal = Journal(directory / SAMPLES, worker, on_a_thread)
+        self._journal = Journal(directory / SAMPLES, worker, on_a_thread, Encoder)
         self._collector = Collector(self._write, self._tally.recorded)
         self._cpu = CpuMeter(clock.now)
         self._closing = Event()
@@ -146,7 +149,8 @@ class Recorder:
             self._ship(batch)
 
     def _pause(self) -> None:
-        self._clock.sleep(0)
+        # Not 0: gevent would take this up again before it looks at a timer, and so would hold back the sends that are due.
+        self._clock.sleep(FLUSH_PAUSE)
 
     def _flush_until_closed(self) -> None:
         while not self._clock.wait(self._closing, FLUSH_EVERY):
@@ -185,7 +189,7 @@ class CpuMeter:
 
 
 def on_a_thread(work: Callable[[], object]) -> None:
-    """Run `work` on a native thread while this greenlet waits: converting a segment takes a second.
+    """Run `work` on a native thread while this greenlet waits: converting the last segment takes up to a second.
 
     Where the system can tell threads apart, that thread gives way to the one that sends the calls. What `work` raises is
     raised here; gevent, which would print it too, does not see it.
