@@ -71,8 +71,9 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     `dropped_by_second` counts by unix second, `offering_seconds` is how long load was offered, `lateness` a histogram of
     StartChatContact by bin. `samples` were recorded, `samples_lost` could not be. `troubles` are sentences that make the run
-    invalid, `chat_ends` the reasons for which chats ended that somebody else ended, `stages` those of the probe. `last_at`
-    is the time of the last answer (unix seconds), known of recovered processes.
+    invalid, `chat_ends` the reasons for which chats ended that somebody else ended, `stages` those of the probe and
+    `progress` what it is about to do and knows so far. `last_at` is the time of the last answer (unix seconds), known of
+    recovered processes.
     """
 
     worker: WorkerName
@@ -96,6 +97,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     stages: Annotated[tuple[Stage, ...], Meta(max_length=10_000)] = ()
     journey_probe: JourneyProbe | None = None
     last_at: Number = 0.0
+    progress: Text = ""
 
     def outcomes_of(self, operation: str) -> dict[str, int]:
         """Return the counts of one operation by outcome."""
@@ -135,6 +137,7 @@ def add_up(parts: Iterable[Summary], worker: str = "all") -> Summary:
         stages=tuple(stage for part in parts for stage in part.stages),
         journey_probe=next((part.journey_probe for part in parts if part.journey_probe is not None), None),
         last_at=max((part.last_at for part in parts), default=0.0),
+        progress=next((part.progress for part in parts if part.progress), ""),
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from gevent.lock import RLock
 
 from harness.errors import UsageError
+from harness.load.options.load_profile import parse_curve
 from harness.load.run.coordinator import Coordinator
 from harness.recording.format.manifest import read_manifest
 from harness.recording.summary import add_up
@@ -127,7 +128,8 @@ class LiveRun:
             "declared": record.declared,
             "chats": {"started": total.chats.started, "left_open": total.chats.left_open},
             "seconds": time.time() - record.started_at,
-            "progress": self._coordinator.progress,
+            "seconds_left": self._seconds_left(time.time() - record.started_at),
+            "progress": "" if self._coordinator.ending else total.progress,
             "offered": total.offered,
             "dropped": total.dropped,
             "valid": None,
@@ -135,6 +137,13 @@ class LiveRun:
             "user_class": self._coordinator.host.user_class,
             "chat_ends": total.chat_ends,
         }
+
+    def _seconds_left(self, elapsed: float) -> float | None:
+        """Until the run time or the load shape is over; None where neither is given, or the run is being ended."""
+        options = self._coordinator.host.options
+        shape = options.load_shape
+        ends = [end for end in (options.run_time, parse_curve(shape).seconds if shape else None) if end]
+        return None if self._coordinator.ending or not ends else max(0.0, min(ends) - elapsed)
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
         for _ in range(2):  # a reader that was killed is started again

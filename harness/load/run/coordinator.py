@@ -350,11 +350,6 @@ class Coordinator:
         """Return what each process of the run has done so far (`Session.summary`)."""
         return list(self.record.parts.values()) if self.record is not None else []
 
-    @property
-    def progress(self) -> str:
-        """What a probe of this process is about to do and knows so far; empty where none probes here."""
-        return ""
-
     def discard_lab(self) -> None:
         """Stop an emulator that `check` started for a run that was not begun."""
         if self.record is None:

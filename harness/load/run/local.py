@@ -45,11 +45,6 @@ class LocalCoordinator(Coordinator):
         session = self.session or self._session_ending
         return [session.summary()] if self.record is not None and session is not None else []
 
-    @property
-    def progress(self) -> str:
-        """What the probe is about to do and knows so far; empty where none probes."""
-        return self.session.progress if self.session is not None else ""
-
     def _leave_chats(self) -> None:
         for session in (self.session, self._session_ending):
             if session is not None:

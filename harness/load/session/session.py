@@ -262,6 +262,7 @@ class Session:
             sdk_retries=(self._sdk.tally(),) if self._sdk else (),
             stages=tuple(self.stages),
             journey_probe=self.journey_probe,
+            progress=self.progress,
             chats=self._chats.counts(),
         )
 

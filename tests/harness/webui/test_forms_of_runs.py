@@ -1,14 +1,16 @@
 """The start form before, during and after a run, sent as a second tab or a stale one would send it."""
 
 import json
+import re
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.harness.webui.support import WebUi, wait_for, web_ui
+from tests.harness.webui.support import WebUi, browser_page, wait_for, web_ui
 
 
 def _get(ui: WebUi, path: str) -> str:
@@ -67,12 +69,41 @@ def test_a_page_loaded_during_a_run_can_change_its_users_and_a_stale_one_starts_
 
 
 @pytest.mark.slow
-def test_a_probe_says_in_the_browser_what_it_does(tmp_path: Path) -> None:
-    """What a probe prints in a terminal while it works is in the page's data too, and ends with the run."""
-    with web_ui(tmp_path) as ui:
-        begin = {"user_classes": "QuotaProbe", "user_count": "1", "spawn_rate": "1", "probe": "tps"}
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one process", "workers"])
+def test_a_probe_says_in_the_browser_what_it_does(tmp_path: Path, processes: tuple[str, ...]) -> None:
+    """What a probe prints in a terminal while it works is in the page's data too, also of a worker's, and ends with the
+    run; how much of its run time is left is there, and counts down.
+    """
+    with web_ui(tmp_path, *processes) as ui:
+        if processes:
+            wait_for(lambda: json.loads(_get(ui, "/worker-count"))["worker_count"] == 2, "workers")
+        begin = {"user_classes": "QuotaProbe", "user_count": "1", "spawn_rate": "1", "probe": "tps", "run_time": "5m"}
         assert _post(ui, "/swarm", **begin)["success"]
         wait_for(lambda: "chats" in json.loads(_get(ui, "/quotas/live.json")).get("progress", ""), "line of the probe")
+        left = json.loads(_get(ui, "/quotas/live.json"))["seconds_left"]
+        assert 0 < left < 300
+        wait_for(lambda: json.loads(_get(ui, "/quotas/live.json"))["seconds_left"] < left, "less time left")
         _post(ui, "/stop")
         wait_for(lambda: json.loads(_get(ui, "/quotas/live.json"))["phase"] == "finished", "end of the run")
-        assert "progress" not in json.loads(_get(ui, "/quotas/live.json"))
+        assert not {"progress", "seconds_left"} & json.loads(_get(ui, "/quotas/live.json")).keys()
+
+
+@pytest.mark.slow
+def test_a_page_that_is_loaded_again_shows_the_run_that_is_on(tmp_path: Path) -> None:
+    """A second page of the figure, and one that is reloaded, show the same run, its time and what is left, and count on."""
+    with web_ui(tmp_path) as ui, browser_page() as page:
+        begin = {"user_classes": "StartChat", "user_count": "4", "spawn_rate": "4", "run_time": "5m"}
+        assert _post(ui, "/swarm", **begin)["success"]
+        facts = page.locator("#facts")
+        shown = re.compile(r"run .*start-chat.* time \d+:\d\d · left [34]:\d\d · offered [1-9]")
+        for again in range(2):
+            if again:
+                page.reload()
+            else:
+                page.goto(f"{ui.url}/quotas")
+            expect(facts).to_contain_text(shown, timeout=30_000)
+        _post(ui, "/stop")
+        expect(page.get_by_role("status")).to_have_text("finished", timeout=30_000)
+        page.reload()
+        expect(page.locator("#result-text")).to_contain_text("started", timeout=30_000)
+        expect(facts).not_to_contain_text("· left")

@@ -17,6 +17,7 @@ LIVE: dict[str, Any] = {
     "run": f"2026-11-24 {SCRIPT}",
     "phase": "running",
     "seconds": 3_665.9,
+    "seconds_left": 59.4,
     "progress": f"rate 4..5 {SCRIPT}",
     "offered": 9,
     "counts": {"StartChatContact": {"started": 6}},
@@ -68,7 +69,7 @@ def test_names_and_reasons_from_the_service_are_shown_as_text() -> None:
         _show(page, LIVE)
         expect(page.locator("#facts")).to_contain_text(SCRIPT)
         expect(page.locator("#facts")).to_contain_text("not valid")
-        expect(page.locator("#facts")).to_contain_text("time 1:01:05")
+        expect(page.locator("#facts")).to_contain_text("time 1:01:05 · left 0:59")
         expect(page.locator("#facts")).to_contain_text(f"probe: rate 4..5 {SCRIPT}")
         expect(page.locator("#rows")).to_contain_text(SCRIPT)
         assert page.locator("img").count() == 0
