@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from harness.recording.format.manifest import SdkRetries, Table
 from reports.capacity.answered.model import Answered
 from reports.capacity.model import ActiveChats, Capacity, Interval, Tps
-from reports.compare.significance import LEVEL, chance_of_more, corrected, standard_error
+from reports.compare.significance import LEVEL, Chance, chance_beyond, corrected, standard_error
 from reports.wording.numbers import wilson
 
 TOLERANCE = 0.02
@@ -32,7 +32,7 @@ class Delta:
 
     `direction` is "better", "worse", "no change shown", "not comparable" or, of the class of a limiter, "different"; `level`
     is the interval's. `p_worse` and `p_better` are the probabilities of so large a change if there is none, corrected for
-    all the metrics that are compared.
+    all the metrics that are compared; 1 for a change within the tolerance.
     """
 
     metric: str
@@ -109,31 +109,25 @@ def compare(base: Capacity, new: Capacity, tolerance: float) -> list[Delta]:
     """Compare every metric; a change counts from `tolerance` on: a share of the base, or of all calls for shares.
 
     Faults that occurred in neither run are left out, and so is what neither of them measured of any limiter or of retries.
-    What remains is asked at once: the chances are corrected for the number of metrics.
+    What remains is asked at once: the chances are corrected for the number of metrics that could show a change by chance.
     """
     exact = base.tps.exact and new.tps.exact  # what holds for any limiter would only ask the same again
-    deltas = [_delta(metric, base, new) for metric in _METRICS if not (exact and metric.name in _ANY_LIMITER)]
-    asked = [delta for delta in deltas if not _never_occurred(delta)]
-    worse = corrected([delta.p_worse for delta in asked])
-    better = corrected([delta.p_better for delta in asked])
-    judged = [
-        _judged(replace(delta, p_worse=one, p_better=other), tolerance)
-        for delta, one, other in zip(asked, worse, better, strict=True)
-    ]
+    metrics = [metric for metric in _METRICS if not (exact and metric.name in _ANY_LIMITER)]
+    asked = [found for metric in metrics if not _never_occurred((found := _delta(metric, base, new, tolerance)).delta)]
+    worse = corrected([found.worse for found in asked])
+    better = corrected([found.better for found in asked])
+    judged = [_judged(found.delta, one, other) for found, one, other in zip(asked, worse, better, strict=True)]
     return [*_class_delta(base.tps, new.tps), *judged]
 
 
-def _judged(delta: Delta, tolerance: float) -> Delta:
-    """The delta with its direction, where there is a change that can be judged."""
-    if delta.change is None or delta.base is None or delta.p_worse is None or delta.p_better is None:
+def _judged(delta: Delta, p_worse: float | None, p_better: float | None) -> Delta:
+    """The delta with its corrected chances, and with its direction where there is a change that can be judged."""
+    delta = replace(delta, p_worse=p_worse, p_better=p_better)
+    if p_worse is None or p_better is None:
         return delta
-    of_all = delta.metric.startswith(("outcome_share", "answered.no_"))
-    enough = tolerance if of_all else tolerance * abs(delta.base.estimate or 0.0)
-    if abs(delta.change[0]) <= enough:
-        return delta
-    if delta.p_worse < LEVEL:
+    if p_worse < LEVEL:
         return replace(delta, direction="worse")
-    return replace(delta, direction="better") if delta.p_better < LEVEL else delta
+    return replace(delta, direction="better") if p_better < LEVEL else delta
 
 
 def _class_delta(base: Tps, new: Tps) -> list[Delta]:
@@ -152,36 +146,48 @@ def _never_occurred(delta: Delta) -> bool:
     return is_fault and all(one is not None and one.estimate == 0 for one in (delta.base, delta.new))
 
 
-def _delta(metric: _Metric, base: Capacity, new: Capacity) -> Delta:
-    """What changed of one metric, with its chances not yet corrected; what has no change has its direction already."""
+@dataclass(frozen=True)
+class _Found:
+    """A delta that is not judged yet, with the chances that it is so much worse, or better, by chance."""
+
+    delta: Delta
+    worse: Chance | None = None
+    better: Chance | None = None
+
+
+def _delta(metric: _Metric, base: Capacity, new: Capacity, tolerance: float) -> _Found:
+    """What changed of one metric; what has no change has its direction already."""
     first, second = figure(metric.name, base), figure(metric.name, new)
     if first is None or second is None:
         where = "either run" if first is None and second is None else "the base" if first is None else "the new run"
         why = f"no number with an interval in {where}"
-        return Delta(metric.name, first, second, None, "not comparable", why, metric.level)
+        return _Found(Delta(metric.name, first, second, None, "not comparable", why, metric.level))
     if metric.name.startswith("retry_lab.") and not metric.level:
         why = "one run gives it no interval"
-        return Delta(metric.name, first, second, None, "not comparable", why, metric.level)
-    sign = 1 if metric.more_is_better else -1
+        return _Found(Delta(metric.name, first, second, None, "not comparable", why, metric.level))
     if first.estimate is None or second.estimate is None:
-        direction = "not comparable"
-        if second.high < first.low:
-            direction = "worse" if sign > 0 else "better"
-        elif second.low > first.high:
-            direction = "better" if sign > 0 else "worse"
-        return Delta(
-            metric.name, first, second, None, direction, "a limit that was not seen whole is a bound", metric.level
-        )
+        return _Found(_of_bounds(metric, first, second))
     change = second.estimate - first.estimate
-    low = change - math.hypot(second.estimate - second.low, first.high - first.estimate)
-    high = change + math.hypot(second.high - second.estimate, first.estimate - first.low)
-    up = chance_of_more(change, standard_error(metric.level, second.estimate - second.low, first.high - first.estimate))
-    down = chance_of_more(
-        -change, standard_error(metric.level, second.high - second.estimate, first.estimate - first.low)
-    )
-    p_worse, p_better = (down, up) if metric.more_is_better else (up, down)
-    delta = Delta(metric.name, first, second, (change, low, high), "no change shown", "", metric.level)
-    return replace(delta, p_worse=p_worse, p_better=p_better)
+    below, above = second.estimate - second.low, second.high - second.estimate
+    base_below, base_above = first.estimate - first.low, first.high - first.estimate
+    bounds = (change, change - math.hypot(below, base_above), change + math.hypot(above, base_below))
+    of_all = metric.name.startswith(("outcome_share", "answered.no_"))
+    tolerated = tolerance if of_all else tolerance * abs(first.estimate)
+    up = chance_beyond(change, tolerated, standard_error(metric.level, below, base_above))
+    down = chance_beyond(-change, tolerated, standard_error(metric.level, above, base_below))
+    worse, better = (down, up) if metric.more_is_better else (up, down)
+    return _Found(Delta(metric.name, first, second, bounds, "no change shown", "", metric.level), worse, better)
+
+
+def _of_bounds(metric: _Metric, first: Figure, second: Figure) -> Delta:
+    """The delta of numbers of which one is a bare bound."""
+    direction = "not comparable"
+    if second.high < first.low:
+        direction = "worse" if metric.more_is_better else "better"
+    elif second.low > first.high:
+        direction = "better" if metric.more_is_better else "worse"
+    why = "a limit that was not seen whole is a bound"
+    return Delta(metric.name, first, second, None, direction, why, metric.level)
 
 
 def figure(metric: str, answer: Capacity) -> Figure | None:

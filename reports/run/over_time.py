@@ -17,11 +17,8 @@ Counts = NDArray[np.int64]
 _MERGED = 5  # 2**5 bins of the histogram in one here: 4.4 % of a duration
 _SIZES = (BINS >> _MERGED) + 2
 _MOST_BLOCKS = 1024
-_BATCHES = 24
-_FEWEST_BATCHES = 4
+_WAVES, _FEWEST_WAVES = 12, 3
 _NORMAL = 1.959964
-_LEAST_ALIKE, _MOST_ALIKE = 0.15, 0.8
-"""Correlations of neighbouring batches: under the first it is taken for chance, over the second it cannot be told."""
 
 
 class LatencyOverTime:
@@ -96,23 +93,21 @@ class LatencyOverTime:
 def widening(hits: Counts, totals: Counts) -> float:
     """How many times wider than for independent calls the interval of the share sum(`hits`) / sum(`totals`) has to be.
 
-    Both are (blocks,) in order of time. The scatter between up to 24 batches of neighbouring blocks is compared with that of
-    independent calls (batch means, with Student's quantile as there are few batches). Where neighbouring batches are alike
-    too, it grows as that of a first-order autoregression. 1.0 where it is no larger.
+    Both are (blocks,) in order of time. What each block has too many is weighed with up to 12 slow cosines over the run:
+    their mean square is the variance of the sum, with the likeness of neighbours in it, and there are few of them, so it
+    is Student's quantile (the equal-weighted cosine estimator of Lazarus, Lewis, Stock and Watson, 2018). 1.0 where it is
+    no larger than for independent calls.
     """
     total = int(totals.sum())
     share = float(hits.sum()) / total if total else 0.0
-    batches = min(_BATCHES, len(totals))
-    if not 0 < share < 1 or batches < _FEWEST_BATCHES:
+    waves = min(_WAVES, len(totals) - 1)
+    if not 0 < share < 1 or waves < _FEWEST_WAVES:
         return 1.0
-    edges = np.linspace(0, len(totals), batches, endpoint=False).astype(int)
-    excess = np.add.reduceat(hits, edges) - share * np.add.reduceat(totals, edges)
-    square = float(excess @ excess)
-    alike = 0.0 if square <= 0 else min(float(excess[1:] @ excess[:-1]) / square + 1 / batches, _MOST_ALIKE)
-    scatter = square * batches / (batches - 1) / (total * share * (1 - share))
-    if alike > _LEAST_ALIKE:
-        scatter *= (1 + alike) / (1 - alike)
-    return max(1.0, math.sqrt(scatter) * float(stdtrit(batches - 1, 0.975)) / _NORMAL)
+    phase = math.pi * (np.arange(len(totals)) + 0.5) / len(totals)
+    cosines = math.sqrt(2) * np.cos(np.outer(np.arange(1, waves + 1), phase))
+    weighed = cosines @ (hits - share * totals)
+    scatter = float(weighed @ weighed) / waves / (total * share * (1 - share))
+    return max(1.0, math.sqrt(scatter) * float(stdtrit(waves, 0.975)) / _NORMAL)
 
 
 def _merged(bins: Counts) -> Counts:

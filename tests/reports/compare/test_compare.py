@@ -152,7 +152,7 @@ def test_a_change_needs_both_an_interval_and_a_size() -> None:
     """A change within the tolerance, or within its own uncertainty, is not shown as one."""
     base = answer((5.0, 4.99, 5.01), "explained", 100, 0)
     assert directions(base, answer((4.9, 4.89, 4.91), "explained", 100, 0))["tps.rate"] == "no change shown"
-    assert directions(base, answer((4.5, 3.9, 5.2), "explained", 100, 0))["tps.rate"] == "no change shown"
+    assert directions(base, answer((4.5, 3.6, 5.4), "explained", 100, 0))["tps.rate"] == "no change shown"
     assert directions(base, answer((4.5, 4.4, 4.6), "explained", 100, 0))["tps.rate"] == "worse"
     assert directions(base, answer((5.0, 4.99, 5.01), "explained", 1000, 300))["outcome_share.service_error"] == "worse"
     few = answer((5.0, 4.99, 5.01), "explained", 9, 1)
@@ -181,9 +181,10 @@ def test_many_metrics_are_asked_at_once(reported: Any, capsys: pytest.CaptureFix
         )
 
     one = next(
-        delta for delta in compare(rate(4.9, 5.0, 5.1), rate(4.785, 4.885, 4.985), 0.02) if delta.metric == "tps.rate"
+        delta for delta in compare(rate(4.9, 5.0, 5.1), rate(4.797, 4.897, 4.997), 0.02) if delta.metric == "tps.rate"
     )
-    alone = 1 - ndtr(0.115 / (0.1 * 2**0.5 / 2.5758))
-    assert alone < 0.02
-    assert one.p_worse == pytest.approx(4 * alone, rel=0.01)  # rate, burst, two shares
+    alone = 1 - ndtr(0.103 / (0.1 * 2**0.5 / 2.5758))
+    assert alone < 0.04
+    # Rate and burst. Of the two shares no change beyond the tolerance could come by chance, so they take next to nothing.
+    assert one.p_worse == pytest.approx(2 * alone, rel=0.02)
     assert one.direction == "no change shown"
