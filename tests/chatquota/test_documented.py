@@ -60,6 +60,7 @@ def test_pytest_of_a_reader_passes(project: Path) -> None:
     assert "6 passed" in said
 
 
+@pytest.mark.slow
 def test_with_block_of_a_reader_runs(project: Path) -> None:
     """The page's script prints what the flow said."""
     assert run(project, sys.executable, "with_block.py") == "['Welcome']\n"

@@ -60,6 +60,7 @@ def test_wrong_command_line_is_one_line_and_exit_code_2(tmp_path: Path, argument
     assert len(errors) == 1, printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -97,6 +97,7 @@ def test_a_live_run_says_what_it_will_do_before_its_first_call(tmp_path: Path) -
     assert "error" in written["declared"]["tps"]  # it was asked for; this server does not know it
 
 
+@pytest.mark.slow
 def test_a_target_that_refuses_every_signature_ends_the_run_without_leaking_the_session_token(tmp_path: Path) -> None:
     """AWS echoes the signed request, token and all; neither the line that says so nor the manifest repeats it."""
     token = "session-token-" + "S3cr3t" * 12

@@ -88,6 +88,7 @@ def test_refusing_target_ends_the_run_with_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_unreachable_host_is_one_line_and_exit_code_3() -> None:
     """A host where nothing listens is refused before any load, in one line that names the option."""
     done = locust("StartChat", "--host", "http://127.0.0.1:1")
@@ -187,6 +188,7 @@ def test_breached_gate_makes_the_exit_code_1(tmp_path: Path, abort: str, ended_b
     assert (tmp_path / "run" / "capacity.json").exists()
 
 
+@pytest.mark.slow
 def test_misspelt_gate_is_refused_before_the_run(tmp_path: Path) -> None:
     """A gate on a metric that is not there is refused before anything starts, with the metrics there are."""
     gates = tmp_path / "gates.toml"

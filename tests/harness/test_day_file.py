@@ -14,6 +14,7 @@ from reports.plan.day import read_day
 HEADERS = ("arrivals", "starts_per_s", "rate", "chats")
 
 
+@pytest.mark.slow
 @given(
     header=st.sampled_from(HEADERS),
     rows=st.dictionaries(st.integers(0, 23 * 60), st.integers(0, 9000), min_size=2, max_size=12),

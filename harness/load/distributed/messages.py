@@ -208,6 +208,6 @@ class Refusals:
         if not count:
             return None
         return (
-            f"{counted(count, 'message')} of {name} refused, not being what a worker sends: use the same chatquota on "
-            "master and workers"
+            f"{counted(count, f'message of {name} was', f'messages of {name} were')} refused, for not being what a worker "
+            "sends: use the same chatquota on master and workers"
         )

@@ -92,6 +92,7 @@ def test_reports_of_the_user_can_be_imported(tmp_path: Path) -> None:
     assert "StartChat" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [(("StartChta", "--headless"), "StartChat"), (("--headless", "--max-caht", "5"), "--max-chats")],

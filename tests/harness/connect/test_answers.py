@@ -93,6 +93,7 @@ def eight_in_common(text: str, secrets: str) -> bool:
     return any(text[at : at + 8] in secrets for at in range(len(text) - 7))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(contact=ids, participant=st.none() | ids, token=st.none() | ids, extra=words)
 def test_a_start_is_read_as_the_sdk_reads_it(

@@ -15,6 +15,7 @@ PROBE = Path(__file__).with_name("patched_probe.py")
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_outcomes_are_the_same_under_monkey_patching(tmp_path: Path) -> None:
     """Started, refused, reset and stalled calls, plain and over TLS, have the outcomes that they have elsewhere, while
     other greenlets go on running.

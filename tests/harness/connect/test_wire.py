@@ -271,6 +271,7 @@ def test_a_connection_that_dies_under_a_call_is_an_error_sent_once() -> None:
     assert len(server.requests) == 3
 
 
+@pytest.mark.slow
 def test_a_thousand_calls_are_in_flight_at_once() -> None:
     """A thousand calls wait at the same time, each for its own answer on a connection of its own."""
     calls = 1000

@@ -101,6 +101,7 @@ def test_each_minute_is_told_by_name(cloudwatch: Any) -> None:
     assert (throttles["known_minutes"], throttles["source"]) == (2, "cloudwatch AWS/Lambda Throttles (Sum)")
 
 
+@pytest.mark.slow
 def test_a_flow_that_may_not_be_read_costs_bots_and_functions_only(
     cloudwatch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ def test_what_the_instance_does_not_tell_of_its_open_chats_is_said(
     assert words in row["text"] + row.get("permission", "")
 
 
+@pytest.mark.slow
 def test_of_many_open_chats_some_are_read(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy instance a bounded number of chats is read, spread over their starts, and the row says so."""
     monkeypatch.setattr("harness.preflight.looks.leftovers.time.sleep", lambda seconds: None)

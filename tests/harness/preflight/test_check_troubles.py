@@ -49,6 +49,7 @@ def test_a_429_of_something_in_front_is_named(check: Check, refusal: Refusal, wo
     assert words in rows["instance"]["text"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [

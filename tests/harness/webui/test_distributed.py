@@ -85,6 +85,7 @@ def test_master_with_workers_under_a_base_path_and_behind_a_login(tmp_path: Path
         assert [(said["user_class"], said["chats"]["left_open"]) for said in ui.manifests()] == [("StartChat", 0)]
 
 
+@pytest.mark.slow
 def test_login_without_a_user_says_what_to_set(tmp_path: Path) -> None:
     """`--web-login` with nobody who could log in names the two variables instead of a login that nobody passes."""
     with web_ui(tmp_path, "--web-login") as ui:

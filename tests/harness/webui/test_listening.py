@@ -57,6 +57,7 @@ def test_nothing_listens_beyond_this_machine(command: list[str], where: Path | N
         process.wait(60)
 
 
+@pytest.mark.slow
 def test_it_listens_where_it_is_told_to(tmp_path: Path) -> None:
     """The option on the command line wins over locust.conf."""
     port = free_port()

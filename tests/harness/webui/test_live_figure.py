@@ -90,6 +90,7 @@ def test_values_of_a_second_stand_under_the_chart_and_a_text_says_the_same() -> 
         expect(page.get_by_role("status")).to_have_text("running")
 
 
+@pytest.mark.slow
 def test_a_phone_shows_the_charts_without_scrolling_sideways() -> None:
     """At 360 pixels the charts fit the page; only the table scrolls, by itself."""
     with browser_page() as page:

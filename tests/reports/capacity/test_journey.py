@@ -142,6 +142,7 @@ def test_a_run_that_only_starts_chats_has_no_journey(make_run: MakeRun) -> None:
         assert title not in html
 
 
+@pytest.mark.slow
 def test_the_retry_lab_and_the_ends_of_chats_are_shown(make_run: MakeRun) -> None:
     """Goodput, what a chat cost, the added latency and each reason stand on the page and in the Markdown."""
     path = make_run(retry_lab=LAB, chat_ends={"EXPIRED": 3, "AGENT_DISCONNECT": 4})
@@ -171,6 +172,7 @@ def test_a_retry_lab_that_is_none_is_named(make_run: MakeRun, lab: dict[str, Any
     assert any("retry_lab" in problem for problem in answer_of(path)["problems"])
 
 
+@pytest.mark.slow
 def test_retry_modes_are_compared_if_they_may_differ(
     make_run: MakeRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ def _minutes(*totals: float) -> list[dict[str, Any]]:
     return [{"at": first + 60 * n, "most_open": total, "least_open": total} for n, total in enumerate(totals)]
 
 
+@pytest.mark.slow
 def test_the_quota_is_what_this_run_held_and_what_others_held(
     make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +77,7 @@ def _halved(rows: list[dict[str, Any]], seed: int = 3) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("others", "shared"), [(150.0, True), (0.0, False), (None, False)])
 def test_a_throttle_that_others_share_is_named_where_cloudwatch_shows_them(
     make_run: MakeRun, others: float | None, shared: bool

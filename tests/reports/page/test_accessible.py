@@ -58,6 +58,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(CASES))
 def test_tables_figures_and_headings_have_their_names(make_run: MakeRun, case: str) -> None:
     """Each table is named, each header cell says what it heads, each figure has a text, and no heading is left out."""

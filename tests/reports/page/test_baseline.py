@@ -17,6 +17,7 @@ def _reported(make_run: MakeRun, scenario: Scenario, number: int, **changes: obj
     return run
 
 
+@pytest.mark.slow
 def test_page_has_the_change_of_each_metric_since_the_named_run(make_run: MakeRun) -> None:
     """A run that fails one call in five more is worse in its share of started chats, in both texts."""
     before = _reported(make_run, CALM, 0)

@@ -58,6 +58,7 @@ class Page(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 def test_every_number_comes_from_the_samples(make_run: MakeRun) -> None:
     """Counts, shares, latencies, first refusals and the peak agree with pandas on samples/."""
     path = make_run(Scenario(faults=0.08, oddities=2, hold=8.0, seconds=30))
@@ -87,6 +88,7 @@ def test_every_number_comes_from_the_samples(make_run: MakeRun) -> None:
     assert answer["generator"]["lateness_ms_p99"] == pytest.approx(lateness, rel=0.002)
 
 
+@pytest.mark.slow
 def test_the_simulated_limits_are_found(make_run: MakeRun) -> None:
     """The limits that the simulated service had lie within the reported intervals, and Little's law links them."""
     answer = report(make_run(Scenario(rate=5.0, burst=8, quota=30, seconds=30)))
@@ -162,6 +164,7 @@ def test_a_usage_plan_is_named_where_it_may_be_meant(make_run: MakeRun) -> None:
         assert ("usage plan" in (path / "report.md").read_text()) is warned
 
 
+@pytest.mark.slow
 def test_a_bare_429_is_told_with_its_cause_and_remedy(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     """Page, Markdown and terminal say what a 429 without a code probably is, and which option counts it as a throttle."""
     bare = {"operation": "StartChatContact", "outcome": "unclassified_429", "status": 429, "count": 12, "message": ""}
@@ -223,6 +226,7 @@ def test_lost_samples_make_a_run_invalid(make_run: MakeRun) -> None:
     assert answer["active_chats"]["estimate"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scenario", "limits"),
     [
@@ -334,6 +338,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(
     assert captured.err.startswith("chatquota report: ")
 
 
+@pytest.mark.slow
 def test_a_report_can_be_made_again(make_run: MakeRun) -> None:
     """A second report replaces the first, and says the same."""
     path = make_run()

@@ -134,6 +134,7 @@ def test_a_plan_predicts_a_service(rate: float, mean: float) -> None:
     assert found["simulated"]["active_chats"] == pytest.approx(full, abs=0.015)
 
 
+@pytest.mark.slow
 def test_a_spike_shorter_than_a_chat_is_left_to_the_simulation() -> None:
     """A minute's spike of twenty-minute chats: the formulas see half of the refusals, and the plan says whom to trust."""
     day = Day(np.array([0.0, 3600.0, 3660.0]), np.array([0.5, 20.0, 0.5]), 7260.0, ("a", "b", "c"))
@@ -145,6 +146,7 @@ def test_a_spike_shorter_than_a_chat_is_left_to_the_simulation() -> None:
     assert "refused with probability 10 %" in words
 
 
+@pytest.mark.slow
 def test_the_first_limit_of_a_day_has_its_time(tmp_path: Path) -> None:
     """Rising arrivals meet the active-chat quota first with long chats and the TPS quota first with short ones."""
     path = tmp_path / "day.csv"
@@ -158,6 +160,7 @@ def test_the_first_limit_of_a_day_has_its_time(tmp_path: Path) -> None:
     assert long["request"]["active_chats"] > long["request"]["needed"]["active_chats"]
 
 
+@pytest.mark.slow
 def test_what_is_requested_suffices() -> None:
     """Planned again with the requested quotas, the busiest moment refuses no more than was allowed."""
     day, length = parse_arrivals("12/s"), parse_length("exponential:8m")
@@ -168,6 +171,7 @@ def test_what_is_requested_suffices() -> None:
     assert again["binds_first"]["limit"] is None
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.floats(0.001, 0.05))
 def test_the_frontier_falls_with_length_and_stays_under_both_quotas(refused: float) -> None:
@@ -226,6 +230,7 @@ def test_rates_and_seconds_are_read(tmp_path: Path) -> None:
     assert day.rates.tolist() == [0.05, 0.25]
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The plan is printed and written: numbers, text and the frontier as PNG and SVG."""
     out = tmp_path / "plan"
@@ -299,6 +304,7 @@ def test_chats_that_nobody_ends_hold_share_times_arrivals_times_duration() -> No
     assert "with ChatDurationInMinutes 60 they would hold 18, and the most open at once would be 64" in said
 
 
+@pytest.mark.slow
 def test_a_day_begins_with_what_the_day_before_left_open(tmp_path: Path) -> None:
     """Chats of 25 h that begin before noon are there at noon of the next day: the peak holds those of two days."""
     path = tmp_path / "day.csv"

@@ -88,6 +88,7 @@ row = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(rows=st.lists(row, max_size=60), files=st.integers(1, 4), seed=st.integers(0, 3))
 def test_any_rows_fold_to_the_same_in_any_files(

@@ -10,6 +10,7 @@ from reports.run.histogram import BINS, ERROR, Histograms, bins_of
 durations = st.lists(st.floats(1e-5, 1e5), min_size=1, max_size=200)
 
 
+@pytest.mark.slow
 @given(durations, st.sampled_from([0.01, 0.5, 0.95, 0.99, 1.0]))
 def test_a_quantile_is_within_the_stated_error(values: list[float], q: float) -> None:
     """Each quantile is numpy's inverted_cdf quantile, off by at most the published error."""

@@ -268,6 +268,7 @@ class _Subscriber(http.server.BaseHTTPRequestHandler):
         """Stay silent."""
 
 
+@pytest.mark.slow
 def test_streaming_posts_what_is_said_as_sns_does(service: Emulator) -> None:
     """Items go to the address between StartContactStreaming and StopContactStreaming, in order, and the end of the chat."""
     topic = "arn:aws:sns:us-east-1:000000000000:chat"

@@ -9,6 +9,7 @@ import pytest
 
 from tests.harness.emulator.support import running
 
+pytestmark = pytest.mark.slow  # npm fetches the packages first
 HERE = Path(__file__).parent / "node"
 
 

@@ -273,6 +273,7 @@ def test_valid_request_still_passes(emulator: Running) -> None:
     assert Answer(emulator.port, signed(emulator.where, "PUT", "/contact/chat", body)).status == 200
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_mutilated_bytes(emulator: Running, data: st.DataObject) -> None:

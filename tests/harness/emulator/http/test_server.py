@@ -358,6 +358,7 @@ def test_receipts_reach_the_websocket_and_the_transcript() -> None:
         customer.close()
 
 
+@pytest.mark.slow
 def test_throttles_are_answered_faster_than_admissions() -> None:
     """With throttle_latency a refused call is back long before an admitted one, on the same latency."""
     with running(f"{UNSIGNED},latency=1s,throttle_latency=1ms,rate=0.001,burst=1") as emulator:

@@ -120,7 +120,7 @@ def test_a_message_that_is_none_is_refused_and_counted(master: Master, name: str
     """Whatever it holds, the master goes on, and the run's record says how many there were."""
     master.runner.deliver(name, data)
     assert master.refused() == 1
-    assert "1 messages of worker-0 were refused" in (master.host.refusals.sentence("host_1", "worker-0") or "")
+    assert "1 message of worker-0 was refused" in (master.host.refusals.sentence("host_1", "worker-0") or "")
     assert master.ended == []
 
 

@@ -183,7 +183,7 @@ def test_a_worker_cannot_give_back_what_it_was_not_granted() -> None:
     """A budget of 10 stays one: the message is refused, and says what is wrong with it."""
     pool = Pool(10)
     pool.ask("a", 4, 0, 0)
-    with pytest.raises(ValueError, match="1000 places given back and 0 spent, of 4 granted"):
+    with pytest.raises(ValueError, match="1,000 places given back and 0 spent, of 4 granted"):
         pool.ask("a", 4, 1000, 0)
     with pytest.raises(ValueError, match="3 places given back and 2 spent, of 4 granted"):
         pool.ask("a", 4, 3, 2)
@@ -231,7 +231,7 @@ def test_refused_messages_are_counted_and_said_once(caplog: pytest.LogCaptureFix
     assert len(lines) <= 101
     assert all(line.isprintable() for line in lines)
     assert refusals.sentence(sender, "worker-1") == (
-        "3 messages of worker-1 were refused, since they are not what a worker sends: use the same chatquota on master and "
+        "3 messages of worker-1 were refused, for not being what a worker sends: use the same chatquota on master and "
         "workers"
     )
     assert refusals.sentence("nobody", "worker-2") is None

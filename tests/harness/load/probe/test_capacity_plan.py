@@ -57,6 +57,7 @@ def test_shards_have_numbers_but_are_not_exact() -> None:
     assert found.sustained.low <= 5 <= found.sustained.high
 
 
+@pytest.mark.slow
 def test_a_window_of_ten_seconds_ends() -> None:
     """A window of 50 calls in 10 s is measured within the time bound, and its rate is held."""
     plan, done = measured(FixedWindow(50, 10.0, 3.0), safe=False, max_seconds=900.0)

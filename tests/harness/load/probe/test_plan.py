@@ -134,6 +134,7 @@ def test_one_limit_alone_can_be_asked_for(goal: Goal) -> None:
         assert done.known.active_chats.chats.estimate == 60
 
 
+@pytest.mark.slow
 def test_the_progress_line_says_what_is_known() -> None:
     """The line names rate, burst and chats."""
     done = probe(service(TokenBucket(5.0, 8.0)), ProbeOptions("both"))

@@ -86,6 +86,7 @@ def test_every_chat_has_a_token_of_its_own() -> None:
     assert all(len(token) <= 500 for token in tokens)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     total=st.integers(200, contract.MAX_ATTRIBUTE_BYTES),
@@ -107,6 +108,7 @@ def test_a_total_that_is_too_small_is_refused() -> None:
         drawer(Kind("k", attributes=Attributes(fixed={"a": "x" * 100}, total_bytes=50)))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(low=st.integers(0, 50), spread=st.integers(0, 50), unicode=st.booleans())
 def test_values_have_the_sizes_asked_for(low: int, spread: int, unicode: bool) -> None:

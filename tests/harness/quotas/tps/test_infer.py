@@ -170,6 +170,7 @@ def test_few_throttles_give_bounds_that_hold(throttles: int, seed: int) -> None:
         assert found.rate.low <= 5.0 <= found.rate.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.0, 3.0])
 def test_a_bucket_that_began_below_its_brim_gives_no_wrong_burst(level: float) -> None:
     """Where the record never shows a full bucket, the burst has no upper bound."""
@@ -205,6 +206,7 @@ def test_answers_that_were_read_late_do_not_hide_a_bucket(seconds: float) -> Non
     assert found.rate.estimate == pytest.approx(5.0, rel=0.005)
 
 
+@pytest.mark.slow
 def test_a_rate_that_moved_before_a_pause_is_not_forgotten() -> None:
     """A record whose second half is one bucket's alone is still contradicted by its first half."""
     first, second = arrivals(TokenBucket(5.0, 8.0), 12.0, 30), arrivals(TokenBucket(6.0, 8.0), 12.0, 60, seed=2)
@@ -216,6 +218,7 @@ def test_a_rate_that_moved_before_a_pause_is_not_forgotten() -> None:
     assert infer_tps(record).verdict == "not_explained"
 
 
+@pytest.mark.slow
 def test_a_step_of_the_clock_is_not_explained_away() -> None:
     """A record whose second half is 30 s late is not a bucket's."""
     whole = arrivals(default_bucket(), 10.0, 60, even=True)
