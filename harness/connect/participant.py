@@ -13,7 +13,7 @@ import orjson
 
 from harness.connect import fields
 from harness.connect.client import Reply, attempt
-from harness.connect.websocket.address import refusal_of_address
+from harness.connect.websocket_address import refusal_of_address
 from harness.connect.wire import Pool
 from harness.vocabulary import (
     CREATE_CONNECTION,

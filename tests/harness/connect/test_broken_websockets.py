@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.connect.websocket.address import refusal_of_address
+from harness.connect.websocket_address import refusal_of_address
 from harness.connect.wire import Endpoint
 from harness.vocabulary import OUTCOMES
 from tests.support.certificates import Authority
