@@ -19,7 +19,7 @@ from harness.quotas.any_limiter.estimates import (
     Penalty,
     Sustained,
 )
-from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_exact, safe_of
+from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_class, of_exact, safe_of
 from harness.quotas.any_limiter.stretches import under_pressure
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.attempts import THROTTLED, Attempts
@@ -82,8 +82,8 @@ def measure_capacity(
     if kind in ("shared", "depends_on_pressure"):
         sustained, mild = _left_open(sustained), None if mild is None else _left_open(mild)
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even))
-    if kind == "exact" and safe is not None and tps is not None:
-        safe = of_exact(safe, tps, sustained.low)
+    if safe is not None:
+        safe = of_exact(safe, tps, sustained.low) if kind == "exact" and tps is not None else of_class(safe, kind)
     if burst is not None and kind not in ("exact", "exact_within_jitter"):
         burst = widened(burst, measured.volleys)
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)

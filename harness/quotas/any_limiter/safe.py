@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from harness.quotas.any_limiter.blocking import blocked, load_refused
-from harness.quotas.any_limiter.estimates import CurvePoint, Safe, SafeRate
+from harness.quotas.any_limiter.estimates import CurvePoint, LimiterClass, Safe, SafeRate
 from harness.quotas.attempts import Floats
 from harness.quotas.estimates import TpsEstimate
 
@@ -31,6 +31,8 @@ _ENOUGH_SECONDS, _ENOUGH_CALLS = 120.0, 300
 _CLAIM_QUANTILE, _SURE = 0.30, 0.95
 _CAUTION = 0.97
 """Share of the bound that is claimed: a limiter which is not a bucket is described by one only so well."""
+_CAUTION_OF_CLASS: dict[LimiterClass, float] = {"shared": 0.9, "approximate": 0.93, "nearly_bucket": 0.97}
+"""Share of that which is claimed where refusals come in bouts: some minutes do not show how far apart these are."""
 _CLAIMED_OF_EXACT = 0.8
 """Share of 1 % that an exact limiter refuses at the rate which is claimed."""
 _OF_SUSTAINED = 0.95
@@ -144,6 +146,12 @@ def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
         tuple(refused_at(search, share * search.sustained) for share in np.linspace(0.4, 1.5, 23)),
         tuple((batch.rate, batch.calls, batch.refused) for batch in search.batches),
     )
+
+
+def of_class(safe: Safe, kind: LimiterClass) -> Safe:
+    """Return the answer with a claim that is as cautious as the class of the limiter asks for."""
+    share = _CAUTION_OF_CLASS.get(kind, 1.0)
+    return safe if safe.poisson is None else replace(safe, poisson=replace(safe.poisson, low=share * safe.poisson.low))
 
 
 def of_exact(safe: Safe, tps: TpsEstimate, sustained_low: float) -> Safe:

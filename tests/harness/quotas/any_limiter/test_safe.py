@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.quotas.any_limiter.blocking import blocked, blocking, load_refused
-from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, next_batch, next_even, safe_of
+from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, next_batch, next_even, of_class, safe_of
 from tests.support.virtual.services import Limiter, Shards, TokenBucket
 from tests.support.virtual.shared_limiters import Contrary
 
@@ -49,6 +49,18 @@ def searched(limiter: Limiter, rate: float, burst: float, seed: int) -> SafeSear
             refused += not limiter.admit(now)
         search = search.seen(Batch(batch.rate, batch.calls, refused))
     raise AssertionError("the search did not end")
+
+
+def test_less_is_claimed_of_a_limiter_that_others_use() -> None:
+    """Its refusals come in bouts that some minutes do not show: the claim is a tenth lower, the estimate is as it was."""
+    safe = safe_of(searched(TokenBucket(10.0, 16.0), 10.0, 16.0, 1))
+    assert safe is not None
+    shared, exact = of_class(safe, "shared"), of_class(safe, "exact_within_jitter")
+    assert safe.poisson is not None
+    assert shared.poisson is not None
+    assert shared.poisson.low == pytest.approx(0.9 * safe.poisson.low)
+    assert shared.poisson.estimate == safe.poisson.estimate
+    assert exact == safe
 
 
 def test_the_claimed_rate_refuses_at_most_one_per_cent() -> None:
