@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _soak(samples: int, directory: Path) -> bool:
-    journal = Journal(directory, "local", on_a_thread, Encoder)
+    journal = Journal(directory, "local", on_a_thread)
     collector = Collector(journal.append)
     settle()
     rows, figures, taken = [], [], 0
