@@ -1,12 +1,12 @@
 """The emulator under a crowd: memory over chats that come and go, websockets on one core, and clients that stall.
 
-Three measurements of one emulator process on one core, the client on another:
+Three measurements of one emulator process on one core, the client on another, both in real time where that is allowed:
 
 - memory: chats are started (each with a ClientToken, as the SDKs send one) and stopped; resident memory on the way.
 - websockets: many stay open on one core; each asks for a pong (`aws/ping`). The rival is a Starlette websocket route on the
   same uvicorn settings that answers each frame with the same text: memory a socket, and CPU a frame.
 - stalling clients: headers that never end, bodies that never end, answers and websockets that nobody reads. A good client
-  calls at a steady rate beside them; its latency with them is compared with its latency before they came.
+  calls at a steady rate beside them; its latency with them is compared with its latency just before they came.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks import bench
@@ -33,6 +34,7 @@ _SETTINGS = (
 )
 _FLAT = 1.15
 _SLOWER = 3.0
+_HEADS = ("beside", "clients", "alone: p50 ms", "p99", "most", "beside: p50", "p99", "most", "resident MB")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(bench.machine())
     bench.raise_file_limit()
     server_core, client_core = bench.cores()
-    os.sched_setaffinity(0, {client_core})
+    bench.take_core(client_core)
     results = []
     for measure, size in ((_memory, options.chats), (_stalling, options.stalling)):
         with _Server(["-m", "harness.emulator", "--lifeline", "--emulator", _SETTINGS], server_core) as emulator:
@@ -61,15 +63,13 @@ class _Server:
     """A server process on one core that says its endpoint in a line of JSON."""
 
     def __init__(self, arguments: Sequence[str], core: int) -> None:
-        command = ["taskset", "-c", str(core), sys.executable, *arguments]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=bench.ROOT
-        )
+        command = [sys.executable, *arguments]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = bench.start(command, core, cwd=bench.ROOT, **pipes)
         assert self._process.stdout is not None
         self.where: dict[str, str] = json.loads(self._process.stdout.readline())
         url = urlsplit(self.where["endpoint"])
         self.address = (url.hostname or "", url.port or 0)
-        # What taskset started is the server itself: it replaces the process.
         self.pid = self._process.pid
 
     def __enter__(self) -> "_Server":
@@ -151,7 +151,6 @@ def _memory(emulator: _Server, chats: int) -> bool:
 
 def _stalling(emulator: _Server, clients: int) -> bool:
     good = emulator.connect()
-    alone = _latencies(emulator, good)
     kinds: list[tuple[str, Callable[[int], socket.socket]]] = [
         ("headers that never end", lambda _: _sends(emulator, b"PUT /contact/chat HTTP/1.1\r\nX-Slow: ")),
         (
@@ -161,16 +160,20 @@ def _stalling(emulator: _Server, clients: int) -> bool:
         ("answers that nobody reads", lambda _: _never_reads(emulator)),
         ("websockets that nobody reads", lambda number: _deaf(emulator, good, number)),
     ]
-    rows = [["none", "0", *_cells(alone), f"{emulator.resident_mb():.0f}"]]
-    worst = 0.0
+    rows, worst = [], 0.0
     for name, make in kinds:
+        alone = _latencies(emulator, good)
         crowd = [make(number) for number in range(clients // len(kinds))]
         beside = _latencies(emulator, good, crowd if "headers" in name else [])
         worst = max(worst, statistics.median(beside) / statistics.median(alone))
-        rows.append([name, str(len(crowd)), *_cells(beside), f"{emulator.resident_mb():.0f}"])
+        rows.append([name, str(len(crowd)), *_cells(alone), *_cells(beside), f"{emulator.resident_mb():.0f}"])
         for client in crowd:
             client.close()
-    print(bench.table(["beside", "clients", "p50 ms", "p99 ms", "most ms", "resident MB"], rows))
+    print(
+        bench.table(
+            ["beside", "clients", "alone: p50 ms", "p99", "most", "beside: p50", "p99", "most", "resident MB"], rows
+        )
+    )
     print(f"median beside them / alone: at most {worst:.2f}; wanted: at most {_SLOWER:g}\n")
     return worst <= _SLOWER
 
@@ -304,7 +307,9 @@ def _serve_rival() -> int:
     print(json.dumps({"endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
     bench.raise_file_limit()
     application = Starlette(routes=[WebSocketRoute("/", pong)])
-    uvicorn.Server(uvicorn.Config(application, **uvicorn_settings())).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(application, **{**uvicorn_settings(), "ws": "websockets-sansio"})).run(
+        sockets=[listener]
+    )
     return 0
 
 

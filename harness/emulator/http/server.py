@@ -18,6 +18,7 @@ from harness import __version__
 from harness.emulator.http.application import Application
 from harness.emulator.http.certificate import Certificate
 from harness.emulator.http.control import Control
+from harness.emulator.http.fair_websocket import FairWebSocket
 from harness.emulator.http.protocol import ConnectionProtocol
 from harness.emulator.service.clock import ScaledClock
 from harness.emulator.settings.settings import Settings
@@ -52,7 +53,7 @@ def listen(host: str, port: int) -> socket.socket:
 def uvicorn_settings() -> dict[str, Any]:
     """How uvicorn is set: no log line a call, long keep-alive, and a `server` header that says what this is."""
     return {
-        "ws": "websockets-sansio",
+        "ws": FairWebSocket,
         "ws_ping_interval": None,
         "lifespan": "off",
         "access_log": False,

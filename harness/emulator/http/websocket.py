@@ -60,8 +60,6 @@ async def serve(socket: WebSocket, state: State) -> None:
             if message["type"] == "websocket.disconnect":
                 break
             _reply(message.get("text") or message.get("bytes") or "", state, chat, subscriber)
-            # What has arrived is received without a pause, however much it is: everybody else has a turn after each frame.
-            await asyncio.sleep(0)
             if transport.is_closing():  # nobody is there to hear the answers to what is left
                 break
     except TimeoutError:

@@ -109,3 +109,20 @@ def test_client_that_sends_much_at_once_is_answered_frame_by_frame() -> None:
         assert customer.sock is not None
         customer.sock.sendall(b"".join(bytes([0x81, 0x80 | len(ping), 0, 0, 0, 0]) + ping for _ in range(3000)))
         assert all(json.loads(customer.recv())["topic"] == "aws/ping" for _ in range(3000))
+
+
+def test_long_frames_among_many_short_ones_are_answered() -> None:
+    """Frames longer than what is taken apart at once, with short ones before and after them in one piece, are answered."""
+    with running(UNSIGNED) as emulator:
+        customer = subscribed(start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"])
+        short, long = (
+            json.dumps({"topic": topic, "x": "y" * size})
+            for topic, size in (("aws/ping", 0), ("aws/heartbeat", 200_000))
+        )
+        frames = [short] * 300 + [long, short, long]
+        assert customer.sock is not None
+        text = websocket.ABNF.OPCODE_TEXT
+        customer.sock.sendall(b"".join(websocket.ABNF.create_frame(one, text).format() for one in frames))
+        topics = [json.loads(customer.recv())["topic"] for _ in frames]
+        assert topics == [json.loads(one)["topic"] for one in frames]
+        customer.close()
