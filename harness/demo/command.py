@@ -12,12 +12,13 @@ from harness.cli.run import packaged_locustfile
 from harness.errors import Parser
 from harness.recording.format.layout import MANIFEST, new_run_id
 
-# AWS's documented defaults of the TPS throttle; a quota of active chats that fills within half a minute at that rate.
-EMULATOR = "rate=5,burst=8,active_chats=100"
+# AWS's documented defaults of the TPS throttle; a quota of active chats that fills within ten seconds at that rate.
+EMULATOR = "rate=5,burst=8,active_chats=50"
 USERS = 8
-SECONDS = 40
-HOLD = "uniform:25s,45s"
-"""Some chats end while the load goes on, so that the quota is met again and again: met once, it is only a range."""
+SECONDS = 24
+HOLD = "uniform:14s,22s"
+"""No chat ends for some seconds after the quota is met, which shows the most chats that were open; then some end while the
+load goes on, so that the quota is met again and again: met once, it is only a range."""
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
 
 
