@@ -98,6 +98,7 @@ def test_unreachable_host_is_one_line_and_exit_code_3() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
