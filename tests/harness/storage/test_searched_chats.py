@@ -27,8 +27,14 @@ TOKEN = f"{RUN_ID}.0.1"
 
 def _start(server: CountingServer, token: str) -> str:
     """Start a chat of the run, as one of its processes does."""
-    keys = {f"aws_{name}": server.announcement[name] for name in ("access_key_id", "secret_access_key")}
-    client = boto3.client("connect", endpoint_url=server.endpoint, region_name="us-east-1", **keys)
+    where = server.announcement
+    client = boto3.client(
+        "connect",
+        endpoint_url=server.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=where["access_key_id"],
+        aws_secret_access_key=where["secret_access_key"],
+    )
     answer = client.start_chat_contact(
         InstanceId=server.announcement["instance_id"],
         ContactFlowId="f",
