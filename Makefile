@@ -1,4 +1,4 @@
-# The two commands of set-up: `make run` (a capacity report, 40 s after set-up) and `make test`.
+# The two commands of set-up: `make run` (a capacity report in under a minute after set-up) and `make test`.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3

@@ -283,7 +283,7 @@ def test_the_chats_of_an_embedded_emulator_end_with_it(tmp_path: Path) -> None:
         with started(chatquota("cleanup", "run"), tmp_path, server) as cleanup:
             cleaned = cleanup.wait()
         assert cleaned.code == 0, cleaned.said
-        assert "chats ended with the run, and they with it" in cleaned.said
+        assert "chats ended with the run, and what it held with it" in cleaned.said
         assert manifest(tmp_path / "run")["chats"]["left_open"] == 0
         with started(chatquota("cleanup", "run"), tmp_path, server) as again:
             assert "no chat of this run is open" in again.wait().said
