@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import boto3
@@ -72,6 +73,34 @@ def test_a_second_interrupt_leaves_a_whole_ledger_that_cleanup_finishes(tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("retries", ["off", "legacy"])
+def test_a_second_interrupt_during_slow_calls_loses_no_chat(tmp_path: Path, retries: str) -> None:
+    """Answers that would come too late are not waited for: each start is a sample, and cleanup finds and ends its chat."""
+    slow = ("-u", "20", "-r", "20", "--hold", "60s", "--stop-rate", "400", "--sdk-retries", retries, "--run-dir", "run")
+    with counting_server("--latency", "6") as server:
+        with started(locust(server, *slow), tmp_path, server) as run:
+            wait_until_started(server, 20)
+            run.signal_group(signal.SIGINT)
+            before = -1
+            while (count := server.count()["started"]) != before:  # until the arrivals are over
+                before = count
+                time.sleep(0.5)
+            run.signal_group(signal.SIGINT)
+            done = run.wait()
+        assert done.code == 5, done.said
+        assert "Traceback" not in done.said
+        chats = server.count()["started"]
+        written = manifest(tmp_path / "run")
+        assert written["chats"]["unanswered"] >= 20
+        assert written["chats"]["unanswered"] + written["chats"]["started"] == chats
+        assert len([row for row in samples(tmp_path / "run") if row["operation"] == "StartChatContact"]) == chats
+        with started(chatquota("cleanup", "run", "--stop-rate", "400"), tmp_path, server) as cleanup:
+            cleaned = cleanup.wait()
+        assert cleaned.code == 0, cleaned.said
+        assert server.count()["open"] == 0
+
+
 @pytest.mark.parametrize("searchable", [True, False])
 def test_a_run_killed_with_chats_open_is_finished_by_cleanup(tmp_path: Path, searchable: bool) -> None:
     """After kill -9 only calls on the wire may be unknown, and a search finds their chats; what is lost is counted."""

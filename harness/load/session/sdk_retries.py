@@ -30,27 +30,32 @@ from harness.vocabulary import CONNECTION_ERROR, START_CHAT, STARTED, TIMEOUT, U
 
 
 @dataclass
-class _Call:
-    """One call under way: when it began, and its attempts so far."""
+class SdkCall:
+    """One call under way: when it began, its attempts so far, and when the one was sent that has no answer yet."""
 
-    begun: float
+    begun: float = field(default_factory=now)
     attempts: list[Reply] = field(default_factory=list)
+    unanswered_since: float | None = None
 
 
 class _SeenSession:
-    """botocore's HTTP session, with each request and what came of it seen by `see(request, sent, outcome)`.
+    """botocore's HTTP session: `begin(sent)` is called for each request, `see(request, sent, outcome)` for what came of it.
 
     The SDK's time-out is for each read, and it reads whatever comes. Here an answer must be whole within `seconds` and is
     16 MB at most: else an odd server would hold a run, or fill its memory.
     """
 
-    def __init__(self, session: Any, see: Callable[[Any, float, Any], None], seconds: float) -> None:
+    def __init__(
+        self, session: Any, begin: Callable[[float], None], see: Callable[[Any, float, Any], None], seconds: float
+    ) -> None:
         self._session = session
+        self._begin = begin
         self._see = see
         self._seconds = seconds
 
     def send(self, request: Any) -> Any:
         sent = now()
+        self._begin(sent)
         try:
             response = self._bounded(request)
         except Exception as error:
@@ -134,7 +139,7 @@ class RetryingSdk:
         self._now = local()
         # Every attempt passes here, whatever its answer; botocore's events leave out answers that its parser cannot read.
         endpoint = self._client._endpoint  # noqa: SLF001 (botocore has no other way to it)
-        endpoint.http_session = _SeenSession(endpoint.http_session, self._on_attempt, 2 * timeout)
+        endpoint.http_session = _SeenSession(endpoint.http_session, self._on_begin, self._on_attempt, 2 * timeout)
         self.calls = 0
         self._first, self._last = inf, -inf
         self.attempts_by_call: Counter[int] = Counter()
@@ -143,12 +148,13 @@ class RetryingSdk:
         self._latency = LatenessHistogram()
         self._added = LatenessHistogram()
 
-    def call(self, body: bytes) -> list[Reply]:
+    def call(self, body: bytes, call: SdkCall | None = None) -> list[Reply]:
         """Make one call and return its attempts, at least one, in order; the last decides what the caller gets.
 
-        `waited` of each is the time from the beginning of the call until the SDK sent it.
+        `call` shows another greenlet how far it has got. `waited` of each attempt is the time from the beginning of the
+        call until the SDK sent it.
         """
-        call = self._now.call = _Call(now())
+        call = self._now.call = call or SdkCall()
         quota_reached = False
         try:
             self._client.start_chat_contact(**orjson.loads(body))
@@ -178,7 +184,7 @@ class RetryingSdk:
             self._added.counts(),
         )
 
-    def _count(self, call: _Call, quota_reached: bool) -> None:
+    def _count(self, call: SdkCall, quota_reached: bool) -> None:
         last = call.attempts[-1]
         self.calls += 1
         self._first, self._last = min(self._first, call.begun), max(self._last, last.received)
@@ -190,10 +196,16 @@ class RetryingSdk:
         else:
             self.gave_up[last.outcome] += 1
 
+    def _on_begin(self, sent: float) -> None:
+        call: SdkCall | None = getattr(self._now, "call", None)
+        if call is not None:
+            call.unanswered_since = sent
+
     def _on_attempt(self, request: Any, sent: float, came: Any) -> None:
-        call: _Call | None = getattr(self._now, "call", None)
+        call: SdkCall | None = getattr(self._now, "call", None)
         if call is None:
             return
+        call.unanswered_since = None
         reply = _unanswered(came, sent) if isinstance(came, Exception) else self._answered(request, sent, came)
         call.attempts.append(reply.but(waited=sent - call.begun))
 

@@ -19,7 +19,7 @@ from harness.load.options.options import Settings
 from harness.load.session.attempts import Attempts
 from harness.load.session.budget import Budget
 from harness.load.session.recorder import Mirror, Recorder, Ship
-from harness.load.session.sdk_retries import RetryingSdk
+from harness.load.session.sdk_retries import RetryingSdk, SdkCall
 from harness.load.session.started_chats import StartedChats
 from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.workload.model import Chat, Drawer
@@ -68,6 +68,15 @@ class Copies:
 
     ship: Ship
     mirror: Mirror
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A start on the wire: when it was due (unix s), of which chat, and how far the SDK has got where it calls."""
+
+    due: float
+    chat: Chat
+    sdk: SdkCall
 
 
 class Journey(Protocol):
@@ -136,6 +145,7 @@ class Session:
         self._told_of_budget = -1
         self._abandoned = False
         self._over = False
+        self._on_wire: dict[int, _Start] = {}
         self.journey: Journey = _Starts(self) if journey is None else journey(self)
         settle()
 
@@ -151,9 +161,9 @@ class Session:
     def start_chat(self, due: float, chat: Chat | None = None, *, hold: bool = True) -> Reply | None:
         """Make one StartChatContact attempt that was due at `due` and record it.
 
-        Returns None, without a call, when the budget has no place left or the run cannot be recorded any more. A started
-        chat is in the ledger when this returns and is stopped after its hold, or without `hold` at the end of the run
-        unless the caller ends it first (`stop_soon`, `chat_ended`).
+        Returns None, without a call, when the budget has no place left or the run cannot be recorded any more, and where
+        the answer came after `close`. A started chat is in the ledger when this returns and is stopped after its hold, or
+        without `hold` at the end of the run unless the caller ends it first (`stop_soon`, `chat_ended`).
         """
         if self._recorder.troubles or not self.budget.reserve():
             self._withheld += 1
@@ -163,14 +173,18 @@ class Session:
         self._sent += 1
         self._recorder.places(self.budget.taken)
         self._recorder.begun()
-        reply: Reply | None = None
+        number, start = self._sent, _Start(due, chat, SdkCall())
+        self._on_wire[number] = start
+        replies: list[Reply] = []
         try:
-            reply = self._call_start(due, chat)
+            replies = self._call_start(start)
         finally:
-            if reply is None:  # killed while the call was on the wire
-                self._chats.unanswered(chat.client_token)
-                self._settle(may_have_started=True)
-                self._attempts.start(due, self._cut_off(due), chat)
+            closed = self._on_wire.pop(number, None) is None  # what was known of it then is written
+            if not replies and not closed:  # killed while the call was on the wire
+                self._cut_off_start(start)
+        if closed:
+            return None
+        reply = self._last_of(replies, start)
         doubtful = False
         if reply.outcome == STARTED and reply.contact_id:
             open_for = self.settings.hold.draw(self._hold_rng) if hold else _LONGEST_CHAT
@@ -267,7 +281,9 @@ class Session:
         )
 
     def close(self) -> None:
-        """Write what is left and close the files; safe to call again."""
+        """Write what is left, each start on the wire as one without an answer, and close the files; safe to call again."""
+        while self._on_wire:
+            self._cut_off_start(self._on_wire.pop(next(iter(self._on_wire))))
         self._chats.close(_ABANDONED_PATIENCE if self._abandoned else self.settings.call_timeout * 2)
         self._attempts.close()
         self._recorder.close()
@@ -313,20 +329,36 @@ class Session:
         """
         return reply.may_have_started or (self.target.live and reply.status >= 500)
 
-    def _call_start(self, due: float, chat: Chat) -> Reply:
+    def _call_start(self, start: _Start) -> list[Reply]:
         if self._sdk is None:
-            return self.client.start_chat(chat.body)
-        *earlier, last = self._sdk.call(chat.body)
+            return [self.client.start_chat(start.chat.body)]
+        return self._sdk.call(start.chat.body, start.sdk)
+
+    def _last_of(self, replies: list[Reply], start: _Start) -> Reply:
+        """Record all attempts of a call but the last, and return that."""
+        *earlier, last = replies
         for reply in earlier:
             self._recorder.begun()
-            self._attempts.start(due, reply, chat)
+            self._attempts.start(start.due, reply, start.chat)
         # All attempts of a call share its ClientToken: an unanswered one may have started a chat unknown to the last.
-        return last.but(doubtful=any(self._is_doubtful(reply) for reply in earlier))
+        return last.but(doubtful=any(map(self._is_doubtful, earlier))) if earlier else last
 
-    def _cut_off(self, due: float) -> Reply:
+    def _cut_off_start(self, start: _Start) -> None:
+        """Record what a start that gets no answer any more has come to: the SDK may be waiting between two attempts."""
+        replies, sent = list(start.sdk.attempts), start.sdk.unanswered_since
+        if not replies or sent is not None:
+            waited = 0.0 if sent is None else sent - start.sdk.begun
+            replies.append(self._cut_off(start.due if sent is None else sent).but(waited=waited))
+        last = self._last_of(replies, start)
+        if doubtful := self._is_doubtful(last):
+            self._chats.unanswered(start.chat.client_token)
+        self._settle(doubtful)
+        self._attempts.start(start.due, last, start.chat)
+
+    def _cut_off(self, sent: float) -> Reply:
         """Return the reply of a call that the end of the run cut off."""
         said = "the run ended before the answer came"
-        return Reply(outcome=TIMEOUT, sent=due, received=self._clock.now(), message=said)
+        return Reply(outcome=TIMEOUT, sent=sent, received=self._clock.now(), message=said)
 
 
 class _Starts:

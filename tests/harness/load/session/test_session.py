@@ -211,3 +211,19 @@ def test_an_abandoned_run_leaves_its_chats_and_says_so(tmp_path: Path) -> None:
     summary = run.end()
     assert summary.chats.left_open == summary.chats.started > 0
     assert len(merge_ledgers(read_ledgers(tmp_path)).open) == summary.chats.left_open
+
+
+def test_starts_on_the_wire_of_an_abandoned_run_are_unanswered(tmp_path: Path) -> None:
+    """Nobody waits a minute for their answers: each is a sample, and the ledger sends a cleanup to look for their chats."""
+    run = run_of(tmp_path, Service(VirtualTime(), latency=60.0), "--arrivals", "uniform", most=100)
+    run.session.add_users(4)
+    run.time.run(5.0)
+    run.session.abandon()
+    summary = run.end()
+    starts = len(run.service.starts)
+    assert summary.chats == Chats(unanswered=starts)
+    assert (summary.sent, summary.samples, summary.samples_lost) == (starts, starts, 0)
+    assert len(merge_ledgers(read_ledgers(tmp_path)).unanswered) == starts
+    run.time.run(120.0)  # the answers come, and find the run closed
+    assert run.session.summary() == summary
+    assert [row["outcome"] for row in samples(tmp_path)] == ["timeout"] * starts
