@@ -53,6 +53,9 @@ def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | No
     if web_ui is not None:
         install_web_ui(LocustPage(web_ui), coordinator, tables.of)
     _listen(coordinator.host, coordinator)
+    if isinstance(runner, MasterRunner) and web_ui is None:
+        # Locust stops the load when the last worker has gone, and waits for others; the run of the missing ones is over.
+        coordinator.host.listen("test_stop", lambda: gevent.spawn(coordinator.host.leave))
     if coordinator.host.options.otel:
         _export(coordinator)
     _show_results(coordinator, ResultPrinter(tables.of))

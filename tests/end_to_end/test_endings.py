@@ -154,6 +154,28 @@ def test_a_killed_worker_is_counted_and_its_chats_are_stopped_by_the_master(tmp_
 
 
 @pytest.mark.slow
+def test_a_headless_master_ends_with_its_last_worker(tmp_path: Path) -> None:
+    """A worker that was silent for so long that Locust stopped the load, and comes back: nobody waits for another run."""
+    with counting_server("--latency", "0.02") as server:
+        command = locust(server, *BUSY, "--run-dir", "run", *processes(1))
+        with started(command, tmp_path, server) as run:
+            wait_until_started(server, 60)
+            worker = children_of(run.process.pid)[0]
+            os.kill(worker, signal.SIGSTOP)
+            while "The last worker went missing" not in run.log.read_text():
+                assert run.process.poll() is None
+                time.sleep(0.1)
+            os.kill(worker, signal.SIGCONT)
+            done = run.wait()
+        assert done.code == 5, done.said
+        assert "Traceback" not in done.said
+        assert not manifest(tmp_path / "run")["generator"]["valid"]
+        with started(chatquota("cleanup", "run"), tmp_path, server) as cleanup:
+            assert cleanup.wait().code == 0
+        assert server.count()["open"] == 0
+
+
+@pytest.mark.slow
 def test_workers_whose_master_is_killed_end_by_themselves(tmp_path: Path) -> None:
     """Workers stop offering load and stop their chats; cleanup waits for them and then has every sample."""
     with counting_server("--latency", "0.02") as server:
