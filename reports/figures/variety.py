@@ -28,7 +28,7 @@ def varieties(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
             axes.barh(positions, share, left=start, height=0.34, color=colour, alpha=0.85, label=LABELS[name])
             start = start + share
         for position, label in zip(positions, names, strict=True):
-            axes.text(0, position + 0.2, label, fontsize=8, color=INK, va="bottom")
+            axes.text(1, position + 0.24, label, fontsize=8, color=INK, va="bottom")
         axes.set_yticks([])
         axes.set_ylim(-0.5, len(table) - 0.1)
         axes.set_xlim(0, 100)
@@ -52,7 +52,7 @@ def variety_latency(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
             style: Any = {"color": OUTCOME_COLOURS[STARTED], "markersize": size, "markeredgewidth": 1.4}
             axes.plot(table[column], positions, marker, label=column, **style)
         for position, label in zip(positions, table.index, strict=True):
-            axes.annotate(_short(label), (0.01, position + 0.2), xycoords=axes.get_yaxis_transform(), fontsize=8)
+            axes.annotate(_short(label), (0.02, position + 0.24), xycoords=axes.get_yaxis_transform(), fontsize=8)
         axes.set_yticks([])
         axes.set_ylim(-0.5, len(table) - 0.1)
         axes.set_xlim(left=0)

@@ -44,6 +44,11 @@ def _printed(run: Path) -> list[str]:
     return [page.extract_text() for page in pages]
 
 
+def _assert_together(pages: list[str], first: str, then: str) -> None:
+    """Check that both texts are on one page."""
+    assert any(first in text and then in text for text in (" ".join(page.split()) for page in pages)), (first, then)
+
+
 @pytest.mark.slow
 def test_nothing_is_cut_off_on_paper(make_run: MakeRun) -> None:
     """Every column of the widest tables is on the page, codes break between words only, and no page is nearly empty."""
@@ -68,6 +73,12 @@ def test_nothing_is_cut_off_on_paper(make_run: MakeRun) -> None:
     assert options
     assert all(f"{name} =" in text for name in options)
     assert all(len(page.split()) > 25 for page in pages), [len(page.split()) for page in pages]
+    _assert_together(pages, "All options of the run", f"{list(options)[-1]} =")
+    for caption, column in (
+        ("StartChatContact attempts by outcome", "Longest"),
+        ("Every attempt of this run", "Calls a chat"),
+    ):
+        _assert_together(pages, caption, column)
     assert re.search(r"Too ?Many ?Requests ?Exception", text)
 
 
