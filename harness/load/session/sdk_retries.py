@@ -31,8 +31,12 @@ from harness.vocabulary import CONNECTION_ERROR, START_CHAT, STARTED, TIMEOUT, U
 
 @dataclass
 class SdkCall:
-    """One call under way: when it began, its attempts so far, and when the one was sent that has no answer yet."""
+    """One call under way: when it began, its attempts so far, and when the one was sent that has no answer yet.
 
+    `followed(reply)` is called for an attempt as soon as the SDK makes another one.
+    """
+
+    followed: Callable[[Reply], None] = lambda reply: None
     begun: float = field(default_factory=now)
     attempts: list[Reply] = field(default_factory=list)
     unanswered_since: float | None = None
@@ -200,6 +204,8 @@ class RetryingSdk:
         call: SdkCall | None = getattr(self._now, "call", None)
         if call is not None:
             call.unanswered_since = sent
+            if call.attempts:
+                call.followed(call.attempts[-1])
 
     def _on_attempt(self, request: Any, sent: float, came: Any) -> None:
         call: SdkCall | None = getattr(self._now, "call", None)

@@ -173,8 +173,8 @@ class Session:
         self._sent += 1
         self._recorder.places(self.budget.taken)
         self._recorder.begun()
-        number, start = self._sent, _Start(due, chat, SdkCall())
-        self._on_wire[number] = start
+        number = self._sent
+        start = self._on_wire[number] = _Start(due, chat, SdkCall(lambda reply: self._followed(number, reply)))
         replies: list[Reply] = []
         try:
             replies = self._call_start(start)
@@ -184,7 +184,7 @@ class Session:
                 self._cut_off_start(start)
         if closed:
             return None
-        reply = self._last_of(replies, start)
+        reply = self._last_of(replies)
         doubtful = False
         if reply.outcome == STARTED and reply.contact_id:
             open_for = self.settings.hold.draw(self._hold_rng) if hold else _LONGEST_CHAT
@@ -334,12 +334,15 @@ class Session:
             return [self.client.start_chat(start.chat.body)]
         return self._sdk.call(start.chat.body, start.sdk)
 
-    def _last_of(self, replies: list[Reply], start: _Start) -> Reply:
-        """Record all attempts of a call but the last, and return that."""
-        *earlier, last = replies
-        for reply in earlier:
-            self._recorder.begun()
+    def _followed(self, number: int, reply: Reply) -> None:
+        """Record an attempt of the SDK's that is not the last of its call: at once, as the process may be killed."""
+        if (start := self._on_wire.get(number)) is not None:
             self._attempts.start(start.due, reply, start.chat)
+            self._recorder.begun()
+
+    def _last_of(self, replies: list[Reply]) -> Reply:
+        """Return the last attempt of a call, which decides what became of it."""
+        *earlier, last = replies
         # All attempts of a call share its ClientToken: an unanswered one may have started a chat unknown to the last.
         return last.but(doubtful=any(map(self._is_doubtful, earlier))) if earlier else last
 
@@ -349,7 +352,7 @@ class Session:
         if not replies or sent is not None:
             waited = 0.0 if sent is None else sent - start.sdk.begun
             replies.append(self._cut_off(start.due if sent is None else sent).but(waited=waited))
-        last = self._last_of(replies, start)
+        last = self._last_of(replies)
         if doubtful := self._is_doubtful(last):
             self._chats.unanswered(start.chat.client_token)
         self._settle(doubtful)
