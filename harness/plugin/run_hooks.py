@@ -13,7 +13,7 @@ from locust.web import WebUI
 
 from harness.cli.result import ResultPrinter, ResultTables
 from harness.errors import EXIT_INVALID, ChatquotaError, UsageError, refuse
-from harness.load.distributed.connections import MasterHost, WorkerHost, hasten_spawning
+from harness.load.distributed.connections import MasterHost, WorkerHost, forget_gone_children, hasten_spawning
 from harness.load.distributed.master import MasterCoordinator
 from harness.load.distributed.worker import WorkerCoordinator
 from harness.load.options.guard import PROBE_CLASS
@@ -48,6 +48,8 @@ def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | No
         else LocalCoordinator(Host(environment))
     )
     attach(environment, coordinator)
+    if isinstance(runner, MasterRunner):
+        forget_gone_children()
     _check_or_exit(coordinator)
     tables = ResultTables()
     if web_ui is not None:

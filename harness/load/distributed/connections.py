@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +152,24 @@ class WorkerHost(_Connected):
     def quit(self) -> None:
         """End this worker's Locust."""
         self._runner.quit()
+
+
+def forget_gone_children() -> None:
+    """Let Locust's own ending find those of its processes ended that gevent has forgotten.
+
+    gevent keeps how a child has ended for a minute. For a worker that was killed before that, Locust's ending asks the
+    system, which does not know it either, some thousand times, and prints a traceback for each.
+    """
+    ask = os.waitpid
+
+    def waitpid(pid: int, options: int) -> tuple[int, int]:
+        try:
+            return ask(pid, options)
+        except ChildProcessError:
+            return pid, 0
+
+    # Registered after Locust's own and so called before it; nothing else of this process waits for children then.
+    atexit.register(setattr, os, "waitpid", waitpid)
 
 
 def hasten_spawning() -> None:
