@@ -207,9 +207,7 @@ class Session:
         self._chats.stop_soon(contact_id)
 
     def chat_ended(self, contact_id: str, how: str) -> None:
-        """Note that an open chat has ended without StopContact: `how` is STOPPED when its customer left, or
-        ALREADY_ENDED.
-        """
+        """Note that a chat has ended without StopContact: `how` is STOPPED when its customer left, or ALREADY_ENDED."""
         self._chats.ended_elsewhere(contact_id, how)
 
     def record(
