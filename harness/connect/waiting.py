@@ -16,6 +16,15 @@ from harness.connect.client import now
 logger = logging.getLogger(__name__)
 
 
+class _Wait:
+    """One wait of a greenlet: a wake-up that comes too late for it must not end the greenlet's next one."""
+
+    __slots__ = ("greenlet",)
+
+    def __init__(self, greenlet: Any) -> None:
+        self.greenlet = greenlet
+
+
 class Signal:
     """What gevent's Event is, for the greenlets of one thread: `wait` returns once it is set, or after some seconds."""
 
@@ -24,7 +33,7 @@ class Signal:
     def __init__(self) -> None:
         self._loop: Any = get_hub().loop
         self._set = False
-        self._waiting: list[Any] = []
+        self._waiting: list[_Wait] = []
 
     def is_set(self) -> bool:
         """Tell whether it is set."""
@@ -34,8 +43,8 @@ class Signal:
         """Wake all that wait; who comes later does not wait until it is cleared."""
         if not self._set:
             self._set = True
-            for greenlet in self._waiting:
-                self._loop.run_callback(self._wake, greenlet)
+            for waits in self._waiting:
+                self._loop.run_callback(self._wake, waits)
 
     def clear(self) -> None:
         """Let those that come from now on wait again."""
@@ -45,23 +54,22 @@ class Signal:
         """Wait until it is set, `seconds` at most; whether it is set."""
         if self._set:
             return True
-        me = getcurrent()
-        timer = None
+        waits, timer = _Wait(getcurrent()), None
         if seconds is not None:
             timer = self._loop.timer(max(seconds, 0.0))
-            timer.start(me.switch, update=True)
-        self._waiting.append(me)
+            timer.start(waits.greenlet.switch, update=True)
+        self._waiting.append(waits)
         try:
             get_hub().switch()
         finally:
-            self._waiting.remove(me)
+            self._waiting.remove(waits)
             if timer is not None:
                 timer.close()
         return self._set
 
-    def _wake(self, greenlet: Any) -> None:
-        if greenlet in self._waiting:  # it may have been killed, or its time was over in the same moment
-            greenlet.switch()
+    def _wake(self, waits: _Wait) -> None:
+        if waits in self._waiting:  # it may have been killed, or its time was over in the same moment
+            waits.greenlet.switch()
 
 
 class TimedCalls:

@@ -47,6 +47,27 @@ def test_who_waited_in_vain_or_was_killed_is_not_woken_any_more() -> None:
     assert done == [True, True]
 
 
+def test_a_wake_up_for_a_wait_that_was_over_does_not_end_the_next_one() -> None:
+    """Its time is over in the moment in which it is set: the wake-up under way is for that wait alone."""
+    signal, done = Signal(), []
+
+    def wait_twice() -> None:
+        done.append(signal.wait())
+        signal.clear()
+        done.append(signal.wait(PATIENCE))
+
+    twice = gevent.spawn(wait_twice)
+    gevent.sleep(0)
+    gevent.get_hub().loop.run_callback(twice.switch)  # as its timer does
+    signal.set()
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert done == [True]
+    signal.set()
+    twice.get(timeout=PATIENCE)
+    assert done == [True, True]
+
+
 def test_calls_come_at_their_deadlines_in_their_order_and_one_that_fails_stops_no_other() -> None:
     """Those that are due are called, with the time; what one raises is logged."""
     calls, called, over = TimedCalls(), list[str](), Signal()
