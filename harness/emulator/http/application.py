@@ -106,6 +106,7 @@ class Application:
     ) -> bytes:
         """Return the whole response to a call, as `protocol.DirectCaller` says."""
         path, _, query = url.partition(b"?")
+        self._control.api.state.throttles.connection = connection
         if body is None:
             response = _TOO_LONG
         elif method == "OPTIONS":
