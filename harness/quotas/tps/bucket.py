@@ -82,21 +82,30 @@ class Record:
         at_refusal = rate * self.refused - self.before
         return highest[1:] - counter, np.maximum(highest[self.before], at_refusal) - at_refusal
 
-    def log_likelihood(self, rate: float, burst: float) -> tuple[Floats, Floats]:
-        """Log probability of each judged admission and of each judged refusal, given the other admissions."""
-        token = self._tokens(rate, burst)
+    def log_likelihood(self, rate: float, bursts: Floats) -> tuple[Floats, Floats]:
+        """Log probability of each judged admission, (k, i), and refusal, (k, j), for each of k bursts, given the others."""
+        _, highest = self.lines(rate)
+        counter = highest + np.arange(len(highest))
         look = self.judged_admissions
-        yes = ndtr((self.admitted[look] - token[look]) / self.admitted_spread[look])
-        begin, end = _free(token, self.admitted)
+        token = (counter[look] - (bursts[:, None] - 1.0)) / rate
+        yes = ndtr((self.admitted[look] - token) / self.admitted_spread[look])
         look = self.judged_refusals
-        no = 1.0 - _inside(begin, end, self.refused[look], self.refused_spread[look])
-        return _log(yes), _log(no)
+        at, spread = self.refused[look], self.refused_spread[look]
+        inside = np.zeros((len(bursts), len(at)))
+        if len(at):
+            reach = 5 * float(np.median(spread))
+            near = at, at - reach, at + reach
+            taken = np.append(self.admitted, np.inf)
+            for row, burst in enumerate(bursts):
+                begin, end = _free((counter - (burst - 1.0)) / rate, taken)
+                inside[row] = _inside(begin, end, near, spread)
+        return _log(yes), _log(1.0 - inside)
 
     def residuals(self, rate: float, burst: float) -> tuple[Floats, Floats]:
         """Seconds by which each admission came too early, (n,) positive, and each refusal too late, (m,) negative."""
         token = self._tokens(rate, burst)
         early = np.maximum(0.0, token[:-1] - self.admitted)
-        begin, end = _free(token, self.admitted)
+        begin, end = _free(token, np.append(self.admitted, np.inf))
         if not len(begin):
             return early, np.zeros(len(self.refused))
         index = np.searchsorted(begin, self.refused, side="right") - 1
@@ -139,35 +148,40 @@ class Record:
 
 
 def _log(probability: Floats) -> Floats:
-    return np.asarray(np.log(OUTLIER / 2 + (1 - OUTLIER) * np.clip(probability, 0.0, 1.0)))
+    inside = np.minimum(np.maximum(probability, 0.0), 1.0)
+    return np.asarray(np.log(OUTLIER / 2 + (1 - OUTLIER) * inside))
 
 
-def _free(token: Floats, admitted: Floats) -> tuple[Floats, Floats]:
-    """Return the spans during which a call would have been admitted: from a token's coming to its being taken, merged."""
+def _free(token: Floats, taken: Floats) -> tuple[Floats, Floats]:
+    """Return the spans during which a call would have been admitted: from a token's coming to its being taken, merged.
+
+    `token` and `taken` are (n+1,); the last token is never taken (infinite).
+    """
     begin = token.copy()
-    begin[1:] = np.maximum(begin[1:], admitted)
-    end = np.append(admitted, np.inf)
-    there = begin < end
-    joined = np.zeros(len(begin), bool)
-    joined[1:] = there[1:] & there[:-1] & (begin[1:] <= end[:-1])
-    starts = there & ~joined
-    ends = there & ~np.append(joined[1:], False)
-    return begin[starts], end[ends]
+    np.maximum(begin[1:], taken[:-1], out=begin[1:])
+    there = begin < taken
+    joined = there[1:] & there[:-1]
+    joined &= begin[1:] <= taken[:-1]
+    starts, ends = there.copy(), there
+    starts[1:] &= ~joined
+    ends[:-1] &= ~joined
+    return begin[starts], taken[ends]
 
 
-def _inside(begin: Floats, end: Floats, at: Floats, spread: Floats) -> Floats:
-    """Probability that a moment, known as `at` with sd `spread`, lies in one of the spans."""
-    total = np.zeros(len(at))
-    if not len(begin) or not len(at):
-        return total
-    place = np.searchsorted(begin, at)
-    reach = 5 * float(np.median(spread))
-    wide = np.searchsorted(begin, at + reach) - np.searchsorted(begin, at - reach)
-    steps = int(min(24, np.max(wide))) + 1
-    for step in range(-steps, steps + 1):
-        index = place + step
-        valid = (index >= 0) & (index < len(begin))
-        index = np.clip(index, 0, len(begin) - 1)
-        mass = ndtr((end[index] - at) / spread) - ndtr((begin[index] - at) / spread)
-        total += np.where(valid, mass, 0.0)
-    return total
+def _inside(begin: Floats, end: Floats, near: tuple[Floats, Floats, Floats], spread: Floats) -> Floats:
+    """Probability that a moment, known with sd `spread`, lies in one of the spans; `near`: it, and some sd before and after.
+
+    Spans that the moment may lie in are looked at for all moments at once; in front of the first and behind the last one
+    stand spans that are infinitely far away.
+    """
+    at, before, after = near
+    if not len(begin):
+        return np.zeros(len(at))
+    place = begin.searchsorted(at)
+    wide = begin.searchsorted(after) - begin.searchsorted(before)
+    steps = min(24, int(wide.max())) + 1
+    ahead, behind = np.full(steps, -np.inf), np.full(steps + 1, np.inf)
+    index = place + np.arange(2 * steps + 1)[:, None]
+    first, last = (np.concatenate((ahead, edges, behind))[index] for edges in (begin, end))
+    mass = ndtr((last - at) / spread) - ndtr((first - at) / spread)
+    return np.asarray(mass.sum(axis=0))

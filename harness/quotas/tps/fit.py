@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from harness.quotas.attempts import Floats
-from harness.quotas.tps.bucket import Record
+from harness.quotas.tps.bucket import Ints, Record
 from harness.quotas.tps.replay import as_decided, replay
 from harness.quotas.tps.timing import Calls
 
@@ -77,7 +77,10 @@ def disagreement(record: Record, rate: float) -> tuple[float, float]:
     It is the tokens by which deficits lie on the wrong side of burst - 1, as a share of all their distances from there. The
     burst is where as many admissions lie above it as refusals below: the minimum of those tokens, found in one pass.
     """
-    taken, lacked = _judged_deficits(record, rate)
+    return _disagreement(*_judged_deficits(record, rate))
+
+
+def _disagreement(taken: Floats, lacked: Floats) -> tuple[float, float]:
     both = np.concatenate((taken, lacked))
     if not len(taken):
         return 0.0, 1.0
@@ -88,7 +91,7 @@ def disagreement(record: Record, rate: float) -> tuple[float, float]:
         inside = lacked[lacked > edge]
         edge = 0.5 * (edge + float(inside.min())) if len(inside) and not len(above) and not len(below) else edge
     wrong = float(above.sum() + below.sum())
-    refused_when_full = float(np.mean(lacked <= 1e-9)) if len(lacked) else 0.0  # which no bucket does
+    refused_when_full = np.count_nonzero(lacked <= 1e-9) / len(lacked) if len(lacked) else 0.0  # which no bucket does
     return wrong / max(float(np.abs(both - edge).sum()), 1e-9) + refused_when_full, edge + 1.0
 
 
@@ -237,7 +240,7 @@ def profile(record: Record, rate: float, jitter: float, most: int = 41) -> tuple
     is integrated out group by group, a group being the decisions since one moment at which the bucket was full.
     """
     taken, lacked = _judged_deficits(record, rate)
-    edge = disagreement(record, rate)[1]
+    edge = _disagreement(taken, lacked)[1]
     blur = rate * jitter
     most_taken = float(taken.max()) if len(taken) else 0.0
     least_lacked = float(lacked.min()) if len(lacked) else most_taken + 50.0
@@ -247,16 +250,21 @@ def profile(record: Record, rate: float, jitter: float, most: int = 41) -> tuple
     bursts = np.linspace(low, high, int(min(max(11, (high - low) / (0.7 * blur)), most)))
     by_admission, by_refusal = record.groups(rate)
     count = int(max(by_admission.max(initial=0), by_refusal.max(initial=0))) + 1
-    logs = np.empty((len(bursts), count))
-    for row, burst in enumerate(bursts):
-        yes, no = record.log_likelihood(rate, float(burst))
-        logs[row] = np.bincount(by_admission, yes, count) + np.bincount(by_refusal, no, count)
+    yes, no = record.log_likelihood(rate, bursts)
+    logs = _by_group(yes, by_admission, count) + _by_group(no, by_refusal, count)
     if blur > (bursts[1] - bursts[0]) / 3:
         kernel = np.exp(-0.5 * ((bursts[:, None] - bursts[None, :]) / blur) ** 2)
         kernel /= kernel.sum(axis=1, keepdims=True)
         peak = logs.max(axis=0)
         logs = peak + np.log(np.maximum(kernel @ np.exp(logs - peak), 1e-300))
     return bursts, logs.sum(axis=1)
+
+
+def _by_group(values: Floats, groups: Ints, count: int) -> Floats:
+    """Return the sums of `values` (k, n) over each of `count` groups, (k, count); `groups` (n,) has each column's."""
+    index = groups + count * np.arange(len(values))[:, None]
+    sums = np.bincount(index.ravel(), values.ravel(), len(values) * count)
+    return np.asarray(sums.reshape(len(values), count), np.float64)
 
 
 def posterior(fit: Fit, points: int = 25) -> Iterator[Posterior | None]:

@@ -107,5 +107,5 @@ def _replayed(
 
 
 def _clipped(record: Record, rate: float, burst: float) -> float:
-    yes, no = record.log_likelihood(rate, burst)
+    yes, no = record.log_likelihood(rate, np.array([burst]))
     return float(np.maximum(yes, _WORST).sum() + np.maximum(no, _WORST).sum())
