@@ -17,9 +17,20 @@ EXIT_INVALID = 5
 """The result is not valid, or chats were left open."""
 
 
+_LONGEST = 3_000
+"""Characters of a line: what is over is left out of its middle, since the end says what to do."""
+
+
 def one_line(text: str) -> str:
-    """Return `text` with what cannot be printed written as escapes: a name from elsewhere may hold line ends and worse."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    """Return `text` as one line of bounded length: a name or a value from elsewhere may hold line ends and worse, and
+    fill a screen. What cannot be printed is written as escapes.
+    """
+    text = _shortened(text)
+    return text if text.isprintable() else _shortened("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST * 2 // 3]} ... {text[-_LONGEST // 3 :]}"
 
 
 class ChatquotaError(Exception):

@@ -2,7 +2,6 @@
 
 import difflib
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from harness.counting import counted
 from harness.errors import UsageError
-from harness.input_files import read_bounded
+from harness.input_files import parse_toml, read_bounded
 from harness.vocabulary import (
     ACTIVE_CHAT_LIMIT,
     DISCONNECT_REASONS,
@@ -115,13 +114,15 @@ class Gate:
 def read_gates(path: Path) -> tuple[Gate, ...]:
     """Read and validate a file of gates. Raises UsageError that names the gate, the mistake and what to do."""
     try:
-        table = tomllib.loads(read_bounded(str(path), "a TOML file of gates").decode("utf-8"))
+        text = read_bounded(str(path), "a TOML file of gates").decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}") from error
     except ValueError as error:
         raise UsageError(f"gates file {error}") from error
+    try:
+        table = parse_toml(text)
+    except ValueError as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
     return parse_gates(table, str(path))
 
 

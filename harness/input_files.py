@@ -1,10 +1,16 @@
-"""Reads the files that a user names: regular files of a bounded size, so that no device or pipe is read for ever."""
+"""Reads the files that a user names: regular files of a bounded size, so that no device or pipe is read for ever; TOML."""
 
 import os
+import re
 import stat
+import tomllib
+from typing import Any
 
 MOST_BYTES = 4 * 1024 * 1024
 """The largest file of gates, workload or day that is read: far more than a person writes."""
+
+_LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]++[\"']?[ \t]*+\.[ \t]*+[\"']?){200}")
+"""A key of so many dotted parts: to read one takes tomllib the square of their number."""
 
 
 def read_bounded(path: str, what: str) -> bytes:
@@ -27,3 +33,17 @@ def read_bounded(path: str, what: str) -> bytes:
     if len(content) > MOST_BYTES:
         raise ValueError(f"{path}: over {MOST_BYTES:,} bytes; name {what}")
     return content
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text. Raises ValueError, in one line, whatever else it is."""
+    if _LONG_KEY.search(text):
+        raise ValueError("a key of 200 dotted parts or more; write tables instead")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError:  # of a whole number that Python does not convert
+        raise ValueError("a number of too many digits") from None

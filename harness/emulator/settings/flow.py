@@ -1,17 +1,23 @@
 """The other side of a chat as a TOML file: bot, queue with agents, and rules of what is said when."""
 
 import math
+import os
 import random
 import re
+import stat
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from harness.emulator.settings.documented import MESSAGE_BYTES
 from harness.emulator.settings.values import SettingsError, finite_duration
+
+_MOST_BYTES = 4 * 1024 * 1024
+_MOST_AGENTS = 100_000
+_LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]++[\"']?[ \t]*+\.[ \t]*+[\"']?){200}")
+"""A key of so many dotted parts: to read one takes tomllib the square of their number."""
 
 _INTERACTIVE = "application/vnd.amazonaws.connect.message.interactive"
 
@@ -128,9 +134,11 @@ def read_flow(path: str) -> FlowFile:
     if not path:
         return FlowFile()
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = _read(path).decode("utf-8")
         if path.endswith(".json"):
             return FlowFile(path, check_flow(msgspec.json.decode(text, type=Flow)))
+        if _LONG_KEY.search(text):
+            raise SettingsError("a key of 200 dotted parts or more; write tables instead")
         return FlowFile(path, check_flow(msgspec.convert(tomllib.loads(text), Flow)))
     except OSError as error:
         raise SettingsError(f"cannot read {path}: {error.strerror or error}") from None
@@ -140,6 +148,18 @@ def read_flow(path: str) -> FlowFile:
         raise SettingsError(f"{path}: is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise SettingsError(f"{path}: {error}".replace("\n", " ")) from None
+
+
+def _read(path: str) -> bytes:
+    """Return what the regular file at `path` holds, of a bounded size: no pipe or device is read for ever."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            raise SettingsError("a directory" if stat.S_ISDIR(mode) else "not a regular file")
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise SettingsError(f"over {_MOST_BYTES:,} bytes")
+    return content
 
 
 def check_flow(flow: Flow) -> Flow:
@@ -157,6 +177,8 @@ def check_flow(flow: Flow) -> Flow:
         if flow.bot.slowdown < 1 or (flow.bot.conversations or 0) < 0:
             raise SettingsError("bot: slowdown wants 1 or more, conversations 0 or more")
     if flow.queue is not None:
+        if isinstance(flow.queue.agents, int) and not 0 <= flow.queue.agents <= _MOST_AGENTS:
+            raise SettingsError(f"queue.agents: wants 0 to {_MOST_AGENTS:,}, or a list of names")
         names = flow.queue.names
         if len(set(names)) != len(names) or flow.queue.chats_per_agent < 1:
             raise SettingsError("queue: agents have different names, and chats_per_agent is 1 or more")
@@ -175,7 +197,7 @@ def _check_rule(flow: Flow, rule: Rule, where: str) -> None:
     _check_delay(rule.after, f"{where}, after")
     try:
         re.compile(rule.matches)
-    except re.error as error:
+    except (re.error, OverflowError) as error:
         raise SettingsError(f"{where}: matches is not a regular expression: {error}") from None
     if not rule.steps:
         raise SettingsError(f"{where}: has no steps")

@@ -6,9 +6,19 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+_LONGEST_LINE = 3_000
+
 
 class SettingsError(ValueError):
-    """A setting that does not exist or cannot have the value given; the text is one line that says what to do."""
+    """A setting that does not exist or cannot have the value given; the text is one line that says what to do.
+
+    Of a long value the middle is left out.
+    """
+
+    def __init__(self, text: str) -> None:
+        if len(text) > _LONGEST_LINE:
+            text = f"{text[: _LONGEST_LINE * 2 // 3]} ... {text[-_LONGEST_LINE // 3 :]}"
+        super().__init__(text)
 
 
 def number(text: str) -> float:

@@ -69,6 +69,8 @@ def _messages(data: bytes) -> list[tuple[float, str, str, str]]:
         document = json.loads(data)
     except ValueError as error:
         raise ValueError(f"it is not JSON ({error})") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     items = document.get("Transcript") if isinstance(document, dict) else None
     if not isinstance(items, list):
         raise ValueError("it has no Transcript; give what GetTranscript answers, or what Amazon Connect stores in S3")
@@ -76,14 +78,15 @@ def _messages(data: bytes) -> list[tuple[float, str, str, str]]:
     roles = {
         one.get("ParticipantId"): one.get("ParticipantRole")
         for one in (participants if isinstance(participants, list) else [])
-        if isinstance(one, Mapping)
+        if isinstance(one, Mapping) and isinstance(one.get("ParticipantId"), str)
     }
     found = [_message(item, roles) for item in items if isinstance(item, Mapping) and item.get("Type") == "MESSAGE"]
     return sorted((one for one in found if one is not None), key=lambda one: one[0])
 
 
 def _message(item: Mapping[str, Any], roles: Mapping[Any, Any]) -> tuple[float, str, str, str] | None:
-    role = item.get("ParticipantRole") or roles.get(item.get("ParticipantId"))
+    participant = item.get("ParticipantId")
+    role = item.get("ParticipantRole") or (roles.get(participant) if isinstance(participant, str) else None)
     content, content_type = item.get("Content"), item.get("ContentType", "text/plain")
     if not isinstance(role, str) or not isinstance(content, str) or not isinstance(content_type, str):
         return None

@@ -145,16 +145,24 @@ def _words(table: dict[str, Any]) -> tuple[Words, ...]:
 
 def _json_text(value: Any, key: str) -> str:
     """Return the JSON of a table, or a text that is JSON itself."""
-    if isinstance(value, dict):
-        try:
-            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        except TypeError as error:
-            raise ValueError(f"{key}: JSON has no dates and times; write them as texts") from error
     try:
-        json.loads(value)
-    except (TypeError, ValueError) as error:
+        if isinstance(value, dict):
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        json.loads(value, parse_constant=_no_number)
+        return str(value)
+    except RecursionError as error:
+        raise ValueError(f"{key}: nested too deeply") from error
+    except TypeError as error:
+        if isinstance(value, dict):
+            raise ValueError(f"{key}: JSON has no dates and times; write them as texts") from error
         raise ValueError(f"{key}: a table, or a text that is JSON ({error})") from error
-    return str(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: a table, or a text that is JSON ({error})") from error
+
+
+def _no_number(word: str) -> float:
+    """Refuse NaN and Infinity, which Python reads and JSON does not know."""
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def _wait_for(value: Any) -> WaitFor:

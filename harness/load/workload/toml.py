@@ -1,12 +1,11 @@
 """Reads a workload from TOML and refuses one that breaks the API's limits, naming the key and the limit."""
 
-import tomllib
 from importlib.resources import files
 from typing import Any
 
 from harness.connect import contract
 from harness.errors import UsageError
-from harness.input_files import read_bounded
+from harness.input_files import parse_toml, read_bounded
 from harness.load.workload.drawing import DRAWS, Draw
 from harness.load.workload.model import Attributes, Kind, Message, Workload
 from harness.load.workload.script_toml import parse_scripts
@@ -61,8 +60,8 @@ def load_workload(path: str | None) -> Workload:
 def parse_workload(text: str, source: str) -> Workload:
     """Return the workload that the TOML `text` describes. Raises UsageError as `load_workload` does."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text)
+    except ValueError as error:
         raise UsageError(f"--workload {source}: not valid TOML: {error}") from error
     try:
         refuse_unknown(document, ("seed", "draw", "kind", "conversation"), "")
