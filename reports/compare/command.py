@@ -19,7 +19,7 @@ from reports.ci.gates import tell_github
 from reports.compare.comparison import Delta, compare, differences, figure
 from reports.compare.texts import cell_text, change_text
 from reports.figures.picture import OUTCOME_COLOURS, Picture, standalone_svg
-from reports.figures.style import new_figure, picture, report_style
+from reports.figures.style import picture, report_style, wide_figure
 from reports.run.files import replace
 from reports.wording.numbers import utc
 from reports.wording.vocabulary import QUOTA, STARTED, TPS
@@ -119,7 +119,7 @@ def _plain(value: Any) -> Any:
 
 def trend_figure(answers: Sequence[Capacity]) -> Picture:
     """Both limits and the latency of started chats over the runs, in the order given, with their intervals."""
-    figure_, axes = new_figure(3, height=2.7)
+    figure_, axes = wide_figure(3, 2.7)
     words = []
     for plot, metric, title, colour in zip(
         axes,

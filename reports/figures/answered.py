@@ -3,13 +3,13 @@
 from reports.capacity.answered.model import Answered, LoadBand
 from reports.capacity.answered.sentences import knee_sentence
 from reports.figures.picture import LIMIT, MUTED, OFFERED, Picture
-from reports.figures.style import DASHED, legend, new_figure, picture
+from reports.figures.style import DASHED, legend, picture, stacked_figure
 from reports.wording.numbers import seconds
 
 
 def replies(found: Answered) -> Picture:
-    """Reply times (left) and the share that came too late or never (right), by open chats, with 95 % intervals."""
-    figure, (times, shares) = new_figure(2)
+    """Reply times (above) and the share that came too late or never (below), by open chats, with 95 % intervals."""
+    figure, (times, shares) = stacked_figure(2.1, 2.1)
     bands = found.by_open_chats
     centres = [(band.low + band.high) / 2 for band in bands]
     for name, colour, points in (

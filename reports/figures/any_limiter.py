@@ -17,7 +17,7 @@ def refused_share(found: AnyLimiterEstimate) -> Picture:
     """The refused share of random arrivals against their rate: its 95 % band, the batches behind it and the safe rate."""
     safe = found.safe
     assert safe is not None
-    figure, (axes,) = new_figure()
+    figure, axes = new_figure()
     rate = np.array([point.rate for point in safe.curve])
     low, middle, high = (
         np.array([getattr(point, name) for point in safe.curve]) * 100 for name in ("low", "refused", "high")
@@ -46,7 +46,7 @@ def refused_share(found: AnyLimiterEstimate) -> Picture:
 
 def batches(found: AnyLimiterEstimate, first: float) -> Picture:
     """The rate of each batch of admissions under pressure, over time since the run's first call (`first`, unix s)."""
-    figure, (axes,) = new_figure()
+    figure, axes = new_figure()
     parts = []
     for rate, name, colour in (
         (found.sustained, "strong pressure", OUTCOME_COLOURS[STARTED]),
@@ -75,7 +75,7 @@ def batches(found: AnyLimiterEstimate, first: float) -> Picture:
 
 def volleys(burst: BurstFromRest) -> Picture:
     """What each volley from rest got admitted."""
-    figure, (axes,) = new_figure(height=2.5)
+    figure, axes = new_figure(2.1)
     numbers = np.arange(1, len(burst.counts) + 1)
     axes.bar(numbers, burst.counts, width=0.6, color=OUTCOME_COLOURS[STARTED], alpha=0.75)
     axes.axhspan(burst.mean_low, burst.mean_high, color=LIMIT, alpha=0.15, linewidth=0, label="mean (95 %)")
@@ -95,7 +95,7 @@ def volleys(burst: BurstFromRest) -> Picture:
 
 def contrary(found: Contrary, first: float, seconds: float) -> Picture:
     """When decisions went against the nearest token bucket, over time since the run's first call (`first`, unix s)."""
-    figure, (axes,) = new_figure(height=2.5)
+    figure, axes = new_figure(2.1)
     at, admitted = np.asarray(found.at) - first, np.asarray(found.was_admitted, dtype=bool)
     for wanted, label, colour in (
         (False, "refused though a token was due", OUTCOME_COLOURS[TPS]),

@@ -19,7 +19,7 @@ def bucket_trace(tps: TpsEstimate, first: float) -> Picture:
     """Each decision against the tokens that the fitted bucket held just before; `first`: the run's start (unix s)."""
     trace = tps.trace
     assert trace is not None
-    figure, (axes,) = new_figure()
+    figure, axes = new_figure()
     step = max(1, len(trace.at) // _MOST_MARKS)
     at, level, admitted = trace.at[::step] - first, trace.level[::step], trace.admitted[::step]
     for wanted, name, colour, marker in (
@@ -28,9 +28,9 @@ def bucket_trace(tps: TpsEstimate, first: float) -> Picture:
     ):
         chosen = admitted == wanted
         axes.plot(at[chosen], level[chosen], marker, color=colour, label=name, markersize=3, markeredgewidth=1.0)
-    axes.axhline(1.0, color=LIMIT, linewidth=1.0, linestyle=DASHED, label="one token: what a call takes")
+    axes.axhline(1.0, color=LIMIT, linewidth=1.0, linestyle=DASHED, label="what a call takes")
     axes.set_xlabel("seconds since the run's first call was due")
-    axes.set_ylabel("tokens in the fitted bucket")
+    axes.set_ylabel("tokens in the bucket")
     legend(axes, 3)
     wrong = int(np.count_nonzero((trace.level >= 1.0) != trace.admitted))
     largest = float(np.max(np.abs(trace.residual))) * 1000 if len(trace.residual) else 0.0
@@ -46,7 +46,7 @@ def feasible_region(tps: TpsEstimate) -> Picture:
     """How probable each rate and burst is, given the record."""
     region = tps.region
     assert region is not None
-    figure, (axes,) = new_figure()
+    figure, axes = new_figure()
     share = region.probability.T / (float(region.probability.max()) or 1.0)
     if min(share.shape) >= 2:
         for least, opacity in ((0.01, 0.2), (0.1, 0.35), (0.5, 0.7)):

@@ -18,7 +18,7 @@ _SHOWN = (*START_OUTCOMES, UNKNOWN)
 
 def outcomes_over_time(view: Timeline, answer: Capacity) -> Picture:
     """Offered rate as a line over the stacked rates of every outcome."""
-    figure, (axes,) = new_figure()
+    figure, axes = new_figure()
     present = [name for name in _SHOWN if name in view.rates.columns]
     edges = np.append(view.rates.index.to_numpy(float), view.rates.index[-1] + view.width)
     floor = np.zeros(len(view.rates))
@@ -54,7 +54,7 @@ def outcomes_over_time(view: Timeline, answer: Capacity) -> Picture:
 
 def active_chats(view: Timeline, answer: Capacity, declared: float | None) -> Picture:
     """Chats that the run held open, against the limit."""
-    figure, (axes,) = new_figure()
+    figure, axes = new_figure()
     edges = np.append(0.0, view.active.index.to_numpy(float))
     open_chats, colour = view.active.to_numpy(), OUTCOME_COLOURS[STARTED]
     axes.stairs(open_chats, edges, baseline=0, fill=True, color=colour, alpha=0.25)
@@ -88,7 +88,7 @@ def active_chats(view: Timeline, answer: Capacity, declared: float | None) -> Pi
 
 def latency(total: Aggregates, answer: Capacity) -> Picture:
     """How latency is distributed, by outcome: from when calls were due (solid), from when they were sent (dotted)."""
-    figure, (axes,) = new_figure()
+    figure, axes = new_figure()
     shown = [name for name in _SHOWN if (START, name) in total.pairs]
     for name in shown:
         group, colour = total.pairs[START, name], OUTCOME_COLOURS.get(name, MUTED)
@@ -99,7 +99,7 @@ def latency(total: Aggregates, answer: Capacity) -> Picture:
             axes.step(ms, share * 100, where="post", color=colour, linestyle=dashes, label=label, linewidth=1.3)
     axes.set_xscale("log")
     plain_log(axes)
-    axes.set_xlabel("latency (ms): solid from when the call was due, dotted from when it was sent")
+    axes.set_xlabel("latency (ms): solid from when the call was due,\ndotted from when it was sent")
     axes.set_ylabel("% of calls no slower")
     axes.set_ylim(0, 101)
     legend(axes, 3)
@@ -120,7 +120,7 @@ def latency(total: Aggregates, answer: Capacity) -> Picture:
 
 def lateness(view: Timeline, answer: Capacity) -> Picture:
     """The generator's own lateness: the largest of each bin, and the run's median and 99th percentile."""
-    figure, (axes,) = new_figure(height=2.5)
+    figure, axes = new_figure(2.1)
     latest = view.lateness_ms.clip(lower=1e-3)
     axes.plot(latest.index, latest, color=OFFERED, linewidth=1.2, label=f"largest in each {view.width} s")
     measured = answer.generator.measured_lateness_ms

@@ -1,6 +1,9 @@
 """The plain settings of every figure, and how a matplotlib figure becomes a picture."""
 
 import io
+import itertools
+import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,18 +16,36 @@ from matplotlib.figure import Figure
 from reports.figures.picture import GRID, INK, MUTED, PAPER, Picture
 
 DASHED: Any = (0, (5, 3))
+TEXT = 9.5
+"""The size of every text of a figure, in points."""
+_WIDTH = 4.1
+"""Inches: 31 times the size of the texts. The same SVG is 350 px wide on a phone and 90 mm in a column of A4, where its
+texts are then 11 px and 8 pt high; on a wide screen the page draws them smaller than they would grow."""
+_WIDE = 6.2
+"""Inches, of figures that are never part of a page."""
+_PIXELS = 868
+"""How wide each PNG is."""
+
+_AXIS = 3.0
+"""How much of a figure's width is not for a legend, in sizes of the text: its vertical axis takes it."""
+_LINE = 0.17
+"""The height of a legend's line, in inches."""
+_LETTER, _MARK = 0.54, 3.1
+"""How wide a letter of a legend and what stands before and after a text of it are on average, in sizes of the text."""
+_LEGEND: Any = {"handlelength": 1.3, "handletextpad": 0.6, "columnspacing": 1.2, "frameon": False}
 
 _SETTINGS: Any = {
     "font.family": ["DejaVu Sans"],
-    "font.size": 9.0,
+    "font.size": TEXT,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.linewidth": 0.8,
+    "axes.labelsize": TEXT,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.titlesize": 9.0,
+    "axes.titlesize": TEXT,
     "axes.titleweight": "bold",
     "axes.titlecolor": INK,
     "axes.titlelocation": "left",
@@ -34,14 +55,15 @@ _SETTINGS: Any = {
     "ytick.color": MUTED,
     "text.color": INK,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": TEXT,
+    "xtick.labelsize": TEXT,
+    "ytick.labelsize": TEXT,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "svg.fonttype": "none",
     "svg.hashsalt": "chatquota",
     "path.simplify_threshold": 0.2,
 }
-_WIDTH = 6.2  # inches; on a phone the figure shrinks to about half of that and its text stays legible
 
 
 def report_style() -> AbstractContextManager[None]:
@@ -49,24 +71,55 @@ def report_style() -> AbstractContextManager[None]:
     return rc_context(_SETTINGS)
 
 
-def new_figure(columns: int = 1, height: float = 3.1) -> tuple[Figure, list[Axes]]:
-    """A figure of the report's width with `columns` plots side by side; call it, and draw, in `report_style()`."""
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+def new_figure(height: float = 2.3) -> tuple[Figure, Axes]:
+    """A figure of one plot, as wide as a column of the report; call it, and draw, in `report_style()`."""
+    figure, (axes,) = stacked_figure(height)
+    return figure, axes
+
+
+def stacked_figure(*heights: float) -> tuple[Figure, list[Axes]]:
+    """A figure of plots over each other, so many inches high each; side by side they would be too narrow for their texts."""
+    figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+    return figure, [row[0] for row in axes]
+
+
+def wide_figure(columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with `columns` plots side by side, for a file of its own."""
+    figure = Figure(figsize=(_WIDE, height), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)
     return figure, list(axes[0])
 
 
-def timeline_figure(rows: int) -> tuple[Figure, list[Axes]]:
-    """A figure of three plots over each other: one of so many thin rows, and two of equal height."""
-    figure = Figure(figsize=(_WIDTH, 4.2 + 0.2 * rows), layout="constrained")
-    axes = figure.subplots(3, 1, squeeze=False, height_ratios=[0.22 * rows + 0.1, 1.5, 1.5])
-    return figure, [row[0] for row in axes]
-
-
-def legend(axes: Axes, columns: int = 4) -> None:
-    """Name the series above the plot, where they hide nothing."""
+def legend(axes: Axes, most: int = 4) -> None:
+    """Name the series above the plot, where they hide nothing, in as many columns as fit."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure = axes.get_figure(root=True)
+    if not labels or figure is None:
+        return
+    columns = legend_columns(labels, most, figure.get_figwidth() * 72 / TEXT - _AXIS)
+    more = math.ceil(len(labels) / columns) - 1
+    figure.set_figheight(figure.get_figheight() + more * _LINE)  # a second line takes nothing from the plot
     place: Any = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.3}
-    axes.legend(ncols=columns, handlelength=1.4, columnspacing=1.2, **place)
+    axes.legend(handles, labels, ncols=columns, **_LEGEND, **place)
+
+
+def legend_above(figure: Figure, axes: Axes, most: int = 4) -> None:
+    """Name the series of one of the plots above all of them."""
+    handles, labels = axes.get_legend_handles_labels()
+    room = figure.get_figwidth() * 72 / TEXT
+    figure.legend(handles, labels, loc="outside upper left", ncols=legend_columns(labels, most, room), **_LEGEND)
+
+
+def legend_columns(labels: Sequence[str], most: int, room: float) -> int:
+    """In how many columns, at most, a legend of these labels is no wider than `room`, in sizes of its text."""
+    for columns in range(min(most, len(labels)), 1, -1):
+        rows, longer = divmod(len(labels), columns)  # filled column by column, the first ones a row longer
+        begins = [column * rows + min(column, longer) for column in range(columns + 1)]
+        widest = (max(map(len, labels[begin:end])) for begin, end in itertools.pairwise(begins))
+        if sum(_MARK + _LETTER * letters for letters in widest) <= room:
+            return columns
+    return 1
 
 
 def picture(name: str, title: str, sentence: str, alternative: str, figure: Figure) -> Picture:
@@ -78,7 +131,7 @@ def picture(name: str, title: str, sentence: str, alternative: str, figure: Figu
     figure.set_layout_engine("none")  # laid out once, for both
     pixels = io.BytesIO()
     figure.set_facecolor(PAPER)
-    figure.set_dpi(140)
+    figure.set_dpi(_PIXELS / figure.get_figwidth())
     FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call]
         pixels, metadata={"Software": "chatquota", "Description": alternative}
     )

@@ -10,7 +10,7 @@ from harness.counting import counted
 from reports.capacity.model import Capacity
 from reports.figures.over_time import plain_log, time_axis
 from reports.figures.picture import INK, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
-from reports.figures.style import legend, picture, timeline_figure
+from reports.figures.style import legend, picture, stacked_figure
 from reports.figures.what_happened import Moment, Span, WhatHappened
 from reports.run.timeline import Timeline
 from reports.wording.numbers import milliseconds, number, seconds
@@ -24,7 +24,7 @@ _MOST_NAMED = 12
 def run_timeline(view: Timeline, answer: Capacity, happened: WhatHappened) -> Picture:
     """Phases, stalls, drain and moments over the offered rate and users, over the latency of started chats."""
     kinds = [kind for kind in _ROWS if any(span.kind == kind for span in happened.spans)]
-    figure, (top, middle, bottom) = timeline_figure(max(len(kinds), 1))
+    figure, (top, middle, bottom) = stacked_figure(0.25 * max(len(kinds), 1) + 0.1, 1.55, 1.75)
     _spans(top, happened, kinds)
     _rates(middle, view, happened)
     _bands(bottom, happened)

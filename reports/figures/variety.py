@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from reports.figures.picture import GRID, INK, MUTED, OUTCOME_COLOURS, Picture
-from reports.figures.style import new_figure, picture
+from reports.figures.style import legend_above, picture, stacked_figure
 from reports.wording.numbers import rounded
 from reports.wording.vocabulary import LABELS, START_OUTCOMES, STARTED, UNKNOWN
 
@@ -15,9 +17,9 @@ _SHOWN = (*START_OUTCOMES, UNKNOWN)
 
 def varieties(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
     """Shares of outcomes by content type and by attribute size; tables: a row a category, columns of outcome counts."""
-    figure, (left, right) = new_figure(2, height=max(2.7, 1.2 + 0.38 * max(len(types), len(bands))))
+    figure, (upper, lower) = _two_plots(types, bands)
     present = [name for name in _SHOWN if name in types.columns or name in bands.columns]
-    for axes, table, title in ((left, types, "Content types"), (right, bands, "Attribute size")):
+    for axes, table, title in ((upper, types, "Content types"), (lower, bands, "Attribute size")):
         totals = table.sum(axis=1)
         names = [f"{_short(name)}  n={int(count):,}" for name, count in zip(table.index, totals, strict=True)]
         positions = np.arange(len(table))[::-1]
@@ -28,15 +30,14 @@ def varieties(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
             axes.barh(positions, share, left=start, height=0.34, color=colour, alpha=0.85, label=LABELS[name])
             start = start + share
         for position, label in zip(positions, names, strict=True):
-            axes.text(1, position + 0.24, label, fontsize=8, color=INK, va="bottom")
+            axes.text(1, position + 0.24, label, color=INK, va="bottom")
         axes.set_yticks([])
         axes.set_ylim(-0.5, len(table) - 0.1)
         axes.set_xlim(0, 100)
         axes.set_xlabel("% of calls")
         axes.set_title(title)
         axes.grid(axis="y", visible=False)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False, fontsize=8.5, handlelength=1.2)
+    legend_above(figure, upper)
     sentence = f"{_spread_words(types, 'content type')} {_spread_words(bands, 'attribute size')}"
     rows = [_row_words(name, row) for table in (types, bands) for name, row in table.iterrows()]
     return picture("varieties", "Outcomes by content type and attribute size", sentence, " ".join(rows), figure)
@@ -44,22 +45,21 @@ def varieties(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
 
 def variety_latency(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
     """Latency of started chats by content type and attribute size; each table: p50, p95, p99 (ms) a category."""
-    figure, (left, right) = new_figure(2, height=max(2.7, 1.2 + 0.38 * max(len(types), len(bands))))
-    for axes, table, title in ((left, types, "Content types"), (right, bands, "Attribute size")):
+    figure, (upper, lower) = _two_plots(types, bands)
+    for axes, table, title in ((upper, types, "Content types"), (lower, bands, "Attribute size")):
         positions = np.arange(len(table))[::-1]
         axes.hlines(positions, table.p50, table.p99, color=GRID, linewidth=5)
         for column, marker, size in (("p50", "o", 5), ("p95", "D", 4), ("p99", "|", 9)):
             style: Any = {"color": OUTCOME_COLOURS[STARTED], "markersize": size, "markeredgewidth": 1.4}
             axes.plot(table[column], positions, marker, label=column, **style)
         for position, label in zip(positions, table.index, strict=True):
-            axes.annotate(_short(label), (0.02, position + 0.24), xycoords=axes.get_yaxis_transform(), fontsize=8)
+            axes.annotate(_short(label), (0.02, position + 0.24), xycoords=axes.get_yaxis_transform())
         axes.set_yticks([])
         axes.set_ylim(-0.5, len(table) - 0.1)
         axes.set_xlim(left=0)
         axes.set_xlabel("latency from sent (ms)")
         axes.set_title(title)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False, fontsize=8.5)
+    legend_above(figure, upper)
     sentence = f"{_latency_words(types, 'content type')} {_latency_words(bands, 'attribute size')}"
     rows = [
         f"{name}: p50 {rounded(row['p50'])}, p95 {rounded(row['p95'])}, p99 {rounded(row['p99'])} ms."
@@ -73,6 +73,11 @@ def variety_latency(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
         " ".join(rows),
         figure,
     )
+
+
+def _two_plots(types: pd.DataFrame, bands: pd.DataFrame) -> tuple[Figure, list[Axes]]:
+    """Two plots over each other, with room for a bar and its name above it for each row of the tables."""
+    return stacked_figure(*(0.75 + 0.4 * len(table) for table in (types, bands)))
 
 
 def _short(name: object) -> str:

@@ -8,7 +8,7 @@ from matplotlib.ticker import NullFormatter
 
 from harness.counting import counted
 from reports.figures.picture import INK, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
-from reports.figures.style import DASHED, legend, new_figure, picture
+from reports.figures.style import DASHED, legend, picture, wide_figure
 from reports.plan.day import Day
 from reports.plan.planning import SHORTEST_DURATION, Course, Limits, frontier
 from reports.wording.numbers import number, seconds
@@ -147,7 +147,7 @@ def frontier_figure(plan: Mapping[str, Any], limits: Limits) -> Picture:
     refused, mean, peak = plan["request"]["refused_at_most"], plan["length"]["mean_s"], plan["arrivals"]["peak_per_s"]
     cross = limits.active_chats / limits.tps
     lengths = np.geomspace(min(mean, cross) / 8, max(mean, cross) * 8, 160)
-    figure, (axes,) = new_figure(height=3.6)
+    figure, (axes,) = wide_figure(1, 3.6)
     full = np.minimum(limits.tps, limits.active_chats / lengths)
     allowed = frontier(limits, refused, lengths)
     axes.fill_between(lengths, allowed, color=OUTCOME_COLOURS[STARTED], alpha=0.2, linewidth=0)
@@ -167,9 +167,7 @@ def frontier_figure(plan: Mapping[str, Any], limits: Limits) -> Picture:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("mean chat length")
     axes.set_ylabel("arrivals per second")
-    axes.annotate(
-        f"meet at {seconds(cross)}", (cross, 0.02), xycoords=axes.get_xaxis_transform(), color=INK, fontsize=8
-    )
+    axes.annotate(f"meet at {seconds(cross)}", (cross, 0.02), xycoords=axes.get_xaxis_transform(), color=INK)
     legend(axes, 2)
     most = float(np.interp(mean, lengths, allowed))
     sentence = (
@@ -182,7 +180,7 @@ def frontier_figure(plan: Mapping[str, Any], limits: Limits) -> Picture:
 
 def day_figure(run: Course, day: Day, limits: Limits) -> Picture:
     """The day: arrivals against the TPS quota, and chats open against the active-chat quota."""
-    figure, (left, right) = new_figure(2, height=2.9)
+    figure, (left, right) = wide_figure(2, 2.9)
     hours = run.at / 3600
     for axes, values, limit, label in (
         (left, run.rates, limits.tps, "arrivals per second"),
