@@ -14,8 +14,10 @@ from harness.recording.format.layout import MANIFEST, new_run_id
 
 # AWS's documented defaults of the TPS throttle; a quota of active chats that fills within ten seconds at that rate.
 EMULATOR = "rate=5,burst=8,active_chats=50"
-USERS = 8
-SECONDS = 24
+USERS = 12
+SECONDS = 22
+SHAPE = "waves:3,5s,3s"
+"""In the first rest the bucket fills again: only a bucket that is seen full twice tells its size, the burst."""
 HOLD = "uniform:14s,22s"
 """No chat ends for some seconds after the quota is met, which shows the most chats that were open; then some end while the
 load goes on, so that the quota is met again and again: met once, it is only a range."""
@@ -26,10 +28,14 @@ def main(argv: list[str]) -> int:
     """Run the demonstration; return Locust's exit code, or the report's."""
     parser = Parser(prog="chatquota demo", description=__doc__)
     parser.add_argument("--run-dir", help="directory to record the run in (default: runs/<UTC time>-demo)")
-    parser.add_argument("--seconds", type=int, default=SECONDS, help="how long load is offered (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=int, default=SECONDS, help="how long load is offered at most (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
     directory = Path(arguments.run_dir or Path("runs") / new_run_id("demo").rsplit("-", 1)[0])
-    print(f"Offering {USERS} chat starts/s for {arguments.seconds} s to an emulated Amazon Connect ({EMULATOR}) ...")
+    print(
+        f"Offering {USERS} chat starts/s in waves for {arguments.seconds} s to an emulated Amazon Connect ({EMULATOR}) ..."
+    )
     with subprocess.Popen(_command(directory, arguments)) as load:
         _show_progress(load, arguments.seconds)
     if not (directory / MANIFEST).exists():
@@ -62,6 +68,6 @@ def _command(directory: Path, arguments: argparse.Namespace) -> list[str]:
             "--locustfile",
             str(packaged_locustfile()),
         ),
-        *("--users", str(USERS), "--spawn-rate", str(USERS), "--run-time", f"{arguments.seconds}s"),
+        *("--users", str(USERS), "--load-shape", SHAPE, "--run-time", f"{arguments.seconds}s"),
         *("--hold", HOLD, "--emulator", EMULATOR, "--run-dir", str(directory)),
     ]

@@ -137,6 +137,8 @@ def test_demonstration_meets_both_limits_and_explains_them(tmp_path: Path) -> No
     assert min(capacity["outcomes"][name] for name in LIMITS) > 0
     assert capacity["chats"]["left_open"] == 0
     assert capacity["active_chats"]["estimate"] == 50
+    assert capacity["tps"]["burst"] == {"estimate": 8, "low": 8, "high": 8}
+    assert capacity["tps"]["class"] == "exact_within_jitter"
     assert "http" not in "".join(
         line for line in (run / "report.html").read_text().splitlines() if "<script src" in line or "<link" in line
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.locust_runs import processes
+
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "__pycache__", "node_modules")
 
@@ -85,6 +87,6 @@ def test_main_job_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
 def test_new_directory_runs_with_processes(installed: Path, tmp_path: Path) -> None:
     """`chatquota init`, then `chatquota run --processes 2` there, ends with gates that passed."""
     said_by([str(installed / "chatquota"), "init"], tmp_path)
-    command = [str(installed / "chatquota"), "run", "BusyHour", "--headless", "--processes", "2", "-t", "4s"]
+    command = [str(installed / "chatquota"), "run", "BusyHour", "--headless", *processes(2), "-t", "4s"]
     assert "the generator kept up" in said_by([*command, "--run-dir", "out"], tmp_path)
     assert json.loads((tmp_path / "out" / "run.json").read_bytes())["status"] == "finished"

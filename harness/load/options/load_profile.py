@@ -1,4 +1,4 @@
-"""Load profiles as functions of time: ramp, steps, spike, soak, and a day's curve from a CSV file (`--load-shape`).
+"""Load profiles as functions of time: ramp, steps, spike, waves, soak, and a day's curve from a CSV file (`--load-shape`).
 
 A curve gives a share of the peak, so that one profile serves any `--users`; a day's curve gives chat starts per second.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness.day_file import read_day_file
 from harness.durations import parse_duration
 
-FORMS = "ramp:2m, steps:5,1m, spike:2m,30s,0.1, soak:8h or day:FILE.csv,60"
+FORMS = "ramp:2m, steps:5,1m, spike:2m,30s,0.1, waves:3,10s,5s, soak:8h or day:FILE.csv,60"
 
 
 @dataclass(frozen=True)
@@ -27,35 +27,54 @@ def parse_curve(text: str) -> Curve:
     """Read a `--load-shape`. Raises ValueError, in one line with the forms there are.
 
     `ramp:2m` rises from nothing to the peak; `steps:5,1m` takes five equal steps of a minute each; `spike:2m,30s,0.1` holds
-    a tenth of the peak for 2 min, the peak for 30 s, and a tenth again for 2 min; `soak:8h` holds the peak;
+    a tenth of the peak for 2 min, the peak for 30 s, and a tenth again for 2 min; `waves:3,10s,5s` holds the peak for 10 s
+    and rests for 5 s, three times, so that a bucket fills again between; `soak:8h` holds the peak;
     `day:FILE.csv,60` follows the file 60 times faster than the day (see `read_day`).
     """
     name, _, rest = text.partition(":")
     arguments = [argument.strip() for argument in rest.split(",")] if rest else []
+    counts, curve = _CURVES.get(name, ((), None))
+    if curve is None or len(arguments) not in counts:
+        raise ValueError(f"{text!r} is not a load shape; write {FORMS}")
     try:
-        if name == "ramp" and len(arguments) == 1:
-            rise = _seconds(arguments[0])
-            return Curve(text, rise, lambda at: at / rise)
-        if name == "steps" and len(arguments) == 2:
-            steps, each = _count(arguments[0]), _seconds(arguments[1])
-            return Curve(text, steps * each, lambda at: min(int(at / each) + 1, steps) / steps)
-        if name == "spike" and len(arguments) in (2, 3):
-            before, high = _seconds(arguments[0]), _seconds(arguments[1])
-            base = _share(arguments[2]) if len(arguments) == 3 else 0.1
-            return Curve(text, 2 * before + high, lambda at: 1.0 if before <= at < before + high else base)
-        if name == "soak" and len(arguments) == 1:
-            return Curve(text, _seconds(arguments[0]), lambda at: 1.0)
-        if name == "day" and len(arguments) in (1, 2):
-            return read_day(arguments[0], _speed(arguments[1]) if len(arguments) == 2 else 1.0, text)
+        return curve(text, arguments)
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from error
-    raise ValueError(f"{text!r} is not a load shape; write {FORMS}")
 
 
 def read_day(path: str, speed: float, text: str) -> Curve:
     """Follow a day's file, `speed` times faster than the day (see `harness.day_file`). Raises ValueError."""
     day = read_day_file(path)
     return Curve(text, day.length / speed, lambda seconds: day.at(seconds * speed), absolute=True)
+
+
+def _ramp(text: str, arguments: list[str]) -> Curve:
+    rise = _seconds(arguments[0])
+    return Curve(text, rise, lambda at: at / rise)
+
+
+def _steps(text: str, arguments: list[str]) -> Curve:
+    steps, each = _count(arguments[0]), _seconds(arguments[1])
+    return Curve(text, steps * each, lambda at: min(int(at / each) + 1, steps) / steps)
+
+
+def _spike(text: str, arguments: list[str]) -> Curve:
+    before, high = _seconds(arguments[0]), _seconds(arguments[1])
+    base = _share(arguments[2]) if len(arguments) == 3 else 0.1
+    return Curve(text, 2 * before + high, lambda at: 1.0 if before <= at < before + high else base)
+
+
+def _waves(text: str, arguments: list[str]) -> Curve:
+    waves, high, rest = _count(arguments[0]), _seconds(arguments[1]), _seconds(arguments[2])
+    return Curve(text, waves * (high + rest), lambda at: 1.0 if at % (high + rest) < high else 0.0)
+
+
+def _soak(text: str, arguments: list[str]) -> Curve:
+    return Curve(text, _seconds(arguments[0]), lambda at: 1.0)
+
+
+def _day(text: str, arguments: list[str]) -> Curve:
+    return read_day(arguments[0], _speed(arguments[1]) if len(arguments) == 2 else 1.0, text)
 
 
 def _seconds(text: str) -> float:
@@ -67,7 +86,7 @@ def _seconds(text: str) -> float:
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r} is not a number of steps")
+        raise ValueError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 
@@ -83,3 +102,14 @@ def _speed(text: str) -> float:
     if not 0 < speed < math.inf:
         raise ValueError("the speed is a number over 0")
     return speed
+
+
+_CURVES: dict[str, tuple[tuple[int, ...], Callable[[str, list[str]], Curve]]] = {
+    "ramp": ((1,), _ramp),
+    "steps": ((2,), _steps),
+    "spike": ((2, 3), _spike),
+    "waves": ((3,), _waves),
+    "soak": ((1,), _soak),
+    "day": ((1, 2), _day),
+}
+"""The name of each form, how many arguments it takes, and its curve."""

@@ -138,6 +138,9 @@ class JourneyPlan(Moves):
                 burst = int(estimate.burst.high or burst)
                 if _sharp(estimate):
                     break
+            elif cycle + 1 == _MOST_CYCLES // 2:
+                # A hiccup of either machine spoils a record for good: what comes from now on is judged by itself.
+                record = self.records[operation] = Record(record.admitted)
         self.found.estimates[operation] = record.infer()
 
     def _look(self, operation: str, record: Record) -> Generator[Step, None, float | None]:

@@ -35,8 +35,9 @@ class CurveShape(LoadTestShape):
         level = self._curve.at(elapsed)
         per_level = 1 / options.starts_per_user if self._curve.absolute else options.num_users or 1
         users = round(level * per_level)
-        # Reached within the second until the next tick; a test without any user is none for Locust.
-        self._last = (max(users, 1), float(max(users, 1)))
+        users = max(users, 1)  # a test without any user is none for Locust
+        # Reached within the second until the next tick, on the way down as on the way up.
+        self._last = (users, float(max(users, self._last[0])))
         return self._last
 
 

@@ -20,6 +20,7 @@ from harness.quotas.any_limiter.estimates import (
     Sustained,
 )
 from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_class, of_exact, safe_of
+from harness.quotas.any_limiter.same_calls import beyond, of_exact_bucket
 from harness.quotas.any_limiter.stretches import under_pressure
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.attempts import THROTTLED, Attempts
@@ -64,12 +65,10 @@ def measure_capacity(
     if not attempts.count(THROTTLED):
         return AnyLimiterEstimate("not_met")
     decisions = _decisions(attempts, tps)
-    measured = read_stages(decisions, stages) if stages else None
-    if measured is None:
-        measured = _find_stretches(decisions)
+    measured = _read(decisions, stages)
     if measured is None:
         return AnyLimiterEstimate("approximate", findings=("It was not under pressure long enough to count.",))
-    measured = _seen_in_blocks(decisions, measured)
+    measured = _beyond_the_load(decisions, measured, tps, stages)
     burst = burst_from_rest(measured.volleys)
     contrary = _contrary(decisions, measured, burst, tps)
     kind, findings = class_of(_evidence(measured, burst, contrary, tps))
@@ -87,6 +86,27 @@ def measure_capacity(
     if burst is not None and kind not in ("exact", "exact_within_jitter"):
         burst = widened(burst, measured.volleys)
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)
+
+
+def _read(decisions: Decisions, stages: Sequence[Stage]) -> Measured | None:
+    measured = read_stages(decisions, stages) if stages else None
+    if measured is None:
+        measured = _find_stretches(decisions)
+    return None if measured is None else _seen_in_blocks(decisions, measured)
+
+
+def _beyond_the_load(
+    decisions: Decisions, measured: Measured, tps: TpsEstimate | None, stages: Sequence[Stage]
+) -> Measured:
+    """Leave out that a rate moved, or came in turns, where the exact limiter would have shown the same of these calls."""
+    if not any(s is not None and (s.moved or s.blocks) for s in (measured.sustained, measured.mild)):
+        return measured
+    replayed = of_exact_bucket(decisions, tps)
+    expected = None if replayed is None else _read(replayed, stages)
+    if expected is None:
+        return measured
+    sustained = beyond(measured.sustained, expected.sustained) or measured.sustained
+    return replace(measured, sustained=sustained, mild=beyond(measured.mild, expected.mild))
 
 
 def class_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[Stage]) -> tuple[LimiterClass, float]:

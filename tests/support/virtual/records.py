@@ -18,14 +18,19 @@ def arrivals(
     trip: float = 0.03,
     faults: float = 0.0,
     even: bool = False,
+    rests: tuple[float, float] | None = None,
 ) -> Attempts:
-    """Poisson (or even) arrivals of `load` calls a second for some seconds, as a StartChat run would record them."""
+    """Poisson (or even) arrivals of `load` calls a second for some seconds, as a StartChat run would record them.
+
+    With `rests` the load lasts for so many seconds, then a call a second comes for so many, and so on.
+    """
     rng = random.Random(seed)
     clock = Clockwork(Service(limiter, NO_QUOTA, Latency(trip, 0.1, up, rng), fault_share=faults))
     at = 1.0
     while at < 1.0 + seconds:
         clock.at(at, lambda: clock.send(lambda _answer: None))
-        at += 1 / load if even else rng.expovariate(load)
+        now = load if rests is None or (at - 1.0) % sum(rests) < rests[0] else 1.0
+        at += 1 / now if even else rng.expovariate(now)
     clock.run_out()
     return attempts_of(clock)
 

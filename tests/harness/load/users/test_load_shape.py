@@ -16,6 +16,7 @@ from tests.support.locust_runs import samples
         ("ramp:2m", 120, {0: 0, 60: 0.5, 119.9: 0.999}),
         ("steps:4,30s", 120, {0: 0.25, 29: 0.25, 30: 0.5, 119: 1}),
         ("spike:10s,5s", 25, {0: 0.1, 9.9: 0.1, 10: 1, 14.9: 1, 15: 0.1}),
+        ("waves:3,10s,5s", 45, {0: 1, 9.9: 1, 10: 0, 14.9: 0, 15: 1, 40: 0}),
         ("spike:10s,5s,0.5", 25, {0: 0.5, 12: 1}),
         ("soak:8h", 28800, {0: 1, 20000: 1}),
     ],
@@ -41,7 +42,7 @@ def test_day_is_read_from_csv_and_runs_faster_than_life(tmp_path: Path) -> None:
     [
         ("banana", "write ramp:2m"),
         ("ramp:0s", "a duration over 0"),
-        ("steps:x,1m", "not a number of steps"),
+        ("steps:x,1m", "not a whole number of 1 or more"),
         ("spike:1m,1m,2", "from 0 to 1"),
         ("day:/nowhere.csv", "no such file"),
         ("ramp:1m,2m", "write ramp:2m"),

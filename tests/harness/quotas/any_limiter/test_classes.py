@@ -9,7 +9,7 @@ from harness.quotas.any_limiter.measure import measure_capacity
 from harness.quotas.stages import Stage
 from harness.quotas.tps.infer import infer_tps
 from tests.support.virtual.records import arrivals, default_bucket
-from tests.support.virtual.services import Limiter, Shared, SlidingLog, TokenBucket
+from tests.support.virtual.services import Limiter, MovedBucket, Shared, SlidingLog, TokenBucket
 from tests.support.virtual.shared_limiters import Contrary, FixedTier, Penalising, Tiers
 
 
@@ -30,6 +30,21 @@ def test_what_is_no_exact_bucket_is_never_called_one(limiter: Limiter, kinds: se
     assert found.kind in kinds
     assert found.sustained is not None
     assert found.sustained.low < found.sustained.estimate < found.sustained.high
+
+
+@pytest.mark.parametrize("seed", [0, 2, 10])
+def test_a_load_that_comes_and_goes_does_not_move_an_exact_bucket(seed: int) -> None:
+    """What the same bucket would show of the same calls is the load's doing: the rate has not moved."""
+    attempts = arrivals(default_bucket(), 12, 45, seed=seed, rests=(6.0, 3.0))
+    found = measure_capacity(attempts, infer_tps(attempts))
+    assert (found.kind, found.findings) == ("exact_within_jitter", ())
+
+
+@pytest.mark.parametrize("factor", [1.06, 1.4])
+def test_a_bucket_that_moves_is_not_called_exact_for_a_load_that_comes_and_goes(factor: float) -> None:
+    """A rate that rises in the middle is no load's doing."""
+    attempts = arrivals(MovedBucket(default_bucket(), 25.0, factor), 15, 60, seed=4, rests=(6.0, 3.0))
+    assert measure_capacity(attempts, infer_tps(attempts)).kind not in {"exact", "exact_within_jitter"}
 
 
 def test_contrary_decisions_are_counted_and_placed() -> None:

@@ -1,0 +1,33 @@
+"""What an exact limiter would have answered to the same calls: what it would show too speaks of the load, not against it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.quotas.any_limiter.classes import explained
+from harness.quotas.any_limiter.decisions import Decisions
+from harness.quotas.any_limiter.estimates import Sustained
+from harness.quotas.estimates import TpsEstimate
+
+
+def of_exact_bucket(decisions: Decisions, tps: TpsEstimate | None) -> Decisions | None:
+    """Return `decisions` as the token bucket that `tps` names would have made them; None where it names none."""
+    if tps is None or explained(tps) != "token_bucket" or not tps.rate.estimate or not tps.burst.estimate:
+        return None
+    rate, burst = tps.rate.estimate, max(1.0, tps.burst.estimate)
+    level = burst - float(tps.evidence.get("deficit_at_start", 0.0))
+    admitted = np.empty(len(decisions), bool)
+    for index, gap in enumerate(np.diff(decisions.at, prepend=decisions.at[:1])):
+        level = min(burst, level + rate * float(gap))
+        admitted[index] = level >= 1.0
+        level -= admitted[index]
+    return replace(decisions, admitted=admitted)
+
+
+def beyond(found: Sustained | None, expected: Sustained | None) -> Sustained | None:
+    """Return `found`, flagged only for what is not `expected`: a load that comes and goes makes a rate seem to move."""
+    if found is None or expected is None:
+        return found
+    return replace(found, moved=found.moved and not expected.moved, blocks=found.blocks and not expected.blocks)
