@@ -23,10 +23,9 @@ from reports.page.page import render
 from reports.page.request.text import QuotaRequest, request_text
 from reports.page.terminal import print_gates, print_summary
 from reports.run.files import own_folder, replace
-from reports.run.fold import Aggregates, fold, place_ends
+from reports.run.fold import Aggregates, counts_of, fold, place_ends
 from reports.run.rundir import Run, read_run
 from reports.run.samples import Batch, Samples
-from reports.run.tables import table_of
 from reports.run.timeline import timeline
 from reports.run.told_ends import told_ends
 from reports.variety.calls import CallsSeen
@@ -65,7 +64,7 @@ def build_report(
     judgements = judge(gates, answer)
     shown = gates_view(judgements) if gates else None
     earlier = beside(answer) if beside is not None else None
-    html, markdown = render(answer, drawn, table_of(total.kinds.numbers, total.by_kind), shown, earlier)
+    html, markdown = render(answer, drawn, counts_of(total.kinds.numbers, total.by_kind), shown, earlier)
     texts = {"report.md": markdown, "report.html": html}
     if wanted is not None:
         texts["quota-request.md"] = request_text(answer, wanted)

@@ -85,7 +85,7 @@ def measure(run: Run, total: Aggregates, customers: Customers, view: Timeline) -
         crossover_s=None,
         peak_active=PeakActive(
             int(view.active.max()) if len(view.active) else 0,
-            int(view.active.to_numpy().argmax()) + 1 if len(view.active) else None,
+            int(view.active.argmax()) + 1 if len(view.active) else None,
         ),
         outcomes=outcomes,
         outcome_share={name: count / calls if calls else None for name, count in outcomes.items()},

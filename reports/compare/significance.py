@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import ndtr, ndtri
+from harness.quotas.special import ndtr, ndtri
 
 LEVEL = 0.05
 """Of comparisons of equal runs at most so many are called worse, and at most so many better, by any metric."""

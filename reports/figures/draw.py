@@ -22,7 +22,7 @@ def draw_limits(
     answer: Capacity, view: Timeline, tps: TpsEstimate, any_limiter: AnyLimiterEstimate | None
 ) -> list[Picture]:
     """The figures that show a limit: outcomes and chats over time, the fitted bucket, and what holds for any limiter."""
-    if not sum(answer.outcomes.values()) or not len(view.rates):
+    if not sum(answer.outcomes.values()) or not len(view.begins):
         return []
     entry = declared_value(answer.declared, "active_chats")
     declared = entry.value if entry is not None else None
@@ -53,7 +53,7 @@ def draw_any_limiter(answer: Capacity, found: AnyLimiterEstimate) -> list[Pictur
 
 def draw_samples(measured: Capacity, total: Aggregates, view: Timeline, happened: WhatHappened) -> list[Picture]:
     """The figures that need no limit: what happened when, latency, varieties, lateness."""
-    if not sum(measured.outcomes.values()) or not len(view.rates):
+    if not sum(measured.outcomes.values()) or not len(view.begins):
         return []
     types, bands = table_of(total.types.numbers, total.by_type), table_of(BANDS, total.by_band)
     type_latency = latency_table(total.types.numbers, total.started_by_type)

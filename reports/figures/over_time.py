@@ -19,15 +19,15 @@ _SHOWN = (*START_OUTCOMES, UNKNOWN)
 def outcomes_over_time(view: Timeline, answer: Capacity) -> Picture:
     """Offered rate as a line over the stacked rates of every outcome."""
     figure, axes = new_figure()
-    present = [name for name in _SHOWN if name in view.rates.columns]
-    edges = np.append(view.rates.index.to_numpy(float), view.rates.index[-1] + view.width)
-    floor = np.zeros(len(view.rates))
+    present = [name for name in _SHOWN if name in view.rates]
+    edges = np.append(view.begins, view.begins[-1] + view.width)
+    floor = np.zeros(len(view.begins))
     for name in present:
-        top = floor + view.rates[name].to_numpy()
+        top = floor + view.rates[name]
         colour = OUTCOME_COLOURS.get(name, MUTED)
         axes.stairs(top, edges, baseline=floor, fill=True, color=colour, alpha=0.75, label=LABELS[name], linewidth=0)
         floor = top
-    axes.stairs(view.rates["offered"].to_numpy(), edges, color=OFFERED, linewidth=1.3, label="offered", baseline=None)
+    axes.stairs(view.rates["offered"], edges, color=OFFERED, linewidth=1.3, label="offered", baseline=None)
     _mark_first(axes, answer)
     rate = answer.tps.rate_to_use
     if rate is not None and rate.estimate is not None:
@@ -55,8 +55,8 @@ def outcomes_over_time(view: Timeline, answer: Capacity) -> Picture:
 def active_chats(view: Timeline, answer: Capacity, declared: float | None) -> Picture:
     """Chats that the run held open, against the limit."""
     figure, axes = new_figure()
-    edges = np.append(0.0, view.active.index.to_numpy(float))
-    open_chats, colour = view.active.to_numpy(), OUTCOME_COLOURS[STARTED]
+    edges = np.arange(len(view.active) + 1.0)
+    open_chats, colour = view.active, OUTCOME_COLOURS[STARTED]
     axes.stairs(open_chats, edges, baseline=0, fill=True, color=colour, alpha=0.25)
     axes.stairs(open_chats, edges, baseline=None, color=colour, linewidth=1.4, label="open chats of this run")
     limit = answer.active_chats
@@ -121,8 +121,8 @@ def latency(total: Aggregates, answer: Capacity) -> Picture:
 def lateness(view: Timeline, answer: Capacity) -> Picture:
     """The generator's own lateness: the largest of each bin, and the run's median and 99th percentile."""
     figure, axes = new_figure(2.1)
-    latest = view.lateness_ms.clip(lower=1e-3)
-    axes.plot(latest.index, latest, color=OFFERED, linewidth=1.2, label=f"largest in each {view.width} s")
+    latest = np.maximum(view.lateness_ms, 1e-3)
+    axes.plot(view.late_begins, latest, color=OFFERED, linewidth=1.2, label=f"largest in each {view.width} s")
     measured = answer.generator.measured_lateness_ms
     for key, value, dashes in (("p50", measured.p50 or 0.0, ":"), ("p99", measured.p99 or 0.0, DASHED)):
         label = f"{key} {milliseconds(value)} ms"
@@ -176,7 +176,7 @@ def time_axis(axes: Axes, view: Timeline) -> None:
     """Label the axis of a figure over the run's time, from its first call to its last answer."""
     axes.set_xlabel("seconds since the run's first call was due")
     if len(view.active):
-        axes.set_xlim(0, float(view.active.index[-1]))
+        axes.set_xlim(0, float(len(view.active)))
     axes.margins(x=0)
 
 

@@ -57,16 +57,16 @@ def _spans(axes: Axes, happened: WhatHappened, kinds: list[str]) -> None:
 
 
 def _rates(axes: Axes, view: Timeline, happened: WhatHappened) -> None:
-    edges = np.append(view.rates.index.to_numpy(float), view.rates.index[-1] + view.width)
-    axes.stairs(view.rates["offered"].to_numpy(), edges, color=OFFERED, linewidth=1.3, label="offered", baseline=None)
+    edges = np.append(view.begins, view.begins[-1] + view.width)
+    axes.stairs(view.rates["offered"], edges, color=OFFERED, linewidth=1.3, label="offered", baseline=None)
     for name, label in ((STARTED, "started"), (TPS, "throttled")):
-        if name in view.rates.columns:
+        if name in view.rates:
             colour = OUTCOME_COLOURS[name]
-            axes.stairs(view.rates[name].to_numpy(), edges, color=colour, linewidth=1.0, label=label, baseline=None)
-    if len(happened.users):
-        ends = np.append(happened.users.index.to_numpy(float), _users_until(happened, float(edges[-1])))
+            axes.stairs(view.rates[name], edges, color=colour, linewidth=1.0, label=label, baseline=None)
+    if happened.users:
+        ends = np.append(list(happened.users), _users_until(happened, float(edges[-1])))
         users: Any = {"color": INK, "linewidth": 1.0, "linestyle": ":", "label": "users", "baseline": None}
-        axes.stairs(happened.users.to_numpy(), np.maximum.accumulate(ends), **users)
+        axes.stairs(list(happened.users.values()), np.maximum.accumulate(ends), **users)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("a second; users")
     legend(axes, 4)
@@ -79,13 +79,13 @@ def _users_until(happened: WhatHappened, end: float) -> float:
 def _bands(axes: Axes, happened: WhatHappened) -> None:
     bands, colour = happened.latency, OUTCOME_COLOURS[STARTED]
     axes.set_ylabel("latency (ms)")
-    if not len(bands):
+    if not len(bands.at):
         return
-    bands = bands.clip(lower=1e-3)
-    middle = bands.index.to_numpy(float) + happened.block_s / 2
-    axes.fill_between(middle, bands.p50, bands.p95, color=colour, alpha=0.35, linewidth=0, label="p50 to p95")
-    axes.fill_between(middle, bands.p95, bands.p99, color=colour, alpha=0.18, linewidth=0, label="p95 to p99")
-    axes.plot(middle, bands.p50, color=colour, linewidth=1.3, label="p50 of started chats")
+    p50, p95, p99 = (np.maximum(quantile, 1e-3) for quantile in (bands.p50, bands.p95, bands.p99))
+    middle = bands.at + bands.block_s / 2
+    axes.fill_between(middle, p50, p95, color=colour, alpha=0.35, linewidth=0, label="p50 to p95")
+    axes.fill_between(middle, p95, p99, color=colour, alpha=0.18, linewidth=0, label="p95 to p99")
+    axes.plot(middle, p50, color=colour, linewidth=1.3, label="p50 of started chats")
     axes.set_yscale("log")
     plain_log(axes, vertical=True)
     legend(axes, 3)
@@ -133,19 +133,20 @@ def _words(one: Span | Moment) -> str:
 def _offered_words(view: Timeline, happened: WhatHappened) -> str:
     offered = view.rates["offered"]
     text = f"Offered rate up to {number(offered.max())} a second, {number(offered.mean())} on average"
-    if len(happened.users):
-        text += f", by {number(happened.users.min())} to {counted(number(happened.users.max()), 'user')}"
+    if happened.users:
+        users = happened.users.values()
+        text += f", by {number(min(users))} to {counted(number(max(users)), 'user')}"
     return f"{text}."
 
 
 def _latency_words(happened: WhatHappened) -> str:
     bands = happened.latency
-    if not len(bands):
+    if not len(bands.at):
         return "No chat was started."
-    thirds = [part for part in np.array_split(np.arange(len(bands)), min(3, len(bands))) if len(part)]
+    thirds = [part for part in np.array_split(np.arange(len(bands.at)), min(3, len(bands.at))) if len(part)]
     parts = [
-        f"from {seconds(max(float(bands.index[part[0]]), 0.0))} p50 {milliseconds(bands.p50.iloc[part].median())}, "
-        f"p95 {milliseconds(bands.p95.iloc[part].median())}"
+        f"from {seconds(max(float(bands.at[part[0]]), 0.0))} p50 {milliseconds(float(np.median(bands.p50[part])))}, "
+        f"p95 {milliseconds(float(np.median(bands.p95[part])))}"
         for part in thirds
     ]
     return f"Latency of started chats in ms, medians of the run's thirds: {'; '.join(parts)}."

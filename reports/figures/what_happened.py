@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from harness.recording.format.manifest import Event, events_of
@@ -16,6 +15,7 @@ from reports.run.timeline import Timeline
 from reports.wording.numbers import rounded
 from reports.wording.vocabulary import QUOTA, START, STARTED, TPS
 
+Floats = NDArray[np.float64]
 SpanKind = Literal["phase", "stall", "drain"]
 MomentKind = Literal["worker lost", "limit change"]
 
@@ -51,21 +51,31 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Bands:
+    """Latency of started chats: p50, p95 and p99 (ms) of each block of `block_s` seconds that has one, by its begin `at`."""
+
+    at: Floats = field(default_factory=lambda: np.empty(0))
+    p50: Floats = field(default_factory=lambda: np.empty(0))
+    p95: Floats = field(default_factory=lambda: np.empty(0))
+    p99: Floats = field(default_factory=lambda: np.empty(0))
+    block_s: int = 1
+
+
+@dataclass(frozen=True)
 class WhatHappened:
     """A run's spans and moments in order; `users` by the second from which on there were so many; `latency` of started
-    chats: p50, p95 and p99 (ms) by the begin of each block. All seconds are since the timeline's origin.
+    chats. All seconds are since the timeline's origin.
     """
 
     spans: list[Span] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
-    users: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
-    latency: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["p50", "p95", "p99"], dtype=float))
-    block_s: int = 1
+    users: dict[float, float] = field(default_factory=dict)
+    latency: Bands = field(default_factory=Bands)
 
 
 def what_happened(run: Run, total: Aggregates, view: Timeline) -> WhatHappened:
     """Gather what the run directory tells of the run over time."""
-    if not len(view.rates):
+    if not len(view.begins):
         return WhatHappened()
     origin, length = view.origin, len(view.active)
     events = [event for event in events_of(run.manifest.events) if 0 <= event.at - origin + 60 <= length + 120]
@@ -75,14 +85,16 @@ def what_happened(run: Run, total: Aggregates, view: Timeline) -> WhatHappened:
         for event in events
         if event.kind == "worker_lost"
     ]
-    users = {max(0.0, event.at - origin): event.value for event in events if event.kind == "users"}
-    latency, block_s = _latency(total, origin)
+    users = {
+        max(0.0, event.at - origin): float(event.value)
+        for event in events
+        if event.kind == "users" and event.value is not None
+    }
     return WhatHappened(
         sorted(spans, key=lambda span: span.begin),
         sorted([*moments, *_limit_changes(run, total, view)], key=lambda moment: moment.at),
-        pd.Series(users, dtype=float).sort_index(),
-        latency,
-        block_s,
+        dict(sorted(users.items())),
+        _latency(total, origin),
     )
 
 
@@ -110,11 +122,13 @@ def _stalls(run: Run, total: Aggregates, view: Timeline) -> Iterable[Span]:
         yield Span("stall", float(members[0]), float(members[-1] + 1), "generator late")
 
 
-def _latency(total: Aggregates, origin: int) -> tuple[pd.DataFrame, int]:
+def _latency(total: Aggregates, origin: int) -> Bands:
     found = total.latency_over_time
     quantiles = found.quantiles(TIMED[START, STARTED], (0.5, 0.95, 0.99)) * 1000
-    index = (np.arange(len(quantiles)) + found.first) * found.width - origin
-    return pd.DataFrame(quantiles, index=index, columns=["p50", "p95", "p99"]).dropna(), found.width
+    known = np.flatnonzero(~np.isnan(quantiles).any(axis=1))
+    at = ((known + found.first) * found.width - origin).astype(np.float64)
+    p50, p95, p99 = quantiles[known].T
+    return Bands(at, p50, p95, p99, found.width)
 
 
 def _limit_changes(run: Run, total: Aggregates, view: Timeline) -> Iterable[Moment]:

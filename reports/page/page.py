@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup, escape
 
 from harness import __version__
@@ -31,13 +30,15 @@ from reports.run.latencies import Latency
 from reports.wording.numbers import label, milliseconds, seconds, share, utc
 from reports.wording.vocabulary import OTHER_429, QUOTA
 
+Counts = Mapping[str, Mapping[str, int]]
+
 _SIZE = "@@size@@"  # replaced once the page's size is known
 
 
 def render(
     answer: Capacity,
     pictures: Sequence[Picture],
-    kinds: pd.DataFrame,
+    kinds: Counts,
     gates: GatesView | None = None,
     earlier: BaselineView | None = None,
 ) -> tuple[str, str]:
@@ -102,7 +103,7 @@ def _breakable(name: str) -> Markup:
     return Markup("<wbr>").join(escape(word) for word in re.split(r"(?<=[a-z_])(?=[A-Z])|(?<=_)", name))
 
 
-def _view(answer: Capacity, kinds: pd.DataFrame) -> Table:
+def _view(answer: Capacity, kinds: Counts) -> Table:
     answers = [_error_row(row) for row in answer.answers]
     return {
         "answer": answer,
@@ -217,11 +218,11 @@ class KindTable:
     rows: list[tuple[str, list[str]]]
 
 
-def _kind_rows(kinds: pd.DataFrame) -> KindTable | None:
-    if len(kinds) < 1:
+def _kind_rows(kinds: Counts) -> KindTable | None:
+    if not kinds:
         return None
-    rows = [(str(name), [f"{int(cell):,}" for cell in row]) for name, row in kinds.iterrows()]
-    return KindTable([label(str(name)) for name in kinds.columns], rows)
+    rows = [(name, [f"{cell:,}" for cell in counts.values()]) for name, counts in kinds.items()]
+    return KindTable([label(name) for name in next(iter(kinds.values()))], rows)
 
 
 @dataclass(frozen=True)

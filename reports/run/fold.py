@@ -165,6 +165,13 @@ def fold(
     return total
 
 
+def counts_of(numbers: Mapping[str, int], counts: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+    """Return how often each category that occurred had each outcome that occurred; `counts` is one of the `by_*`."""
+    rows = {name or "(not set)": counts[number] for name, number in numbers.items() if counts[number, :_OUTCOMES].any()}
+    present = [(outcome, code) for outcome, code in _CODES.items() if any(row[code] for row in rows.values())]
+    return {name: {outcome: int(row[code]) for outcome, code in present} for name, row in rows.items()}
+
+
 def place_ends(total: Aggregates, told: Mapping[str, ToldEnd]) -> None:
     """Count chats that somebody else ended as ended when they were, and no longer when StopContact found them gone."""
     if np.isnan(total.first):

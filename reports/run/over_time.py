@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from harness.quotas.special import stdtrit
 from reports.run.histogram import BINS, bin_of, centre_of
 
 Counts = NDArray[np.int64]

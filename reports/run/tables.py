@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from reports.run.fold import counts_of
 from reports.run.histogram import Histograms
-from reports.wording.vocabulary import OUTCOMES, SIZE_BANDS, UNKNOWN
+from reports.wording.vocabulary import SIZE_BANDS
 
 BANDS = {name: number for number, (_, name) in enumerate(SIZE_BANDS)}
 """The numbers of the bands of attribute sizes, by their names."""
@@ -15,11 +16,7 @@ BANDS = {name: number for number, (_, name) in enumerate(SIZE_BANDS)}
 
 def table_of(numbers: Mapping[str, int], counts: NDArray[Any]) -> pd.DataFrame:
     """A row for each category that occurred, a column for each outcome that occurred."""
-    names = [*OUTCOMES, UNKNOWN]
-    counts = counts[:, : len(names)]
-    rows = {name or "(not set)": counts[number] for name, number in numbers.items() if counts[number].any()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=names)
-    return table.loc[:, (table != 0).any()]
+    return pd.DataFrame.from_dict(counts_of(numbers, counts), orient="index")
 
 
 def latency_table(numbers: Mapping[str, int], histograms: Histograms) -> pd.DataFrame:

@@ -3,35 +3,39 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from reports.run.fold import BEGUN, ENDED, FOUND_GONE, Aggregates
 from reports.wording.vocabulary import OUTCOMES, UNKNOWN
+
+Floats = NDArray[np.float64]
 
 _MOST_BINS = 240
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """The run in bins of `width` seconds.
+    """The run in bins of `width` seconds; all seconds are since `origin` (unix).
 
-    `rates` is indexed by the bins' starts (s since `origin`, unix); its columns are `offered` and each outcome of
-    StartChatContact that occurred, in 1/s. `active` is indexed by the ends of the seconds: the chats this run held.
-    `lateness_ms` is indexed as `rates`: the largest lateness in a bin.
+    `rates` are `offered` and each outcome of StartChatContact that occurred, in 1/s, each (bins,); a bin begins at
+    `begins`. `active` (seconds,) are the chats that this run held at the end of each second, from 1 on. `lateness_ms` is the
+    largest lateness in a bin, for the bins with a call, which begin at `late_begins`.
     """
 
     origin: int
     width: int
-    rates: pd.DataFrame
-    active: pd.Series
-    lateness_ms: pd.Series
+    begins: Floats
+    rates: dict[str, Floats]
+    active: NDArray[np.int64]
+    late_begins: Floats
+    lateness_ms: Floats
 
 
 def timeline(total: Aggregates, dropped_by_second: dict[int, int]) -> Timeline:
     """Lay the aggregates out in time; `dropped_by_second` (unix second: calls) adds to what was offered."""
     if np.isnan(total.first):
-        empty = pd.Series(dtype=float)
-        return Timeline(0, 1, pd.DataFrame({"offered": empty}), empty, empty)
+        none = np.empty(0)
+        return Timeline(0, 1, none, {"offered": none}, np.empty(0, np.int64), none, none)
     first, last = int(np.floor(total.first)), int(np.floor(total.last))
     length = last - first + 1
     offered = total.offered.trimmed(first, last)[:, 0].astype(float)
@@ -45,16 +49,15 @@ def timeline(total: Aggregates, dropped_by_second: dict[int, int]) -> Timeline:
         if counts.any():
             columns[outcome] = counts.astype(float)
     width = max(1, int(np.ceil(length / _MOST_BINS)))
-    seconds = pd.DataFrame(columns)
-    bins = np.arange(length) // width
-    spans = pd.Series(bins).groupby(bins).size()
-    rates = seconds.groupby(bins).sum().div(spans, axis=0)
-    rates.index = rates.index * width
+    begins = np.arange(0, length, width)
+    spans = np.diff(begins, append=length)
+    rates = {name: np.add.reduceat(counts, begins) / spans for name, counts in columns.items()}
     changes = total.changes.trimmed(first, last)
     held = np.cumsum(changes[:, BEGUN] - changes[:, ENDED] - changes[:, FOUND_GONE])
-    active = pd.Series(np.maximum(held, 0), index=np.arange(1, length + 1))
-    late = pd.Series({second - first: value * 1000 for second, value in total.late_by_second.items()}, dtype=float)
-    late = late[(late.index >= 0) & (late.index < length)]
-    late_by_bin = late.groupby(late.index.astype(int) // width).max()
-    late_by_bin.index = late_by_bin.index * width
-    return Timeline(first, width, rates, active, late_by_bin)
+    latest = np.full(len(begins), -np.inf)
+    for second, late in total.late_by_second.items():
+        if 0 <= second - first < length:
+            latest[(second - first) // width] = max(latest[(second - first) // width], late * 1000)
+    called = np.isfinite(latest)
+    at = begins.astype(np.float64)
+    return Timeline(first, width, at, rates, np.maximum(held, 0), at[called], latest[called])

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, ndtri  # scipy.stats takes longer to load than the rest of a report
+
+from harness.quotas.special import chdtrc, ndtri
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

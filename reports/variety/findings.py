@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from scipy.special import ndtri
 
+from harness.quotas.special import ndtri
 from reports.capacity.model import Variety
 from reports.variety.association import Codes, Floats, blocks, detectable, effect_of, holm, p_value
 from reports.variety.calls import CATEGORIES, SIZES, Calls
@@ -108,7 +107,10 @@ def _of_category(name: str, on: str, calls: Calls, y: Floats, ranks: Floats, blo
 
 
 def _ranks(values: Floats) -> Floats:
-    return np.asarray(pd.Series(values).rank(), np.float64)
+    """The rank of each value (n,), from 1; equal values share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[place], np.float64)
 
 
 def _without_extremes(latency: Floats) -> Floats:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import stdtr
 
 from harness.quotas.attempts import Floats
+from harness.quotas.special import stdtr
 
 _RATIOS = np.concatenate(([0.0], np.geomspace(1e-4, 1e4, 29)))
 """Variance of the independent noise over that of the differenced noise: what the grid holds."""

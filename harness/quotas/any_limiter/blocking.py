@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import gammaln
 
 from harness.quotas.attempts import Floats
+from harness.quotas.special import gammaln
 
 _LOADS = np.unique(np.concatenate((np.linspace(0.02, 0.9, 89), np.linspace(0.9, 1.1, 41), np.geomspace(1.1, 6.0, 40))))
 _BURSTS = np.geomspace(1.0, 2000.0, 60)

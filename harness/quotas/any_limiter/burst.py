@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import stdtrit
 
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import BurstFromRest
+from harness.quotas.special import stdtrit
 
 VOLLEYS = 5
 """Fewest volleys at the rest that was enough."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.special import betaincinv
 
 from harness.quotas.any_limiter.decisions import Decisions, Mask
 from harness.quotas.any_limiter.estimates import Contrary, Penalty, Sustained
 from harness.quotas.attempts import Floats
+from harness.quotas.special import betaincinv
 
 _RATE_SLACK = 0.006
 """Share by which a candidate's rate may be off: candidates stand closer together than twice that."""

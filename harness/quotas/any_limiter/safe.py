@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import gammaln
 
 from harness.quotas.any_limiter.blocking import blocked, load_refused
 from harness.quotas.any_limiter.estimates import CurvePoint, LimiterClass, Safe, SafeRate
 from harness.quotas.attempts import Floats
 from harness.quotas.estimates import TpsEstimate
+from harness.quotas.special import gammaln
 
 REFUSED_SHARE = 0.01
 """What may be refused at the safe rate."""

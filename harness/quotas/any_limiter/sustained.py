@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import gammaincinv, stdtrit
 
 from harness.quotas.any_limiter.batches import mean_of, moved, wanders
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import Sustained
 from harness.quotas.attempts import Floats
+from harness.quotas.special import gammaincinv, stdtrit
 
 _BATCHES = (32, 21)
 _EDGE = 8.0

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
 
 from harness.quotas.attempts import Floats
+from harness.quotas.special import ndtr
 from harness.quotas.tps.timing import Calls
 
 Ints = npt.NDArray[np.intp]

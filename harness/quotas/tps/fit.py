@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from harness.quotas.attempts import Floats
+from harness.quotas.special import logsumexp
 from harness.quotas.tps.bucket import Ints, Record
 from harness.quotas.tps.replay import as_decided, replay
 from harness.quotas.tps.timing import Calls

@@ -59,8 +59,8 @@ def test_active_chats_are_starts_less_ends(make_run: MakeRun) -> None:
     """The timeline's open chats are the chats answered as started less those stopped, second by second."""
     path = make_run(Scenario(hold=5.0, seconds=25))
     view, frame = timeline(folded(path), {}), table(path)
-    for second, open_chats in view.active.items():
-        end = view.origin + int(str(second))
+    for second, open_chats in enumerate(view.active, start=1):
+        end = view.origin + second
         started = ((frame["outcome"] == "started") & (frame["received"] < end)).sum()
         ended = ((frame["operation"] == "StopContact") & (frame["received"] < end)).sum()
         assert open_chats == started - ended

@@ -1,0 +1,31 @@
+"""The special functions of scipy that the inference and the reports use, without half a second of its imports.
+
+`scipy.special` looks at every public name of numpy, which loads `numpy.testing` and `numpy.f2py`: a compiler of Fortran
+and a test suite, more than everything else that a report loads. Both are hidden from it; whoever wants them later gets them.
+"""
+
+import numpy as np
+
+_UNWANTED = ("f2py", "testing")
+
+_hidden = [name for name in _UNWANTED if name not in vars(np)]
+for _name in _hidden:
+    setattr(np, _name, None)
+try:
+    from scipy.special import (
+        betaincinv,
+        chdtrc,
+        gammaincinv,
+        gammaln,
+        logsumexp,
+        ndtr,
+        ndtri,
+        stdtr,
+        stdtrit,
+    )
+finally:
+    for _name in _hidden:
+        if vars(np).get(_name, 0) is None:
+            delattr(np, _name)
+
+__all__ = ["betaincinv", "chdtrc", "gammaincinv", "gammaln", "logsumexp", "ndtr", "ndtri", "stdtr", "stdtrit"]
