@@ -29,6 +29,13 @@ _ANSWERED = (
     *(f"queue.{part}" for part in ("joined", "no_agent", "not_awaited")),
     *(f"{wait}_ms.{part}" for wait in ("greeting", "reply", "queue.wait") for part in _LATENCY),
     *(f"{wait}_ms.from_sent.{part}" for wait in ("greeting", "reply", "queue.wait") for part in _LATENCY),
+    *(f"agents.{part}" for part in ("subscribed", "joined_chats", "joined", "left")),
+    *(f"agents.{part}" for part in ("transfers", "transferred_chats", "not_taken_over")),
+    *(
+        f"agents.{part}_ms.{q}"
+        for part in ("first_joined", "until_transfer", "next_joined", "until_left")
+        for q in _LATENCY
+    ),
     *(f"knee.{part}" for part in ("open_chats", "low", "high")),
 )
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import msgspec
 
 from harness.counting import counted
-from reports.capacity.answered.model import Answered, Behind, LoadBand, MinuteOfReplies
-from reports.capacity.answered.sentences import knee_sentence
+from reports.capacity.answered.model import Agents, Answered, Behind, LoadBand, MinuteOfReplies
+from reports.capacity.answered.sentences import agents_sentences, knee_sentence
 from reports.capacity.model import Capacity
-from reports.run.latencies import Bounds, Latency
+from reports.run.latencies import Bounds, Latency, Quantiles
 from reports.wording.numbers import milliseconds, number, percent, seconds, share, utc
 
 
@@ -21,6 +21,20 @@ class WaitRow:
     never: str
     never_share: str
     unknown: str
+    p50: str
+    p95: str
+    p99: str
+    longest: str
+
+
+@dataclass(frozen=True)
+class AgentsRow:
+    """What customers saw of agents, as texts: in how many chats, how often, and how long it took."""
+
+    what: str
+    since: str
+    chats: str
+    times: str
     p50: str
     p95: str
     p99: str
@@ -68,6 +82,7 @@ class AnsweredSection:
     sentences: list[str]
     goal: str
     waits: list[WaitRow]
+    agents: list[AgentsRow]
     by_open_chats: list[BandRow]
     by_start_rate: list[BandRow]
     behind: list[BehindRow]
@@ -90,6 +105,7 @@ def answered(answer: Capacity) -> AnsweredSection | None:
             _wait("Reply to a message", found.replied, found.no_reply, found.reply_not_awaited, found.reply_ms),
             *([_wait("Agent, from the queue", *msgspec.structs.astuple(queue))] if queue else []),
         ],
+        _agents(found.agents),
         [_band(band, 0) for band in found.by_open_chats],
         [_band(band, 2) for band in found.by_start_rate],
         [_behind(series) for series in found.behind if series.value],
@@ -111,6 +127,7 @@ def sentences_of(found: Answered) -> list[str]:
         told.append(f"{silent} never answered: {share(found.no_reply, messages)}.")
     if found.knee is not None:
         told.append(knee_sentence(found.knee))
+    told += agents_sentences(found.agents)
     troubles = [series for series in found.behind if series.is_trouble and series.value]
     told += [f"CloudWatch counted {number(one.value)} {one.metric} of {one.of} during the run." for one in troubles[:3]]
     if found.behind and not troubles:
@@ -118,6 +135,26 @@ def sentences_of(found: Answered) -> list[str]:
     if found.behind_unknown:
         told.append(f"Not all that stands behind the chats is known: {found.behind_unknown}.")
     return told
+
+
+def _agents(found: Agents | None) -> list[AgentsRow]:
+    if found is None:
+        return []
+    rows = (
+        ("First agent joined", "the subscription", found.joined_chats, found.joined_chats, found.first_joined_ms),
+        ("Transferred", "an agent had joined", found.transferred_chats, found.transfers, found.until_transfer_ms),
+        ("Agent left", "that agent had joined", None, found.left, found.until_left_ms),
+        ("Next agent joined", "the transfer, or the leaving", None, None, found.next_joined_ms),
+    )
+    return [_agents_row(*row) for row in rows if row[3] or row[4]]
+
+
+def _agents_row(what: str, since: str, chats: int | None, times: int | None, took: Quantiles | None) -> AgentsRow:
+    values = (None,) * 4 if took is None else (took.p50, took.p95, took.p99, took.max)
+    often = times if times is not None else took.n if took else 0
+    return AgentsRow(
+        what, since, "" if chats is None else f"{chats:,}", f"{often:,}", *(milliseconds(value) for value in values)
+    )
 
 
 def _behind(series: Behind) -> BehindRow:

@@ -10,10 +10,11 @@ from rich.text import Text
 from harness.counting import counted
 from harness.vocabulary import STARTED
 from reports.capacity import sentences as words
-from reports.capacity.answered.model import Answered
+from reports.capacity.answered.model import Agents, Answered
 from reports.capacity.clocks import clock_sentences
 from reports.capacity.model import Capacity, Interval, Tps
 from reports.ci.gates import GatesView
+from reports.run.latencies import Quantiles
 from reports.wording.numbers import at_least, at_once, interval, known, label, percent, seconds, share
 from reports.wording.vocabulary import NO_CALLS, START
 
@@ -93,9 +94,27 @@ def _add_answered(table: Table, found: Answered) -> None:
         if never + came:
             p95 = "" if latency is None or latency.p95 is None else f"; p95 of the others {seconds(latency.p95 / 1000)}"
             table.add_row(f"never {name}", f"{never:,}", f"{share(never, never + came)}{p95}")
+    _add_agents(table, found.agents)
     if found.knee is not None and found.knee.open_chats is not None:
         note = f"most at which {percent(found.knee.share)} of the replies came within {seconds(found.knee.goal)}"
         table.add_row("open chats", f"{found.knee.open_chats:,}", note)
+
+
+def _add_agents(table: Table, found: Agents | None) -> None:
+    if found is None:
+        return
+    took = _p95(found.first_joined_ms, "after the subscription")
+    table.add_row("met an agent", f"{found.joined_chats:,}", f"of {counted(found.subscribed, 'chat')}{took}")
+    if found.transfers:
+        nobody = f"; after {found.not_taken_over:,} no agent joined" if found.not_taken_over else ""
+        took = _p95(found.next_joined_ms, "until the next agent")
+        table.add_row(
+            "transfers", f"{found.transfers:,}", f"in {counted(found.transferred_chats, 'chat')}{took}{nobody}"
+        )
+
+
+def _p95(took: Quantiles | None, what: str) -> str:
+    return "" if took is None or took.p95 is None else f"; p95 {seconds(took.p95 / 1000)} {what}"
 
 
 def _chats(answer: Capacity) -> str:

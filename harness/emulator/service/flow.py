@@ -166,14 +166,13 @@ class FlowPlayer:
         elif step.leave is not None:
             self._leave(now, chat, progress, step.leave)
         elif step.transfer is not None:
-            before = progress.agents[-1] if progress.agents else None
-            if before == step.transfer:
-                return
-            self._conversations.say(now, chat, TRANSFERRED, None, self._speaker(chat, progress, ""))
-            if before is not None:
-                self._leave(now, chat, progress, before)
-            self._join(now, chat, progress, step.transfer)
+            before = progress.agents[-1:]
+            if before != [step.transfer]:
+                self._hand_on(now, chat, progress, before)
+                self._join(now, chat, progress, step.transfer)
         elif step.queue and progress.phase != "queue":
+            if progress.agents:
+                self._hand_on(now, chat, progress, list(progress.agents))
             self._leave_bot(progress)
             progress.phase = "queue"
             self._waiting.append(chat)
@@ -181,6 +180,12 @@ class FlowPlayer:
             self._serve_queue(now)
         elif step.end:
             self._chats.end(now, chat, AGENT_LEFT if progress.agents else FLOW_ENDED)
+
+    def _hand_on(self, now: float, chat: Chat, progress: _Progress, before: list[str]) -> None:
+        """Say that the chat is transferred, and let the agents leave it who had it `before`."""
+        self._conversations.say(now, chat, TRANSFERRED, None, self._speaker(chat, progress, ""))
+        for name in before:
+            self._leave(now, chat, progress, name)
 
     def _join(self, now: float, chat: Chat, progress: _Progress, name: str) -> None:
         self._leave_bot(progress)

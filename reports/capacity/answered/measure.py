@@ -10,6 +10,7 @@ from reports.capacity.answered.behind import behind_of, minutes_of, unknown_behi
 from reports.capacity.answered.knee import Bools, Ints, knee_of
 from reports.capacity.answered.messages import Floats, Messages, MessagesSeen
 from reports.capacity.answered.model import Answered, LoadBand, QueueWaits
+from reports.capacity.answered.ranks import plain, quantile
 from reports.run.fold import Aggregates
 from reports.run.latencies import Bounds, Latency
 from reports.run.rundir import Run
@@ -57,6 +58,7 @@ def answered_of(
         greeting_ms=of(GREETING),
         reply_ms=of(REPLY),
         queue=_queue(count, of),
+        agents=seen.agents.agents(),
         knee=knee_of(messages.open_chats, in_time, messages.chat, goal),
         by_open_chats=_bands(messages.open_chats.astype(float), messages, in_time),
         by_start_rate=_bands(messages.start_rate, messages, in_time),
@@ -102,10 +104,10 @@ def _band(load: Floats, rows: Ints, messages: Messages, in_time: Bools) -> LoadB
     count = len(rows)
     within, answered = int(np.count_nonzero(in_time[rows])), int(np.count_nonzero(messages.answered[rows]))
     took = np.sort(messages.took[rows][messages.answered[rows]]) * 1000
-    p50, p95 = _quantile(took, 0.5), _quantile(took, 0.95)
+    p50, p95 = quantile(took, 0.5), quantile(took, 0.95)
     return LoadBand(
-        low=_plain(load[0]),
-        high=_plain(load[-1]),
+        low=plain(load[0]),
+        high=plain(load[-1]),
         messages=count,
         within_goal=within / count,
         within_goal_interval=wilson(within, count),
@@ -118,22 +120,5 @@ def _band(load: Floats, rows: Ints, messages: Messages, in_time: Bools) -> LoadB
     )
 
 
-def _quantile(ordered: Floats, share: float) -> tuple[float | None, Bounds]:
-    """A quantile of sorted numbers, with the 95 % interval of its rank; that is None where it would reach beyond them."""
-    if not len(ordered):
-        return None, None
-    count = len(ordered)
-    middle, half = share * count, 1.96 * np.sqrt(count * share * (1 - share))
-    low, high = int(np.floor(middle - half)), int(np.ceil(middle + half))
-    value = float(ordered[min(int(np.ceil(middle)) - 1, count - 1)])
-    if low < 0 or high >= count:
-        return _plain(value), None
-    return _plain(value), (_plain(ordered[low]), _plain(ordered[high]))
-
-
 def _interval(count: int, of: int) -> Bounds:
     return wilson(count, of) if of else None
-
-
-def _plain(value: float) -> float:
-    return float(f"{value:.6g}")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.vocabulary import NO_REPLY, REPLY, ends_chat
+from reports.capacity.answered.agents import AgentsSeen
 from reports.capacity.answered.knee import Bools, Ints
 from reports.run.samples import Batch
 from reports.wording.vocabulary import OK, START, STARTED
@@ -41,6 +42,7 @@ class MessagesSeen:
     ends: list[tuple[Ints, Floats]] = field(default_factory=list)
     due: list[Floats] = field(default_factory=list)
     replies: list[tuple[Ints, Floats, Floats, Bools]] = field(default_factory=list)
+    agents: AgentsSeen = field(default_factory=AgentsSeen)
 
     def add(self, batch: Batch) -> None:
         """Take what counts of a batch."""
@@ -55,6 +57,7 @@ class MessagesSeen:
         # Numbered for the words of the batch, which are far fewer than its rows.
         chats = np.array([self.numbers.setdefault(word, len(self.numbers)) for word in batch.words["contact_id"]])
         chat = chats[batch.codes["contact_id"]]
+        self.agents.add(batch, chat)
         scheduled, sent, received = (batch.times[name] for name in ("scheduled", "sent", "received"))
         placed = np.isfinite(scheduled) & np.isfinite(sent) & np.isfinite(received)
         self.due.append(scheduled[is_start & placed])

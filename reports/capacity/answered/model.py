@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from harness.recording.format.manifest import Count, Number
-from reports.run.latencies import Bounds, Latency, Share
+from reports.run.latencies import Bounds, Latency, Quantiles, Share
 
 
 class LoadBand(Struct, frozen=True):
@@ -89,6 +89,27 @@ class QueueWaits(Struct, frozen=True):
     wait_ms: Latency | None = None
 
 
+class Agents(Struct, frozen=True):
+    """What the customers of `subscribed` chats saw of agents: `joined` and `left` are times, `joined_chats` chats.
+
+    `transferred_chats` were handed on, `transfers` times; after `not_taken_over` of these nobody joined any more. Durations
+    (ms): from the subscription until the first agent joined; from when an agent had joined until the transfer, and until an
+    agent left; from the transfer, or an agent's leaving, until the next agent joined.
+    """
+
+    subscribed: Count
+    joined_chats: Count
+    joined: Count
+    left: Count
+    transfers: Count
+    transferred_chats: Count
+    not_taken_over: Count
+    first_joined_ms: Quantiles | None = None
+    until_transfer_ms: Quantiles | None = None
+    next_joined_ms: Quantiles | None = None
+    until_left_ms: Quantiles | None = None
+
+
 class Answered(Struct, frozen=True):
     """What the customers of the chats felt. Latencies are of what came, from when it was due.
 
@@ -110,6 +131,7 @@ class Answered(Struct, frozen=True):
     greeting_ms: Latency | None = None
     reply_ms: Latency | None = None
     queue: QueueWaits | None = None
+    agents: Agents | None = None
     knee: Knee | None = None
     by_open_chats: list[LoadBand] = []
     by_start_rate: list[LoadBand] = []

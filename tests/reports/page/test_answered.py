@@ -150,6 +150,56 @@ def test_a_run_in_which_nothing_failed_behind_the_chats_says_so(make_run: MakeRu
     assert "CloudWatch counted" not in html
 
 
+def agents_of(contact: str, at: float, *events: str) -> list[Row]:
+    """The rows of a chat whose customer subscribed at `at` and then saw one of the events a second."""
+    names = {"joined": "AgentJoined", "left": "AgentLeft", "transfer": "Transfer"}
+    rows = [wait("WebSocketSubscribe", at, at, at + 0.01, "ok", contact)]
+    seen = [wait(names[name], at, at, at + 1.0 + second, "ok", contact) for second, name in enumerate(events)]
+    return rows + seen[::-1]  # a worker's rows need not be in order
+
+
+def test_agents_and_transfers_are_counted_from_one_event_to_the_next(make_run: MakeRun) -> None:
+    """Page, Markdown and capacity.json say who met an agent, was transferred, got another one, and what that took."""
+    rows = [
+        *conversations(),
+        *agents_of("never", BEGAN + 1),
+        *agents_of("once", BEGAN + 2, "joined", "left"),
+        *agents_of("handed on", BEGAN + 3, "joined", "transfer", "left", "joined", "left"),
+        *agents_of("to the queue", BEGAN + 4, "joined", "left", "joined"),
+        *agents_of("lost", BEGAN + 5, "joined", "transfer", "left"),
+        *agents_of("two agents", BEGAN + 6, "joined", "joined"),
+        *agents_of("by the bot", BEGAN + 7, "transfer", "joined", "transfer", "joined"),
+    ]
+    html, markdown, answer = reported(make_run(rows=rows))
+    found = answer["answered"]["agents"]
+    assert {name: value for name, value in found.items() if not name.endswith("_ms")} == {
+        "subscribed": 7,
+        "joined_chats": 6,
+        "joined": 10,
+        "left": 5,
+        "transfers": 4,
+        "transferred_chats": 3,
+        "not_taken_over": 1,
+    }
+    took = {name: (table["n"], table["p50"], table["max"]) for name, table in found.items() if name.endswith("_ms")}
+    assert took == {
+        "first_joined_ms": (6, pytest.approx(1000), pytest.approx(2000)),
+        "until_transfer_ms": (3, pytest.approx(1000), pytest.approx(1000)),
+        "next_joined_ms": (3, pytest.approx(1000), pytest.approx(2000)),
+        "until_left_ms": (5, pytest.approx(1000), pytest.approx(2000)),
+    }
+    for text in (html, markdown):
+        assert "An agent joined 6 of 7 chats: 85.7 %" in text
+        assert "half of them within 1 s of the subscription" in text
+        assert "3 chats were transferred, 4 times in all; p95 until the next agent 2 s." in text
+        assert "After 1 transfer no agent had joined when the chat or the run ended." in text
+        assert cells(text, "First agent joined") == ["the subscription", "6", "6", "1,000", "2,000", "2,000", "2,000"]
+        assert cells(text, "Next agent joined")[1:3] == ["", "3"]
+    html, markdown, answer = reported(make_run(rows=conversations()))
+    assert answer["answered"]["agents"] is None
+    assert "agents and transfers" not in html.lower() + markdown.lower()
+
+
 def test_a_run_without_customers_has_no_such_section(make_run: MakeRun) -> None:
     """Where nobody waited, nothing is said of answers."""
     html, markdown, answer = reported(make_run())

@@ -97,6 +97,43 @@ def test_bot_greets_and_hands_over_to_an_agent_who_ends_the_chat(tmp_path: Path)
     assert (talk.said[-1], talk.reason) == (("Ann", "Bye"), "AGENT_DISCONNECT")
 
 
+TO_THE_QUEUE = """
+[queue]
+agents = ["Ann", "Bob"]
+answer_after = "2s"
+handling_time = "60s"
+
+[[rules]]
+on = "start"
+steps = [{ queue = true }]
+
+[[rules]]
+on = "message"
+while = "agent"
+matches = "billing"
+steps = [{ queue = true }]
+"""
+
+
+def test_an_agent_hands_a_chat_on_to_the_queue(tmp_path: Path) -> None:
+    """Queued by its agent, a chat is transferred: the agent leaves, has a place for others, and the next one joins."""
+    service = lab(tmp_path, TO_THE_QUEUE)
+    first, second = Talk(service), Talk(service)
+    third = Talk(service)
+    first.at(3)
+    agents = [talk.said[0][0] for talk in (first, second)]
+    assert sorted(agents) == ["Ann", "Bob"]
+    assert third.said == []
+    first.send(Content="billing")
+    assert first.said[1:] == [(agents[0], "transfer.succeeded"), (agents[0], "participant.left")]
+    first.at(5.5)
+    assert third.said == [(agents[0], "participant.joined")]
+    second.at(64)
+    assert second.reason == "AGENT_DISCONNECT"
+    assert first.at(67).said[3:] == [(agents[1], "participant.joined")]
+    assert first.reason is None
+
+
 def test_flow_starts_with_the_connection_if_so_set(tmp_path: Path) -> None:
     """With starts_flow=connection nothing is said before the customer's websocket has subscribed."""
     talk = Talk(lab(tmp_path, CONVERSATION, "starts_flow=connection"))
