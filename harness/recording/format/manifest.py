@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -231,12 +232,15 @@ def load_manifest(directory: Path) -> StoredManifest:
     path = directory / MANIFEST
     try:
         tables = orjson.loads(read_plain(path, LONGEST_MANIFEST))
+        orjson.dumps(tables)  # of less depth than it reads
     except FileNotFoundError:
         raise
     except OSError as error:
         raise NotReadable(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
     except orjson.JSONDecodeError as error:
         raise NotReadable(f"{path}: not valid JSON ({error}); the file is damaged") from error
+    except TypeError as error:
+        raise NotReadable(f"{path}: nested too deeply; no run writes such a file") from error
     if not isinstance(tables, dict):
         raise NotReadable(f"{path}: not the manifest of a run")
     schema = tables.get("schema")
@@ -252,10 +256,10 @@ def load_manifest(directory: Path) -> StoredManifest:
 
 def _keep(kind: type[Struct], table: Table, prefix: str, problems: list[str]) -> Table:
     """Return the entries of `table` that have the types of `kind`, and those that it does not know."""
-    types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
     kept: Table = {}
     for key, value in table.items():
-        expected = _inner(types.get(key))
+        expected = _inner(fields.get(key))
         if expected is None or value is None:
             kept[key] = value
         elif _is_struct(expected):
@@ -285,7 +289,8 @@ def _present(table: Table) -> Table:
 
 def _inner(expected: typing.Any) -> typing.Any:
     """Return the struct of `Struct | None`; any other type as it is."""
-    return next((option for option in typing.get_args(expected) if _is_struct(option)), expected)
+    options = typing.get_args(expected) if isinstance(expected, types.UnionType) else ()
+    return next((option for option in options if _is_struct(option)), expected)
 
 
 def _is_struct(expected: object) -> bool:
