@@ -14,20 +14,15 @@ from reports.capacity.model import ActiveChats, Interval, Tps
 from reports.figures.picture import standalone_svg
 from reports.figures.style import report_style
 from reports.plan.day import parse_arrivals
-from reports.plan.lengths import parse_length, parse_seconds, with_abandoned
-from reports.plan.planning import SHORTEST_DURATION, Abandoned, Limits, course, plan
+from reports.plan.lengths import LONGEST, parse_length, parse_seconds, with_abandoned
+from reports.plan.planning import MOST_BURST, MOST_CHATS, MOST_RATE, SHORTEST_DURATION, Abandoned, Limits, course, plan
 from reports.plan.text import day_figure, frontier_figure, markdown, sentences
 from reports.run.declared import declared_value
 from reports.run.files import replace
 from reports.wording.numbers import number
 
 _LONGEST_DEFAULT = "25h"  # of a chat whose ChatDurationInMinutes nobody set
-_LONGEST_DURATION = 7 * 86_400.0
 DOCUMENTED = Limits(5.0, 8.0, 500, "AWS's documented defaults for new accounts (5/s, burst 8, 500 chats)")
-
-
-MOST_RATE, MOST_BURST, MOST_CHATS = 100_000.0, 100_000.0, 10_000_000
-"""Quotas beyond these are not planned against: no account has them, and the formulas would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,10 @@ class PlanRequest:
 def run_plan(arguments: PlanRequest) -> int:
     """Make the plan that is asked for, print it, and write its files. Raises UsageError."""
     day, length = parse_arrivals(arguments.arrivals), parse_length(arguments.length)
+    if (peak := float(day.rates.max())) > MOST_RATE:
+        raise UsageError(
+            f"--arrivals: {number(peak)}/s are more than can be planned ({number(MOST_RATE)}/s); give less"
+        )
     limits = find_limits(arguments)
     abandoned = _abandoned(arguments)
     answer = plan(
@@ -98,7 +97,7 @@ def _abandoned(arguments: PlanRequest) -> Abandoned | None:
         return None
     text = arguments.chat_duration or _LONGEST_DEFAULT
     duration = parse_seconds(text)
-    if not SHORTEST_DURATION <= duration <= _LONGEST_DURATION:
+    if not SHORTEST_DURATION <= duration <= LONGEST:
         raise UsageError(f"--chat-duration {text}: Amazon Connect takes 60 minutes (1h) to 7 days (168h)")
     return Abandoned(arguments.abandoned, duration)
 

@@ -11,6 +11,9 @@ from scipy.stats import norm
 
 from harness.errors import UsageError
 
+LONGEST = 7 * 86_400.0
+"""Seconds that a chat lasts at most: the longest ChatDurationInMinutes."""
+_MOST_SIGMA = 5.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _FORMS = "8m, exponential:8m (mean), uniform:2m,10m or lognormal:8m,0.6 (median, sigma)"
 
@@ -40,7 +43,16 @@ def parse_seconds(text: str) -> float:
 
 
 def parse_length(text: str) -> Length:
-    """Read a distribution of lengths. Raises UsageError that names the forms there are."""
+    """Read a distribution of lengths. Raises UsageError that names the forms there are, or the longest mean."""
+    length = _parse(text)
+    if length.mean > LONGEST:
+        raise UsageError(
+            f"{text!r}: a mean of over 7 days (168h), which is the longest that a chat may last; give less"
+        )
+    return length
+
+
+def _parse(text: str) -> Length:
     name, _, rest = text.strip().partition(":")
     parts = rest.split(",") if rest else []
     if not parts:
@@ -51,7 +63,12 @@ def parse_length(text: str) -> Length:
         low, high = parse_seconds(parts[0]), parse_seconds(parts[1])
         if low < high:
             return _uniform(text, low, high)
-    if name == "lognormal" and len(parts) == 2 and re.fullmatch(r"\s*\d*\.?\d+\s*", parts[1]) and float(parts[1]) > 0:
+    if (
+        name == "lognormal"
+        and len(parts) == 2
+        and re.fullmatch(r"\s*\d*\.?\d+\s*", parts[1])
+        and 0 < float(parts[1]) <= _MOST_SIGMA
+    ):
         return _lognormal(text, parse_seconds(parts[0]), float(parts[1]))
     raise UsageError(f"{text!r} is not a distribution of lengths; write {_FORMS}")
 

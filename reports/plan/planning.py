@@ -7,11 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import UsageError
 from reports.plan.day import Day
 from reports.plan.lengths import Length, with_abandoned
 from reports.plan.queueing import bucket_refusal, erlang_b, open_chats, rate_for, servers_for
 from reports.plan.simulation import simulate
+from reports.wording.numbers import number
 
+MOST_RATE, MOST_BURST, MOST_CHATS = 100_000.0, 100_000.0, 10_000_000
+"""Quotas and arrivals beyond these are not planned: no account has them, and the formulas would take minutes."""
+_MOST_DAYS = 1_000
 _STEPS = 8_000
 Array = NDArray[np.float64]
 
@@ -82,6 +87,11 @@ def course(day: Day, length: Length, limits: Limits) -> Course:
 def _held(day: Day, length: Length, arrivals: Array, step: float) -> Array:
     """The chats open at the end of each step of a day, after as many days like it as its longest chats remember."""
     before = day.before(length.memory)
+    if before > _MOST_DAYS:
+        raise UsageError(
+            f"the arrivals cover {number(day.length)} s, and chats that last {number(length.memory)} s are of over "
+            f"{_MOST_DAYS:,} such times before; give the arrivals of a day"
+        )
     steps = len(arrivals) * (before + 1)
     ages: Array = (np.arange(steps, dtype=np.float64) + 0.5) * step
     survival = length.survival(ages)
@@ -143,6 +153,11 @@ def plan(
     if abandoned is not None:
         length = with_abandoned(length, abandoned.share, abandoned.duration)
     run = course(day, length, limits)
+    if (most := float(run.open_chats.max())) > MOST_CHATS:
+        raise UsageError(
+            f"{number(most)} chats would be open at once, more than can be planned ({number(MOST_CHATS)}); "
+            "give fewer arrivals or a shorter length"
+        )
     weights = run.rates / run.rates.sum()
     busiest = int(run.rates.argmax())
     fullest = int(run.open_chats.argmax())

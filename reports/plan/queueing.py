@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 from scipy.stats import poisson
 
+MOST_TOKENS = 100_000
+"""Of a bucket that holds more, refusals are those of one that holds so many: more than it would, and hardly any."""
+
 
 def erlang_b(load: float, servers: int) -> float:
     """The share of Poisson arrivals that find all of `servers` taken, at `load` erlangs (arrival rate x mean length).
@@ -15,11 +18,14 @@ def erlang_b(load: float, servers: int) -> float:
     """
     if load <= 0:
         return 0.0
-    inverse = 1.0  # of the blocking probability, which would underflow itself
-    for taken in range(1, servers + 1):
-        inverse = 1.0 + inverse * taken / load
+    inverse = term = 1.0  # of the blocking probability, which would underflow itself
+    for taken in range(servers, 0, -1):
+        term *= taken / load
+        inverse += term
         if inverse > 1e300:
             return 0.0
+        if term < 1e-17 * inverse:  # terms fall from here on
+            break
     return 1.0 / inverse
 
 
@@ -39,7 +45,7 @@ def bucket_refusal(arrivals: float, rate: float, burst: float) -> float:
     calls are in that system: the blocking probability of M/D/1/K with K = burst. Computed from the queue lengths that
     departures leave behind, by level crossings, in which every term is positive (L. Takacs, 1962; H. Tijms, 2003).
     """
-    size = math.floor(burst + 1e-9)
+    size = min(math.floor(burst + 1e-9), MOST_TOKENS)
     if arrivals <= 0:
         return 0.0
     if size < 1 or rate <= 0:
@@ -49,10 +55,12 @@ def bucket_refusal(arrivals: float, rate: float, burst: float) -> float:
     if none == 0.0:
         return 1.0 - 1.0 / load
     more = poisson.sf(np.arange(-1, size + 1), load)  # more[n]: at least n arrivals in a service
+    felt = int(np.count_nonzero(more))  # of so many arrivals in a service there is any chance at all
     left = np.zeros(size)
     left[0] = 1.0
     for level in range(size - 1):
-        up = left[0] * more[level + 1] + left[1 : level + 1] @ more[level + 1 : 1 : -1]
+        first = max(1, level + 2 - felt)
+        up = left[0] * more[level + 1] + left[first : level + 1] @ more[level + 2 - first : 1 : -1]
         left[level + 1] = up / none
         if left[level + 1] > 1e200:
             left[: level + 2] /= left[level + 1]

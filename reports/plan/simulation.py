@@ -36,7 +36,7 @@ def simulate(day: Day, length: Length, limits: tuple[float, float, int], seed: i
         day = day.repeated(day.before(length.memory) + 1)
         total = day.length
     expected = float(day.rates[0]) * total if day.constant else day.expected
-    if expected > MOST_ARRIVALS:
+    if expected > MOST_ARRIVALS or float(day.rates.max()) * total > 20 * MOST_ARRIVALS:  # drawn at the highest rate
         return None
     repetitions = int(np.clip(400_000 / max(expected, 1.0), 4, 40))
     shares, arrivals = [], 0
