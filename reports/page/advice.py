@@ -2,6 +2,7 @@
 
 from harness.counting import counted
 from reports.capacity.model import Capacity
+from reports.page.behind import behind_advice
 from reports.page.variety import balance_advice
 from reports.wording.numbers import known, number, seconds
 from reports.wording.vocabulary import START_OUTCOMES, STARTED, TPS
@@ -18,6 +19,7 @@ def advice(answer: Capacity) -> list[str]:
         *_left_open(answer),
         *_tps(answer),
         *_active_chats(answer),
+        *behind_advice(answer),
         *_retries(answer),
         *_unknown(answer),
         *balance_advice(answer),

@@ -8,6 +8,7 @@ from harness.counting import counted
 from reports.capacity.answered.model import Agents, Answered, Behind, LoadBand, MinuteOfReplies
 from reports.capacity.answered.sentences import agents_sentences, knee_sentence
 from reports.capacity.model import Capacity
+from reports.page.behind import behind_sentences, trouble_words
 from reports.run.latencies import Bounds, Latency, Quantiles
 from reports.wording.numbers import milliseconds, number, percent, seconds, share, utc
 
@@ -127,14 +128,7 @@ def sentences_of(found: Answered) -> list[str]:
         told.append(f"{silent} never answered: {share(found.no_reply, messages)}.")
     if found.knee is not None:
         told.append(knee_sentence(found.knee))
-    told += agents_sentences(found.agents)
-    troubles = [series for series in found.behind if series.is_trouble and series.value]
-    told += [f"CloudWatch counted {number(one.value)} {one.metric} of {one.of} during the run." for one in troubles[:3]]
-    if found.behind and not troubles:
-        told.append("CloudWatch counted no error and no throttle of flows, queues, bots and functions during the run.")
-    if found.behind_unknown:
-        told.append(f"Not all that stands behind the chats is known: {found.behind_unknown}.")
-    return told
+    return [*told, *agents_sentences(found.agents), *behind_sentences(found)]
 
 
 def _agents(found: Agents | None) -> list[AgentsRow]:
@@ -166,8 +160,9 @@ def _behind(series: Behind) -> BehindRow:
 
 def _minute(minute: MinuteOfReplies, behind: list[Behind]) -> MinuteRow:
     counted = [
-        f"{number(one.value)} {series.metric} of {series.of}"
+        trouble_words(series.metric, series.of, one.value)
         for series in behind
+        if series.is_trouble
         for one in series.minutes
         if one.at == minute.at
     ]

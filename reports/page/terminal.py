@@ -14,8 +14,9 @@ from reports.capacity.answered.model import Agents, Answered
 from reports.capacity.clocks import clock_sentences
 from reports.capacity.model import Capacity, Interval, Tps
 from reports.ci.gates import GatesView
+from reports.page.behind import troubles_of
 from reports.run.latencies import Quantiles
-from reports.wording.numbers import at_least, at_once, interval, known, label, percent, seconds, share
+from reports.wording.numbers import at_least, at_once, interval, known, label, number, percent, seconds, share
 from reports.wording.vocabulary import NO_CALLS, START
 
 _FIRST = {"tps": "TPS", "active_chats": "active chats", None: "none met"}
@@ -98,6 +99,8 @@ def _add_answered(table: Table, found: Answered) -> None:
     if found.knee is not None and found.knee.open_chats is not None:
         note = f"most at which {percent(found.knee.share)} of the replies came within {seconds(found.knee.goal)}"
         table.add_row("open chats", f"{found.knee.open_chats:,}", note)
+    for one in troubles_of(found)[:3]:
+        table.add_row(one.metric, number(one.value), f"of {one.of}, by CloudWatch")
 
 
 def _add_agents(table: Table, found: Agents | None) -> None:

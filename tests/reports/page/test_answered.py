@@ -130,7 +130,7 @@ def test_what_cloudwatch_counted_stands_beside_the_replies_of_the_minute(make_ru
     }
     html, markdown, answer = reported(make_run(rows=rows, declared=declared))
     for text in (html, markdown):
-        assert "CloudWatch counted 13 RuntimeThrottledEvents of BOT/LIVE during the run." in text
+        assert "During the run the Lex bot BOT/LIVE throttled 13 requests (CloudWatch" in unescape(text)
         assert "Not all that stands behind the chats is known: CloudWatch answered AccessDenied." in text
         assert cells(text, "RuntimeThrottledEvents")[:2] == ["BOT/LIVE", "13"]
         assert cells(text, "QueueSize")[1] == "7"
@@ -140,6 +140,47 @@ def test_what_cloudwatch_counted_stands_beside_the_replies_of_the_minute(make_ru
         of = [row for row in messages if begin <= row["sent"] < begin + 60]
         assert (minute["at"], minute["messages"]) == (begin, len(of))
         assert minute["no_reply"] == sum(row["outcome"] == "no_reply" for row in of)
+
+
+def test_what_failed_behind_the_chats_comes_with_what_to_do(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The largest count of each kind is said in words, on the terminal, and among what to do; minutes tell errors alone."""
+    declared = {
+        "behind": [
+            behind("LongestQueueWaitTime", "Returns", "Maximum", 31),
+            behind("RuntimeThrottledEvents", "BOT/LIVE", "Sum", 3, 10),
+            behind("RuntimeConcurrency", "BOT/LIVE", "Maximum", 25, 20),
+            behind("Throttles", "find-order", "Sum", 6),
+            behind("Throttles", "find-name", "Sum", 2),
+            behind("ContactFlowErrors", "Main", "Sum", 1),
+            behind("NewMetric", "Main", "Sum", 1),
+        ]
+    }
+    run = make_run(rows=conversations(), declared=declared)
+    assert main(["report", str(run), "--no-figures"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for metric, value, of in (
+        ("RuntimeThrottledEvents", 13, "BOT/LIVE"),
+        ("Throttles", 6, "find-order"),
+        ("ContactFlowErrors", 1, "Main"),
+    ):
+        assert f"{metric} {value} of {of}, by CloudWatch" in printed
+    html, markdown = (unescape((run / name).read_text()) for name in ("report.html", "report.md"))
+    for text in (html, markdown):
+        assert (
+            "The Lex bot BOT/LIVE throttled 13 requests (25 were under way at most): ask for more of Lex's quota"
+            in text
+        )
+        assert "The Lambda function find-order was throttled 6 times: raise its reserved concurrency" in text
+        assert "The flow Main took an error branch 1 time: its flow log" in text
+        assert "2 more counts of errors and throttles: see the table." in text
+        assert cells(text, "NewMetric")[:2] == ["Main", "1"]
+        minute = cells(text, "2026-11-18 11:06:00 UTC")[0]
+        assert minute.startswith(
+            "the Lex bot BOT/LIVE throttled 3 requests; the Lambda function find-order was throttled 6"
+        )
+        assert "Returns" not in minute
 
 
 def test_a_run_in_which_nothing_failed_behind_the_chats_says_so(make_run: MakeRun) -> None:
