@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from harness.emulator.settings.documented import MESSAGE_BYTES
-from harness.emulator.settings.values import SettingsError, finite_duration
+from harness.emulator.settings.values import SettingsError, finite_duration, short
 
 _MOST_BYTES = 4 * 1024 * 1024
 _MOST_AGENTS = 100_000
@@ -141,7 +141,7 @@ def read_flow(path: str) -> FlowFile:
             raise SettingsError("a key of 200 dotted parts or more; write tables instead")
         return FlowFile(path, check_flow(msgspec.convert(tomllib.loads(text), Flow)))
     except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror or error}") from None
+        raise SettingsError(f"cannot read {short(path)}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: is not UTF-8 text") from None
     except RecursionError:

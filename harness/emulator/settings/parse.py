@@ -14,6 +14,7 @@ from harness.emulator.settings.values import (
     finite_duration,
     finite_number,
     number,
+    short,
 )
 
 _PARSERS = {item.name: item.metadata["parse"] for item in fields(Settings) if item.metadata}
@@ -45,7 +46,9 @@ def parse_settings(*specs: str, start: Settings | None = None) -> Settings:
             else:
                 limits[operation] = _limit(limits[operation], aspect, text)
         except SettingsError as error:
-            raise error if str(error).startswith("no setting") else SettingsError(f"{key}={text}: {error}") from None
+            raise (
+                error if str(error).startswith("no setting") else SettingsError(f"{key}={short(text)}: {error}")
+            ) from None
     settings = replace(base, **values, limits=limits)
     return _checked(replace(settings, latencies=_latencies(settings, given)))
 
@@ -59,7 +62,7 @@ def _pairs(spec: str) -> Iterator[tuple[str, str]]:
         if equals < 0:
             piece = spec[at:comma].strip()
             if piece:
-                raise SettingsError(f"{piece!r} is not key=value; put a value that holds commas in quotes")
+                raise SettingsError(f"{short(piece)!r} is not key=value; put a value that holds commas in quotes")
             at = comma + 1
             continue
         key = spec[at:equals].strip()
@@ -71,7 +74,7 @@ def _pairs(spec: str) -> Iterator[tuple[str, str]]:
             continue
         text = spec[equals + 1 : comma].strip()
         if text[:1] in ('"', "'"):
-            raise SettingsError(f"{key}={text}: the quote at the start of the value has no end")
+            raise SettingsError(f"{short(key)}={short(text)}: the quote at the start of the value has no end")
         yield key, text
         at = comma + 1
 
@@ -79,7 +82,7 @@ def _pairs(spec: str) -> Iterator[tuple[str, str]]:
 def _no_setting(key: str, limits: Mapping[str, Limit]) -> str:
     near = difflib.get_close_matches(key, (*NAMES, *(f"{name}.rate" for name in limits)), 1)
     hint = f"; did you mean {near[0]!r}?" if near else "; --list-settings lists them"
-    return f"no setting {key!r}{hint}"
+    return f"no setting {short(key)!r}{hint}"
 
 
 def _latencies(settings: Settings, given: Mapping[str, Mapping[str, float]]) -> dict[str, Latency]:
@@ -140,9 +143,10 @@ def _check_behaviour(settings: Settings) -> None:
         raise SettingsError("the fault_* probabilities add up to more than 1")
     if settings.slow_share and not settings.slow_length:
         raise SettingsError("slow_length=0: wants a duration above 0, such as 1s")
-    for name in ("websocket_drop", "websocket_half_open", "websocket_lifetime", "websocket_idle"):
+    for name in ("arrival_timeout", "websocket_drop", "websocket_half_open", "websocket_lifetime", "websocket_idle"):
         if not getattr(settings, name):
-            raise SettingsError(f"{name}=0: wants a duration above 0, such as 30s, or never")
+            never = "" if name == "arrival_timeout" else ", or never"
+            raise SettingsError(f"{name}=0: wants a duration above 0, such as 30s{never}")
     if settings.fault_operations != "all":
         _check_operations("fault_operations", settings.fault_operations, ", or all")
     if settings.shared:
@@ -152,4 +156,4 @@ def _check_behaviour(settings: Settings) -> None:
 def _check_operations(name: str, joined: str, also: str = "") -> None:
     for operation in joined.split("+"):
         if operation not in LIMITS:
-            raise SettingsError(f"{name}={operation}: wants {', '.join(LIMITS)}{also}")
+            raise SettingsError(f"{name}={short(operation)}: wants {', '.join(LIMITS)}{also}")

@@ -23,6 +23,7 @@ from harness.emulator.settings.values import (
     text,
     websocket_limit,
     whole,
+    whole_to,
 )
 
 
@@ -66,11 +67,11 @@ class Settings:
         0.0, finite_duration, "refill the bucket in steps of this length; 0 refills continuously", "not documented"
     )
     shards: int = _setting(
-        1, whole, "split the limit over N equal limiters and send each call to one at random", "not documented"
+        1, whole_to(1000), "split the limit over N equal limiters and send each call to one at random", "not documented"
     )
     nodes: int = _setting(
         1,
-        whole,
+        whole_to(1000),
         "number of gateway nodes; each holds a whole bucket and learns every `sync` what the others admitted",
         "API Gateway calls its limits 'best-effort'; whether the gateway of Connect is as loose is not documented",
     )
@@ -101,7 +102,7 @@ class Settings:
 
     # Active chats.
     active_chats: int = _setting(documented.ACTIVE_CHATS, whole, "quota of concurrent active chats, per instance")
-    held: int = _setting(0, whole, "slots that chats of other clients hold from the start, per instance")
+    held: int = _setting(0, whole_to(1_000_000), "slots that chats of other clients hold from the start, per instance")
     held_mean: float = _setting(math.inf, duration, "mean length of those chats (exponential); none takes their place")
     overshoot: int = _setting(
         0,
@@ -282,7 +283,7 @@ class Settings:
     region: str = _setting("us-east-1", identifier, "AWS Region that it plays")
     account_id: str = _setting("000000000000", identifier, "account that it plays")
     instance_id: str = _setting("11111111-aaaa-4aaa-8aaa-111111111111", identifier, "the first instance")
-    instances: int = _setting(1, whole, "number of instances; the others' ids are in /_emulator/state")
+    instances: int = _setting(1, whole_to(1000), "number of instances; the others' ids are in /_emulator/state")
     contact_flow_id: str = _setting(
         "22222222-bbbb-4bbb-8bbb-222222222222", identifier, "the flow that may be started; any: every id may"
     )

@@ -32,14 +32,41 @@ def number(text: str) -> float:
     return value
 
 
+def short(text: str) -> str:
+    """Return `text` as a line that names it has room for it: its beginning, where it is long."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_SHOWN = 100
+
+
 def whole(text: str) -> int:
     """Return a whole number of 0 or more."""
     if not (text.isascii() and text.isdigit()):
         raise SettingsError("wants a whole number of 0 or more")
+    if len(text) > _DIGITS:
+        raise SettingsError(f"wants a whole number of at most {_DIGITS} digits")
     return int(text)
 
 
+_DIGITS = 15
+
+
+def whole_to(most: int) -> Callable[[str], int]:
+    """Return a whole number from 0 to `most`: of things that are each kept in memory."""
+
+    def parse(text: str) -> int:
+        value = whole(text)
+        if value > most:
+            raise SettingsError(f"wants a whole number from 0 to {most}")
+        return value
+
+    return parse
+
+
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# Time is counted in seconds as floats: of shorter steps than this nothing is left after a day.
+_SHORTEST = 1e-6
 
 
 def duration(text: str) -> float:
@@ -53,9 +80,12 @@ def duration(text: str) -> float:
     else:
         figure, factor = text, 1.0
     try:
-        return number(figure) * factor
+        seconds = number(figure) * factor
     except SettingsError:
         raise SettingsError("wants a duration such as 250ms, 30s, 5m, 25h, or never") from None
+    if 0 < seconds < _SHORTEST:
+        raise SettingsError("wants 0 or a duration of at least 0.001ms")
+    return seconds
 
 
 def finite_number(most: float) -> Callable[[str], float]:
@@ -124,7 +154,12 @@ def text(value: str) -> str:
 
 def http_url(value: str) -> str:
     """Return an http:// or https:// address, or nothing."""
-    if value and (not value.startswith(("http://", "https://")) or not urlsplit(value).hostname):
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets, or a port that is none
+        good = False
+    if value and not (good and value.isascii() and value.isprintable() and " " not in value):
         raise SettingsError("wants an address such as http://127.0.0.1:9000/chat")
     return value
 
@@ -143,11 +178,8 @@ class WebsocketLimit:
 def websocket_limit(text: str) -> WebsocketLimit:
     """`5:refuse`, `5:close_oldest`, or `5`, which refuses."""
     count, _, beyond = text.partition(":")
-    if not (count.isascii() and count.isdigit() and 0 < int(count) < 1_000_000) or beyond not in (
-        "",
-        "refuse",
-        "close_oldest",
-    ):
+    fits = count.isascii() and count.isdigit() and len(count) < 7 and int(count) > 0
+    if not fits or beyond not in ("", "refuse", "close_oldest"):
         raise SettingsError("wants a number of websockets and what one more does: 5:refuse or 5:close_oldest")
     return WebsocketLimit(int(count), "close_oldest" if beyond == "close_oldest" else "refuse")
 

@@ -93,6 +93,21 @@ def test_duration_has_a_unit_or_is_in_seconds(text: str, seconds: float) -> None
         ("greeting=Hello, friend", "in quotes"),
         ('greeting="Hello', "has no end"),
         ("flow=/nowhere.toml", "cannot read /nowhere.toml"),
+        (f"active_chats={'9' * 5000}", "at most 15 digits"),
+        (f"websockets={'9' * 5000}", "5:refuse or 5:close_oldest"),
+        ("nodes=1000000000", "from 0 to 1000"),
+        ("shards=1000000000,burst=inf", "from 0 to 1000"),
+        ("instances=1000000000", "from 0 to 1000"),
+        ("held=1000000000", "from 0 to 1000000"),
+        ("stream_to=http://[::1", "wants an address"),
+        ("stream_to=http://127.0.0.1:99999/", "wants an address"),
+        ("stream_to=http://127.0.0.1:9000/a b", "wants an address"),
+        ("slow_share=1,slow_length=1e-320", "at least 0.001ms"),
+        ("arrival_timeout=0", "wants a duration above 0, such as 30s"),
+        (f"rate={'x' * 5000}", "wants a number of 0 or more"),
+        (f"{'x' * 5000}=1", "no setting"),
+        (f"shared={'x' * 5000}", "StartChatContact"),
+        (f"flow={'x' * 5000}", "cannot read"),
     ],
 )
 def test_mistake_is_told_in_one_line(spec: str, says: str) -> None:
@@ -101,6 +116,7 @@ def test_mistake_is_told_in_one_line(spec: str, says: str) -> None:
         parse_settings(spec)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 700
 
 
 @hypothesis_settings(deadline=None)
