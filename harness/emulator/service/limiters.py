@@ -235,12 +235,17 @@ class Contrary:
         return self._limiter.level(now)
 
 
+_MOST_CAUGHT_UP = 50_000
+
+
 class Contended:
     """A limiter that other clients use too: they call at `rate` per second, as a Poisson process."""
 
     def __init__(self, limiter: Limiter, rate: float, rng: random.Random, memory: float) -> None:
         # After a silence longer than `memory` (the time in which the limiter forgets), only its last stretch matters.
-        self._limiter, self._rate, self._rng, self._memory = limiter, rate, rng, memory
+        # A long memory is cut: nobody sees the difference, but everybody would wait while it is caught up with.
+        self._limiter, self._rate, self._rng = limiter, rate, rng
+        self._memory = min(memory, _MOST_CAUGHT_UP / rate)
         self._next = rng.expovariate(rate)
 
     def _catch_up(self, now: float) -> None:

@@ -34,6 +34,8 @@ class Throttles:
         group = settings.shared.split("+") if settings.shared else []
         self._buckets = {name: group[0] if name in group else name for name in settings.limits}
         self._scopes = {name: settings.limit(bucket).scope for name, bucket in self._buckets.items()}
+        if any(settings.limit(name).scope == "account" for name in group):  # what one of them shares, all share
+            self._scopes |= dict.fromkeys(group, "account")
 
     def limiter(self, operation: str, instance: str) -> Limiter:
         """Return the limiter that a call of `operation` about `instance` meets."""
@@ -67,11 +69,13 @@ class Throttles:
     def _build(self, operation: str, instance: str) -> Limiter:
         settings = self._settings
         limit = settings.limit(operation)
-        if math.isinf(limit.rate) or (operation != "StartChatContact" and math.isinf(limit.burst)):
-            return Unlimited()
+        unlimited = math.isinf(limit.rate)
         debt = limit.burst if settings.throttle_costs_token else 0.0
         if operation != "StartChatContact":
-            return TokenBucket(limit.rate, limit.burst, debt=debt)
+            unlimited = unlimited or math.isinf(limit.burst)
+            return Unlimited() if unlimited else TokenBucket(limit.rate, limit.burst, debt=debt)
+        if unlimited and math.isinf(settings.change_at) and not settings.contrary:
+            return Unlimited()
         # A generator of its own for each limiter: the calls of one instance do not shift the draws of another.
         rng = random.Random(f"{settings.seed} limiter {operation} {instance}")
         share = 1 / settings.shards
@@ -103,7 +107,7 @@ class Throttles:
 
 def _one(settings: Settings, share: float) -> Changeable:
     if settings.limiter == "token_bucket":
-        burst = settings.burst * share
+        burst = math.inf if math.isinf(settings.rate) else settings.burst * share
         return TokenBucket(settings.rate * share, burst, settings.tick, burst if settings.throttle_costs_token else 0.0)
     limit = settings.rate * settings.window * share
     if settings.limiter == "fixed_window":
@@ -127,7 +131,11 @@ _START_CHAT = (
 
 def _memory(settings: Settings) -> float:
     """Seconds after which a bucket's state no longer depends on how it was before (ten refills from empty)."""
-    return 10 * (settings.burst / settings.rate + settings.tick) if settings.rate else 60.0
+    known = [(settings.rate, settings.burst)]
+    if not math.isinf(settings.change_at):
+        known.append((settings.change_rate, settings.change_burst))
+    refills = [burst / rate for rate, burst in known if 0 < rate < math.inf and not math.isinf(burst)]
+    return 10 * (max(refills) + settings.tick) if refills else 60.0
 
 
 def _finite(value: float) -> float | None:

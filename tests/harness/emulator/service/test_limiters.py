@@ -1,13 +1,14 @@
 """Limiters in virtual time, each against what its name promises."""
 
 import random
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from harness.emulator.service.limiters import FixedWindow, Limiter, SlidingWindow, TokenBucket
+from harness.emulator.service.limiters import Contended, FixedWindow, Limiter, SlidingWindow, TokenBucket
 from harness.emulator.service.throttles import Throttles
 from harness.emulator.settings.parse import parse_settings
 
@@ -197,3 +198,60 @@ def test_seed_decides_the_shard() -> None:
     runs = {admitted(f"rate=5,burst=4,shards=2,seed={seed}", times) for seed in range(6)}
     assert len(runs) > 1
     assert admitted("rate=5,burst=4,shards=2,seed=3", times) == admitted("rate=5,burst=4,shards=2,seed=3", times)
+
+
+@pytest.mark.parametrize("limiter", ["token_bucket", "fixed_window", "sliding_window", "token_bucket,shards=2"])
+def test_limit_may_come_to_a_service_without_one(limiter: str) -> None:
+    """A rate of inf admits everything until change_at, and then the new limit holds."""
+    times = [n / 1000 for n in range(2000)]
+    ours = admitted(f"rate=inf,limiter={limiter},change_at=1s,change_rate=4,change_burst=8,background=3", times)
+    assert 1000 < ours <= 1012
+
+
+def test_service_without_a_limit_may_refuse_by_mistake() -> None:
+    """Without a limit every refusal is a contrary one."""
+    limiter = Throttles(parse_settings("rate=inf,contrary=5%")).limiter("StartChatContact", "")
+    assert abs(1 - admissions(limiter, 10, 400) / 4000 - 0.05) < 0.015
+
+
+@pytest.mark.parametrize("shared", ["SendMessage+StopContact", "StopContact+SendMessage"])
+def test_operations_of_both_services_may_share_a_bucket(shared: str) -> None:
+    """A bucket that an operation of Amazon Connect takes part in is one of the account, for all of them."""
+    limits = ",".join(f"{name}.burst=3,{name}.rate=0.001" for name in shared.split("+"))
+    throttles = Throttles(parse_settings(f"shared={shared},{limits}"))
+    calls = [("SendMessage", "i"), ("StopContact", ""), ("SendMessage", "j"), ("StopContact", ""), ("SendMessage", "i")]
+    assert [throttles.limiter(*call).admit(0.0) for call in calls] == [True, True, True, False, False]
+
+
+@dataclass
+class Counted:
+    """Admits everything, and counts it."""
+
+    calls: int = 0
+
+    def admit(self, now: float) -> bool:
+        self.calls += 1
+        return True
+
+    def refund(self) -> None:
+        self.calls -= 1
+
+    def level(self, now: float) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize("seconds", [30.0, 25 * 3600.0])
+def test_silence_is_caught_up_with_at_once(seconds: float) -> None:
+    """After a day without a call (a clock may be advanced), the calls of others are not gone through one by one."""
+    behind = Counted()
+    Contended(behind, 10_000, random.Random(0), memory=80_000).admit(seconds)
+    assert behind.calls < 60_000
+
+
+def test_neighbours_use_a_limit_that_came_later_too() -> None:
+    """Background calls count before and after a change of the limit."""
+    times = [1 + n / 1000 for n in range(20_000)]
+    spec = "rate=inf,change_at=0,change_rate=10,change_burst=8"
+    alone, crowded = admitted(spec, times), admitted(f"{spec},background=30", irregular(600))
+    assert alone == pytest.approx(8 + 20 * 10, abs=2)
+    assert crowded < 200
