@@ -67,6 +67,7 @@ class Chat(msgspec.Struct, eq=False):
     attachments: dict[str, Attachment] | None = None
     streams: dict[str, str] | None = None  # topics of SNS by StreamingId
     past: list[Item] | None = None  # what was said in the chats that this one continues
+    by_flow: bool = False  # it expires because its flow ends it
 
     @property
     def request(self) -> Members:
@@ -127,7 +128,7 @@ class Chats:
         self.held: dict[str, int] = {}  # of which by other clients
         self.replays: dict[tuple[str, str], Replay] = {}
         self._deadlines: list[tuple[float, int, Chat]] = []
-        self._freed: deque[tuple[float, Chat]] = deque()
+        self._freed: list[tuple[float, int, Chat]] = []
         self._held_ends: list[tuple[float, str]] = []
         self._ended: deque[Chat] = deque()
         self._serial = 0
@@ -182,6 +183,8 @@ class Chats:
             now + settings.connect_timeout,
             raw,
         )
+        if settings.flow_ends < length:
+            chat.by_flow = True
         self.by_id[chat.contact_id] = self.by_token[chat.participant_token] = chat
         if settings.unconnected_counts:
             self._take_slot(chat)
@@ -196,7 +199,7 @@ class Chats:
                 now + settings.client_token_lifetime,
                 asked,
             )
-            if len(self.replays) > settings.keep_tokens:
+            while len(self.replays) > settings.keep_tokens:
                 del self.replays[next(iter(self.replays))]
         return chat
 
@@ -262,7 +265,8 @@ class Chats:
         self._live -= 1
         if chat.holds_slot:
             if self.settings.slot_lag:
-                self._freed.append((now + self.settings.slot_lag, chat))
+                self._serial += 1
+                heapq.heappush(self._freed, (now + self.settings.slot_lag, self._serial, chat))
             else:
                 self._free_slot(chat)
         self.on_end(chat)
@@ -279,7 +283,7 @@ class Chats:
             if chat.ended is None and chat.deadline == due:
                 self.end(due, chat, self._reason_at(chat, due))
         while self._freed and self._freed[0][0] <= now:
-            self._free_slot(self._freed.popleft()[1])
+            self._free_slot(heapq.heappop(self._freed)[2])
         while self._held_ends and self._held_ends[0][0] <= now:
             instance = heapq.heappop(self._held_ends)[1]
             self.held[instance] -= 1
@@ -290,12 +294,11 @@ class Chats:
         """How many chats have not ended (a slot may stay taken for a while after the end)."""
         return self._live
 
-    def _reason_at(self, chat: Chat, due: float) -> str:
+    @staticmethod
+    def _reason_at(chat: Chat, due: float) -> str:
         if chat.connected is None and due == chat.connect_by:
             return NEVER_CONNECTED
-        minutes = chat.request.get("ChatDurationInMinutes")
-        length = self.settings.chat_duration if minutes is None else minutes * 60.0
-        return FLOW_ENDED if self.settings.flow_ends < length else EXPIRED
+        return FLOW_ENDED if chat.by_flow else EXPIRED
 
     def _take_slot(self, chat: Chat) -> None:
         chat.holds_slot = True

@@ -43,6 +43,9 @@ class ScaledClock:
         return self._epoch + at
 
 
+_LAST = 253_402_300_799.0
+
+
 def iso8601(unix: float) -> str:
-    """`unix` seconds as Amazon Connect writes a time: `yyyy-MM-ddThh:mm:ss.SSSZ`."""
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    """`unix` seconds as Amazon Connect writes a time: `yyyy-MM-ddThh:mm:ss.SSSZ`, at most the end of the year 9999."""
+    return datetime.fromtimestamp(min(unix, _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
