@@ -4,6 +4,7 @@ Source: Amazon Connect administrator guide, "Enable real-time chat message strea
 notification JSON format". There is no signature, as the emulator has no key of AWS.
 """
 
+import http.client
 import queue
 import sys
 import threading
@@ -52,7 +53,7 @@ class Sink:
             try:
                 with self._opener.open(urllib.request.Request(url, body, headers), timeout=_PATIENCE):
                     pass
-            except OSError as problem:
+            except (OSError, http.client.HTTPException, ValueError) as problem:
                 print(f"chatquota emulator: stream_to={url}: {problem}", file=sys.stderr)
 
 
