@@ -42,7 +42,8 @@ class FaultPlan:
                 self._bounds.append((total, fault))
         names = settings.fault_operations
         self._faulty = None if names == "all" else frozenset(names.split("+"))
-        delays = settings.latency or settings.jitter or settings.latencies or settings.slow_share
+        delays = bool(settings.latency or settings.jitter or settings.latencies or settings.slow_share)
+        delays = delays or bool(settings.throttle_latency)
         self.active = bool(self._bounds or delays)
 
     def draw(self, operation: str) -> Disturbance:

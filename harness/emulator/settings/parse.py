@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from harness.emulator.settings.documented import LIMITS, Limit
-from harness.emulator.settings.settings import NAMES, Latency, Settings
+from harness.emulator.settings.settings import NAMES, OwnLatency, Settings
 from harness.emulator.settings.values import (
     SettingsError,
     choice,
@@ -50,7 +50,7 @@ def parse_settings(*specs: str, start: Settings | None = None) -> Settings:
                 error if str(error).startswith("no setting") else SettingsError(f"{key}={short(text)}: {error}")
             ) from None
     settings = replace(base, **values, limits=limits)
-    return _checked(replace(settings, latencies=_latencies(settings, given)))
+    return _checked(replace(settings, latencies=_latencies(settings.latencies, given)))
 
 
 def _pairs(spec: str) -> Iterator[tuple[str, str]]:
@@ -85,11 +85,13 @@ def _no_setting(key: str, limits: Mapping[str, Limit]) -> str:
     return f"no setting {short(key)!r}{hint}"
 
 
-def _latencies(settings: Settings, given: Mapping[str, Mapping[str, float]]) -> dict[str, Latency]:
-    latencies = dict(settings.latencies)
+def _latencies(known: Mapping[str, OwnLatency], given: Mapping[str, Mapping[str, float]]) -> dict[str, OwnLatency]:
+    latencies = dict(known)
     for operation, aspects in given.items():
-        known = latencies.get(operation) or Latency(settings.latency, settings.latency_sigma)
-        latencies[operation] = Latency(aspects.get("latency", known.median), aspects.get("latency_sigma", known.sigma))
+        before = latencies.get(operation, OwnLatency(None, None))
+        latencies[operation] = OwnLatency(
+            aspects.get("latency", before.median), aspects.get("latency_sigma", before.sigma)
+        )
     return latencies
 
 

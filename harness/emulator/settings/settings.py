@@ -47,6 +47,14 @@ class Latency:
     sigma: float
 
 
+@dataclass(frozen=True, slots=True)
+class OwnLatency:
+    """What one operation has of its own; None: as all others."""
+
+    median: float | None
+    sigma: float | None
+
+
 @dataclass(frozen=True)
 class Settings:
     """All settings. Durations are seconds of the emulator's own clock, save where a setting says real time."""
@@ -253,7 +261,8 @@ class Settings:
     latency_sigma: float = _setting(
         0.0,
         finite_number(5),
-        "lognormal round trip with median `latency` and this deviation of the logarithm (0.5: p99 is 3.2 medians)",
+        "lognormal round trip with median `latency` and this deviation of the logarithm (0.5: p99 is 3.2 medians);"
+        " `websocket_latency` has it too",
     )
     jitter: float = _setting(0.0, finite_duration, "each way adds |normal(0, jitter)| (real time)")
     throttle_latency: float | None = _setting(
@@ -294,7 +303,7 @@ class Settings:
     # Throttling quotas of the operations, as `<Operation>.rate`, `.burst`, `.scope`.
     limits: Mapping[str, Limit] = field(default_factory=lambda: dict(documented.LIMITS))
     # Round trips of single operations, as `<Operation>.latency` and `.latency_sigma`; the rest have `latency`.
-    latencies: Mapping[str, Latency] = field(default_factory=dict)
+    latencies: Mapping[str, OwnLatency] = field(default_factory=dict)
 
     def limit(self, operation: str) -> Limit:
         """Return the throttling quota of `operation`."""
@@ -304,7 +313,13 @@ class Settings:
 
     def round_trip(self, operation: str) -> Latency:
         """Return the latency that is added to calls of `operation`."""
-        return self.latencies.get(operation) or Latency(self.latency, self.latency_sigma)
+        own = self.latencies.get(operation)
+        if own is None:
+            return Latency(self.latency, self.latency_sigma)
+        return Latency(
+            self.latency if own.median is None else own.median,
+            self.latency_sigma if own.sigma is None else own.sigma,
+        )
 
 
 NAMES = tuple(item.name for item in fields(Settings) if item.metadata)

@@ -76,3 +76,12 @@ def test_no_disturbance_without_settings() -> None:
     """Without delays and faults there is nothing to draw."""
     assert not FaultPlan(parse_settings("")).active
     assert FaultPlan(parse_settings("latency=1ms")).active
+    assert FaultPlan(parse_settings("throttle_latency=1ms")).active
+
+
+def test_round_trip_of_one_operation_follows_what_it_does_not_set() -> None:
+    """An operation's own latency has the common sigma, and its own sigma the common latency, also as they change."""
+    first = parse_settings("StopContact.latency_sigma=0.5,SendMessage.latency=1s,latency_sigma=0.2")
+    later = parse_settings("latency=20ms,latency_sigma=0.1", start=first)
+    trips = [later.round_trip(name) for name in ("StopContact", "SendMessage", "StartChatContact")]
+    assert [(trip.median, trip.sigma) for trip in trips] == [(0.02, 0.5), (1.0, 0.1), (0.02, 0.1)]
