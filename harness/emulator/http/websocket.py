@@ -8,6 +8,7 @@ import contextlib
 import math
 import random
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -55,16 +56,13 @@ async def serve(socket: WebSocket, state: State) -> None:
     subscriber.plan_faults()
     try:
         while True:
-            idle = state.settings.websocket_idle
-            message = await asyncio.wait_for(socket.receive(), None if math.isinf(idle) else idle)
+            message = await socket.receive()
             if message["type"] == "websocket.disconnect":
                 break
+            subscriber.heard_from()
             _reply(message.get("text") or message.get("bytes") or "", state, chat, subscriber)
             if transport.is_closing():  # nobody is there to hear the answers to what is left
                 break
-    except TimeoutError:
-        subscriber.finish()
-        await writer
     except WebSocketDisconnect:
         pass
     finally:
@@ -82,13 +80,15 @@ class _Subscriber:
 
     def __init__(self, state: State, who: Participant | None, transport: Any, early: list[Item]) -> None:
         self.who = who
+        self.closed = False
         self.outbox: asyncio.Queue[tuple[float, Frame | None]] = asyncio.Queue(_WAITING)
         self.subscribed = False
         self._state, self._transport = state, transport
         self._tail = random.Random(f"{state.settings.seed} websocket latency")
         self._early = [_frame(item) for item in early]
-        self._plans: list[asyncio.TimerHandle] = []
         self._silent = False
+        self._heard = state.clock.now()
+        self._look_at = math.inf  # when it is next looked whether it is idle
 
     def hear(self, chat: Chat, item: Item) -> None:
         """Take an item of the chat: it is sent, or kept until the client has subscribed."""
@@ -116,21 +116,50 @@ class _Subscriber:
     def plan_faults(self) -> None:
         """Close, cut or silence the websocket after the time that the settings say, on the emulator's clock."""
         settings, rng = self._state.settings, self._state.websocket_faults
-        self._after(settings.websocket_lifetime, self.finish)
+        self._after(settings.websocket_lifetime, _Subscriber.finish)
         # Always two draws a websocket, so that one setting does not shift the other's.
         drop, half_open = rng.expovariate(1.0), rng.expovariate(1.0)
-        self._after(drop * settings.websocket_drop, lambda: reset(self._transport))
-        self._after(half_open * settings.websocket_half_open, self._fall_silent)
+        self._after(drop * settings.websocket_drop, _Subscriber._drop)
+        self._after(half_open * settings.websocket_half_open, _Subscriber._fall_silent)
+        self._await_frame()
+
+    def heard_from(self) -> None:
+        """Note that the client has sent a frame."""
+        self._heard = self._state.clock.now()
+        self._await_frame()
 
     def cancel(self) -> None:
         """Note that the websocket is closed."""
-        for plan in self._plans:
-            plan.cancel()
+        self.closed = True
 
-    def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        if not math.isinf(seconds):
-            scale = getattr(self._state.clock, "scale", 1.0)
-            self._plans.append(asyncio.get_running_loop().call_later(seconds / scale, action))
+    def _after(self, seconds: float, action: Callable[["_Subscriber"], None]) -> None:
+        if math.isinf(seconds):
+            return
+        # The schedule outlives the websocket: it must not hold it.
+        planned = weakref.ref(self)
+
+        def act(now: float) -> None:
+            subscriber = planned()
+            if subscriber is not None and not subscriber.closed:
+                action(subscriber)
+
+        self._state.schedule.at(self._state.clock.now() + seconds, act)
+
+    def _await_frame(self) -> None:
+        due = self._heard + self._state.settings.websocket_idle
+        if due < self._look_at:
+            self._look_at = due
+            self._after(due - self._state.clock.now(), _Subscriber._look_for_frame)
+
+    def _look_for_frame(self) -> None:
+        self._look_at = math.inf
+        if self._state.clock.now() >= self._heard + self._state.settings.websocket_idle:
+            self.finish()
+        else:
+            self._await_frame()
+
+    def _drop(self) -> None:
+        reset(self._transport)
 
     def _fall_silent(self) -> None:
         self._silent = True

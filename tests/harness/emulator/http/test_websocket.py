@@ -1,6 +1,8 @@
 """The websocket as a client meets it: how many, how long, and the faults that the settings bring."""
 
 import json
+import time
+from collections.abc import Callable
 
 import pytest
 import websocket
@@ -9,6 +11,14 @@ from tests.harness.emulator.http.test_server import UNSIGNED, call, heard, start
 from tests.harness.emulator.support import running
 
 JSON = {"Content-Type": "application/json"}
+
+
+def until(holds: Callable[[], bool], patience: float = 10.0) -> None:
+    """Wait until `holds`; fail if it does not in `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_websocket_needs_its_address() -> None:
@@ -126,3 +136,38 @@ def test_long_frames_among_many_short_ones_are_answered() -> None:
         topics = [json.loads(customer.recv())["topic"] for _ in frames]
         assert topics == [json.loads(one)["topic"] for one in frames]
         customer.close()
+
+
+@pytest.mark.parametrize("spec", ["websocket_lifetime=2h", "websocket_idle=10m", "websocket_drop=10m"])
+def test_websocket_lives_on_the_clock_that_a_test_advances(spec: str) -> None:
+    """Hours of a websocket pass at once with the emulator's clock."""
+    with running(f"{UNSIGNED},{spec}") as emulator:
+        customer = subscribed(start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"])
+        customer.send('{"topic":"aws/ping"}')
+        assert "OK" in customer.recv()
+        call(emulator, "/_emulator/clock", "POST", {"advance": "1d"})
+        try:
+            assert customer.recv() == ""  # closed
+        except ConnectionError:
+            assert "drop" in spec
+        customer.close()
+
+
+def test_idle_time_runs_as_fast_as_the_clock() -> None:
+    """With --time-scale a websocket is idle after as much of the emulator's time, not of ours."""
+    with running(f"{UNSIGNED},websocket_idle=1h", arguments=("--time-scale", "3600")) as emulator:
+        customer = subscribed(start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"])
+        assert customer.recv() == ""
+        customer.close()
+
+
+def test_mute_websocket_that_is_idle_is_forgotten_when_its_client_leaves() -> None:
+    """A half-open websocket cannot be closed for idleness, but its client can leave it."""
+    with running(f"{UNSIGNED},websocket_half_open=1ms,websocket_idle=20ms") as emulator:
+        chat = start(emulator, ConnectionTypes=["WEBSOCKET"])
+        customer = websocket.create_connection(chat["Websocket"]["Url"], timeout=10)
+        for _ in range(20):  # idle many times over
+            call(emulator, "/_emulator/clock", "POST", {"advance": "1s"})
+        customer.shutdown()
+        page = f"/_emulator/chats/{chat['ContactId']}"
+        until(lambda: call(emulator, page)["connections"]["websockets"] == 0)
