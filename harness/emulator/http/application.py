@@ -201,12 +201,12 @@ class Application:
         if fault is not None and operation is not None:
             api.count(operation.name, f"fault_{fault}")
             transport = scope["state"]["transport"]
-            if fault == "reset":
-                reset(transport)
-                return
-            if fault == "stall":
-                await asyncio.sleep(api.state.settings.stall)
-                transport.close()
+            if fault in ("reset", "stall"):
+                if fault == "stall":
+                    await asyncio.sleep(api.state.settings.stall)
+                    transport.close()
+                else:
+                    reset(transport)
                 while (await receive())["type"] != "http.disconnect":
                     pass
                 return

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
+import logging
 import os
 import resource
 import signal
@@ -67,6 +68,17 @@ def uvicorn_settings() -> dict[str, Any]:
     }
 
 
+class _Quiet(logging.Filter):
+    """Keeps from standard error what is no mistake: what a client sent wrongly, and calls that the end cut short."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether `record` tells of a mistake of the emulator's own."""
+        problem = record.exc_info[1] if record.exc_info else None
+        return not isinstance(problem, asyncio.CancelledError | UnicodeDecodeError) and "graceful" not in str(
+            record.msg
+        )
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, except that a signal ends it with exit code 0 and that it says when it listens."""
 
@@ -107,6 +119,7 @@ def serve(
     control = Control(settings, ScaledClock(scale), f"{scheme}://{authority}")
     config = uvicorn.Config(Application(control), http=ConnectionProtocol, **uvicorn_settings(), **tls)
     server = _Server(config, ready)
+    logging.getLogger("uvicorn.error").addFilter(_Quiet())
 
     async def run() -> None:
         ticking = asyncio.create_task(_tick(control, scale))
