@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -171,6 +171,9 @@ def pages(control: Control) -> Starlette:
     async def refuse(request: Request, problem: Exception) -> Response:
         return _json({"message": str(problem)}, getattr(problem, "status", 400))
 
+    async def gone(request: Request, problem: Exception) -> Response:
+        return Response()  # nobody hears it
+
     return Starlette(
         routes=[
             Route("/_emulator/state", own.state),
@@ -184,7 +187,7 @@ def pages(control: Control) -> Starlette:
             Route("/attachments/{contact_id}/{attachment_id}", own.attachment, methods=["GET", "PUT", "OPTIONS"]),
             WebSocketRoute("/participant/websocket", own.websocket),
         ],
-        exception_handlers={ValueError: refuse},
+        exception_handlers={ValueError: refuse, ClientDisconnect: gone},
     )
 
 

@@ -182,6 +182,9 @@ class ConnectionProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._should_upgrade():
+            if any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in self.headers):
+                self.send_400_response("Bad Request")  # a handshake has no body
+                return
             self._look_at(math.inf)
             self._arriving = False
             self.handle_websocket_upgrade()

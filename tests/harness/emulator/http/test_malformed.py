@@ -299,3 +299,11 @@ def test_client_that_does_not_read_is_cut(emulator: Running, path: str) -> None:
     with pytest.raises(ConnectionError):
         ask_on_and_on()
     Answer(emulator.port, raw("GET", "/contact/nothing")).check(403)
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])
+def test_websocket_handshake_with_a_body_is_a_bad_request(emulator: Running, body: bytes) -> None:
+    """A handshake that announces a body is refused at once."""
+    head = b"GET /participant/websocket?token=x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    key = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    Answer(emulator.port, head + key + body).check(400)

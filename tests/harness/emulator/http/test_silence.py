@@ -21,11 +21,16 @@ def ran(spec: str, meets: str) -> tuple[int, str]:
         assert process.stdout is not None
         emulator = Running(process, json.loads(process.stdout.readline()))
         with socket.create_connection(("127.0.0.1", emulator.port), timeout=10) as connection:
-            connection.sendall(request(emulator.where, ConnectionTypes=["WEBSOCKET"]))
+            if meets == "half":
+                connection.sendall(b"POST /_emulator/clock HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.recv(1) == b""
+            else:
+                connection.sendall(request(emulator.where, ConnectionTypes=["WEBSOCKET"]))
             if meets == "reset":
                 with pytest.raises(ConnectionError):
                     connection.recv(1)
-            elif meets != "end":
+            elif meets not in ("end", "half"):
                 answer = json.loads(receive(connection, 1).partition(b"\r\n\r\n")[2])
                 customer = websocket.create_connection(answer["Websocket"]["Url"], timeout=10)
                 if meets == "bytes":
@@ -44,6 +49,7 @@ def ran(spec: str, meets: str) -> tuple[int, str]:
         ("fault_stall=1", "end"),
         ("", "websocket"),
         ("", "bytes"),
+        ("", "half"),
         ("websocket_half_open=1ms", "websocket"),
     ],
 )
