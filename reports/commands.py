@@ -1,6 +1,7 @@
 """The commands `chatquota report`, `runs`, `compare` and `plan`: their options, and nothing that is slow to load."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def report(argv: list[str]) -> int:
         arguments.want_tps or arguments.want_active_chats or arguments.by or arguments.from_plan
     ):
         raise UsageError("--want-tps, --want-active-chats, --by and --from-plan belong to --request; add it")
+    # Threads for small matrices only spin, a tenth of a second of a core, and sum in an order that depends on the machine.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from reports.build import build_report
     from reports.compare.baseline import baseline_view, load_baseline
     from reports.page.request.text import QuotaRequest

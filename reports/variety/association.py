@@ -7,6 +7,7 @@ random instead.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +66,22 @@ def p_value(x: Floats, y: Floats, block: Codes, seed: int = 1) -> float:
     if len(y) > _FEW:
         return float(chdtrc(rank, statistic))
     covariance = np.linalg.pinv(_covariance(x, y, block), hermitian=True)
-    order = np.argsort(block, kind="stable")
-    keys = block[order] + np.random.default_rng(seed).random((_EXCHANGES, len(y)))
-    totals = y[order][np.argsort(keys, axis=1)] @ x[order]
+    order, exchanges = _exchanges(block.tobytes(), seed)
+    totals = y[order][exchanges] @ x[order]
     exchanged = np.einsum("ij,jk,ik->i", totals, covariance, totals)
     return float((np.sum(exchanged >= statistic * (1 - 1e-9)) + 1) / (_EXCHANGES + 1))
+
+
+@lru_cache(maxsize=1)
+def _exchanges(blocks: bytes, seed: int) -> tuple[Codes, Codes]:
+    """Return the order of the calls by block, (n,), and random exchanges within blocks of those, (999, n).
+
+    All questions about the same calls take the same ones, which are what takes longest.
+    """
+    block = np.frombuffer(blocks, np.int64)
+    order = np.argsort(block, kind="stable")
+    keys = block[order] + np.random.default_rng(seed).random((_EXCHANGES, len(block)))
+    return order, np.argsort(keys, axis=1)
 
 
 def _statistic(x: Floats, y: Floats, block: Codes) -> tuple[float, int]:
