@@ -48,17 +48,18 @@ class Deadlines:
         self._timer.start(self._ring, update=True)
 
     def _ring(self) -> None:
-        # One timer a period, not one a call: it was armed for a call that has mostly been answered since.
-        self._timer.close()
-        self._timer = None
+        # One timer a period, not one a call: it was armed for a call that has mostly been answered since. It stays in its
+        # place while greenlets are woken, so that a wait that one of them begins arms no second one.
         while self._due:
             expire, due = next(iter(self._due.items()))
-            left = due - monotonic()
-            if left > 0:
-                self._arm(left)
-                return
+            if due > monotonic():
+                break
             del self._due[expire]
             expire()
+        self._timer.close()
+        self._timer = None
+        if self._due:
+            self._arm(max(next(iter(self._due.values())) - monotonic(), 0.0))
 
 
 class Channel:

@@ -1,8 +1,10 @@
 """Signals that greenlets wait for, and calls at deadlines."""
 
 import gevent
+import pytest
 
 from harness.connect.client import now
+from harness.connect.transport import Deadlines
 from harness.connect.waiting import Signal, TimedCalls
 
 PATIENCE = 10.0
@@ -95,3 +97,29 @@ def test_nothing_is_called_after_the_end() -> None:
     later.add(now() + 0.02, lambda at: over.set())
     assert over.wait(PATIENCE)
     assert called == []
+
+
+def test_a_wait_that_begins_while_another_runs_out_has_the_same_timer(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who is told that its time is over begins the next wait at once, and every wait still ends, each with nothing said."""
+    deadlines, ended, over = Deadlines(0.01), [], Signal()
+
+    def expire(name: str, then: list[str]) -> None:
+        ended.append(name)
+        if then:
+            deadlines.begin(lambda: expire(then[0], then[1:]))
+        if len(ended) == 6:
+            over.set()
+
+    deadlines.begin(lambda: expire("first", ["second", "third"]))
+    gevent.sleep(0.005)
+    deadlines.begin(lambda: expire("later", ["later still", "last"]))
+    assert over.wait(PATIENCE)
+    assert sorted(ended) == ["first", "last", "later", "later still", "second", "third"]
+    deadlines.begin(expire_nothing)
+    deadlines.end(expire_nothing)
+    gevent.sleep(0.03)  # until what was armed has rung
+    assert capsys.readouterr().err == ""
+
+
+def expire_nothing() -> None:
+    """Be called for a wait that nobody waits for."""
