@@ -25,7 +25,7 @@ class _Progress:
     served: bool = False  # the bot has a place for it
     greets: bool = True
     agents: list[str] = field(default_factory=list)
-    taken_by: str | None = None  # the agent of the queue whose place it takes
+    places: set[str] = field(default_factory=set)  # the agents of the queue of whom it takes a place
     fired: set[int] = field(default_factory=set)
     steps: int = 0
 
@@ -102,8 +102,8 @@ class FlowPlayer:
         if progress is None:
             return
         self._leave_bot(progress)
-        if progress.taken_by is not None:
-            self._busy[progress.taken_by] -= 1
+        if progress.places:
+            self._busy.subtract(progress.places)
             # At once, but not inside the call that ended the chat.
             self._schedule.at(now, self._serve_queue)
 
@@ -192,8 +192,16 @@ class FlowPlayer:
         progress.phase = "agent"
         if name not in progress.agents:
             progress.agents.append(name)
+            if self._flow.queue is not None and name in self._flow.queue.names:
+                self._occupy(progress, name)
             self._conversations.say(now, chat, JOINED, None, self._agent(chat, name))
             self._soon(now, chat, "agent_joined")
+
+    def _occupy(self, progress: _Progress, name: str) -> None:
+        """Note that the chat takes one of the places of an agent of the queue, whichever way the agent came to it."""
+        if name not in progress.places:
+            progress.places.add(name)
+            self._busy[name] += 1
 
     def _soon(self, now: float, chat: Chat, on: str) -> None:
         """Fire the rules of `on` after the step that brought it about, so that rules cannot nest without end."""
@@ -203,8 +211,8 @@ class FlowPlayer:
         if name in progress.agents:
             progress.agents.remove(name)
             self._conversations.say(now, chat, LEFT, None, self._agent(chat, name))
-        if progress.taken_by == name:
-            progress.taken_by = None
+        if name in progress.places:
+            progress.places.remove(name)
             self._busy[name] -= 1
             self._schedule.at(now, self._serve_queue)
 
@@ -220,8 +228,7 @@ class FlowPlayer:
             if not free:
                 return
             name, chat = min(free, key=lambda one: self._busy[one]), self._waiting.popleft()
-            self._busy[name] += 1
-            progress.taken_by = name
+            self._occupy(progress, name)
             due = now + draw(queue.answer_after, progress.rng)
             self._schedule.at(due, lambda at, chat=chat, name=name: self._answer(at, chat, name))  # type: ignore[misc]
 
@@ -238,7 +245,7 @@ class FlowPlayer:
     def _hang_up(self, now: float, chat: Chat, name: str) -> None:
         """Note that the agent of the queue has done with the chat: it ends, unless somebody else has taken it over."""
         progress = self._progress.get(chat.contact_id)
-        if progress is not None and progress.taken_by == name:
+        if progress is not None and name in progress.places:
             self._chats.end(now, chat, AGENT_LEFT)
 
     def _seek_bot(self, progress: _Progress) -> None:

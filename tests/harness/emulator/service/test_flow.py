@@ -115,6 +115,45 @@ steps = [{ queue = true }]
 """
 
 
+TO_BOB = """
+[queue]
+agents = ["Ann", "Bob"]
+
+[[rules]]
+on = "start"
+steps = [{ queue = true }]
+
+[[rules]]
+on = "message"
+while = "agent"
+matches = "Bob"
+steps = [{ transfer = "Bob" }]
+
+[[rules]]
+on = "message"
+while = "agent"
+matches = "bye"
+steps = [{ end = true }]
+"""
+
+
+def test_transfer_takes_a_place_of_an_agent_of_the_queue(tmp_path: Path) -> None:
+    """A chat that is handed on to an agent of the queue takes a place with the one and leaves the other's free."""
+    service = lab(tmp_path, TO_BOB)
+    first = Talk(service)
+    first.at(0.1)
+    first.send(Content="Bob, please")
+    second, third = Talk(service), Talk(service)
+    third.at(0.2)
+    assert [talk.said[-1:] for talk in (first, second, third)] == [
+        [("Bob", "participant.joined")],
+        [("Ann", "participant.joined")],
+        [],
+    ]
+    first.send(Content="bye")
+    assert third.at(0.3).said == [("Bob", "participant.joined")]
+
+
 def test_an_agent_hands_a_chat_on_to_the_queue(tmp_path: Path) -> None:
     """Queued by its agent, a chat is transferred: the agent leaves, has a place for others, and the next one joins."""
     service = lab(tmp_path, TO_THE_QUEUE)
