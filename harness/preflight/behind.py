@@ -108,6 +108,7 @@ def _metrics(
 ) -> list[tuple[Series, MetricTypeDef]]:
     """Return the metrics to ask for. Those by queue, flow and bot are listed: only CloudWatch knows all their dimensions."""
     found: list[tuple[Series, MetricTypeDef]] = []
+    known: set[tuple[Any, ...]] = set()
 
     def listed(namespace: str, names: dict[str, str], of: str, dimensions: list[Any]) -> None:
         for name, statistic in names.items():
@@ -117,6 +118,10 @@ def _metrics(
             for page in pages:
                 for metric in page["Metrics"]:
                     values = {one["Name"]: one["Value"] for one in metric["Dimensions"]}
+                    which = (namespace, name, *sorted(values.items()))
+                    if which in known:  # listed twice, it would be counted twice
+                        continue
+                    known.add(which)
                     series = Series(namespace, name, values.get(of, of), statistic)
                     found.append(
                         (series, {"Namespace": namespace, "MetricName": name, "Dimensions": metric["Dimensions"]})

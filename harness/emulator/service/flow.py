@@ -25,7 +25,9 @@ class _Progress:
     served: bool = False  # the bot has a place for it
     greets: bool = True
     agents: list[str] = field(default_factory=list)
-    places: set[str] = field(default_factory=set)  # the agents of the queue of whom it takes a place
+    places: dict[str, int] = field(default_factory=dict)  # the agents of the queue of whom it takes a place, since when
+    taken: int = 0  # how often it took one
+    handed_on_by: list[str] = field(default_factory=list)
     fired: set[int] = field(default_factory=set)
     steps: int = 0
 
@@ -103,7 +105,7 @@ class FlowPlayer:
             return
         self._leave_bot(progress)
         if progress.places:
-            self._busy.subtract(progress.places)
+            self._busy.subtract(progress.places.keys())
             # At once, but not inside the call that ended the chat.
             self._schedule.at(now, self._serve_queue)
 
@@ -184,6 +186,7 @@ class FlowPlayer:
     def _hand_on(self, now: float, chat: Chat, progress: _Progress, before: list[str]) -> None:
         """Say that the chat is transferred, and let the agents leave it who had it `before`."""
         self._conversations.say(now, chat, TRANSFERRED, None, self._speaker(chat, progress, ""))
+        progress.handed_on_by = before
         for name in before:
             self._leave(now, chat, progress, name)
 
@@ -200,7 +203,8 @@ class FlowPlayer:
     def _occupy(self, progress: _Progress, name: str) -> None:
         """Note that the chat takes one of the places of an agent of the queue, whichever way the agent came to it."""
         if name not in progress.places:
-            progress.places.add(name)
+            progress.taken += 1
+            progress.places[name] = progress.taken
             self._busy[name] += 1
 
     def _soon(self, now: float, chat: Chat, on: str) -> None:
@@ -212,12 +216,12 @@ class FlowPlayer:
             progress.agents.remove(name)
             self._conversations.say(now, chat, LEFT, None, self._agent(chat, name))
         if name in progress.places:
-            progress.places.remove(name)
+            del progress.places[name]
             self._busy[name] -= 1
             self._schedule.at(now, self._serve_queue)
 
     def _serve_queue(self, now: float) -> None:
-        """Give waiting chats to agents who have a place, the least busy first."""
+        """Give waiting chats to agents who have a place: to the least busy, and to others than who handed it on."""
         queue = self._flow.queue
         while queue is not None and self._waiting:
             progress = self._progress.get(self._waiting[0].contact_id)
@@ -227,7 +231,8 @@ class FlowPlayer:
             free = [name for name in queue.names if self._busy[name] < queue.chats_per_agent]
             if not free:
                 return
-            name, chat = min(free, key=lambda one: self._busy[one]), self._waiting.popleft()
+            before, chat = progress.handed_on_by, self._waiting.popleft()
+            name = min(free, key=lambda one: (one in before, self._busy[one]))
             self._occupy(progress, name)
             due = now + draw(queue.answer_after, progress.rng)
             self._schedule.at(due, lambda at, chat=chat, name=name: self._answer(at, chat, name))  # type: ignore[misc]
@@ -240,12 +245,13 @@ class FlowPlayer:
         handling: Delay | None = self._flow.queue.handling_time
         if handling is not None:
             due = now + draw(handling, progress.rng)
-            self._schedule.at(due, lambda at: self._hang_up(at, chat, name))
+            taken = progress.places.get(name)
+            self._schedule.at(due, lambda at: self._hang_up(at, chat, name, taken))
 
-    def _hang_up(self, now: float, chat: Chat, name: str) -> None:
-        """Note that the agent of the queue has done with the chat: it ends, unless somebody else has taken it over."""
+    def _hang_up(self, now: float, chat: Chat, name: str, taken: int | None) -> None:
+        """Note that the agent of the queue has done with the chat: it ends, unless it has been handed on since."""
         progress = self._progress.get(chat.contact_id)
-        if progress is not None and name in progress.places:
+        if progress is not None and progress.places.get(name) == taken is not None:
             self._chats.end(now, chat, AGENT_LEFT)
 
     def _seek_bot(self, progress: _Progress) -> None:

@@ -79,6 +79,7 @@ def test_each_minute_is_told_by_name(cloudwatch: Any) -> None:
     put(cloudwatch, "AWS/Connect", "QueueSize", 1, 7, **queue)
     put(cloudwatch, "AWS/Connect", "QueueSize", 1, 99, **{**queue, "InstanceId": "another"})
     put(cloudwatch, "AWS/Connect", "ContactFlowErrors", 1, 3, **flow)
+    put(cloudwatch, "AWS/Connect", "ContactFlowErrors", 2, 2, **flow)  # moto lists the metric a second time
     put(cloudwatch, "AWS/Lex", "RuntimeThrottledEvents", 1, 11, **BOT, Operation="RecognizeText")
     put(
         cloudwatch, "AWS/Lex", "RuntimeThrottledEvents", 1, 2, **{**BOT, "LocaleId": "de_DE"}, Operation="RecognizeText"
@@ -92,7 +93,7 @@ def test_each_minute_is_told_by_name(cloudwatch: Any) -> None:
     told = readings_to_json(merge_readings(read, read))
     assert counted(told) == {
         ("QueueSize", "Returns"): {0: 4.0, 1: 7.0},
-        ("ContactFlowErrors", "Main"): {1: 3.0},
+        ("ContactFlowErrors", "Main"): {1: 3.0, 2: 2.0},
         ("RuntimeThrottledEvents", "BOT1234567/PRODALIAS1"): {1: 13.0},
         ("RuntimeConcurrency", "BOT1234567/PRODALIAS1"): {1: 50.0},
         ("Throttles", "find-order"): {2: 6.0},

@@ -173,6 +173,19 @@ def test_an_agent_hands_a_chat_on_to_the_queue(tmp_path: Path) -> None:
     assert first.reason is None
 
 
+def test_another_agent_takes_a_chat_that_was_handed_on_and_nobody_ends_it_before_its_time(tmp_path: Path) -> None:
+    """A free agent who did not hand it on takes it; where none is free, the earlier handling time no longer counts."""
+    two, alone = Talk(lab(tmp_path, TO_THE_QUEUE)), Talk(lab(tmp_path, TO_THE_QUEUE.replace(', "Bob"', "")))
+    for talk, second in ((two, "Bob"), (alone, "Ann")):
+        talk.at(3).send(Content="billing")
+        assert talk.at(6).said[-1] == (second, "participant.joined")
+        assert talk.at(63).reason is None
+        assert talk.at(66).reason == "AGENT_DISCONNECT"
+    later = [Talk(alone.lab) for _ in range(2)]
+    alone.at(69)
+    assert [talk.said for talk in later] == [[("Ann", "participant.joined")], []]
+
+
 def test_flow_starts_with_the_connection_if_so_set(tmp_path: Path) -> None:
     """With starts_flow=connection nothing is said before the customer's websocket has subscribed."""
     talk = Talk(lab(tmp_path, CONVERSATION, "starts_flow=connection"))
