@@ -41,6 +41,7 @@ def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | No
         worker = WorkerCoordinator(worker_host)
         attach(environment, worker)
         _listen(worker_host, worker)
+        _take_one_sigterm(worker_host)
         return
     coordinator: Coordinator = (
         MasterCoordinator(MasterHost(environment, runner))
@@ -61,6 +62,7 @@ def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | No
     if coordinator.host.options.otel:
         _export(coordinator)
     _show_results(coordinator, ResultPrinter(tables.of))
+    _take_one_sigterm(coordinator.host)
 
 
 def _check_or_exit(coordinator: Coordinator) -> None:
@@ -145,6 +147,19 @@ def _show_results(coordinator: Coordinator, printer: ResultPrinter) -> None:
     if host.has_web_ui:
         # The listener that ends the run was added before this one. Stop does not wait for the table.
         host.listen("test_stopping", lambda: after_runs.spawn(show))
+
+
+def _take_one_sigterm(host: Host) -> None:
+    """Let further SIGTERMs be without effect, and any once Locust is on its way out.
+
+    To Locust each is a reason to end anew, beside the ending that is under way or in the middle of Python's own.
+    """
+
+    def take_no_more() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: None)  # not SIG_IGN, which child processes would inherit
+
+    gevent.signal_handler(signal.SIGTERM, take_no_more)
+    host.listen("quit", take_no_more)
 
 
 def _export(coordinator: Coordinator) -> None:

@@ -45,6 +45,28 @@ def test_interrupting_the_whole_process_group_loses_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_second_sigterm_changes_nothing(workers: int, tmp_path: Path) -> None:
+    """The ending that is under way goes on to its end, without a traceback; so it does where the signal comes at its end."""
+    slow = [*BUSY[:-1], "20", *(processes(workers) if workers else [])]
+    with counting_server("--latency", "0.02") as server:
+        with started(locust(server, *slow, "--run-dir", "run"), tmp_path, server) as run:
+            wait_until_started(server, 60)
+            run.signal_group(signal.SIGTERM)
+            while server.count()["stopped"] == 0:
+                pass
+            run.signal_group(signal.SIGTERM)
+            while server.count()["open"] > 0:
+                pass
+            run.signal_group(signal.SIGTERM)
+            done = run.wait()
+        assert done.code == 0, done.said
+        assert "Traceback" not in done.said
+        assert server.count()["open"] == 0
+        assert manifest(tmp_path / "run")["status"] == "finished"
+
+
+@pytest.mark.slow
 def test_a_second_interrupt_leaves_a_whole_ledger_that_cleanup_finishes(tmp_path: Path) -> None:
     """Impatience costs no knowledge: the run exits at once with code 5, and cleanup ends exactly the chats still open."""
     slow = [*BUSY[:-1], "2"]
