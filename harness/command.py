@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from harness import __version__
 from harness.errors import EXIT_USAGE, ChatquotaError, refuse
+from harness.libraries import quieten_libraries
 
 # Names, not imports: each command loads only its own side of the house, so `chatquota report` starts without
 # Locust or boto3 and `chatquota emulator` without pandas.
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"chatquota: no command {name!r}{meant} There are {', '.join(COMMANDS)}", file=sys.stderr)
         return EXIT_USAGE
     module, _, function = COMMANDS[name][0].partition(":")
+    quieten_libraries()
     command: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
     try:
         if name in READ_RUNS:

@@ -1,6 +1,5 @@
 """Hooks the harness into Locust as a locustfile is loaded: options first, and the rest once there is something to run."""
 
-import logging
 import re
 import sys
 from collections.abc import Callable
@@ -14,12 +13,10 @@ from locust.runners import Runner
 from locust.web import WebUI
 
 from harness.errors import UsageError, refuse
+from harness.libraries import quieten_libraries
 from harness.load.options.reading import add_options
 from harness.load.users.locust_options import check_values
 from harness.telemetry.variables import set_variables
-
-# At DEBUG these log requests with their signatures and answers with their tokens.
-_TALKATIVE = ("boto3", "botocore", "urllib3", "websocket", "websockets", "httptools")
 
 
 def install(events: Events) -> None:
@@ -27,8 +24,7 @@ def install(events: Events) -> None:
     # Locust passes arguments by name, so the listeners' parameters must be called as they are.
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
     events.init_command_line_parser.add_listener(lambda parser, **_: check_values(parser))
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.INFO)
+    quieten_libraries()
     events.init.add_listener(_on_init)
     set_variables()
     sys.excepthook = partial(_on_uncaught, sys.excepthook)
