@@ -153,11 +153,7 @@ def plan(
     if abandoned is not None:
         length = with_abandoned(length, abandoned.share, abandoned.duration)
     run = course(day, length, limits)
-    if (most := float(run.open_chats.max())) > MOST_CHATS:
-        raise UsageError(
-            f"{number(most)} chats would be open at once, more than can be planned ({number(MOST_CHATS)}); "
-            "give fewer arrivals or a shorter length"
-        )
+    _check_open_chats(run)
     weights = run.rates / run.rates.sum()
     busiest = int(run.rates.argmax())
     fullest = int(run.open_chats.argmax())
@@ -197,6 +193,14 @@ def plan(
         "simulated": _simulated(checked, tps_share, chats_share),
         "request": request(run, limits, refused, margin),
     }
+
+
+def _check_open_chats(run: Course) -> None:
+    if (most := float(run.open_chats.max())) > MOST_CHATS:
+        raise UsageError(
+            f"{number(most)} chats would be open at once, more than can be planned ({number(MOST_CHATS)}); "
+            "give fewer arrivals or a shorter length"
+        )
 
 
 def binds_first(run: Course, day: Day, refused: float) -> dict[str, Any]:
