@@ -23,9 +23,10 @@ from reports.page.page import render
 from reports.page.request.text import QuotaRequest, request_text
 from reports.page.terminal import print_gates, print_summary
 from reports.run.files import own_folder, replace
-from reports.run.fold import Aggregates, counts_of, fold, place_ends
+from reports.run.fold import Aggregates, fold, place_ends
 from reports.run.rundir import Run, read_run
 from reports.run.samples import Batch, Samples
+from reports.run.tables import curves, varieties
 from reports.run.timeline import timeline
 from reports.run.told_ends import told_ends
 from reports.variety.calls import CallsSeen
@@ -33,8 +34,6 @@ from reports.variety.findings import variety_of
 
 ONLY_STARTS = "StartChat"
 """The user class whose runs have no customers: ids of chats are not read of a long one."""
-MANY_ROWS = 2_000_000
-"""From so many samples on, figures are drawn beside the reading: below it, a second process costs more than it saves."""
 
 
 def build_report(
@@ -43,7 +42,7 @@ def build_report(
     gates: tuple[Gate, ...] = (),
     junit_path: Path | None = None,
     wanted: QuotaRequest | None = None,
-    figures: bool = True,
+    drawing: FigureProcess | None = None,
     quiet: bool = False,
     summary: bool = False,
     beside: Callable[[Capacity], BaselineView] | None = None,
@@ -51,20 +50,20 @@ def build_report(
     """Make the report of the run directory at `path`; return 1 if one of `gates` was breached, else 0.
 
     `beside` compares the answer with an earlier run, for the page. With `wanted`, the text of a quota-increase request is
-    written beside it; without `figures` nothing is drawn. With `summary` only the short table is printed, and nothing is
+    written beside it; without `drawing` there are no figures. With `summary` only the short table is printed, and nothing is
     written.
     Raises UsageError if there is no such run or it cannot be written to.
     """
     run = read_run(path)
     console = Console(quiet=quiet)
-    answer, drawn, total = _answer(run, console, summary=summary, figures=figures and not summary)
+    answer, drawn, total = _answer(run, console, summary=summary, drawing=drawing)
     if summary:
         print_summary(answer, None, console)
         return 0
     judgements = judge(gates, answer)
     shown = gates_view(judgements) if gates else None
     earlier = beside(answer) if beside is not None else None
-    html, markdown = render(answer, drawn, counts_of(total.kinds.numbers, total.by_kind), shown, earlier)
+    html, markdown = render(answer, drawn, total.counts_of(total.kinds.numbers, total.by_kind), shown, earlier)
     texts = {"report.md": markdown, "report.html": html}
     if wanted is not None:
         texts["quota-request.md"] = request_text(answer, wanted)
@@ -84,30 +83,33 @@ def build_report(
     return 1 if shown is not None and shown.breached else 0
 
 
-def _answer(run: Run, console: Console, *, summary: bool, figures: bool) -> tuple[Capacity, list[Picture], Aggregates]:
-    """Read the samples and return the answer, the pictures, if `figures` are wanted, and what was counted.
+def _answer(
+    run: Run, console: Console, *, summary: bool, drawing: FigureProcess | None
+) -> tuple[Capacity, list[Picture], Aggregates]:
+    """Read the samples and return the answer, the pictures that are drawn beside it, and what was counted.
 
     For a `summary` what it does not show is left out.
     """
     samples = Samples(run.sample_files, with_chats=run.manifest.user_class != ONLY_STARTS)
     customers, calls = Customers(), CallsSeen()
-    with FigureProcess(own_process=figures and samples.rows >= MANY_ROWS) as drawing:
-        seen_by = [] if summary else [calls.add]
-        total = _fold(samples, [*seen_by, customers.add] if samples.with_chats else seen_by, console)
-        if not samples.with_chats:
-            customers.add_kept(samples, total)
-        told = told_ends(run)
-        place_ends(total, told)
-        view = timeline(total, run.dropped_by_second)
-        measured = measure(run, total, customers, view)
-        seen = measured, total, view, what_happened(run, total, view)
-        over_time = drawing.draw("draw_samples", *seen) if figures else list
-        inference = infer(run, samples, total, customers, told)
-        answer = capacity(measured, inference)
-        if not summary:
-            answer = msgspec.structs.replace(answer, variety=variety_of(calls.calls()))
-        limits = drawing.draw("draw_limits", answer, view, inference.tps, inference.any_limiter) if figures else list
-        return answer, [*limits(), *over_time()], total
+    seen_by = [] if summary else [calls.add]
+    total = _fold(samples, [*seen_by, customers.add] if samples.with_chats else seen_by, console)
+    if not samples.with_chats:
+        customers.add_kept(samples, total)
+    told = told_ends(run)
+    place_ends(total, told)
+    view = timeline(total, run.dropped_by_second)
+    measured = measure(run, total, customers, view)
+    if drawing is not None:
+        drawing.draw("draw_varieties", varieties(total))
+        drawing.draw("draw_samples", measured, view, what_happened(run, total, view), curves(total))
+    inference = infer(run, samples, total, customers, told)
+    answer = capacity(measured, inference)
+    if drawing is not None:
+        drawing.draw("draw_limits", answer, view, inference.tps, inference.any_limiter)
+    if not summary:
+        answer = msgspec.structs.replace(answer, variety=variety_of(calls.calls()))
+    return answer, drawing.drawn() if drawing is not None else [], total
 
 
 def _fold(samples: Samples, others: Sequence[Callable[[Batch], None]], console: Console) -> Aggregates:

@@ -3,11 +3,16 @@
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.counting import counted
 from harness.errors import Parser, UsageError
-from harness.gates import read_gates
+from harness.gates import Gate, read_gates
+
+if TYPE_CHECKING:
+    from reports.figures.process import FigureProcess
 
 
 def report(argv: list[str]) -> int:
@@ -50,6 +55,14 @@ def report(argv: list[str]) -> int:
         raise UsageError("--want-tps, --want-active-chats, --by and --from-plan belong to --request; add it")
     # Threads for small matrices only spin, a tenth of a second of a core, and sum in an order that depends on the machine.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from reports.figures.process import FigureProcess
+
+    with nullcontext() if arguments.no_figures or arguments.summary else FigureProcess() as drawing:
+        return _report(arguments, gates, drawing)
+
+
+def _report(arguments: argparse.Namespace, gates: tuple[Gate, ...], drawing: "FigureProcess | None") -> int:
+    """Load what makes a report, while the process that draws loads what it needs, and make it."""
     from reports.build import build_report
     from reports.compare.baseline import baseline_view, load_baseline
     from reports.page.request.text import QuotaRequest
@@ -63,7 +76,7 @@ def report(argv: list[str]) -> int:
         gates=gates,
         junit_path=arguments.junit,
         wanted=wanted if arguments.request else None,
-        figures=not arguments.no_figures,
+        drawing=drawing,
         quiet=arguments.quiet,
         summary=arguments.summary,
         beside=None if candidates is None else lambda answer: baseline_view(answer, candidates),

@@ -12,9 +12,8 @@ from pathlib import Path
 import orjson
 
 from harness.recording.format.files import open_plain
-from harness.recording.format.layout import ledger_path
+from harness.recording.format.layout import RUN_SCHEMA, ledger_path
 from harness.recording.format.ledger import ALREADY_ENDED, ENDED, KEPT, RESOLVED, STARTED, STOPPED, UNANSWERED
-from harness.recording.format.schema import RUN_SCHEMA
 from harness.recording.redact import redact_field, redact_id
 
 __all__ = ["ALREADY_ENDED", "KEPT", "STOPPED", "Ledger"]

@@ -8,13 +8,11 @@ from reports.figures import any_limiter as any_limiter_figures
 from reports.figures import limits as limit_figures
 from reports.figures import over_time as figures
 from reports.figures import timeline as timeline_figures
-from reports.figures import variety as variety_figures
 from reports.figures.picture import Picture
 from reports.figures.style import report_style
 from reports.figures.what_happened import WhatHappened
 from reports.run.declared import declared_value
-from reports.run.fold import Aggregates
-from reports.run.tables import BANDS, latency_table, table_of
+from reports.run.tables import Curve, Varieties
 from reports.run.timeline import Timeline
 
 
@@ -51,22 +49,31 @@ def draw_any_limiter(answer: Capacity, found: AnyLimiterEstimate) -> list[Pictur
     return pictures
 
 
-def draw_samples(measured: Capacity, total: Aggregates, view: Timeline, happened: WhatHappened) -> list[Picture]:
-    """The figures that need no limit: what happened when, latency, varieties, lateness."""
+def draw_samples(
+    measured: Capacity, view: Timeline, happened: WhatHappened, curves: dict[str, tuple[Curve, Curve]]
+) -> list[Picture]:
+    """The figures that need no limit: what happened when, replies, latency, lateness."""
     if not sum(measured.outcomes.values()) or not len(view.begins):
         return []
-    types, bands = table_of(total.types.numbers, total.by_type), table_of(BANDS, total.by_band)
-    type_latency = latency_table(total.types.numbers, total.started_by_type)
     with report_style():
         pictures = [timeline_figures.run_timeline(view, measured, happened)]
+        if measured.answered is not None and len(measured.answered.by_open_chats) > 1:
+            pictures.append(answered_figures.replies(measured.answered))
         if measured.latency_ms:
-            pictures.append(figures.latency(total, measured))
-        pictures.append(variety_figures.varieties(types, bands))
-        if len(type_latency):
-            band_latency = latency_table(BANDS, total.started_by_band)
-            pictures.append(variety_figures.variety_latency(type_latency, band_latency))
+            pictures.append(figures.latency(curves, measured))
         if measured.generator.measured_lateness_ms.p50 is not None:
             pictures.append(figures.lateness(view, measured))
-        if measured.answered is not None and len(measured.answered.by_open_chats) > 1:
-            pictures.insert(1, answered_figures.replies(measured.answered))
+    return pictures
+
+
+def draw_varieties(found: Varieties) -> list[Picture]:
+    """The figures of what became of the calls by what they asked for."""
+    if not found.types:
+        return []
+    from reports.figures import variety as variety_figures  # loads pandas, beside the drawing of the others
+
+    with report_style():
+        pictures = [variety_figures.varieties(found)]
+        if found.type_latency:
+            pictures.append(variety_figures.variety_latency(found))
     return pictures

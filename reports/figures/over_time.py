@@ -8,10 +8,10 @@ from harness.counting import counted
 from reports.capacity.model import ActiveChats, Capacity
 from reports.figures.picture import LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
-from reports.run.fold import Aggregates
+from reports.run.tables import Curve
 from reports.run.timeline import Timeline
 from reports.wording.numbers import known, milliseconds, number, seconds
-from reports.wording.vocabulary import LABELS, QUOTA, START, START_OUTCOMES, STARTED, TPS, UNKNOWN
+from reports.wording.vocabulary import LABELS, QUOTA, START_OUTCOMES, STARTED, TPS, UNKNOWN
 
 _SHOWN = (*START_OUTCOMES, UNKNOWN)
 
@@ -86,17 +86,15 @@ def active_chats(view: Timeline, answer: Capacity, declared: float | None) -> Pi
     )
 
 
-def latency(total: Aggregates, answer: Capacity) -> Picture:
+def latency(curves: dict[str, tuple[Curve, Curve]], answer: Capacity) -> Picture:
     """How latency is distributed, by outcome: from when calls were due (solid), from when they were sent (dotted)."""
     figure, axes = new_figure()
-    shown = [name for name in _SHOWN if (START, name) in total.pairs]
+    shown = [name for name in _SHOWN if name in curves]
     for name in shown:
-        group, colour = total.pairs[START, name], OUTCOME_COLOURS.get(name, MUTED)
-        clocks = ((total.from_scheduled, "-", LABELS[name]), (total.from_sent, ":", None))
-        for histograms, dashes, label in clocks:
-            seconds, share = histograms.cumulative(group)
-            ms = np.maximum(seconds, 1e-6) * 1000
-            axes.step(ms, share * 100, where="post", color=colour, linestyle=dashes, label=label, linewidth=1.3)
+        colour = OUTCOME_COLOURS.get(name, MUTED)
+        for curve, dashes, label in zip(curves[name], ("-", ":"), (LABELS[name], None), strict=True):
+            ms = np.maximum(curve.seconds, 1e-6) * 1000
+            axes.step(ms, curve.share * 100, where="post", color=colour, linestyle=dashes, label=label, linewidth=1.3)
     axes.set_xscale("log")
     plain_log(axes)
     axes.set_xlabel("latency (ms): solid from when the call was due,\ndotted from when it was sent")

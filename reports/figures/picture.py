@@ -45,10 +45,11 @@ DARK = {
 """The colour that stands for each colour of a figure on a dark page."""
 
 FIGURES = (
-    *("outcomes", "active-chats", "bucket", "feasible-region", "latency", "varieties", "variety-latency", "lateness"),
-    *("timeline", "replies", "refused-share", "batches", "volleys", "contrary"),
+    *("outcomes", "active-chats", "bucket", "feasible-region", "refused-share", "batches", "volleys", "contrary"),
+    *("timeline", "replies", "latency", "varieties", "variety-latency", "lateness"),
 )
-"""The names of a run's figures: the files in `figures/` that a report makes, and that the next report may delete."""
+"""The names of a run's figures, in the order of the page: the files in `figures/` that a report makes, and that the next
+report may delete."""
 
 
 @dataclass(frozen=True)

@@ -1,95 +1,128 @@
-"""Has figures drawn: here for a small run, by a process of its own beside a large one's reading and inference."""
+"""Has figures drawn by processes of their own, beside the reading and the inference of a report."""
 
-import multiprocessing
-from collections.abc import Callable
-from multiprocessing.connection import Connection
+import io
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
-from reports.figures.picture import Picture
+from reports.figures.picture import FIGURES, Picture
 
 Pictures = list[Picture]
+Request = tuple[str, tuple[object, ...]]
 
 
 class FigureProcess:
-    """Draws by calling functions of `reports.figures.draw` by name. A context manager.
+    """Draws by calling functions of `reports.figures.draw` by name. A context manager, to be entered early.
 
-    With a process of its own, that process loads matplotlib while the caller reads samples, draws one request after the
-    other, and ends when the caller does, however that ends.
+    A process of its own loads matplotlib while the caller reads samples. Each request is drawn by a copy of that process,
+    so that several cores draw; all end when the caller does, however that ends.
     """
 
-    def __init__(self, own_process: bool) -> None:
-        self._pipe: Connection | None = None
-        self._waiting: list[Callable[[], Pictures]] = []
-        if own_process:
-            context = multiprocessing.get_context("spawn")
-            self._pipe, far_end = context.Pipe()
-            self._process = context.Process(target=_serve, args=(far_end,), name="draw-figures", daemon=True)
-            self._process.start()
-            far_end.close()
+    def __init__(self) -> None:
+        command = [sys.executable, "-P", "-m", "reports.figures.process"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._asked = 0
+        self._writer = threading.Thread(target=self._send, name="ask-for-figures", daemon=True)
 
     def __enter__(self) -> Self:
+        self._writer.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pipe is not None:
-            self._pipe.close()
-            self._process.join(timeout=5.0)
-            if self._process.is_alive():
-                self._process.kill()
+        self._requests.put(None)
+        self._process.kill()
+        self._writer.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process.wait()
 
-    def draw(self, function: str, *arguments: Any) -> Callable[[], Pictures]:
-        """Begin to draw; call what is returned for the pictures. Raises what the drawing raised, when called."""
-        if self._pipe is None:
-            pictures = _draw(function, arguments)
-            return lambda: pictures
-        for earlier in self._waiting:
-            earlier()  # both ends sending at once would wait for each other for ever
-        self._pipe.send((function, arguments))
-        later = _Later(self._pipe)
-        self._waiting = [later]
-        return later
+    def draw(self, function: str, *arguments: object) -> None:
+        """Begin to draw; the arguments must not change any more."""
+        self._asked += 1
+        self._requests.put((function, arguments))
 
-
-class _Later:
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-        self._pictures: Pictures | None = None
-
-    def __call__(self) -> Pictures:
-        if self._pictures is None:
+    def drawn(self) -> Pictures:
+        """Wait for all that was begun and return it in the order of the page. Raises what the drawing raised."""
+        self._requests.put(None)
+        assert self._process.stdout is not None
+        pictures: Pictures = []
+        for _ in range(self._asked):
             try:
-                answer = self._pipe.recv()
-            except EOFError:
+                answer = pickle.load(self._process.stdout)
+            except (EOFError, pickle.UnpicklingError):
                 raise RuntimeError("the process that draws the figures was ended") from None
             if isinstance(answer, BaseException):
                 raise answer
-            self._pictures = answer
-        return self._pictures
+            pictures += answer
+        return sorted(pictures, key=lambda one: FIGURES.index(one.name))
+
+    def _send(self) -> None:
+        """Send requests until None: on a thread, as more than a pipe holds has to wait until matplotlib is loaded."""
+        assert self._process.stdin is not None
+        try:
+            with self._process.stdin as pipe:
+                while (request := self._requests.get()) is not None:
+                    pickle.dump(request, pipe, pickle.HIGHEST_PROTOCOL)
+                    pipe.flush()
+        except OSError:
+            pass  # the process has ended, which is noticed where its answers are missing
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Begin each request when it comes; write the answers in their order once there are no more."""
     import reports.figures.draw  # noqa: F401  # loaded before the first request comes
 
+    for process, answer in [_begin(request) for request in _read(requests)]:
+        answers.write(answer.read())
+        answers.flush()
+        if process:
+            os.waitpid(process, 0)
+
+
+def _read(requests: IO[bytes]) -> Iterator[Request]:
     while True:
         try:
-            function, arguments = pipe.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            answer: Any = _draw(function, arguments)
-        except Exception as error:  # for the caller to raise
-            answer = error
-        try:
-            pipe.send(answer)
-        except OSError:
+            yield pickle.load(requests)
+        except EOFError:
             return
 
 
-def _draw(function: str, arguments: tuple[Any, ...]) -> Pictures:
+def _begin(request: Request) -> tuple[int, IO[bytes]]:
+    """Draw in a copy of this process, which has no other thread; return its number and what gives the answer."""
+    if not hasattr(os, "fork"):
+        return 0, io.BytesIO(pickle.dumps(_answer(request)))
+    reading, writing = os.pipe()
+    if process := os.fork():
+        os.close(writing)
+        return process, os.fdopen(reading, "rb")
+    try:
+        os.close(reading)
+        with os.fdopen(writing, "wb") as pipe:
+            pickle.dump(_answer(request), pipe, pickle.HIGHEST_PROTOCOL)
+    finally:
+        os._exit(0)
+
+
+def _answer(request: Request) -> Any:
     from reports.figures import draw as drawing
 
-    pictures: Pictures = getattr(drawing, function)(*arguments)
-    return pictures
+    function, arguments = request
+    try:
+        return getattr(drawing, function)(*arguments)
+    except Exception as error:  # for the caller to raise
+        return error
+
+
+if __name__ == "__main__":
+    answers_pipe = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints does not print among the answers
+    _serve(sys.stdin.buffer, answers_pipe)

@@ -9,14 +9,16 @@ from matplotlib.figure import Figure
 
 from reports.figures.picture import GRID, INK, MUTED, OUTCOME_COLOURS, Picture
 from reports.figures.style import legend_above, picture, stacked_figure
+from reports.run.tables import Table, Varieties
 from reports.wording.numbers import rounded
 from reports.wording.vocabulary import LABELS, START_OUTCOMES, STARTED, UNKNOWN
 
 _SHOWN = (*START_OUTCOMES, UNKNOWN)
 
 
-def varieties(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
-    """Shares of outcomes by content type and by attribute size; tables: a row a category, columns of outcome counts."""
+def varieties(found: Varieties) -> Picture:
+    """Shares of outcomes by content type and by attribute size."""
+    types, bands = _frame(found.types), _frame(found.bands)
     figure, (upper, lower) = _two_plots(types, bands)
     present = [name for name in _SHOWN if name in types.columns or name in bands.columns]
     for axes, table, title in ((upper, types, "Content types"), (lower, bands, "Attribute size")):
@@ -43,8 +45,9 @@ def varieties(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
     return picture("varieties", "Outcomes by content type and attribute size", sentence, " ".join(rows), figure)
 
 
-def variety_latency(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
-    """Latency of started chats by content type and attribute size; each table: p50, p95, p99 (ms) a category."""
+def variety_latency(found: Varieties) -> Picture:
+    """Latency of started chats by content type and attribute size."""
+    types, bands = _frame(found.type_latency), _frame(found.band_latency)
     figure, (upper, lower) = _two_plots(types, bands)
     for axes, table, title in ((upper, types, "Content types"), (lower, bands, "Attribute size")):
         positions = np.arange(len(table))[::-1]
@@ -78,6 +81,11 @@ def variety_latency(types: pd.DataFrame, bands: pd.DataFrame) -> Picture:
 def _two_plots(types: pd.DataFrame, bands: pd.DataFrame) -> tuple[Figure, list[Axes]]:
     """Two plots over each other, with room for a bar and its name above it for each row of the tables."""
     return stacked_figure(*(0.75 + 0.4 * len(table) for table in (types, bands)))
+
+
+def _frame(table: Table) -> pd.DataFrame:
+    """A row a category, a column an outcome or a quantile."""
+    return pd.DataFrame.from_dict({name: dict(numbers) for name, numbers in table.items()}, orient="index")
 
 
 def _short(name: object) -> str:

@@ -1,19 +1,23 @@
 """What happened to a run, on its time axis: phases, stalls and limit changes as spans, users as steps, latency as bands."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.recording.format.manifest import Event, events_of
-from reports.run.fold import TIMED, Aggregates
-from reports.run.rundir import Run
 from reports.run.timeline import Timeline
 from reports.wording.numbers import rounded
-from reports.wording.vocabulary import QUOTA, START, STARTED, TPS
+from reports.wording.vocabulary import QUOTA, STARTED, TPS
+
+if TYPE_CHECKING:  # the process that draws needs the classes alone, without what reads samples
+    from reports.run.fold import Aggregates
+    from reports.run.rundir import Run
 
 Floats = NDArray[np.float64]
 SpanKind = Literal["phase", "stall", "drain"]
@@ -123,12 +127,10 @@ def _stalls(run: Run, total: Aggregates, view: Timeline) -> Iterable[Span]:
 
 
 def _latency(total: Aggregates, origin: int) -> Bands:
-    found = total.latency_over_time
-    quantiles = found.quantiles(TIMED[START, STARTED], (0.5, 0.95, 0.99)) * 1000
-    known = np.flatnonzero(~np.isnan(quantiles).any(axis=1))
-    at = ((known + found.first) * found.width - origin).astype(np.float64)
-    p50, p95, p99 = quantiles[known].T
-    return Bands(at, p50, p95, p99, found.width)
+    quantiles, begins, width = total.started_over_time(0.5, 0.95, 0.99)
+    known = ~np.isnan(quantiles).any(axis=1)
+    p50, p95, p99 = quantiles[known].T * 1000
+    return Bands((begins[known] - origin).astype(np.float64), p50, p95, p99, width)
 
 
 def _limit_changes(run: Run, total: Aggregates, view: Timeline) -> Iterable[Moment]:

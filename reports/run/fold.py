@@ -136,10 +136,31 @@ class Aggregates:
         """The count of each outcome of StartChatContact that occurred."""
         return {outcome: count for outcome in _CODES if (count := self.count(START, outcome))}
 
+    def counts_of(self, numbers: Mapping[str, int], counts: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+        """Return how often each category that occurred had each outcome that occurred; `counts` is one of the `by_*`."""
+        rows = {
+            name or "(not set)": counts[at, :_OUTCOMES] for name, at in numbers.items() if counts[at, :_OUTCOMES].any()
+        }
+        present = [(outcome, code) for outcome, code in _CODES.items() if any(row[code] for row in rows.values())]
+        return {name: {outcome: int(row[code]) for outcome, code in present} for name, row in rows.items()}
+
     def first_of(self, outcome: str) -> float | None:
         """When (unix s) the first StartChatContact of this outcome was sent; None if there is none."""
         value = float(self.first_sent[_CODES[outcome]])
         return value if np.isfinite(value) else None
+
+    def held(self, first: int, last: int) -> NDArray[np.int64]:
+        """Return the chats that this run held at the end of each unix second from `first` to `last`, both included."""
+        changes = self.changes.trimmed(first, last)
+        return np.maximum(np.cumsum(changes[:, BEGUN] - changes[:, ENDED] - changes[:, FOUND_GONE]), 0)
+
+    def started_over_time(self, *shares: float) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
+        """Return quantiles (s) of the latency of started chats, (blocks, shares), not-a-number where a block has none; the
+        second (unix) in which each block begins; and a block's length (s).
+        """
+        found = self.latency_over_time
+        quantiles = found.quantiles(TIMED[START, STARTED], shares)
+        return quantiles, (np.arange(len(quantiles)) + found.first) * found.width, found.width
 
     def series(self, outcome: str) -> int:
         """The column of `by_sent` and the like that holds `outcome`."""
@@ -163,13 +184,6 @@ def fold(
                 other(part)
             progress(len(part))
     return total
-
-
-def counts_of(numbers: Mapping[str, int], counts: NDArray[np.int64]) -> dict[str, dict[str, int]]:
-    """Return how often each category that occurred had each outcome that occurred; `counts` is one of the `by_*`."""
-    rows = {name or "(not set)": counts[number] for name, number in numbers.items() if counts[number, :_OUTCOMES].any()}
-    present = [(outcome, code) for outcome, code in _CODES.items() if any(row[code] for row in rows.values())]
-    return {name: {outcome: int(row[code]) for outcome, code in present} for name, row in rows.items()}
 
 
 def place_ends(total: Aggregates, told: Mapping[str, ToldEnd]) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.quotas.stages import Stage
 from harness.recording.format.files import check_own_directory, check_plain
-from harness.recording.format.layout import MANIFEST, SAMPLES, sample_files
+from harness.recording.format.layout import MANIFEST, RUN_SCHEMA, SAMPLES, sample_files
 from harness.recording.format.ledger import merge_ledgers, read_ledgers
 from harness.recording.format.manifest import Chats, Manifest, NotReadable, StoredManifest, load_manifest
-from harness.recording.format.schema import RUN_SCHEMA
 
 _NOT_IN_ORDER = "the run did not end in order"
 _UNKNOWN = "options, target and generator figures are unknown"

@@ -1,12 +1,17 @@
 """The run over time: rates of each outcome, active chats, lateness, all in bins that a figure can show."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.run.fold import BEGUN, ENDED, FOUND_GONE, Aggregates
 from reports.wording.vocabulary import OUTCOMES, UNKNOWN
+
+if TYPE_CHECKING:  # the process that draws needs the class alone, without what reads samples
+    from reports.run.fold import Aggregates
 
 Floats = NDArray[np.float64]
 
@@ -52,12 +57,10 @@ def timeline(total: Aggregates, dropped_by_second: dict[int, int]) -> Timeline:
     begins = np.arange(0, length, width)
     spans = np.diff(begins, append=length)
     rates = {name: np.add.reduceat(counts, begins) / spans for name, counts in columns.items()}
-    changes = total.changes.trimmed(first, last)
-    held = np.cumsum(changes[:, BEGUN] - changes[:, ENDED] - changes[:, FOUND_GONE])
     latest = np.full(len(begins), -np.inf)
     for second, late in total.late_by_second.items():
         if 0 <= second - first < length:
             latest[(second - first) // width] = max(latest[(second - first) // width], late * 1000)
     called = np.isfinite(latest)
     at = begins.astype(np.float64)
-    return Timeline(first, width, at, rates, np.maximum(held, 0), at[called], latest[called])
+    return Timeline(first, width, at, rates, total.held(first, last), at[called], latest[called])

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from harness.errors import UsageError
 
+RUN_SCHEMA = 1
+"""Version of the run directory: of `run.json`, of the ledger and of the columns of samples."""
+
 MANIFEST = "run.json"
 SAMPLES = "samples"
 LOCK = ".lock"

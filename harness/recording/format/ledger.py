@@ -12,9 +12,8 @@ from msgspec import Meta, Struct
 
 from harness.errors import UsageError
 from harness.recording.format.files import MiB, open_plain
-from harness.recording.format.layout import ledger_paths
+from harness.recording.format.layout import RUN_SCHEMA, ledger_paths
 from harness.recording.format.manifest import Chats
-from harness.recording.format.schema import RUN_SCHEMA
 from harness.vocabulary import NOT_ASKED
 
 STARTED, ENDED, UNANSWERED = "started", "ended", "unanswered"

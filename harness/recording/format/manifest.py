@@ -16,8 +16,7 @@ from msgspec import Meta, Struct
 from harness.errors import UsageError
 from harness.recording.format.files import MiB, open_plain, read_plain
 from harness.recording.format.journey_probe import JourneyProbe
-from harness.recording.format.layout import MANIFEST
-from harness.recording.format.schema import RUN_SCHEMA
+from harness.recording.format.layout import MANIFEST, RUN_SCHEMA
 
 LONGEST_MANIFEST = 64 * MiB
 

@@ -8,8 +8,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow.lib import StringBuilder
 
-RUN_SCHEMA = 1
-"""Version of the run directory: of `run.json`, of the ledger and of these columns."""
+from harness.recording.format.layout import RUN_SCHEMA
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):

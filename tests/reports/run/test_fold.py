@@ -16,7 +16,6 @@ from reports.run.fold import Aggregates, fold
 from reports.run.histogram import ERROR
 from reports.run.rundir import read_run
 from reports.run.samples import read_batches
-from reports.run.tables import table_of
 from reports.run.timeline import timeline
 from reports.wording.vocabulary import OUTCOMES
 from tests.reports.conftest import MakeRun
@@ -46,7 +45,7 @@ def test_counts_and_quantiles_are_those_of_pandas(make_run: MakeRun) -> None:
             exact = np.quantile(rows["received"] - rows[since], 0.95, method="inverted_cdf")
             assert histograms.quantile(group, 0.95) == pytest.approx(exact, rel=ERROR * 1.001)
     by_type = starts.groupby(["content_types", "outcome"], observed=True).size().unstack(fill_value=0)
-    found = table_of(total.types.numbers, total.by_type)
+    found = pd.DataFrame.from_dict(total.counts_of(total.types.numbers, total.by_type), orient="index")
     assert found.loc[by_type.index, by_type.columns].to_numpy().tolist() == by_type.to_numpy().tolist()
     seconds = np.floor(starts["sent"]).astype(int)
     per_second = starts.groupby([seconds, "outcome"], observed=True).size()
@@ -127,6 +126,7 @@ def test_more_words_than_are_told_apart_share_the_last(make_run: MakeRun) -> Non
     starts = [entry for entry in rows if entry["operation"] == "StartChatContact"]
     for number, entry in enumerate(starts):
         entry["kind"] = f"kind-{number % 100}"
-    found = table_of((total := folded(make_run(rows=rows))).kinds.numbers, total.by_kind)
+    total = folded(make_run(rows=rows))
+    found = pd.DataFrame.from_dict(total.counts_of(total.kinds.numbers, total.by_kind), orient="index")
     assert len(found) == 32
     assert found.to_numpy().sum() == len(starts)

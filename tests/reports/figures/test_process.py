@@ -1,0 +1,50 @@
+"""The processes that draw: what they draw comes back in the page's order, and what goes wrong in them is raised."""
+
+import re
+
+import pytest
+
+from harness.command import main
+from reports.figures.picture import FIGURES
+from reports.figures.process import FigureProcess
+from reports.run.tables import Varieties
+from tests.reports.conftest import MakeRun
+
+COUNTS = {"text/plain": {"started": 3, "tps_throttled": 1}, "application/json": {"started": 2, "tps_throttled": 0}}
+LATENCY = {"text/plain": {"p50": 10.0, "p95": 20.0, "p99": 30.0}}
+
+
+@pytest.mark.slow
+def test_figures_are_drawn_side_by_side_and_come_in_the_order_of_the_page(make_run: MakeRun) -> None:
+    """Whatever is drawn first, the page shows the limits, then the run over time, then what it is made of."""
+    run = make_run()
+    assert main(["report", str(run), "--quiet"]) == 0
+    shown = re.findall(r"figures/([a-z-]+)\.png", (run / "report.md").read_text())
+    assert {"outcomes", "bucket", "timeline", "varieties", "lateness"} <= set(shown)
+    assert shown == sorted(shown, key=FIGURES.index)
+    assert {file.stem for file in (run / "figures").glob("*.png")} == set(shown)
+
+
+def test_an_error_in_drawing_is_raised_where_the_pictures_are_waited_for() -> None:
+    """One request that fails does not hang the others, and its error comes to the caller."""
+    with FigureProcess() as drawing:
+        drawing.draw("draw_varieties", Varieties({}, {}, {}, {}))
+        drawing.draw("draw_nothing_of_the_kind")
+        with pytest.raises(AttributeError, match="draw_nothing_of_the_kind"):
+            drawing.drawn()
+
+
+def test_an_ended_process_is_said_to_have_ended() -> None:
+    """Pictures of a process that was killed are not waited for for ever."""
+    with FigureProcess() as drawing:
+        drawing.draw("draw_varieties", Varieties(COUNTS, COUNTS, LATENCY, LATENCY))
+        drawing._process.kill()
+        with pytest.raises(RuntimeError, match="was ended"):
+            drawing.drawn()
+
+
+def test_nothing_is_left_of_a_process_whose_pictures_nobody_wants() -> None:
+    """A report that fails before anything is drawn ends the process at once."""
+    with FigureProcess() as drawing:
+        process = drawing._process
+    assert process.returncode is not None
