@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from harness.vocabulary import ends_chat
 from reports.run.histogram import Histograms, bins_of
 from reports.run.over_time import LatencyOverTime
-from reports.run.samples import TIMES, Batch, Damage
+from reports.run.samples import FAR, TIMES, Batch, Damage
 from reports.run.told_ends import ToldEnd
 from reports.wording.vocabulary import OK, OUTCOMES, SIZE_BANDS, START, STARTED, UNKNOWN
 
@@ -26,7 +26,6 @@ _OUTCOMES = len(_CODES)
 _NOT_A_START = _OUTCOMES
 _SERIES = _OUTCOMES + 1
 _MOST_PAIRS = 64
-_FAR = 2.0**40  # unix seconds: no run is from then
 _BAND_OF = np.searchsorted([edge for edge, _ in SIZE_BANDS], np.arange(SIZE_BANDS[-1][0] + 1), side="right") - 1
 
 
@@ -237,11 +236,11 @@ def _placed(total: Aggregates, times: dict[str, NDArray[np.float64]]) -> NDArray
     lowest = float(np.min([column.min() for column in columns]))  # numpy's min and max keep not-a-number
     highest = float(np.max([column.max() for column in columns]))
     anchor = lowest if np.isnan(total.first) else total.first
-    if -_FAR < anchor < _FAR and anchor - LONGEST_RUN < lowest and highest < anchor + LONGEST_RUN:
+    if -FAR < anchor < FAR and anchor - LONGEST_RUN < lowest and highest < anchor + LONGEST_RUN:
         return None
     usable = np.isfinite(columns[0]) & np.isfinite(columns[1]) & np.isfinite(columns[2])
     if np.isnan(total.first):
-        plausible = usable & (np.abs(columns[1]) < _FAR)
+        plausible = usable & (np.abs(columns[1]) < FAR)
         if not plausible.any():
             return plausible
         anchor = float(np.median(columns[1][plausible]))

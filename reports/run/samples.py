@@ -30,6 +30,8 @@ _IDS = ["contact_id"]
 """Texts that the files do not have as codes into a list of words, and that are read as such."""
 _REQUIRED = frozenset({"operation", "outcome", *TIMES})
 _BATCH_ROWS = 1 << 18
+FAR = 2.0**40
+"""Unix seconds: no run is from then."""
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, MemoryError, OverflowError)
 """What reading a damaged file may raise; names of columns may not even be UTF-8."""
 _KEPT_ROWS = 300_000
@@ -273,7 +275,7 @@ def _columns(record: pa.RecordBatch, columns: tuple[str, ...]) -> Batch:
     counts: dict[str, NDArray[np.int64]] = {}
     for name in columns:
         if name in TIMES:
-            times[name] = _numbers(record, name, "float64")
+            times[name] = _times(record, name)
         elif name in COUNTS:
             counts[name] = _numbers(record, name, "int64")
         else:
@@ -303,6 +305,14 @@ def _numbers(record: pa.RecordBatch, name: str, kind: str) -> NDArray[Any]:
         return np.zeros(record.num_rows, dtype=np.int64)
     values, absent = _stored(record.column(name), kind)
     return values if absent is None else np.where(absent, np.nan if kind == "float64" else 0, values)
+
+
+def _times(record: pa.RecordBatch, name: str) -> NDArray[np.float64]:
+    """A column of times; what is no time of any run, such as infinity, is not-a-number as what is null."""
+    values: NDArray[np.float64] = _numbers(record, name, "float64")
+    if len(values) and values.min() > -FAR and values.max() < FAR:  # false where one is not-a-number
+        return values
+    return np.where(np.abs(values) < FAR, values, np.nan)
 
 
 def _stored(column: pa.Array, kind: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
