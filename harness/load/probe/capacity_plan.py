@@ -71,10 +71,7 @@ class CapacityPlan(ProbePlan):
         """Return what is still to come, from the part that is being done on, by what is known of the limiter, within
         the time.
         """
-        total = Cost(0.0, 0, 0)
-        for part in PARTS[PARTS.index(self.doing_part) :]:
-            if (part != "safe" or self.safe) and (part != "even" or self.even):
-                total += part_cost(part, self._rate or 5.0, self._first_burst)
+        total = self._cost_from(self.doing_part, self._rate or 5.0)
         left = max(0.0, self._within_time(math.inf) - self._now)
         chats = total.chats if self.options.goal == "tps" or self._costless else 0
         return Cost(min(total.seconds, left), total.calls, chats)
@@ -145,13 +142,27 @@ class CapacityPlan(ProbePlan):
         self.doing_part = "mild"
         begin, tries = self._now, 0
         offered = min(MILD * self._rate, 0.95 * self.options.max_rate)
-        while not self._over() and tries < 40 and self._full_streak < 2:
-            yield from self._offer(offered, lambda: self._full_streak > 0)
+        while not self._over() and tries < 40 and self._full_streak < 2 and not self._has_to_go_on():
+            yield from self._offer(offered, lambda: self._full_streak > 0 or self._has_to_go_on())
             yield from self._quiet()
             tries += 1
         self.stages.append(Stage("pressure", begin, self._now, offered))
         found = sustained_rate(self._decisions(begin, self._now), emptied=True)
         self._filled_under_pressure = found is not None and _known(found)
+
+    def _has_to_go_on(self) -> bool:
+        """Return whether the time that is left is needed for what is measured after the fill; half of all is at most."""
+        needed = self._cost_from("strong", self._rate).seconds
+        left = self._within_time(math.inf) - self._now
+        return left < min(1.2 * needed + 10.0, 0.5 * self.options.max_seconds)
+
+    def _cost_from(self, first: Part, rate: float) -> Cost:
+        """Return what the parts from `first` on cost against a limiter of about `rate` a second."""
+        total = Cost(0.0, 0, 0)
+        for part in PARTS[PARTS.index(first) :]:
+            if (part != "safe" or self.safe) and (part != "even" or self.even):
+                total += part_cost(part, rate, self._first_burst)
+        return total
 
     def _look(self) -> Iterator[Action]:
         """Return a first burst and a first rate."""

@@ -68,6 +68,21 @@ def test_a_window_of_ten_seconds_ends() -> None:
     assert plan.estimate.sustained.low <= 5 <= plan.estimate.sustained.high
 
 
+@pytest.mark.slow
+def test_a_quota_that_is_not_met_leaves_time_for_the_other_numbers() -> None:
+    """Filling ends while there is time for the sustained rate, the burst from rest and the safe rates."""
+    plan, done = measured(default_bucket(), goal="safe", even=True, max_seconds=420.0)
+    assert done.why == "done"
+    assert done.known.full_refusals == 0
+    found = plan.estimate
+    assert found is not None
+    assert found.sustained is not None
+    assert found.burst_from_rest is not None
+    assert found.safe is not None
+    assert found.safe.poisson is not None
+    assert found.safe.even is not None
+
+
 def test_the_time_bound_is_hard_and_the_answer_is_what_is_known_by_then() -> None:
     """After 30 s nothing more is sent, and the sustained rate is told all the same."""
     plan, done = measured(default_bucket(), max_seconds=30.0)
