@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.command import main
-from reports.run.samples import Samples
+from reports.run.samples import Batch, Samples
 from tests.reports.conftest import MakeRun
 from tests.reports.synthetic import Scenario, simulate
 
@@ -28,5 +28,6 @@ def test_absurd_times_are_no_times(column: str, make_run: MakeRun, capsys: pytes
     assert capsys.readouterr().err == ""
     problems = json.loads((path / "capacity.json").read_text())["problems"]
     assert any("no usable time" in problem for problem in problems), problems
-    for batch in Samples(sorted((path / "samples").iterdir())).only_pass():
+    for batch in Samples(tuple(sorted((path / "samples").iterdir()))).only_pass():
+        assert isinstance(batch, Batch)
         assert np.nanmax(np.abs(batch.times[column])) < 2e12
