@@ -1,7 +1,10 @@
 """`chatquota emulator`: reads the options, serves, and prints one line of JSON once it listens."""
 
 import argparse
+import errno
+import ipaddress
 import json
+import re
 import socket
 import sys
 import tempfile
@@ -11,12 +14,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from harness.emulator.settings.parse import parse_settings
 from harness.emulator.settings.settings import Settings
-from harness.emulator.settings.values import SettingsError
+from harness.emulator.settings.values import SettingsError, short
 
 if TYPE_CHECKING:
     from harness.emulator.http.certificate import Certificate
 
 EXIT_USAGE = 2
+_FASTEST = 1e9  # of --time-scale
 _NODE_HELPER = Path(__file__).resolve().parents[2] / "chatquota" / "node" / "emulator.js"
 # Where clients on this machine reach what listens on an address that is not one to connect to.
 _REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}
@@ -44,16 +48,16 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="chatquota-tls-") as scratch:
         try:
             settings = parse_settings(*options.emulator)
-            if not 0 < options.time_scale < 1e9:
-                raise SettingsError(f"--time-scale {options.time_scale:g}: wants a number above 0")
-            if not 0 <= options.port < 65536:
-                raise SettingsError(f"--port {options.port}: wants 0 (any free port) to 65535")
+            _check_options(options)
             certificate = None if options.tls is None else _certificate(options, Path(options.tls or scratch))
             listener = listen(options.bind, options.port)
         except SettingsError as error:
             return _refuse(str(error))
         except OSError as error:
-            return _refuse(f"cannot listen on {options.bind}:{options.port}: {error.strerror or error}; try --port 0")
+            instead = (
+                "give --bind an address of this machine, such as 127.0.0.1" if _elsewhere(error) else "try --port 0"
+            )
+            return _refuse(f"cannot listen on {options.bind}:{options.port}: {error.strerror or error}; {instead}")
         if not is_loopback(options.bind):
             print(
                 f"chatquota emulator: {options.bind} is not loopback: everyone who reaches this port can call it",
@@ -68,6 +72,31 @@ def main(argv: list[str]) -> int:
 
         serve(settings, listener, authority, options.time_scale, options.lifeline, ready, certificate)
     return 0
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    if not 0 < options.time_scale < _FASTEST:
+        raise SettingsError(f"--time-scale {options.time_scale:g}: wants a number above 0 and below {_FASTEST:g}")
+    if not 0 <= options.port < 65536:
+        raise SettingsError(f"--port {options.port}: wants 0 (any free port) to 65535")
+    if not options.bind:
+        raise SettingsError("--bind: wants an address of this machine, such as 127.0.0.1 or 0.0.0.0")
+    host = options.advertise
+    if host is not None and not (_is_address(host) or re.fullmatch(r"[A-Za-z0-9._-]{1,253}", host)):
+        raise SettingsError(f"--advertise {short(host)}: wants a host name or an address, without scheme and port")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _elsewhere(error: OSError) -> bool:
+    """Whether `error` says that no address of this machine was named."""
+    return isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
 
 
 def _where(settings: Settings, authority: str, certificate: "Certificate | None") -> str:
@@ -92,7 +121,12 @@ def _certificate(options: argparse.Namespace, directory: Path) -> "Certificate":
 
     names = ["127.0.0.1", "::1", "localhost", socket.gethostname()]
     names += [name for name in (options.advertise, options.bind) if name not in (None, "0.0.0.0", "::")]
-    return make_certificate(directory.resolve(), names)
+    try:
+        return make_certificate(directory.resolve(), names)
+    except OSError as error:
+        raise SettingsError(
+            f"--tls {short(str(directory))}: {error.strerror or error}; give a directory that can be written to"
+        ) from None
 
 
 def settings_table() -> str:

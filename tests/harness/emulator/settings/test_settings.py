@@ -128,20 +128,29 @@ def test_any_text_is_settings_or_a_mistake(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "says"),
     [
-        ["--emulator", "ratee=5"],
-        ["--time-scale", "0"],
-        ["--time-scale", "nan"],
-        ["--port", "70000"],
-        ["--bind", "203.0.113.7"],
+        (["--emulator", "ratee=5"], "did you mean"),
+        (["--time-scale", "0"], "above 0"),
+        (["--time-scale", "nan"], "above 0"),
+        (["--time-scale", "1e9"], "below 1e+09"),
+        (["--port", "70000"], "to 65535"),
+        (["--bind", "203.0.113.7"], "give --bind an address of this machine"),
+        (["--bind", ""], "--bind: wants an address"),
+        (["--advertise", "http://chat.test"], "without scheme and port"),
+        (["--advertise", "chat.test:8443"], "without scheme and port"),
+        (["--advertise", ""], "without scheme and port"),
+        (["--tls", "/dev/null"], "--tls /dev/null: File exists; give a directory"),
     ],
 )
-def test_wrong_command_line_exits_2_with_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_command_line_exits_2_with_one_line(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A mistake on the command line is one line on standard error and exit code 2."""
-    assert main(arguments) == 2
+    assert main([*arguments, "--bind", "203.0.113.7"] if "--advertise" in arguments else arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
+    assert says in printed.err
     assert re.fullmatch(r"chatquota emulator: .+\n", printed.err)
 
 
