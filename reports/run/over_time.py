@@ -31,7 +31,13 @@ class LatencyOverTime:
     def __init__(self, groups: int) -> None:
         self.width = 1
         self.first = 0
-        self.counts: NDArray[np.int32] = np.zeros((0, groups, _SIZES), np.int32)
+        self._room: NDArray[np.int32] = np.zeros((0, groups, _SIZES), np.int32)
+        self._blocks = 0
+
+    @property
+    def counts(self) -> NDArray[np.int32]:
+        """The blocks that there are; there is room for more, so that a long run is not copied with each batch."""
+        return self._room[: self._blocks]
 
     def add(self, group: Counts, seconds: Counts, bins: Counts) -> None:
         """Count calls of each `group` in the unix `seconds`, with durations in `bins` (from `bins_of`); equal shapes."""
@@ -55,18 +61,27 @@ class LatencyOverTime:
             self._merge()
         before = self.first - low // self.width
         after = high // self.width - (self.first + len(self.counts) - 1)
-        if before > 0 or after > 0:
-            self.counts = np.pad(self.counts, ((max(before, 0), max(after, 0)), (0, 0), (0, 0)))
-            self.first -= max(before, 0)
+        if before > 0:
+            self._keep(np.pad(self.counts, ((before, 0), (0, 0), (0, 0))))
+            self.first -= before
+        if after > 0:
+            needed = self._blocks + after
+            if needed > len(self._room):
+                room = np.zeros((max(needed, min(2 * needed, _MOST_BLOCKS)), *self._room.shape[1:]), np.int32)
+                room[: self._blocks] = self.counts
+                self._room = room
+            self._blocks = needed
+
+    def _keep(self, counts: NDArray[np.int32]) -> None:
+        self._room, self._blocks = counts, len(counts)
 
     def _merge(self) -> None:
         """Take blocks together by two."""
-        if self.first % 2:
-            self.counts, self.first = np.pad(self.counts, ((1, 0), (0, 0), (0, 0))), self.first - 1
-        if len(self.counts) % 2:
-            self.counts = np.pad(self.counts, ((0, 1), (0, 0), (0, 0)))
-        blocks, groups, sizes = self.counts.shape
-        self.counts = self.counts.reshape(blocks // 2, 2, groups, sizes).sum(axis=1, dtype=np.int32)
+        odd = self.first % 2
+        counts = np.pad(self.counts, ((odd, (self._blocks + odd) % 2), (0, 0), (0, 0)))
+        blocks, groups, sizes = counts.shape
+        self._keep(counts.reshape(blocks // 2, 2, groups, sizes).sum(axis=1, dtype=np.int32))
+        self.first -= odd
         self.width, self.first = 2 * self.width, self.first // 2
 
     def of(self, group: int) -> Counts:

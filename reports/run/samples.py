@@ -29,7 +29,7 @@ DRAWN = ("attribute_count", "message_bytes", "duration_minutes")
 _IDS = ["contact_id"]
 """Texts that the files do not have as codes into a list of words, and that are read as such."""
 _REQUIRED = frozenset({"operation", "outcome", *TIMES})
-_BATCH_ROWS = 1 << 18
+_BATCH_ROWS = 1 << 17
 FAR = 2.0**40
 """Unix seconds: no run is from then."""
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, MemoryError, OverflowError)
@@ -132,8 +132,9 @@ def read_batches(
     feed = _Feed()
 
     def rows() -> Iterator[Batch | Damage]:
+        draw = _Draw(drawn)
         for file in files:
-            yield from _read_file(file, columns, window, drawn)
+            yield from _read_file(file, columns, window, draw)
 
     threading.Thread(target=feed.produce, args=(rows(),), name="read-samples", daemon=True).start()
     try:
@@ -143,6 +144,18 @@ def read_batches(
             yield item
     finally:
         feed.abandoned.set()
+
+
+@dataclass
+class _Draw:
+    """Which row groups have the columns DRAWN too: one in `every`, counted over all files, however few each has; 0: none."""
+
+    every: int
+    seen: int = 0
+
+    def has(self, group: int) -> bool:
+        """Whether it is one of them; `group` is its number in the file that is read."""
+        return self.every > 0 and (self.seen + group) % self.every == 0
 
 
 class _Feed:
@@ -173,10 +186,10 @@ class _Feed:
 
 
 def _read_file(
-    file: Path, columns: tuple[str, ...], window: tuple[float, float] | None, drawn: int
+    file: Path, columns: tuple[str, ...], window: tuple[float, float] | None, draw: _Draw
 ) -> Iterator[Batch | Damage]:
     if file.suffix == JOURNAL:
-        yield from _read_journal(file, (*columns, *DRAWN) if drawn else columns)
+        yield from _read_journal(file, (*columns, *DRAWN) if draw.every else columns)
         return
     name = f"samples/{file.name}"
     try:
@@ -190,14 +203,15 @@ def _read_file(
             yield Damage(f"{name} {why}: its rows are left out")
             return
         groups = [number for number in range(parquet.num_row_groups) if _overlaps(parquet.metadata, number, window)]
-        for some in _chunks(parquet.metadata, groups, drawn):
-            names = (*columns, *DRAWN) if _is_drawn(some[0], drawn) else columns
+        for some in _chunks(parquet.metadata, groups, draw):
+            names = (*columns, *DRAWN) if draw.has(some[0]) else columns
             try:
                 for record in _records(parquet, some, [name for name in names if name in present]):
                     yield _columns(record, names)
             except _UNREADABLE:
                 lost = sum(int(parquet.metadata.row_group(number).num_rows) for number in some)
                 yield Damage(f"{name} is damaged: up to {lost:,} of its rows are missing")
+        draw.seen += parquet.num_row_groups
 
 
 def _unreadable(parquet: pq.ParquetFile, size: int) -> str | None:
@@ -214,17 +228,13 @@ def _unreadable(parquet: pq.ParquetFile, size: int) -> str | None:
     return None
 
 
-def _is_drawn(group: int, drawn: int) -> bool:
-    return drawn > 0 and group % drawn == 0
-
-
-def _chunks(metadata: Any, groups: list[int], drawn: int) -> Iterator[list[int]]:
+def _chunks(metadata: Any, groups: list[int], draw: _Draw) -> Iterator[list[int]]:
     """Row groups, taken together so that small ones do not cost a batch each; those that are drawn apart from the others."""
     some: list[int] = []
     rows = 0
     for number in groups:
         size = int(metadata.row_group(number).num_rows)
-        if some and (rows + size > _BATCH_ROWS or _is_drawn(some[0], drawn) != _is_drawn(number, drawn)):
+        if some and (rows + size > _BATCH_ROWS or draw.has(some[0]) != draw.has(number)):
             yield some
             some, rows = [], 0
         some.append(number)

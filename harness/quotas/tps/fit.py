@@ -71,13 +71,46 @@ class Fit:
     record: Record
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What of a record its judged deficits are made of at any rate, gathered once: a search tries thousands of rates.
+
+    `later` is each judged refusal's moment if it was decided a little later than fitted, `after` the admissions before that.
+    """
+
+    record: Record
+    at: Floats
+    before: Ints
+    later: Floats
+    after: Ints
+
+    @classmethod
+    def of(cls, record: Record) -> _Judged:
+        look = record.judged_refusals
+        at = record.refused[look]
+        later = at + 3 * record.refused_spread[look]
+        return cls(record, at, record.before[look], later, np.searchsorted(record.admitted, later))
+
+    def deficits(self, rate: float) -> tuple[Floats, Floats]:
+        """Deficits of the judged admissions and refusals; a refusal may have been decided a little later than fitted."""
+        counter, highest = self.record.lines(rate)
+        now = rate * self.at - self.before
+        then = rate * self.later - self.after
+        lacked = np.maximum(highest[self.before] - now, highest[self.after] - then)
+        look = self.record.judged_admissions
+        return highest[1:][look] - counter[look], np.maximum(lacked, 0.0)
+
+    def disagreement(self, rate: float) -> tuple[float, float]:
+        return _disagreement(*self.deficits(rate))
+
+
 def disagreement(record: Record, rate: float) -> tuple[float, float]:
     """How much decisions contradict the best bucket of this `rate`, from 0 to about 1, and that bucket's burst.
 
     It is the tokens by which deficits lie on the wrong side of burst - 1, as a share of all their distances from there. The
     burst is where as many admissions lie above it as refusals below: the minimum of those tokens, found in one pass.
     """
-    return _disagreement(*_judged_deficits(record, rate))
+    return _Judged.of(record).disagreement(rate)
 
 
 def _disagreement(taken: Floats, lacked: Floats) -> tuple[float, float]:
@@ -95,28 +128,15 @@ def _disagreement(taken: Floats, lacked: Floats) -> tuple[float, float]:
     return wrong / max(float(np.abs(both - edge).sum()), 1e-9) + refused_when_full, edge + 1.0
 
 
-def _judged_deficits(record: Record, rate: float) -> tuple[Floats, Floats]:
-    """Deficits of the judged admissions and refusals; a refusal may have been decided a little later than fitted."""
-    counter, highest = record.lines(rate)
-    look = record.judged_refusals
-    at, before = record.refused[look], record.before[look]
-    later = at + 3 * record.refused_spread[look]
-    after = np.searchsorted(record.admitted, later)
-    now = rate * at - before
-    then = rate * later - after
-    lacked = np.maximum(highest[before] - now, highest[after] - then)
-    look = record.judged_admissions
-    return highest[1:][look] - counter[look], np.maximum(lacked, 0.0)
-
-
 def rough_rate(record: Record, rates: Floats) -> tuple[float, float]:
     """Return the rate of least disagreement, searched over `rates` and then ever closer; returns (rate, disagreement)."""
-    costs = np.array([disagreement(record, rate)[0] for rate in rates])
+    judged = _Judged.of(record)
+    costs = np.array([judged.disagreement(rate)[0] for rate in rates])
     best = int(np.argmin(costs))
     for _ in range(9):
         low, high = rates[max(best - 1, 0)], rates[min(best + 1, len(rates) - 1)]
         rates = np.linspace(low, high, 13)
-        costs = np.array([disagreement(record, rate)[0] for rate in rates])
+        costs = np.array([judged.disagreement(rate)[0] for rate in rates])
         flat = np.flatnonzero(costs <= costs.min() * (1 + 1e-9) + 1e-12)
         best = int(flat[len(flat) // 2])
         if len(flat) > 4 or high - low < 1e-7 * high:
@@ -239,7 +259,7 @@ def profile(record: Record, rate: float, jitter: float, most: int = 41) -> tuple
     Each time the bucket was full, that moment is known to one sd of `jitter` only, and it shifts all that follows: this
     is integrated out group by group, a group being the decisions since one moment at which the bucket was full.
     """
-    taken, lacked = _judged_deficits(record, rate)
+    taken, lacked = _Judged.of(record).deficits(rate)
     edge = _disagreement(taken, lacked)[1]
     blur = rate * jitter
     most_taken = float(taken.max()) if len(taken) else 0.0

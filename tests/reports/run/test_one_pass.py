@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.command import main
+from harness.recording.format.layout import sample_files
 from reports.run import samples
 from tests.reports.conftest import MakeRun
 from tests.reports.synthetic import BEGAN, attempt
@@ -80,6 +81,20 @@ def test_a_long_run_is_gone_through_once(
     long = answer_of(make_run(rows=rows, files=1, user_class="ChatConversation"))
     assert {reads[column, group] for column in ("kind", "attribute_count") for group in range(7)} == {1}
     assert {**long, "run": None} == {**short, "run": None}
+
+
+def test_what_is_drawn_is_spread_over_all_files(make_run: MakeRun) -> None:
+    """One row group in so many has the columns that a part of the rows is enough for, however few groups a file has."""
+    files = sample_files(make_run(rows=conversations(200), files=8) / "samples")
+    batches = list(samples.read_batches(tuple(files), drawn=4 * row_groups(files[0])))
+    drawn = [batch for batch in batches if isinstance(batch, samples.Batch) and "message_bytes" in batch.counts]
+    assert len(files) == 8
+    assert len(drawn) == 2
+
+
+def row_groups(file: Path) -> int:
+    """How many row groups a file has."""
+    return int(pq.read_metadata(file).num_row_groups)
 
 
 def test_ids_of_chats_are_read_where_they_are_looked_at(
