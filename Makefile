@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.tools-installed
-COVERAGE_FLOOR := 60
+COVERAGE_FLOOR := 75
 MEASURED := --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR)
 PIP := PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check --no-color
 

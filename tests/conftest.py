@@ -13,6 +13,12 @@ settings.register_profile("suite", derandomize=True, deadline=None, suppress_hea
 settings.load_profile("suite")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that wait for processes of their own: begun last, they would be waited for by themselves."""
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _sockets_stay_as_they_are() -> Iterator[None]:
     """Importing locust patches sockets and threads for the whole process: tests run it as a process of its own."""

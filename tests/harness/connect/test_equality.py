@@ -89,9 +89,8 @@ credentials_of = st.builds(
 )
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-@settings(max_examples=25)
-@given(data=st.data())
+@settings(max_examples=80)
+@given(endpoint=st.sampled_from(ENDPOINTS), data=st.data())
 def test_drawn_chats_are_sent_as_boto3_sends_them(endpoint: str, data: st.DataObject) -> None:
     """The parameters that a drawn body says make boto3 send the same request, to the byte of body and signature."""
     credentials = data.draw(credentials_of)
@@ -101,7 +100,7 @@ def test_drawn_chats_are_sent_as_boto3_sends_them(endpoint: str, data: st.DataOb
     tap = Wiretap(endpoint)
     client = tap.client(credentials, region)
     sdk = sdk_of(endpoint, region).use(credentials.access_key, credentials.secret_key, credentials.token)
-    for _ in range(30):
+    for _ in range(20):
         chat = drawer.draw()
         client.start_chat(chat.body)
         assert_same(tap.sent.pop(), sdk, "start_chat_contact", json.loads(chat.body), endpoint)
