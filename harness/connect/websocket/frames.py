@@ -34,18 +34,19 @@ def masked(opcode: int, payload: bytes) -> bytes:
 class Incoming:
     """Puts together what comes, in parts of any size. `heard` is told of each message and control frame."""
 
-    __slots__ = ("_begun", "_kept", "_opcode", "heard")
+    __slots__ = ("_begun", "_kept", "_opcode", "_wanted", "heard")
 
     def __init__(self, heard: Heard) -> None:
         self.heard = heard
-        self._kept = b""
-        self._begun = b""  # of a message in several frames
+        self._kept = bytearray()  # of a frame whose end has not come
+        self._wanted = 0  # how long that frame is, once that is known
+        self._begun = bytearray()  # of a message in several frames
         self._opcode = 0
 
     def feed(self, data: bytes) -> None:
         """Take what came. Raises BrokenFrames, after it has told of all that was whole before."""
         if self._kept:
-            data = self._kept + data
+            data = self._with_kept(data)
         at, end = 0, len(data)
         while end - at >= 2:
             size, body = data[at + 1], at + 2
@@ -60,16 +61,27 @@ class Incoming:
             first = data[at]
             if first == _WHOLE_TEXT and size <= MAX_MESSAGE_BYTES and not self._opcode:  # nearly all are
                 if end < body + size:
+                    self._wanted = body + size - at
                     break
                 at = body + size
                 self.heard(TEXT, data[body:at])
                 continue
             self._check(first, size)
             if end < body + size:
+                self._wanted = body + size - at
                 break
             at = body + size
             self._take(first, data[body:at])
-        self._kept = data[at:]
+        self._kept += data[at:]
+
+    def _with_kept(self, data: bytes) -> bytes:
+        """Return what was kept and `data`; nothing, and both kept, while the end of the frame has not come."""
+        self._kept += data
+        if len(self._kept) < self._wanted:
+            return b""
+        whole, self._wanted = bytes(self._kept), 0
+        self._kept.clear()
+        return whole
 
     def _check(self, first: int, size: int) -> None:
         opcode = first & 0x0F
@@ -90,6 +102,7 @@ class Incoming:
         self._opcode = self._opcode or opcode
         self._begun += payload
         if first & _LAST:
-            whole, opcode = self._begun, self._opcode
-            self._begun, self._opcode = b"", 0
+            whole, opcode = bytes(self._begun), self._opcode
+            self._begun.clear()
+            self._opcode = 0
             self.heard(opcode, whole)

@@ -58,6 +58,7 @@ class ParticipantSocket:
         "_incoming",
         "_on_item",
         "_on_lost",
+        "_pinged",
         "_pulse",
         "_timeout",
         "_url",
@@ -88,6 +89,7 @@ class ParticipantSocket:
         self._accepted = False
         self._awaiting_heartbeat = False
         self._closed = False
+        self._pinged: bytes | None = None
         self.opened_at = 0.0
 
     def open(self, url: str) -> Reply:
@@ -174,6 +176,9 @@ class ParticipantSocket:
             self._incoming.feed(bytes(data))
         except BrokenFrames:
             self._lose()
+        if self._pinged is not None:  # of pings that came together the last one is answered (RFC 6455, 5.5.3)
+            self._write(masked(PONG, self._pinged))
+            self._pinged = None
 
     def _hear(self, opcode: int, data: bytes) -> None:
         if self._channel is None:
@@ -181,7 +186,7 @@ class ParticipantSocket:
         if opcode == TEXT:
             self._understand(data)
         elif opcode == PING:
-            self._write(masked(PONG, data))
+            self._pinged = data
         elif opcode == CLOSE:
             self._lose()
         elif opcode != PONG:
