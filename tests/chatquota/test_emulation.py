@@ -123,6 +123,8 @@ def test_time_passes_at_once_and_starts_again_with_a_reset(service: Emulator) ->
     assert service.chat(contact).disconnect_reason == "CUSTOMER_CONNECTION_NOT_ESTABLISHED"
     service.reset()
     assert service.state()["now_s"] < 60
+    service.advance(timedelta(days=12, seconds=1))
+    assert service.state()["now_s"] >= 12 * 86400 + 1
 
 
 @pytest.mark.parametrize(
