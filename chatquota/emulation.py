@@ -226,7 +226,7 @@ class Emulator:
     def chat(self, contact_id: str, *, until: str | None = None, timeout: float = 10.0) -> Chat:
         """One chat; with `until` as `chats` has it, once it is so. Raises TimeoutError, or EmulatorError if unknown."""
         query = {} if until is None else {"until": until, "timeout": f"{timeout:g}"}
-        return msgspec.convert(self._ask(f"chats/{contact_id}", query=query, patience=timeout), Chat)
+        return msgspec.convert(self._ask(_page(contact_id), query=query, patience=timeout), Chat)
 
     def say(
         self,
@@ -239,11 +239,11 @@ class Emulator:
     ) -> None:
         """Say something in a chat as an agent, or in another `role` (SYSTEM, CUSTOM_BOT, SUPERVISOR)."""
         message = {"Content": content, "ContentType": content_type, "ParticipantRole": role, "DisplayName": name}
-        self._ask(f"chats/{contact_id}/messages", message)
+        self._ask(f"{_page(contact_id)}/messages", message)
 
     def end(self, contact_id: str, reason: str = "AGENT_DISCONNECT") -> None:
         """End a chat from the other side; `reason` is its DisconnectReason."""
-        self._ask(f"chats/{contact_id}/end", {"DisconnectReason": reason})
+        self._ask(f"{_page(contact_id)}/end", {"DisconnectReason": reason})
 
     def settings(self, **changes: Setting) -> None:
         """Change settings while chats go on. Raises EmulatorError for one that is unknown or cannot change."""
@@ -313,6 +313,10 @@ class Emulator:
             if problem.code == 408:
                 raise TimeoutError(text) from None
             raise EmulatorError(text, problem.code) from None
+        except urllib.error.URLError as problem:
+            ended = self._process.poll()
+            how = "does not answer" if ended is None else f"has ended with exit code {ended}"
+            raise EmulatorError(f"the emulator at {self.endpoint} {how}: {problem.reason}") from None
 
     def _spec(self, settings: Mapping[str, Setting]) -> str:
         pairs = []
@@ -327,6 +331,13 @@ class Emulator:
             text = _text(value).replace("\\", "\\\\").replace('"', '\\"')
             pairs.append(f'{key}="{text}"')
         return ",".join(pairs)
+
+
+def _page(contact_id: str) -> str:
+    """Return the page of a chat, whatever its id has in it. Raises EmulatorError."""
+    if not contact_id:
+        raise EmulatorError("the contact id is empty")
+    return f"chats/{urllib.parse.quote(contact_id, safe='')}"
 
 
 def _text(value: object) -> str:

@@ -68,18 +68,18 @@ class Emulator {
   /** One chat, once it is as `until` says. */
   async chat(contactId, { until, timeout = 10 } = {}) {
     const query = until ? `?${new URLSearchParams({ until, timeout: String(timeout) })}` : "";
-    return this.ask("GET", `chats/${contactId}${query}`);
+    return this.ask("GET", `${page(contactId)}${query}`);
   }
 
   /** Say something in a chat as an agent, or in another role (SYSTEM, CUSTOM_BOT, SUPERVISOR). */
   async say(contactId, content, { role = "AGENT", name = "", contentType = "text/plain" } = {}) {
     const message = { Content: content, ContentType: contentType, ParticipantRole: role, DisplayName: name };
-    await this.ask("POST", `chats/${contactId}/messages`, JSON.stringify(message));
+    await this.ask("POST", `${page(contactId)}/messages`, JSON.stringify(message));
   }
 
   /** End a chat from the other side. */
   async end(contactId, reason = "AGENT_DISCONNECT") {
-    await this.ask("POST", `chats/${contactId}/end`, JSON.stringify({ DisconnectReason: reason }));
+    await this.ask("POST", `${page(contactId)}/end`, JSON.stringify({ DisconnectReason: reason }));
   }
 
   /** Change settings while chats go on. */
@@ -127,6 +127,11 @@ class Emulator {
       request.end(body);
     });
   }
+}
+
+function page(contactId) {
+  if (!contactId) throw new EmulatorError("the contact id is empty");
+  return `chats/${encodeURIComponent(contactId)}`;
 }
 
 function specification(settings, directory) {

@@ -153,6 +153,28 @@ def test_says_which_settings_cannot_change(service: Emulator) -> None:
     service.reset(seed=3)
 
 
+@pytest.mark.parametrize("contact", ["nobody", "a/b", "a b", "ä", "a?b#c", "a%2Fb", ".."])
+def test_says_that_there_is_no_such_chat(service: Emulator, contact: str) -> None:
+    """An id that is none is an EmulatorError, whatever letters it has."""
+    for ask in (service.chat, service.end, lambda contact: service.say(contact, "hello")):
+        with pytest.raises(EmulatorError, match=r"no such|no page"):
+            ask(contact)
+
+
+def test_says_that_a_contact_id_is_empty(service: Emulator) -> None:
+    """An id that the caller forgot is told."""
+    with pytest.raises(EmulatorError, match="the contact id is empty"):
+        service.chat("")
+
+
+def test_says_that_it_has_ended() -> None:
+    """An emulator that is closed, or was killed, says so."""
+    with emulator() as service:
+        pass
+    with pytest.raises(EmulatorError, match="has ended with exit code 0"):
+        service.state()
+
+
 def test_tls_serves_https_and_wss_with_its_own_certificate() -> None:
     """boto3 and a websocket client that trust its authority talk to it by name and by address."""
     with emulator(tls=True) as service:

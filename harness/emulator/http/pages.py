@@ -1,12 +1,13 @@
 """The emulator's own pages under `/_emulator/`, and the route of the participants' websocket."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import orjson
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
@@ -36,6 +37,7 @@ _BUCKET_CORS = {
     "access-control-max-age": "600",
 }
 _DENIED = "<Error><Code>AccessDenied</Code><Message>The address is not valid, or has expired, or the file has another size than announced.</Message></Error>"  # fmt: skip # noqa: E501
+_PAGES = "state, chats, chats/CONTACT_ID, settings, clock, reset below /_emulator/"
 _T = TypeVar("_T")
 
 
@@ -171,6 +173,16 @@ def pages(control: Control) -> Starlette:
     async def refuse(request: Request, problem: Exception) -> Response:
         return _json({"message": str(problem)}, getattr(problem, "status", 400))
 
+    async def no_page(request: Request, problem: Exception) -> Response:
+        status = getattr(problem, "status_code", 404)
+        if status == 405:
+            return _json(
+                {"message": f"{request.url.path} does not take {request.method}"},
+                status,
+                getattr(problem, "headers", None),
+            )
+        return _json({"message": f"no page {request.url.path}; there are {_PAGES}"}, status)
+
     async def gone(request: Request, problem: Exception) -> Response:
         return Response()  # nobody hears it
 
@@ -187,7 +199,7 @@ def pages(control: Control) -> Starlette:
             Route("/attachments/{contact_id}/{attachment_id}", own.attachment, methods=["GET", "PUT", "OPTIONS"]),
             WebSocketRoute("/participant/websocket", own.websocket),
         ],
-        exception_handlers={ValueError: refuse, ClientDisconnect: gone},
+        exception_handlers={ValueError: refuse, ClientDisconnect: gone, HTTPException: no_page},
     )
 
 
@@ -201,5 +213,5 @@ async def _at_most(request: Request, size: int) -> bytes | None:
     return b"".join(pieces) if length <= size else None
 
 
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status, media_type="application/json")
+def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), status, headers, media_type="application/json")
