@@ -133,7 +133,7 @@ def test_time_passes_at_once_and_starts_again_with_a_reset(service: Emulator) ->
         ({"rat": 5}, "no setting 'rat'; did you mean 'rate'?"),
         ({"latency": "soon"}, "latency=soon: wants a duration such as 250ms"),
         ({"flow": {"rules": [{"on": "start", "steps": []}]}}, r"rule 1 \(on start\): has no steps"),
-        ({"flow": "/nowhere/flow.toml"}, "cannot read /nowhere/flow.toml"),
+        ({"flow": "/nowhere/flow.toml"}, "flow=/nowhere/flow.toml: cannot read it: No such file"),
     ],
 )
 def test_refuses_a_mistake_in_one_line(service: Emulator, settings: dict[str, Any], message: str) -> None:
@@ -159,6 +159,23 @@ def test_says_that_there_is_no_such_chat(service: Emulator, contact: str) -> Non
     for ask in (service.chat, service.end, lambda contact: service.say(contact, "hello")):
         with pytest.raises(EmulatorError, match=r"no such|no page"):
             ask(contact)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message"),
+    [
+        ("hello", "markdown", "ContentType 'markdown' is none of a message; it is one of application/json, "),
+        ("x" * 16_385, "text/plain", "more than 16384 bytes"),
+        ("", "text/markdown", "Content is missing"),
+    ],
+)
+def test_says_only_what_a_participant_can_say(service: Emulator, content: str, kind: str, message: str) -> None:
+    """A content type that is none, and what is too long for a message, are refused; an event of any kind is not."""
+    contact = service.start_chat()["ContactId"]
+    with pytest.raises(EmulatorError, match=message):
+        service.say(contact, content, content_type=kind)
+    service.say(contact, "", content_type="application/vnd.amazonaws.connect.event.participant.joined")
+    assert service.chat(contact, until="agent").messages == []
 
 
 def test_says_that_a_contact_id_is_empty(service: Emulator) -> None:

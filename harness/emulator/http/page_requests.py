@@ -11,7 +11,8 @@ from harness.emulator.service.chats import Chat
 from harness.emulator.service.items import DELIVERED, JOINED, PREFIX, READ
 from harness.emulator.service.state import State
 from harness.emulator.service.transcript import receipt_message_id
-from harness.emulator.settings.values import SettingsError, duration, finite_duration
+from harness.emulator.settings import documented
+from harness.emulator.settings.values import SettingsError, duration, finite_duration, short
 
 _ROLES = ("AGENT", "SYSTEM", "CUSTOM_BOT", "SUPERVISOR")
 # Ends that no caller of the emulated operations brings about; AWS's words for them.
@@ -47,8 +48,15 @@ def read_message(body: bytes) -> Message:
         ) from None
     if message.participant_role not in _ROLES:
         raise PageError(f"ParticipantRole is one of {', '.join(_ROLES)}")
-    if not message.content and not message.content_type.startswith(PREFIX):
+    kind = message.content_type
+    event = kind.startswith(PREFIX)
+    if not event and kind not in documented.SUPPORTED_TYPES:
+        known = ", ".join(sorted(documented.SUPPORTED_TYPES))
+        raise PageError(f"ContentType {short(kind)!r} is none of a message; it is one of {known}, or an event's")
+    if not message.content and not event:
         raise PageError("Content is missing: the text of the message")
+    if len(message.content.encode()) > documented.MESSAGE_BYTES:
+        raise PageError(f"Content has more than {documented.MESSAGE_BYTES} bytes")
     if message.content_type in (DELIVERED, READ) and receipt_message_id(message.content) is None:
         raise PageError('the Content of a receipt is JSON that names the message: {"messageId": "..."}')
     return message
