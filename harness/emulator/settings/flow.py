@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from harness.emulator.settings.documented import MESSAGE_BYTES
-from harness.emulator.settings.values import SettingsError, finite_duration, short
+from harness.emulator.settings.values import SettingsError, finite_duration
 
 _MOST_BYTES = 4 * 1024 * 1024
 _MOST_AGENTS = 100_000
@@ -129,7 +129,7 @@ class FlowFile:
 def read_flow(path: str) -> FlowFile:
     """Read and check the flow file at `path` (TOML, or JSON if its name ends in .json).
 
-    Raises SettingsError: one line that names file, place and problem.
+    Raises SettingsError: one line that names place and problem; the caller names the file.
     """
     if not path:
         return FlowFile()
@@ -141,13 +141,13 @@ def read_flow(path: str) -> FlowFile:
             raise SettingsError("a key of 200 dotted parts or more; write tables instead")
         return FlowFile(path, check_flow(msgspec.convert(tomllib.loads(text), Flow)))
     except OSError as error:
-        raise SettingsError(f"cannot read {short(path)}: {error.strerror or error}") from None
+        raise SettingsError(f"cannot read it: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"{path}: is not UTF-8 text") from None
+        raise SettingsError("is not UTF-8 text") from None
     except RecursionError:
-        raise SettingsError(f"{path}: is nested too deeply") from None
+        raise SettingsError("is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}".replace("\n", " ")) from None
+        raise SettingsError(str(error).replace("\n", " ")) from None
 
 
 def _read(path: str) -> bytes:

@@ -92,7 +92,7 @@ def test_duration_has_a_unit_or_is_in_seconds(text: str, seconds: float) -> None
         ("websockets=5:wait", "5:refuse or 5:close_oldest"),
         ("greeting=Hello, friend", "in quotes"),
         ('greeting="Hello', "has no end"),
-        ("flow=/nowhere.toml", "cannot read /nowhere.toml"),
+        ("flow=/nowhere.toml", "flow=/nowhere.toml: cannot read it: No such file"),
         (f"active_chats={'9' * 5000}", "at most 15 digits"),
         (f"websockets={'9' * 5000}", "5:refuse or 5:close_oldest"),
         ("nodes=1000000000", "from 0 to 1000"),
