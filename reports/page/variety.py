@@ -30,9 +30,15 @@ def variety_sentences(found: list[Variety]) -> list[str]:
 
 def _difference(each: Variety, questions: int) -> str:
     first, second = each.between
-    change = "raises" if each.effect > 0 else "lowers"
-    low, high = sorted((abs(each.low), abs(each.high))) if each.low * each.high > 0 else (each.low, each.high)
     name = _NAMES.get(each.dimension, each.dimension)
+    if each.low * each.high <= 0:
+        return (
+            f"The {name} matters for {_MEASURES[each.on]} ({_chance(each.p_holm)} after correction for "
+            f"{counted(questions, 'question')}), but not how much on average: {_quoted(second)} against {_quoted(first)} "
+            f"differ by {rounded(each.low)} to {rounded(each.high)} {_UNITS[each.unit]} (95 %)."
+        )
+    change = "raises" if each.effect > 0 else "lowers"
+    low, high = sorted((abs(each.low), abs(each.high)))
     return (
         f"The {name} matters: {_quoted(second)} against {_quoted(first)} {change} {_MEASURES[each.on]} by "
         f"{rounded(abs(each.effect))} {_UNITS[each.unit]} ({rounded(low)} to {rounded(high)}, 95 %; {_chance(each.p_holm)} "

@@ -1,10 +1,10 @@
 """Asks of each dimension of the workload whether it matters for the outcome and for the latency, and says it."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.quotas.special import ndtri
 from reports.capacity.model import Variety
 from reports.variety.association import Codes, Floats, blocks, detectable, effect_of, holm, p_value
 from reports.variety.calls import CATEGORIES, SIZES, Calls
@@ -14,6 +14,8 @@ LEVEL = 0.05
 _FEWEST_CALLS = 20
 _FEWEST_OF_CATEGORY = 5
 _MOST_CATEGORIES = 12
+_TAILS = {"outcome": 0.0, "latency": 0.005}
+"""The share of what is left at either end that counts less: a stall of the service."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class _Question:
     between: tuple[str, str]
     share: float
     parts: int = 2
+
+    @property
+    def most(self) -> float:
+        """The largest difference that there can be: a share of calls differs by 100 points at most."""
+        return 100.0 if self.on == "outcome" else math.inf
 
 
 def variety_of(calls: Calls) -> list[Variety]:
@@ -47,8 +54,8 @@ def variety_of(calls: Calls) -> list[Variety]:
             p_value=question.p_value,
             p_holm=p_holm,
             effect=question.effect,
-            low=question.effect - question.quantile * question.error,
-            high=question.effect + question.quantile * question.error,
+            low=max(question.effect - question.quantile * question.error, -question.most),
+            high=min(question.effect + question.quantile * question.error, question.most),
             detectable=detectable(question.error, len(asked)),
             unit="points" if question.on == "outcome" else "ms",
             between=question.between,
@@ -65,7 +72,7 @@ def _ask(calls: Calls, on: str) -> list[_Question]:
     if on == "outcome":
         y = ranks = 100 * calls.started
     else:
-        y, ranks = _without_extremes(calls.latency_ms), _ranks(calls.latency_ms)
+        y, ranks = calls.latency_ms, _ranks(calls.latency_ms)
     if y.min() == y.max():
         return []
     found = [_of_size(name, on, calls.sizes[name], y, ranks, block) for name in SIZES]
@@ -76,7 +83,7 @@ def _ask(calls: Calls, on: str) -> list[_Question]:
 def _of_size(name: str, on: str, sizes: Floats, y: Floats, ranks: Floats, block: Codes) -> _Question | None:
     """Small against large: the effect is that of going from the smallest to the largest."""
     low, high = float(sizes.min()), float(sizes.max())
-    effect = effect_of(sizes, y, block)
+    effect = effect_of(sizes, y, block, _TAILS[on])
     if low == high or effect is None:
         return None
     p = p_value(_ranks(sizes)[:, None], ranks, block)
@@ -84,7 +91,7 @@ def _of_size(name: str, on: str, sizes: Floats, y: Floats, ranks: Floats, block:
     between = _size_text(name, low), _size_text(name, high)
     upper = float(np.mean(sizes > (low + high) / 2))
     share = min(upper, 1 - upper)
-    return _Question(name, on, p, effect.slope * span, effect.error * span, float(-ndtri(0.025)), between, share)
+    return _Question(name, on, p, effect.slope * span, effect.error * span, effect.reach(), between, share)
 
 
 def _of_category(name: str, on: str, calls: Calls, y: Floats, ranks: Floats, block: Codes) -> _Question | None:
@@ -95,12 +102,12 @@ def _of_category(name: str, on: str, calls: Calls, y: Floats, ranks: Floats, blo
     if len(chosen) < 2:
         return None
     members = np.column_stack([(codes == code).astype(np.float64) for code in chosen])
-    effects = [effect_of(column, y, block) for column in members.T]
+    effects = [effect_of(column, y, block, _TAILS[on]) for column in members.T]
     known = [(code, effect) for code, effect in zip(chosen, effects, strict=True) if effect and effect.error > 0]
     if not known:
         return None
     code, effect = max(known, key=lambda each: abs(each[1].slope) / each[1].error)
-    quantile = float(-ndtri(0.025 / len(known)))
+    quantile = effect.reach(questions=len(known))
     between = "the others", words[code] or "none set"
     p, rarest = p_value(members, ranks, block), float(counts[chosen].min() / len(y))
     return _Question(name, on, p, effect.slope, effect.error, quantile, between, rarest, len(chosen))
@@ -111,12 +118,6 @@ def _ranks(values: Floats) -> Floats:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[place], np.float64)
-
-
-def _without_extremes(latency: Floats) -> Floats:
-    """Latencies, the slowest and fastest half per cent cut to the next: one stall must not hide a difference elsewhere."""
-    low, high = np.quantile(latency, (0.005, 0.995))
-    return np.asarray(np.clip(latency, low, high), np.float64)
 
 
 def _size_text(name: str, value: float) -> str:

@@ -58,6 +58,53 @@ def test_latency_that_grows_with_size_is_found_and_measured() -> None:
     assert not found["message_bytes", "latency"].shown
 
 
+@pytest.mark.parametrize(("number", "share", "runs"), [(100, 0.05, 200), (3000, 0.5, 60)])
+def test_intervals_hold_the_true_difference(number: int, share: float, runs: int) -> None:
+    """A kind takes 90 ms longer: its interval of 95 % holds that, and the differences do not all lie on one side."""
+    held, signs = 0, 0
+    for seed in range(runs):
+        some = calls(seed, number)
+        some = some.where(some.started > 0)
+        kind = (np.random.default_rng([seed, 1]).random(len(some)) < share).astype(float)
+        effect = effect_of(kind, some.latency_ms + 90 * kind, blocks(some.sent), tails=0.005)
+        if effect is not None:
+            held += abs(effect.slope - 90) <= effect.reach() * effect.error
+            signs += effect.slope < 90
+    assert held >= 0.9 * runs
+    assert 0.3 * runs < signs < 0.7 * runs
+
+
+def test_one_stall_hides_no_difference_and_a_rare_kind_is_not_cut_as_one() -> None:
+    """3 of 1,000 calls that hang for 5 s change hardly anything; 4 of a kind that take 100 ms longer are measured."""
+    rng = np.random.default_rng(3)
+    block = blocks(np.arange(1000) / 8)
+    kind, noise = (rng.random(1000) < 0.5).astype(float), rng.normal(20, 2, 1000)
+    stalled = noise + 10 * kind + 5000 * np.isin(np.arange(1000), [100, 500, 900])
+    effect = effect_of(kind, stalled, block, tails=0.005)
+    assert effect is not None
+    assert effect.slope == pytest.approx(10, abs=0.5)
+    assert effect.error < 0.2
+    rare = np.isin(np.arange(1000), [10, 300, 600, 950]).astype(float)
+    effect = effect_of(rare, noise + 100 * rare, block, tails=0.005)
+    assert effect is not None
+    assert abs(effect.slope - 100) < 4 * effect.error < 8
+    assert effect.weight == pytest.approx(4, rel=0.15)
+
+
+def test_shares_differ_by_100_points_at_most() -> None:
+    """Of 5 calls of a rare kind, all refused, little is known: the interval ends where a share cannot go on."""
+    some = calls(4, 60)
+    kind = some.categories["kind"]
+    kind[:] = 0
+    kind[[3, 15, 27, 39, 51]] = 2
+    some.started[:] = kind == 0
+    some.started[[1, 20, 30]] = 0
+    found = [each for each in variety_of(some) if each.on == "outcome"]
+    assert found
+    assert all(-100 <= each.low <= each.high <= 100 for each in found)
+    assert any(each.low == -100 for each in found)
+
+
 def test_rich_chats_that_are_refused_first_are_found() -> None:
     """Half of the rich chats refused shows as a lower share of started ones, by name."""
     found = {(each.dimension, each.on): each for each in variety_of(calls(7, 600, rich_refused=0.5))}
@@ -110,6 +157,11 @@ def test_sentences_say_how_much_or_how_little() -> None:
     """A difference has its size, interval and chance; the others have the largest that the run leaves open."""
     shown = Variety("attribute_bytes", "latency", 1e-9, 1e-8, 96.0, 94.8, 97.1, 2.0, "ms", ("0 bytes", "31.9 KiB"), 900)
     other = Variety("kind", "latency", 0.4, 1.0, -1.0, -4.2, 2.2, 5.0, "ms", ("the others", "rich"), 900)
+    unsure = Variety("kind", "latency", 0.01, 0.03, 1.3, -0.4, 3.0, 2.0, "ms", ("the others", "rich"), 900)
+    assert variety_sentences([unsure]) == [
+        "The kind of chat matters for the latency of started chats (p = 0.03 after correction for 1 question), but not how "
+        "much on average: rich against the others differ by -0.4 to 3 ms (95 %)."
+    ]
     assert variety_sentences([shown, other]) == [
         "The size of the attributes matters: 31.9 KiB against 0 bytes raises the latency of started chats by 96 ms (94.8 to "
         "97.1, 95 %; p < 0.001 after correction for 2 questions).",
