@@ -32,7 +32,7 @@ _REQUIRED = frozenset({"operation", "outcome", *TIMES})
 _BATCH_ROWS = 1 << 17
 FAR = 2.0**40
 """Unix seconds: no run is from then."""
-_UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, MemoryError, OverflowError)
+_UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, MemoryError, OverflowError)
 """What reading a damaged file may raise; names of columns may not even be UTF-8."""
 _KEPT_ROWS = 300_000
 """Up to so many rows are read once and kept; of more, the parts that an inference needs are read again."""
@@ -193,7 +193,7 @@ def _read_file(
         return
     name = f"samples/{file.name}"
     try:
-        parquet = pq.ParquetFile(file, read_dictionary=_IDS)
+        parquet = _open(file)
     except _UNREADABLE:
         yield Damage(f"{name} is torn or not a parquet file: its rows are missing")
         return
@@ -212,6 +212,13 @@ def _read_file(
                 lost = sum(int(parquet.metadata.row_group(number).num_rows) for number in some)
                 yield Damage(f"{name} is damaged: up to {lost:,} of its rows are missing")
         draw.seen += parquet.num_row_groups
+
+
+def _open(file: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file, read_dictionary=_IDS)
+    except KeyError:  # it has no such column, or one of another shape
+        return pq.ParquetFile(file)
 
 
 def _unreadable(parquet: pq.ParquetFile, size: int) -> str | None:

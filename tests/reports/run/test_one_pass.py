@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -105,3 +107,29 @@ def test_ids_of_chats_are_read_where_they_are_looked_at(
     rows = [row for row in conversations(200) if row["operation"] == "StartChatContact"]
     answer_of(make_run(rows=[row for row in rows if row["outcome"] == "started"], files=1, user_class="StartChat"))
     assert reads["contact_id", 0] < reads["sent", 0]
+
+
+def _nested(table: pa.Table) -> pa.Table:
+    at = table.schema.get_field_index("contact_id")
+    return table.set_column(at, "contact_id", pa.array([["x"]] * table.num_rows))
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        (lambda table: table.drop_columns("contact_id"), True),
+        (lambda table: table.rename_columns([name.replace("contact_id", "x") for name in table.schema.names]), True),
+        (_nested, False),
+    ],
+    ids=["absent", "renamed", "nested"],
+)
+def test_ids_of_chats_may_be_absent_or_of_another_shape(
+    change: Callable[[pa.Table], pa.Table], rows: bool, make_run: MakeRun
+) -> None:
+    """Without the column the starts are counted all the same; where it holds no texts the file is named as damaged."""
+    path = make_run(rows=conversations(20), user_class="ChatConversation")
+    for file in (path / "samples").iterdir():
+        pq.write_table(change(pq.read_table(file)), file)
+    answer = answer_of(path)
+    assert (sum(answer["outcomes"].values()) > 0) == rows
+    assert any("damaged" in problem for problem in answer["problems"]) != rows
