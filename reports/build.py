@@ -19,7 +19,7 @@ from reports.figures.picture import FIGURES, Picture, standalone_svg
 from reports.figures.process import FigureProcess
 from reports.figures.what_happened import what_happened
 from reports.page.baseline import BaselineView
-from reports.page.page import render
+from reports.page.page import load_templates, render
 from reports.page.request.text import QuotaRequest, request_text
 from reports.page.terminal import print_gates, print_summary
 from reports.run.files import own_folder, replace
@@ -109,7 +109,10 @@ def _answer(
         drawing.draw("draw_limits", answer, view, inference.tps, inference.any_limiter)
     if not summary:
         answer = msgspec.structs.replace(answer, variety=variety_of(calls.calls()))
-    return answer, drawing.drawn() if drawing is not None else [], total
+    if drawing is None:
+        return answer, [], total
+    load_templates()  # while the last figures are drawn
+    return answer, drawing.drawn(), total
 
 
 def _fold(samples: Samples, others: Sequence[Callable[[Batch], None]], console: Console) -> Aggregates:

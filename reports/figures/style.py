@@ -133,6 +133,8 @@ def picture(name: str, title: str, sentence: str, alternative: str, figure: Figu
     figure.set_facecolor(PAPER)
     figure.set_dpi(_PIXELS / figure.get_figwidth())
     FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call]
-        pixels, metadata={"Software": "chatquota", "Description": alternative}
+        pixels,
+        metadata={"Software": "chatquota", "Description": alternative},
+        pil_kwargs={"compress_level": 3},  # a tenth larger than the default of 6, in two thirds of its time
     )
     return Picture(name, title, sentence, alternative, text.getvalue().decode(), pixels.getvalue())

@@ -45,9 +45,15 @@ def render(
     """Return the HTML page and the Markdown text of one answer, beside an `earlier` run if there is one."""
     view = _view(answer, kinds) | {"gates": gates, "earlier": earlier}
     shown = [_shown(one) for one in pictures]
-    html = _template("report.html.j2", escape=True).render(view, pictures=shown)
+    page, text = load_templates()
+    html = page.render(view, pictures=shown)
     html = html.replace(_SIZE, f"{(len(html.encode('utf-8', 'replace')) + 1023) // 1024:,} KiB")
-    return html, _template("report.md.j2", escape=False).render(view, pictures=shown)
+    return html, text.render(view, pictures=shown)
+
+
+def load_templates() -> tuple[jinja2.Template, jinja2.Template]:
+    """Return the templates of the page and of the text. It takes as long as half a figure, the first time."""
+    return _template("report.html.j2", escape=True), _template("report.md.j2", escape=False)
 
 
 def _shown(one: Picture) -> dict[str, str]:
