@@ -1,12 +1,12 @@
 """The special functions of scipy that the inference and the reports use, without half a second of its imports.
 
-`scipy.special` looks at every public name of numpy, which loads `numpy.testing` and `numpy.f2py`: a compiler of Fortran
-and a test suite, more than everything else that a report loads. Both are hidden from it; whoever wants them later gets them.
+`scipy.special` looks at every public name of numpy, which loads all its parts: a compiler of Fortran (`numpy.f2py`) and a
+test suite among them, more than everything else that a report loads. They are hidden from it; who wants one later gets it.
 """
 
 import numpy as np
 
-_UNWANTED = ("f2py", "testing")
+_UNWANTED = ("ctypeslib", "f2py", "ma", "polynomial", "testing")
 
 _hidden = [name for name in _UNWANTED if name not in vars(np)]
 for _name in _hidden:
