@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,9 +37,7 @@ def connect_emulator_server(request: pytest.FixtureRequest) -> Iterator[Emulator
 @pytest.fixture
 def connect_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     """Return an emulator of Amazon Connect chat without any chats, with the settings of the test's markers."""
-    settings: dict[str, Any] = {}
-    for marker in reversed(list(request.node.iter_markers(_MARK))):  # the closest one last
-        settings |= marker.kwargs
+    settings = marked(request.node.iter_markers(_MARK))
     if not any(name in settings for name in _OF_THE_PROCESS):
         from chatquota.emulation import EmulatorError
 
@@ -64,6 +62,16 @@ def connect_emulator_environment(connect_emulator: Emulator, monkeypatch: pytest
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     return connect_emulator
+
+
+def marked(markers: Iterable[pytest.Mark]) -> dict[str, Any]:
+    """Return the settings of a test's markers, of which the closest comes first. Raises pytest.UsageError."""
+    settings: dict[str, Any] = {}
+    for marker in reversed(list(markers)):
+        if marker.args:
+            raise pytest.UsageError(f"{_MARK}{marker.args!r}: settings have names, as in {_MARK}(rate=5, burst=8)")
+        settings |= marker.kwargs
+    return settings
 
 
 def _started(config: pytest.Config, settings: dict[str, Any]) -> Any:
