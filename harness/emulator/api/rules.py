@@ -29,6 +29,14 @@ def check_start_chat(request: Members, settings: Settings) -> None:
     message = request.get("InitialMessage")
     if message is not None:
         check_message(message, types or ["text/plain"], "InitialMessage")
+    if not _RARE.isdisjoint(request):
+        _check_rare(request, types or [], settings)
+
+
+_RARE = frozenset({"PersistentChat", "ChatDurationInMinutes", "SegmentAttributes", "ChatStreamingConfiguration"})
+
+
+def _check_rare(request: Members, types: list[str], settings: Settings) -> None:
     if request.get("PersistentChat") is not None:
         if request.get("RelatedContactId") is not None:
             raise _at("RelatedContactId", "RelatedContactId and PersistentChat cannot both be provided")
@@ -37,7 +45,7 @@ def check_start_chat(request: Members, settings: Settings) -> None:
     if request.get("ChatDurationInMinutes") is not None and not settings.custom_durations:
         raise _at("ChatDurationInMinutes", "Custom chat durations are not enabled for this account")
     if request.get("SegmentAttributes"):
-        _check_segment(request["SegmentAttributes"], types or [])
+        _check_segment(request["SegmentAttributes"], types)
     streaming = request.get("ChatStreamingConfiguration")
     if streaming is not None:
         check_streaming(streaming)

@@ -39,7 +39,7 @@ class _Signer:
     scope: bytes
     key: hmac.HMAC  # with the signing key, before the first byte: to be copied
     names: list[bytes]
-    joined: bytes  # the names as the canonical request has them, with the line ends around them
+    form: bytes  # the lines of the headers in the canonical request, with a place for each value
 
 
 class _Call(NamedTuple):
@@ -121,7 +121,7 @@ class Signatures:
         if b"host" not in names:
             return Denied("InvalidSignatureException", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")  # fmt: skip # noqa: E501
         scope = b"%b/%b/%b/aws4_request" % (day, region, service)
-        signer = _Signer(day, scope, self._key(access_key, secret, day), names, b"\n\n%b\n" % signed)
+        signer = _Signer(day, scope, self._key(access_key, secret, day), names, _form(names))
         if not hmac.compare_digest(self._signature(call, date, signer), signature):
             return _MISMATCH
         if authorization.endswith(b"Signature=" + signature):
@@ -140,13 +140,14 @@ class Signatures:
     def _request(self, call: _Call, signer: _Signer) -> bytes:
         """The canonical request."""
         method, path, query, headers, body = call
-        lines = [method, self._canonical_path(path), _canonical_query(query) if query else b""]
-        for name in signer.names:
-            value = headers.get(name, b"").strip()
-            if b"  " in value:
-                value = b" ".join(value.split())
-            lines.append(b"%b:%b" % (name, value))
-        return b"\n".join(lines) + signer.joined + sha256(body).hexdigest().encode()
+        canonical = self._paths.get(path) or self._canonical_path(path)
+        values = [headers.get(name, b"").strip() for name in signer.names]
+        if b"  " in b"\0".join(values):
+            values = [b" ".join(value.split()) for value in values]
+        lines = signer.form % tuple(values)
+        return b"%b\n%b\n%b\n%b%b" % (
+            method, canonical, _canonical_query(query) if query else b"", lines, sha256(body).hexdigest().encode(),
+        )  # fmt: skip
 
     def _key(self, access_key: bytes, secret: str, day: bytes) -> hmac.HMAC:
         # The signing key changes once a day; deriving it is four of the five HMACs of a signature.
@@ -210,6 +211,12 @@ class Signatures:
                 self._dates.clear()
             self._dates[date] = at
         return at
+
+
+def _form(names: list[bytes]) -> bytes:
+    """Return the lines of the headers `names` and of the names themselves, with a `%b` for each value."""
+    escaped = [name.replace(b"%", b"%%") for name in names]
+    return b"%b\n\n%b\n" % (b"\n".join(b"%b:%%b" % name for name in escaped), b";".join(escaped))
 
 
 def _parts(authorization: bytes) -> tuple[tuple[bytes, ...], bytes, bytes] | None:
