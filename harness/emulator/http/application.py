@@ -189,6 +189,9 @@ class Application:
             delay_in = min(delay_in, throttled_after / 2)
         if delay_in:
             await asyncio.sleep(delay_in)
+            if api.state is not self._control.api.state:  # a reset: this call belongs to what is forgotten
+                await _cut(scope, receive)
+                return
         fault, response = disturbance.fault, None
         if fault is None or disturbance.after_effect:
             api.state.throttles.connection = scope["state"]["connection"]
@@ -200,15 +203,10 @@ class Application:
             await asyncio.sleep(delay_out)
         if fault is not None and operation is not None:
             api.count(operation.name, f"fault_{fault}")
-            transport = scope["state"]["transport"]
+            if fault == "stall":
+                await asyncio.sleep(api.state.settings.stall)
             if fault in ("reset", "stall"):
-                if fault == "stall":
-                    await asyncio.sleep(api.state.settings.stall)
-                    transport.close()
-                else:
-                    reset(transport)
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+                await _cut(scope, receive, hard=fault == "reset")
                 return
             response = _faulty_response(fault, operation.service)
         assert response is not None
@@ -236,6 +234,17 @@ class Application:
 
 _WHOLE = b"%b%bx-amzn-requestid: %b\r\nx-amz-apigw-id: %b\r\nx-amzn-trace-id: %b\r\ncontent-length: %d\r\n%b\r\n%b"
 _JSON = (b"content-type", b"application/json")
+
+
+async def _cut(scope: Scope, receive: Receive, hard: bool = True) -> None:
+    """Leave a call without an answer: its connection is reset, or closed if not `hard`."""
+    transport = scope["state"]["transport"]
+    if hard:
+        reset(transport)
+    else:
+        transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _faulty_response(fault: Fault, service: str) -> Response:

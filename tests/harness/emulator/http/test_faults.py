@@ -1,10 +1,14 @@
 """Delays, jitter and faults: how often, when, and the same with the same seed."""
 
+import socket
 from statistics import fmean
+
+import pytest
 
 from harness.emulator.http.faults import Disturbance, FaultPlan
 from harness.emulator.settings.parse import parse_settings
-from tests.harness.emulator.support import Lab
+from tests.harness.emulator.http.test_server import call, request
+from tests.harness.emulator.support import Lab, running
 
 
 def draw(spec: str, count: int = 2000, operation: str = "StartChatContact") -> list[Disturbance]:
@@ -85,3 +89,16 @@ def test_round_trip_of_one_operation_follows_what_it_does_not_set() -> None:
     later = parse_settings("latency=20ms,latency_sigma=0.1", start=first)
     trips = [later.round_trip(name) for name in ("StopContact", "SendMessage", "StartChatContact")]
     assert [(trip.median, trip.sigma) for trip in trips] == [(0.02, 0.5), (1.0, 0.1), (0.02, 0.1)]
+
+
+def test_call_on_its_way_is_forgotten_by_a_reset() -> None:
+    """A call that a reset finds under way starts no chat in what comes after it."""
+    with (
+        running("sigv4=no,latency=1s") as emulator,
+        socket.create_connection(("127.0.0.1", emulator.port), timeout=10) as connection,
+    ):
+        connection.sendall(request(emulator.where))
+        call(emulator, "/_emulator/reset", "POST", {"latency": "0"})
+        with pytest.raises(ConnectionError):
+            connection.recv(1)
+        assert call(emulator, "/_emulator/state")["open_chats"] == 0
