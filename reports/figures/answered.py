@@ -1,5 +1,7 @@
 """The figure of reply times and unanswered messages against the chats that were open."""
 
+from typing import Any
+
 from reports.capacity.answered.model import Answered, LoadBand
 from reports.capacity.answered.sentences import knee_sentence
 from reports.figures.picture import LIMIT, MUTED, OFFERED, Picture
@@ -27,8 +29,15 @@ def replies(found: Answered) -> Picture:
     times.set_ylabel("seconds to the reply")
     late = [1 - band.within_goal for band in bands]
     lost = [band.no_reply for band in bands]
-    shares.errorbar(centres, late, yerr=_late_bars(bands), fmt="o-", color=OFFERED, markersize=3, label="late or never")
-    shares.errorbar(centres, lost, yerr=_lost_bars(bands), fmt="x-", color=LIMIT, markersize=4, label="never")
+    wide: Any = {
+        "color": OFFERED,
+        "alpha": 0.5,
+        "linewidth": 4,
+        "markersize": 6,
+    }  # seen behind the other where they agree
+    thin: Any = {"color": LIMIT, "linewidth": 1.0, "markersize": 4}
+    shares.errorbar(centres, late, yerr=_late_bars(bands), fmt="o-", label="late or never", **wide)
+    shares.errorbar(centres, lost, yerr=_lost_bars(bands), fmt="x-", label="never", **thin)
     shares.set_ylabel("share of the messages")
     for axes in (times, shares):
         axes.set_xlabel("chats open when the message was sent")

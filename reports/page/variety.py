@@ -34,8 +34,8 @@ def _difference(each: Variety, questions: int) -> str:
     if each.low * each.high <= 0:
         return (
             f"The {name} matters for {_MEASURES[each.on]} ({_chance(each.p_holm)} after correction for "
-            f"{counted(questions, 'question')}), but not how much on average: {_quoted(second)} against {_quoted(first)} "
-            f"differ by {rounded(each.low)} to {rounded(each.high)} {_UNITS[each.unit]} (95 %)."
+            f"{counted(questions, 'question')}); by how much on average is not known: {_quoted(second)} against "
+            f"{_quoted(first)}, {rounded(each.low)} to {rounded(each.high)} {_UNITS[each.unit]} (95 %)."
         )
     change = "raises" if each.effect > 0 else "lowers"
     low, high = sorted((abs(each.low), abs(each.high)))

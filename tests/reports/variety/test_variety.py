@@ -159,8 +159,8 @@ def test_sentences_say_how_much_or_how_little() -> None:
     other = Variety("kind", "latency", 0.4, 1.0, -1.0, -4.2, 2.2, 5.0, "ms", ("the others", "rich"), 900)
     unsure = Variety("kind", "latency", 0.01, 0.03, 1.3, -0.4, 3.0, 2.0, "ms", ("the others", "rich"), 900)
     assert variety_sentences([unsure]) == [
-        "The kind of chat matters for the latency of started chats (p = 0.03 after correction for 1 question), but not how "
-        "much on average: rich against the others differ by -0.4 to 3 ms (95 %)."
+        "The kind of chat matters for the latency of started chats (p = 0.03 after correction for 1 question); by how "
+        "much on average is not known: rich against the others, -0.4 to 3 ms (95 %)."
     ]
     assert variety_sentences([shown, other]) == [
         "The size of the attributes matters: 31.9 KiB against 0 bytes raises the latency of started chats by 96 ms (94.8 to "

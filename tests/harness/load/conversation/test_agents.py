@@ -1,5 +1,6 @@
 """Queue, agents, transfer and the end of a chat as samples, beside the transcripts of the service."""
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.command import main
 from tests.harness.emulator.support import running
 from tests.support.emulated import STOPS_AT_ONCE, ask, load
 from tests.support.locust_runs import samples
@@ -89,12 +91,22 @@ def test_queue_agents_transfers_and_ends_are_those_of_the_transcripts(tmp_path: 
     assert met["transferred"] >= 2
     assert met["queued"] > met["queued and joined"] >= 2
     _waits_are_the_transcripts_times(rows, whole)
+    _report_counts_agents_as_the_rows_do(run, felt)
     reasons = Counter(chat["disconnect_reason"] for chat in whole.values())
     assert ended["chat_ends"]["CONTACT_FLOW_DISCONNECT"] >= reasons["CONTACT_FLOW_DISCONNECT"] >= 1
     reason_of = {row["contact_id"]: row["end_reason"] for row in rows if row["operation"] == "EndReason"}
     assert Counter(reason_of.values()) == ended["chat_ends"]
     assert {contact: chats[contact]["disconnect_reason"] for contact in reason_of} == reason_of
     assert whole.keys() <= reason_of.keys()
+
+
+def _report_counts_agents_as_the_rows_do(run: Path, felt: dict[str, Counter[str]]) -> None:
+    assert main(["report", str(run), "--no-figures", "--quiet"]) == 0
+    found = json.loads((run / "capacity.json").read_text())["answered"]["agents"]
+    for name, operation in (("joined", "AgentJoined"), ("left", "AgentLeft"), ("transfers", "Transfer")):
+        assert found[name] == sum(of[f"{operation} ok"] for of in felt.values())
+    assert found["joined_chats"] == sum(of["AgentJoined ok"] > 0 for of in felt.values())
+    assert found["transferred_chats"] == sum(of["Transfer ok"] > 0 for of in felt.values())
 
 
 def _was_heard(chat: dict[str, Any], found: Counter[str]) -> bool:
