@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from harness.errors import Parser, UsageError
+from harness.errors import Parser, UsageError, one_line
 from harness.input_files import read_bounded
 from harness.load.workload.from_transcript import script_of_transcript
 from harness.load.workload.toml import parse_workload
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
 def _script(transcript: Path) -> bytes:
     """Return the workload with the conversation of a transcript."""
     try:
-        text = script_of_transcript(read_bounded(str(transcript), "a transcript in JSON"), transcript.stem)
+        text = script_of_transcript(read_bounded(str(transcript), "a transcript in JSON"), one_line(transcript.stem))
     except ValueError as error:
         raise UsageError(f"--script {transcript}: {str(error).removeprefix(f'{transcript}: ')}") from error
     parse_workload(text, str(transcript))

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from harness.counting import counted
+from harness.errors import one_line
 from harness.recording.format.files import MiB
 from harness.recording.format.journal import read_journal
 from harness.recording.format.layout import JOURNAL
@@ -191,7 +192,7 @@ def _read_file(
     if file.suffix == JOURNAL:
         yield from _read_journal(file, (*columns, *DRAWN) if draw.every else columns)
         return
-    name = f"samples/{file.name}"
+    name = one_line(f"samples/{file.name}")  # which may be no text at all
     try:
         parquet = _open(file)
     except _UNREADABLE:
@@ -260,7 +261,7 @@ def _records(parquet: pq.ParquetFile, groups: list[int], columns: list[str]) -> 
 def _read_journal(file: Path, columns: tuple[str, ...]) -> Iterator[Batch | Damage]:
     """The rows of a journal that a killed run left: an Arrow stream whose end may be torn."""
     part = read_journal(file)
-    name = f"samples/{file.name}"
+    name = one_line(f"samples/{file.name}")  # which may be no text at all
     if part.batches:
         try:
             for record in conform(pa.Table.from_batches(part.batches)).combine_chunks().to_batches():

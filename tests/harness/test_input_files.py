@@ -1,11 +1,13 @@
 """Files that a user names: whatever they hold, they are read or refused in one line, and soon."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from harness.cli.init import main as init
+from harness.emulator.http.page_requests import Condition, PageError
 from harness.emulator.settings.flow import read_flow
 from harness.emulator.settings.values import SettingsError
 from harness.errors import UsageError
@@ -88,3 +90,19 @@ def test_a_line_about_a_long_value_is_short_and_keeps_its_advice() -> None:
     ):
         assert len(str(error)) < 3_100
         assert str(error).endswith("; write 4/s")
+
+
+@pytest.mark.parametrize("pattern", ["(", "a{99999999999}", "(" * 3000 + ")" * 3000])
+def test_a_condition_on_a_message_is_a_regular_expression(pattern: str) -> None:
+    """What the emulator is asked to wait for is refused as any other mistake, not with an error of the server's."""
+    with pytest.raises(PageError, match="until=message="):
+        Condition.read({"until": f"message={pattern}"})
+
+
+def test_a_transcript_whose_name_is_no_text_becomes_a_script(tmp_path: Path) -> None:
+    """The conversation is named after the file, whatever bytes its name holds."""
+    said = {"Type": "MESSAGE", "ParticipantRole": "CUSTOMER", "Content": "hi", "AbsoluteTime": "2026-01-01T00:00:00Z"}
+    path = tmp_path / os.fsdecode(b"t\xff.json")
+    path.write_text(json.dumps({"Transcript": [said]}))
+    assert init([str(tmp_path / "new"), "--script", str(path)]) == 0
+    assert load_workload(str(tmp_path / "new" / "conversations.toml")).conversations

@@ -151,7 +151,7 @@ class Condition:
         try:
             timeout = finite_duration(query.get("timeout", "10s"))
             pattern = re.compile(value) if name == "message" else None
-        except (SettingsError, re.error) as error:
+        except (SettingsError, re.error, OverflowError, RecursionError) as error:
             raise PageError(f"until={text}, timeout={query.get('timeout', '10s')}: {error}") from None
         known = text in ("", "started", "connected", "ended", "agent") or (name == "message" and value != "")
         if not known and not (name == "messages" and value.isascii() and value.isdigit()):

@@ -115,7 +115,7 @@ def pattern(value: str) -> str:
     """Accept a regular expression, or nothing."""
     try:
         re.compile(value)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{value!r} is not a regular expression ({error}); write ( as \\( where it is meant"
         ) from error

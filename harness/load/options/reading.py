@@ -78,9 +78,16 @@ def checked(each: Option, value: Value) -> Any:
     try:
         if isinstance(value, str) and "\0" in value:
             raise ValueError(f"{value!r}: a text without NUL bytes")
+        if isinstance(value, str) and not _is_text(value):
+            raise ValueError(f"{value!r}: a text in UTF-8; what is recorded cannot hold other bytes")
         return each.check(value)
     except ValueError as error:
         raise UsageError(f"{each.flag} {error}") from error
+
+
+def _is_text(value: str) -> bool:
+    """Return whether `value` is all text: an argument of other bytes than UTF-8 holds halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def recorded_options(options: argparse.Namespace) -> dict[str, Value | None]:

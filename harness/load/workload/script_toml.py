@@ -181,7 +181,7 @@ def _pattern(value: Any) -> re.Pattern[str] | None:
         raise ValueError("matches: a regular expression, as a text")
     try:
         return re.compile(value)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(
             f"matches: {value!r} is not a regular expression ({error}); write ( as \\\\( where it is meant"
         ) from error

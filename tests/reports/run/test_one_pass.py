@@ -1,6 +1,7 @@
 """A report reads the samples of its run once, however many of its parts look at them."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -133,3 +134,10 @@ def test_ids_of_chats_may_be_absent_or_of_another_shape(
     answer = answer_of(path)
     assert (sum(answer["outcomes"].values()) > 0) == rows
     assert any("damaged" in problem for problem in answer["problems"]) != rows
+
+
+def test_a_file_of_samples_whose_name_is_no_text_is_named_with_escapes(make_run: MakeRun) -> None:
+    """A name of any bytes stands in the report as what can be printed of it."""
+    path = make_run(rows=conversations(5))
+    (path / "samples" / os.fsdecode(b"\xff-00000.parquet")).write_bytes(b"no parquet")
+    assert any("udcff-00000.parquet" in problem for problem in answer_of(path)["problems"])
