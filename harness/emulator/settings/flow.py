@@ -174,14 +174,14 @@ def check_flow(flow: Flow) -> Flow:
         for name in ("lost", "never_greets"):
             if not 0 <= getattr(flow.bot, name) <= 1:
                 raise SettingsError(f"bot.{name}: wants a share from 0 to 1")
-        if flow.bot.slowdown < 1 or (flow.bot.conversations or 0) < 0:
-            raise SettingsError("bot: slowdown wants 1 or more, conversations 0 or more")
+        if not 1 <= flow.bot.slowdown < math.inf or (flow.bot.conversations or 0) < 0 or not flow.bot.name:
+            raise SettingsError("bot: slowdown wants 1 or more, conversations 0 or more, and the name a letter or more")
     if flow.queue is not None:
         if isinstance(flow.queue.agents, int) and not 0 <= flow.queue.agents <= _MOST_AGENTS:
             raise SettingsError(f"queue.agents: wants 0 to {_MOST_AGENTS:,}, or a list of names")
         names = flow.queue.names
-        if len(set(names)) != len(names) or flow.queue.chats_per_agent < 1:
-            raise SettingsError("queue: agents have different names, and chats_per_agent is 1 or more")
+        if len(set(names)) != len(names) or "" in names or flow.queue.chats_per_agent < 1:
+            raise SettingsError("queue: agents have different names, none empty, and chats_per_agent is 1 or more")
         _check_delay(flow.queue.answer_after, "queue.answer_after")
         _check_delay(flow.queue.handling_time, "queue.handling_time")
     return flow
@@ -209,6 +209,9 @@ def _check_step(flow: Flow, step: Step, where: str) -> None:
     given += [name for name in ("queue", "end") if getattr(step, name)]
     if len(given) != 1:
         raise SettingsError(f"{where}: wants exactly one of {', '.join((*members, 'queue', 'end'))}")
+    for name in ("join", "leave", "transfer"):
+        if getattr(step, name) == "":
+            raise SettingsError(f"{where}: {name} wants the name of an agent")
     _check_delay(step.wait, f"{where}, wait")
     _check_delay(step.typing, f"{where}, typing")
     if step.queue and flow.queue is None:
@@ -230,8 +233,8 @@ def draw(delay: Delay, rng: random.Random) -> float:
     position = rng.random()
     if not isinstance(delay, Spread):
         return _seconds(delay)
-    ways = [delay.median is not None, delay.mean is not None, delay.low is not None and delay.high is not None]
-    if sum(ways) != 1 or not 0 <= delay.sigma <= 5:
+    given = tuple(name for name in ("median", "mean", "low", "high") if getattr(delay, name) is not None)
+    if given not in (("median",), ("mean",), ("low", "high")) or not 0 <= delay.sigma <= 5:
         raise SettingsError("wants median (and sigma from 0 to 5), or mean, or low and high")
     if delay.median is not None:
         normal = random.Random(position).gauss()
@@ -239,6 +242,8 @@ def draw(delay: Delay, rng: random.Random) -> float:
     if delay.mean is not None:
         return -_seconds(delay.mean) * math.log(1 - position)
     low, high = _seconds(delay.low or 0.0), _seconds(delay.high or 0.0)
+    if low > high:
+        raise SettingsError("low is above high")
     return low + (high - low) * position
 
 
