@@ -155,7 +155,7 @@ def test_websocket_lives_on_the_clock_that_a_test_advances(spec: str) -> None:
 
 def test_idle_time_runs_as_fast_as_the_clock() -> None:
     """With --time-scale a websocket is idle after as much of the emulator's time, not of ours."""
-    with running(f"{UNSIGNED},websocket_idle=1h", arguments=("--time-scale", "3600")) as emulator:
+    with running(f"{UNSIGNED},websocket_idle=20s", arguments=("--time-scale", "20")) as emulator:
         customer = subscribed(start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"])
         assert customer.recv() == ""
         customer.close()
