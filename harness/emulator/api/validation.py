@@ -14,6 +14,8 @@ from harness.emulator.api.acceptance import Acceptance
 from harness.emulator.service.members import Members
 
 Check = Callable[[Any], None]
+# Members that AWS does not know may be anything, but what is shown of a chat must be writable as JSON again.
+_DEEPEST = 200
 # Nesting beyond this is refused; the only recursive shape, a segment attribute's value, needs a handful.
 _DEPTH = 50
 
@@ -73,6 +75,8 @@ class Request:
     def read(self, body: bytes, uri: dict[str, str]) -> Members:
         """Return the parameters of a call: members of the JSON `body`, and `uri` labels. Raises Invalid."""
         parameters: Any = {}
+        if body.count(b"[") + body.count(b"{") > _DEEPEST and _is_deeper(body, _DEEPEST):
+            raise Invalid("The request body is nested too deeply.", malformed=True)
         if body and self._body:
             if not uri:
                 accepted = self._acceptance.read(body)
@@ -95,6 +99,20 @@ class Request:
             parameters[name] = value
         checked: Members = parameters
         return checked
+
+
+def _is_deeper(body: bytes, levels: int) -> bool:
+    """Whether the JSON `body` has lists and objects within each other on more than `levels` levels."""
+    try:
+        values = [orjson.loads(body)]
+    except orjson.JSONDecodeError:
+        return False
+    for _ in range(levels):
+        inside: list[Any] = []
+        for value in values:
+            inside += value.values() if type(value) is dict else value if type(value) is list else ()
+        values = inside
+    return any(type(value) in (dict, list) for value in values)
 
 
 def _compile(shape: Shape, compiled: dict[str, Check]) -> Check:

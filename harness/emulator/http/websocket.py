@@ -212,7 +212,8 @@ def _reply(raw: str | bytes, state: State, chat: Chat, subscriber: _Subscriber) 
             state.subscribed(state.clock.now(), chat, subscriber.who)
             subscriber.subscribe({"topic": topic, "content": {"status": "success", "topics": topics}})
             return
-        reply = {"topic": topic, "content": {"status": "failure", "topics": topics if isinstance(topics, list) else []}}
+        named = [each for each in topics if isinstance(each, str)] if isinstance(topics, list) else []
+        reply = {"topic": topic, "content": {"status": "failure", "topics": named}}
     elif topic == "aws/ping":
         reply = {"topic": topic, "statusCode": 200, "statusContent": "OK"}
     elif topic == "aws/heartbeat":

@@ -307,3 +307,11 @@ def test_websocket_handshake_with_a_body_is_a_bad_request(emulator: Running, bod
     head = b"GET /participant/websocket?token=x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     key = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     Answer(emulator.port, head + key + body).check(400)
+
+
+@pytest.mark.parametrize(("depth", "status"), [(150, 200), (300, 400), (900, 400), (5000, 400)])
+def test_start_that_is_nested_deeply_leaves_the_pages_alone(emulator: Running, depth: int, status: int) -> None:
+    """A member that no operation knows is passed over; one so deep that it could not be shown is refused."""
+    body = json.dumps(valid(emulator.where)).encode()[:-1] + b', "x": ' + b"[" * depth + b"]" * depth + b"}"
+    assert Answer(emulator.port, signed(emulator.where, "PUT", "/contact/chat", body)).status == status
+    assert Answer(emulator.port, raw("GET", "/_emulator/chats?full=yes&limit=5")).status == 200

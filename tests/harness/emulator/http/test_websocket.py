@@ -172,3 +172,16 @@ def test_mute_websocket_that_is_idle_is_forgotten_when_its_client_leaves() -> No
         customer.sock.close()
         page = f"/_emulator/chats/{chat['ContactId']}"
         until(lambda: call(emulator, page)["connections"]["websockets"] == 0)
+
+
+@pytest.mark.parametrize("topics", ["[" * 900 + "]" * 900, '"aws/chat"', "[1, null]"])
+def test_websocket_outlives_a_subscription_that_is_none(topics: str) -> None:
+    """Topics that are none are refused, and the next subscription is taken."""
+    with running(UNSIGNED) as emulator:
+        url = start(emulator, ConnectionTypes=["WEBSOCKET"])["Websocket"]["Url"]
+        customer = websocket.create_connection(url, timeout=10)
+        customer.send(f'{{"topic": "aws/subscribe", "content": {{"topics": {topics}}}}}')
+        assert json.loads(customer.recv())["content"] == {"status": "failure", "topics": []}
+        customer.send('{"topic": "aws/subscribe", "content": {"topics": ["aws/chat"]}}')
+        assert json.loads(customer.recv())["content"]["status"] == "success"
+        customer.close()
