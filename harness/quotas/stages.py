@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-StageKind = Literal["pressure", "volley", "poisson", "even", "check"]
+StageKind = Literal["pressure", "volley", "poisson", "even", "check", "climb"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class Stage:
     """A part of a record with one purpose: the calls sent from `begin` to `end` (seconds on the attempts' clock).
 
     `pressure` and `check`: calls at `offered` a second, above the rate; `check` is the last one, compared with the first.
+    `climb`: the most that a limiter which counts refused calls admitted, of calls at `offered` a second.
     `volley`: calls at once after `rest` seconds without any. `poisson` and `even`: a batch at `offered` a second, below
     the rate, at random moments or evenly spaced.
     """

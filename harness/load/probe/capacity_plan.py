@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
-from harness.load.probe.actions import Action, Send, StopChats
+from harness.load.probe.actions import Action, Send
+from harness.load.probe.climb import ClimbingPlan
 from harness.load.probe.first_rate import first_rate
-from harness.load.probe.plan import ProbePlan
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
 from harness.quotas.any_limiter.classes import explained
 from harness.quotas.any_limiter.decisions import Decisions
@@ -37,12 +37,18 @@ _EXACT_CALLS = 150
 """Calls at random moments that confirm a limiter which the exact inference explains."""
 _CONTRARY_OF_NONE = 0.02
 """Share of contrary decisions from which no exact bucket is hoped for."""
+_FEW_ADMITTED = 0.08
+"""Share of the first calls, offered fast, below which less is offered too: some limiters count the calls they refuse."""
+_NONE_ADMITTED = 0.02
+"""The same under a pressure of three times the rate."""
+_BELOW = 0.9
+"""Share of what a limiter that counts refused calls admits at best which it is offered, to go on admitting."""
 _CYCLES = 3
 """Whole cycles to see of a limiter that admits in blocks."""
 
 
 @dataclass
-class CapacityPlan(ProbePlan):
+class CapacityPlan(ClimbingPlan):
     """Measures sustained rate, burst from rest and class; with `safe` the safe rate too, with `even` that of even arrivals.
 
     Both are left out unless the goal is `safe`, or they are asked for. Where the quota of active chats is a goal too, the
@@ -55,7 +61,6 @@ class CapacityPlan(ProbePlan):
 
     safe: bool | None = None
     even: bool | None = None
-    stages: list[Stage] = field(default_factory=list)
     estimate: AnyLimiterEstimate | None = None
     doing_part: Part = "look"
     _first_burst: float = 8.0
@@ -111,9 +116,13 @@ class CapacityPlan(ProbePlan):
 
     def _measure(self) -> Iterator[Action]:
         self.doing_part = "strong"
+        first, begin = self._rate, self._now
         yield from self._sustain(PRESSURE, "pressure", least_pressure(self._rate), MOST_PRESSURE)
+        pressed = self._decisions(begin, self._now)
+        if not self._best and len(pressed.admissions) < _NONE_ADMITTED * len(pressed) and not self._over():
+            yield from self._climb(0.5 * first)
         self.doing_part = "mild"
-        if not self._filled_under_pressure:
+        if not (self._filled_under_pressure or self._best):
             yield from self._sustain(MILD, "pressure", least_pressure(self._rate), MOST_PRESSURE)
         self.doing_part = "volleys"
         yield from self._volleys()
@@ -141,7 +150,7 @@ class CapacityPlan(ProbePlan):
         self.known.doing = "filling to the chat quota"
         self.doing_part = "mild"
         begin, tries = self._now, 0
-        offered = min(MILD * self._rate, 0.95 * self.options.max_rate)
+        offered = min((_BELOW if self._best else MILD) * self._rate, 0.95 * self.options.max_rate)
         while not self._over() and tries < 40 and self._full_streak < 2 and not self._has_to_go_on():
             yield from self._offer(offered, lambda: self._full_streak > 0 or self._has_to_go_on())
             yield from self._quiet()
@@ -199,6 +208,9 @@ class CapacityPlan(ProbePlan):
             elif first.silence > 3.0:
                 pace = max(PRESSURE * first.rate, min(pace, 12.0))
         self._rate = first.rate or 1.0
+        seen = self._decisions(begin, self._now)
+        if len(seen) and len(seen.admissions) < _FEW_ADMITTED * len(seen):
+            yield from self._climb(max(2 * self._rate, 0.5))
         self.known.rate = (0.7 * self._rate, 1.4 * self._rate)
 
     def _until_admitted(self, pace: float) -> Iterator[Action]:
@@ -229,7 +241,7 @@ class CapacityPlan(ProbePlan):
         self.stages.append(Stage(kind, begin, self._now, offered))
         found = sustained_rate(self._decisions(begin, self._now), emptied=True)
         if found is not None and kind == "pressure":
-            self._rate = found.estimate
+            self._rate = max(found.estimate, self._best)
             self.known.rate = (found.low, found.high)
 
     def _volleys(self) -> Iterator[Action]:
@@ -332,31 +344,6 @@ class CapacityPlan(ProbePlan):
         if staged and len(seen):
             self.stages.append(Stage(kind, begin, self._now, batch.rate))
         return Batch(batch.rate, len(seen), len(seen.refusals))
-
-    # -- what the parts are made of ------------------------------------------------------------------------------------
-
-    def _reached(self, until: float) -> Callable[[], bool]:
-        return lambda: self._now >= until
-
-    def _offer(self, pace: float, enough: Callable[[], bool]) -> Iterator[Action]:
-        """Make calls at `pace` a second, at dithered moments, until `enough()`."""
-        while not self._over() and not enough():
-            yield from self._keep_room()
-            yield from self._pace(1.0 / pace, dither=True)
-            yield Send()
-
-    def _keep_room(self) -> Iterator[Action]:
-        """Where refusals by the chat quota cost no token, keep places free, or nothing more is learned."""
-        if self._idle_at_quota() and self._open:
-            self._costless = True
-        room = 3.0 * self._rate + 3
-        if self._costless and not self._stopping and self._quota - self._open - self._in_flight < room and self._open:
-            count = int(min(self._open, 2 * room))
-            self._stopping += count
-            yield StopChats(count)
-
-    def _decisions(self, begin: float, end: float) -> Decisions:
-        return Decisions.of(self.attempts()).between(begin, end)
 
     def _conclude(self) -> None:
         self.estimate = measure_capacity(self.attempts(), self.known.tps, self.stages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -146,6 +147,8 @@ def read_stages(decisions: Decisions, stages: Sequence[Stage]) -> Measured | Non
     milder = [s for s in pressed if s is not strong and s.pressure < 0.8 * strong.pressure]
     mild = max(milder, key=lambda s: s.seconds) if milder else None
     checks = [s for s in (_sustained(decisions, stage, stages) for stage in _of(stages, "check")) if s is not None]
+    climbs = [_counted(decisions, stage) for stage in _of(stages, "climb")]
+    mild = climbs[-1] if climbs else mild
     rate = strong.estimate
     volleys = [
         volley_of(decisions.between(stage.begin, stage.end), stage.rest, rate) for stage in _of(stages, "volley")
@@ -192,6 +195,16 @@ def _sustained(decisions: Decisions, stage: Stage, stages: Sequence[Stage]) -> S
         return None
     emptied = any(s.kind in ("pressure", "volley") and 0 <= stage.begin - s.end < 1.0 for s in stages)
     return sustained_rate(part, emptied=emptied)
+
+
+def _counted(decisions: Decisions, stage: Stage) -> Sustained:
+    """Return what was admitted of a climb's step, a count with the interval of one; there may be no refusal in it."""
+    part = decisions.between(stage.begin, stage.end)
+    seconds, admitted = max(stage.end - stage.begin, 1e-9), len(part.admissions)
+    rate, half = admitted / seconds, 2 * math.sqrt(admitted) / seconds
+    return Sustained(
+        rate, rate - half, rate + half, len(part) / max(admitted, 1), seconds, admitted, stage.begin, stage.end
+    )
 
 
 def _batch(decisions: Decisions, stage: Stage) -> Batch:

@@ -10,6 +10,7 @@ from harness.quotas.cost import expected_cost
 from tests.support.virtual.driver import Probed, probe
 from tests.support.virtual.records import NO_QUOTA, default_bucket
 from tests.support.virtual.services import FixedWindow, Latency, Limiter, Service, Shards, TokenBucket
+from tests.support.virtual.shared_limiters import CountingAll
 
 
 def measured(
@@ -119,3 +120,26 @@ def test_the_cost_is_told_beforehand_and_goes_down() -> None:
     assert done.seconds / told.seconds == pytest.approx(1.0, abs=0.5)
     assert plan.outlook().seconds < 0.2 * told.seconds
     assert "minutes" in told.sentence()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("limit", "width"), [(5, 1.0), (50, 10.0), (20, 1.0)])
+def test_a_limiter_that_counts_refused_calls_is_found_by_offering_less(limit: int, width: float) -> None:
+    """Under pressure it admits nothing; what it admits of fewer calls, and a safe rate, are told all the same."""
+    limiter = CountingAll(limit, width)
+    plan, done = measured(limiter, chats=300, goal="safe", max_seconds=900.0)
+    found = plan.estimate
+    assert found is not None
+    assert found.kind == "depends_on_pressure"
+    assert found.sustained_mild is not None
+    assert 0.6 * limit / width <= found.sustained_mild.estimate <= limit / width
+    assert found.safe is not None
+    assert found.safe.poisson is not None
+    rng, now, calls = random.Random(3), 1e6, 20_000
+    refused = 0
+    for _ in range(calls):
+        now += rng.expovariate(found.safe.poisson.low)
+        refused += not limiter.admit(now)
+    assert refused <= 0.01 * calls
+    assert done.known.active_chats is not None
+    assert done.known.active_chats.chats.estimate == 300
