@@ -159,11 +159,14 @@ def _densest(times: Floats) -> float:
     return float(count / max(1e-3, np.min(times[count:] - times[:-count])))
 
 
-def fit_bucket(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) -> Fit:
-    """Fit rate, burst, jitter and the shares of the way up; no posterior yet. Needs both kinds of decisions."""
+def fit_bucket(calls: Calls, deficit: float = 0.0, likely: float | None = None) -> Fit:
+    """Fit rate, burst, jitter and the shares of the way up; no posterior yet. Needs both kinds of decisions.
+
+    `likely` is their likely rate, where it is known.
+    """
     part = calls.part(_STAGES[-1])
     jitter = calls.typical_spread
-    rate = likely_rate(calls, deficit, rates)[1]
+    rate = likely_rate(calls, deficit)[1] if likely is None else likely
     near = rate * np.array([0.99, 0.997, 1.0, 1.003, 1.01])
     shares = (
         (0.5, 0.5) if rate * jitter < _SPARSE or len(part.sent) < _FEW else _best_shares(part, near, jitter, deficit)
@@ -175,12 +178,12 @@ def fit_bucket(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) 
     return settle(calls, Fit(rate, burst, jitter, shares, record))
 
 
-def likely_rate(calls: Calls, deficit: float = 0.0, rates: Floats | None = None) -> tuple[float, float]:
+def likely_rate(calls: Calls, deficit: float = 0.0) -> tuple[float, float]:
     """Return the least disagreement found, and its rate."""
-    return min(_rates_found(calls, deficit, rates), default=(np.inf, 1.0))
+    return min(_rates_found(calls, deficit), default=(np.inf, 1.0))
 
 
-def _rates_found(calls: Calls, deficit: float, rates: Floats | None) -> Iterator[tuple[float, float]]:
+def _rates_found(calls: Calls, deficit: float) -> Iterator[tuple[float, float]]:
     """(disagreement, rate) for rates found on ever longer parts: the longer, the sharper is the minimum to be hit."""
     records = []
     for stage in _STAGES:
@@ -190,7 +193,7 @@ def _rates_found(calls: Calls, deficit: float, rates: Floats | None) -> Iterator
         if stage >= len(calls.sent):
             break
     for number, record in enumerate(records):
-        rate, cost = rough_rate(record, candidates(record) if rates is None else rates)
+        rate, cost = rough_rate(record, candidates(record))
         for longer in records[number + 1 :]:
             rate, cost = rough_rate(longer, rate * np.geomspace(0.97, 1.03, 41))
         yield cost, rate

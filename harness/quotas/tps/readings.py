@@ -69,9 +69,9 @@ def read(attempts: Attempts, costing: frozenset[int], deficit: float, seed: int)
     """Fit a bucket that lacked `deficit` tokens at first, in steps that yield None; the last one is the reading."""
     admitted = np.isin(attempts.outcome, [STARTED, *costing])
     refused = attempts.outcome == THROTTLED
-    calls = placed(Calls.of(attempts, admitted, refused), deficit)
+    calls, likely = placed(Calls.of(attempts, admitted, refused), deficit)
     yield None
-    fit = fit_bucket(calls, deficit)
+    fit = fit_bucket(calls, deficit, likely)
     yield None
     hopeless = _hopeless(calls, fit)
     if hopeless is not None:

@@ -19,26 +19,26 @@ _SIDES = (0.0, 1.0, 0.5)
 _MOST_STALLS = 16
 
 
-def placed(calls: Calls, deficit: float) -> Calls:
-    """Return the same calls with each stall on the likelier side of the decision."""
+def placed(calls: Calls, deficit: float) -> tuple[Calls, float | None]:
+    """Return the same calls with each stall on the likelier side of the decision, and their likely rate if it is known."""
     stalls = _stalls(calls)
     if not stalls:
-        return calls
+        return calls, None
     found = []
     for side in _SIDES:
         moved = replace(calls, stalled_before=np.full(len(calls.sent), side))
         found.append((*likely_rate(moved, deficit), side))
     _, rate, side = min(found)
     before = np.full(len(calls.sent), side)
-    best = _cost(calls, before, rate, deficit)
+    best, together = _cost(calls, before, rate, deficit), True
     for stall in stalls:
         for other in _SIDES:
             tried = before.copy()
             tried[stall] = other
             cost = _cost(calls, tried, rate, deficit)
             if cost < best:
-                best, before = cost, tried
-    return replace(calls, stalled_before=before)
+                best, before, together = cost, tried, False
+    return replace(calls, stalled_before=before), rate if together else None
 
 
 def _cost(calls: Calls, before: Floats, rate: float, deficit: float) -> float:
