@@ -106,7 +106,8 @@ def _answer(
     inference = infer(run, samples, total, customers, told)
     answer = capacity(measured, inference)
     if drawing is not None:
-        drawing.draw("draw_limits", answer, view, inference.tps, inference.any_limiter)
+        drawing.draw("draw_limits", answer, inference.tps, inference.any_limiter)
+        drawing.draw("draw_over_time", answer, view)
     if not summary:
         answer = msgspec.structs.replace(answer, variety=variety_of(calls.calls()))
     if drawing is None:

@@ -16,16 +16,22 @@ from reports.run.tables import Curve, Varieties
 from reports.run.timeline import Timeline
 
 
-def draw_limits(
-    answer: Capacity, view: Timeline, tps: TpsEstimate, any_limiter: AnyLimiterEstimate | None
-) -> list[Picture]:
-    """The figures that show a limit: outcomes and chats over time, the fitted bucket, and what holds for any limiter."""
+def draw_over_time(answer: Capacity, view: Timeline) -> list[Picture]:
+    """The figures of outcomes and of chats over time, with the limits."""
     if not sum(answer.outcomes.values()) or not len(view.begins):
         return []
     entry = declared_value(answer.declared, "active_chats")
     declared = entry.value if entry is not None else None
     with report_style():
-        pictures = [figures.outcomes_over_time(view, answer), figures.active_chats(view, answer, declared)]
+        return [figures.outcomes_over_time(view, answer), figures.active_chats(view, answer, declared)]
+
+
+def draw_limits(answer: Capacity, tps: TpsEstimate, any_limiter: AnyLimiterEstimate | None) -> list[Picture]:
+    """The figures of the fitted bucket, and of what holds for any limiter."""
+    if not sum(answer.outcomes.values()) or answer.run.first_call_at is None:
+        return []
+    pictures: list[Picture] = []
+    with report_style():
         if tps.trace is not None and len(tps.trace.at):
             pictures.append(limit_figures.bucket_trace(tps, answer.run.first_call_at or 0.0))
         if tps.region is not None and tps.region.probability.size:
