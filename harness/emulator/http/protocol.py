@@ -243,8 +243,8 @@ class ConnectionProtocol(HttpToolsProtocol):
         self._size += len(body)
         if self._size <= self._caller.max_body:
             self._body.append(body)
-        elif self._size > 4 * self._caller.max_body + 1_000_000:
-            self.transport.close()
+        elif self._size > 4 * self._caller.max_body + 1_000_000 and not self.transport.is_closing():
+            self._refuse(413, b"RequestEntityTooLargeException", "Request Too Long")
 
     def on_message_complete(self) -> None:
         self._arriving, self._since = False, self._time()

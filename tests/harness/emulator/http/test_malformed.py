@@ -315,3 +315,9 @@ def test_start_that_is_nested_deeply_leaves_the_pages_alone(emulator: Running, d
     body = json.dumps(valid(emulator.where)).encode()[:-1] + b', "x": ' + b"[" * depth + b"]" * depth + b"}"
     assert Answer(emulator.port, signed(emulator.where, "PUT", "/contact/chat", body)).status == status
     assert Answer(emulator.port, raw("GET", "/_emulator/chats?full=yes&limit=5")).status == 200
+
+
+def test_body_without_end_is_told_and_cut(emulator: Running) -> None:
+    """Of a body far over max_body the emulator reads so much, then says that it is too long and closes."""
+    announced = b"PUT /contact/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
+    Answer(emulator.port, announced + b" " * 1_400_001).check(413)
