@@ -118,12 +118,18 @@ class Emulator {
         answer.on("data", (piece) => pieces.push(piece));
         answer.on("error", reject);
         answer.on("end", () => {
-          const said = JSON.parse(Buffer.concat(pieces).toString() || "{}");
+          const text = Buffer.concat(pieces).toString() || "{}";
+          let said;
+          try { said = JSON.parse(text); } catch { said = { message: text }; }
           if (answer.statusCode === 200) resolve(said);
           else reject(new EmulatorError(said.message, answer.statusCode));
         });
       });
-      request.on("error", reject);
+      request.on("error", (problem) => {
+        const ended = this.child.exitCode ?? this.child.signalCode;
+        const how = ended === null ? "does not answer" : `has ended with exit code ${ended}`;
+        reject(new EmulatorError(`the emulator at ${this.endpoint} ${how}: ${problem.message}`));
+      });
       request.end(body);
     });
   }
