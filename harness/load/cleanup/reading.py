@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError
 from harness.connect.contract import RUN_ATTRIBUTE
 from harness.connect.target import Target
 from harness.counting import counted
+from harness.load.cleanup.patience import patient_client
 from harness.load.cleanup.search import SearchFailed, ask_for_page, ask_patiently
 from harness.load.stopping.pace import Pace
 from harness.preflight.model.open_chats import open_chats_request
@@ -32,7 +33,7 @@ def read_open_chats(target: Target, run_id: str, since: float | None, timeout: f
     SearchFailed.
     """
     try:
-        client = target.boto("connect", timeout=timeout, endpoint_url=target.endpoint)
+        client = patient_client(target, timeout)
     except (BotoCoreError, ValueError) as error:
         raise SearchFailed(f"SearchContacts cannot be called ({error}); give --region") from error
     listed = _open_chats(client, target.instance_id, since)

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from harness.connect.contract import RUN_ATTRIBUTE
 from harness.connect.outcome import classify
 from harness.connect.target import Target
+from harness.load.cleanup.patience import patient_client
 from harness.recording.format.ledger import LONGEST_ID
 from harness.recording.redact import redact_field
 from harness.vocabulary import TPS_THROTTLED, UNCLASSIFIED_429
@@ -49,7 +50,7 @@ def find_chats(
 ) -> Found:
     """Return the chats of a run that were started between two unix times (None: eight weeks ago, now).
 
-    `timeout` in seconds bounds each call. Raises SearchFailed.
+    `timeout` in seconds bounds each part of a call, twice as much all of it. Raises SearchFailed.
     """
     end = datetime.fromtimestamp(until, UTC) if until is not None else datetime.now(UTC)
     earliest = end - LONGEST_SPAN + timedelta(hours=1)
@@ -69,7 +70,7 @@ def find_chats(
         "MaxResults": _PAGE,
     }
     try:
-        client = target.boto("connect", timeout=timeout, endpoint_url=target.endpoint)
+        client = patient_client(target, timeout)
     except (BotoCoreError, ValueError) as error:
         raise SearchFailed(f"SearchContacts cannot be called ({error}); give --region") from error
     found = Found()
