@@ -2,7 +2,7 @@
 
 The rival is a process that imports pyarrow and reads the columns into tables, as the report is a process that imports
 what it needs; how much of the rival's time is the reading alone is printed too. Wall-clock times, medians of alternated
-rounds. The peak memory is the report's own process; the one that draws beside it holds about 150 MiB.
+rounds. The peak memory is the report's own process; those that draw beside it hold about 150 MiB each, most of it shared.
 """
 
 import argparse
