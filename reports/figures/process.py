@@ -1,5 +1,6 @@
 """Has figures drawn by processes of their own, beside the reading and the inference of a report."""
 
+import contextlib
 import gc
 import io
 import os
@@ -27,7 +28,12 @@ class FigureProcess:
 
     def __init__(self) -> None:
         command = [sys.executable, "-P", "-m", "reports.figures.process"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is the caller's, who ends this one
+        )
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._asked = 0
         self._writer = threading.Thread(target=self._send, name="ask-for-figures", daemon=True)
@@ -127,4 +133,6 @@ def _answer(request: Request) -> Any:
 if __name__ == "__main__":
     answers_pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints does not print among the answers
-    _serve(sys.stdin.buffer, answers_pipe)
+    with contextlib.suppress(BrokenPipeError):  # the caller has ended
+        _serve(sys.stdin.buffer, answers_pipe)
+    os._exit(0)  # what could not be written is not tried again

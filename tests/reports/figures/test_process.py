@@ -1,6 +1,9 @@
 """The processes that draw: what they draw comes back in the page's order, and what goes wrong in them is raised."""
 
+import pickle
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -41,6 +44,20 @@ def test_an_ended_process_is_said_to_have_ended() -> None:
         drawing._process.kill()
         with pytest.raises(RuntimeError, match="was ended"):
             drawing.drawn()
+
+
+def test_a_caller_that_ends_without_a_word_is_not_answered() -> None:
+    """Where the report was killed, the process that draws ends too, and says nothing."""
+    command = [sys.executable, "-P", "-m", "reports.figures.process"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.close()
+    pickle.dump(("draw_varieties", (Varieties({}, {}, {}, {}),)), process.stdin)
+    process.stdin.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
 
 
 def test_nothing_is_left_of_a_process_whose_pictures_nobody_wants() -> None:
