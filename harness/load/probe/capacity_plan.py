@@ -198,16 +198,18 @@ class CapacityPlan(ClimbingPlan):
         first = first_rate(self._decisions(begin, self._now))
         while not self._over() and self._now < until:
             yield from self._offer(pace, self._reached(self._now + max(0.5, min(15 / pace, 2.0))))
-            yield from self._quiet(5.0)
-            seen = self._decisions(begin, self._now)
+            yield from self._quiet(0.5)
+            seen = self._decisions(begin, self._settled)
             first = first_rate(seen)
-            if len(seen.refusals) < 0.35 * len(seen) and len(seen) > 12 and pace < top:
+            enough = len(seen.refusals) >= 0.35 * len(seen)
+            if not enough and len(seen) > 12 and pace < top:
                 pace, begin = min(pace * 1.6, top), self._now
-            elif first.known:
+            elif first.known and (enough or pace >= top):
                 break
             elif first.silence > 3.0:
                 pace = max(PRESSURE * first.rate, min(pace, 12.0))
         self._rate = first.rate or 1.0
+        yield from self._quiet()
         seen = self._decisions(begin, self._now)
         if len(seen) and len(seen.admissions) < _FEW_ADMITTED * len(seen):
             yield from self._climb(max(2 * self._rate, 0.5))
@@ -233,7 +235,7 @@ class CapacityPlan(ClimbingPlan):
             if lasted < least or self._now - looked < max(1.0, 0.08 * lasted):
                 return lasted >= most
             looked = self._now
-            found = sustained_rate(self._decisions(begin, self._now), emptied=True)
+            found = sustained_rate(self._decisions(begin, self._settled), emptied=True)
             return lasted >= most or (found is not None and _known(found))
 
         yield from self._offer(offered, enough)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from dataclasses import dataclass, field
 from harness.load.probe.actions import Action, Done, Known, Pause, ProbeOptions, Send, StopChats
 from harness.quotas.attempts import Attempts
 from harness.vocabulary import ACTIVE_CHAT_LIMIT, STARTED, TPS_THROTTLED
+
+_SOON = 0.01
+"""A call is on the wire so soon after it was asked for."""
 
 
 @dataclass
@@ -29,7 +33,7 @@ class ProbeMoves:
         self._outcome: list[str] = []
         self._ends: list[float] = []
         self._recent: deque[float] = deque()
-        self._in_flight = 0
+        self._unanswered: list[float] = []
         self._stopping = 0
         self._now = 0.0
         self._begin: float | None = None
@@ -80,7 +84,7 @@ class ProbeMoves:
         return self._sending(now) if held and self._room_in_budget() else None
 
     def _sending(self, now: float) -> Send:
-        self._in_flight += 1
+        self._unanswered.append(now)
         self._recent.append(now)
         return Send()
 
@@ -90,7 +94,8 @@ class ProbeMoves:
 
     def answered(self, sent: float, received: float, outcome: str) -> None:
         """Take a call's answer: its outcome as in `harness.vocabulary.START_OUTCOMES`."""
-        self._in_flight -= 1
+        if self._unanswered:
+            del self._unanswered[max(0, bisect_right(self._unanswered, sent + _SOON) - 1)]
         self._sent.append(sent)
         self._received.append(received)
         self._outcome.append(outcome)
@@ -117,7 +122,7 @@ class ProbeMoves:
 
     def withheld(self) -> None:
         """Note that a `Send` was not carried out: the budget of chats is spent."""
-        self._in_flight -= 1
+        del self._unanswered[-1:]
         self._withheld = True
 
     def findings(self) -> list[str]:
@@ -128,6 +133,15 @@ class ProbeMoves:
         if self.known.active_chats is not None and self.options.goal != "tps":
             told.append(self.known.active_chats.sentence())
         return told
+
+    @property
+    def _in_flight(self) -> int:
+        return len(self._unanswered)
+
+    @property
+    def _settled(self) -> float:
+        """The moment up to which every call is answered: later answers are mostly refusals, where admitted calls wait."""
+        return self._unanswered[0] if self._unanswered else self._now
 
     @property
     def open_chats(self) -> int:

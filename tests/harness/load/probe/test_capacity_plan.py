@@ -9,7 +9,7 @@ from harness.load.probe.capacity_plan import CapacityPlan
 from harness.quotas.cost import expected_cost
 from tests.support.virtual.driver import Probed, probe
 from tests.support.virtual.records import NO_QUOTA, default_bucket
-from tests.support.virtual.services import FixedWindow, Latency, Limiter, Service, Shards, TokenBucket
+from tests.support.virtual.services import Delaying, FixedWindow, Latency, Limiter, Service, Shards, TokenBucket
 from tests.support.virtual.shared_limiters import CountingAll
 
 
@@ -143,3 +143,19 @@ def test_a_limiter_that_counts_refused_calls_is_found_by_offering_less(limit: in
     assert refused <= 0.01 * calls
     assert done.known.active_chats is not None
     assert done.known.active_chats.chats.estimate == 300
+
+
+@pytest.mark.slow
+def test_a_limiter_that_lets_ninety_calls_wait_is_found() -> None:
+    """Calls that wait nine seconds for their turn come with the rate, the burst and a safe rate, and nothing has moved."""
+    plan, done = measured(Delaying(10.0, 90.0), goal="safe", chats=300, max_seconds=900.0)
+    found, exact = plan.estimate, done.known.tps
+    assert exact is not None
+    assert exact.verdict == "explained"
+    assert exact.rate.estimate == pytest.approx(10, rel=0.005)
+    assert (exact.burst.low or 0) <= 91 <= (exact.burst.high or 91)
+    assert found is not None
+    assert found.kind == "exact_within_jitter"
+    assert found.safe is not None
+    assert found.safe.poisson is not None
+    assert 8 <= found.safe.poisson.low <= 9.5
