@@ -124,6 +124,10 @@ def _refused(row: Operation) -> str:
     return share(row.throttled, row.attempts)
 
 
+_FEWER_BRING = 1.5
+"""How many times the sustained rate is started under less pressure, from which the headline says so."""
+
+
 def _tps_part(tps: Tps) -> str | None:
     if tps.exact and tps.rate.estimate is not None:
         text = f"starts {counted(known(tps.rate), 'chat')} a second"
@@ -137,6 +141,9 @@ def any_limiter(tps: Tps) -> str | None:
         return None
     rate, bounds = with_bounds(tps.sustained).split(" (", 1)
     parts = [f"sustains {counted(rate, 'start')} a second under pressure ({bounds}"]
+    mild = tps.sustained_mild
+    if mild is not None and (mild.estimate or 0.0) > _FEWER_BRING * (tps.sustained.estimate or 0.0):
+        parts.append(f"{with_bounds(mild)} a second when fewer are asked of it")
     if (burst := tps.burst_from_rest) is not None:
         parts.append(f"admits {at_once(burst.low, burst.high)} at once from rest")
     if tps.safe is not None and (safe := tps.safe.poisson) is not None and safe.low is not None:
