@@ -22,7 +22,14 @@ def test_a_limiter_that_starts_more_when_fewer_are_asked_of_it_is_said_to() -> N
         sustained(3.6, 2.5, 4.6),
     )
     near = Tps(
-        unknown, unknown, None, "not_explained", {}, "approximate", sustained(5.0, 4.8, 5.2), sustained(5.1, 4.8, 5.4)
+        unknown,
+        unknown,
+        "unknown",
+        "not_explained",
+        {},
+        "approximate",
+        sustained(5.0, 4.8, 5.2),
+        sustained(5.1, 4.8, 5.4),
     )
     assert any_limiter(far) is not None
     assert "under pressure (0.0 to 0.3) and 4 (2 to 5) a second when fewer are asked of it" in str(any_limiter(far))
