@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,15 +36,24 @@ class _Progress:
 class FlowPlayer:
     """Plays one flow in every chat. The state tells it what customers do; it speaks through `conversations`."""
 
-    def __init__(self, flow: Flow, chats: Chats, conversations: Conversations, schedule: Schedule, seed: int) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        chats: Chats,
+        conversations: Conversations,
+        schedule: Schedule,
+        seed: int,
+        unix: Callable[[float], float],
+    ) -> None:
         self._flow, self._chats, self._conversations, self._schedule = flow, chats, conversations, schedule
-        self._seed = seed
+        self._seed, self._unix = seed, unix
         self.empty = not flow.rules and flow.queue is None  # it does nothing
         self._patterns = [re.compile(rule.matches) for rule in flow.rules]
         self._progress: dict[str, _Progress] = {}
         self._with_bot = 0
         self._waiting: deque[Chat] = deque()
         self._busy: Counter[str] = Counter()
+        self._opening = 0.0  # when the queue is served next, after its hours were over
 
     @property
     def busy(self) -> bool:
@@ -178,7 +188,8 @@ class FlowPlayer:
             self._leave_bot(progress)
             progress.phase = "queue"
             self._waiting.append(chat)
-            self._soon(now, chat, "queued")
+            assert self._flow.queue is not None
+            self._soon(now, chat, "closed" if self._flow.queue.opens_in(self._unix(now)) else "queued")
             self._serve_queue(now)
         elif step.end:
             self._chats.end(now, chat, AGENT_LEFT if progress.agents else FLOW_ENDED)
@@ -228,6 +239,10 @@ class FlowPlayer:
             if progress is None or progress.phase != "queue":  # it ended, or an agent joined it otherwise
                 self._waiting.popleft()
                 continue
+            closed = queue.opens_in(self._unix(now))
+            if closed:
+                self._open_at(now + closed)
+                return
             free = [name for name in queue.names if self._busy[name] < queue.chats_per_agent]
             if not free:
                 return
@@ -236,6 +251,12 @@ class FlowPlayer:
             self._occupy(progress, name)
             due = now + draw(queue.answer_after, progress.rng)
             self._schedule.at(due, lambda at, chat=chat, name=name: self._answer(at, chat, name))  # type: ignore[misc]
+
+    def _open_at(self, opening: float) -> None:
+        """Serve the queue when its hours begin; once for all who wait."""
+        if abs(self._opening - opening) > 1e-3:
+            self._opening = opening
+            self._schedule.at(opening, self._serve_queue)
 
     def _answer(self, now: float, chat: Chat, name: str) -> None:
         progress = self._progress.get(chat.contact_id)

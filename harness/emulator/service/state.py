@@ -191,7 +191,7 @@ class State:
         self._plays(chat).ended(chat.ended or 0.0, chat)
 
     def _player(self, flow: Flow) -> FlowPlayer:
-        return FlowPlayer(flow, self.chats, self.conversations, self.schedule, self.settings.seed)
+        return FlowPlayer(flow, self.chats, self.conversations, self.schedule, self.settings.seed, self.clock.unix)
 
     def _plays(self, chat: Chat) -> FlowPlayer:
         """Return the player of the flow that `chat` is in; the newest where it has not begun."""

@@ -19,6 +19,9 @@ _MOST_AGENTS = 100_000
 _LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]++[\"']?[ \t]*+\.[ \t]*+[\"']?){200}")
 """A key of so many dotted parts: to read one takes tomllib the square of their number."""
 
+_DAY = 86_400.0
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
+
 _INTERACTIVE = "application/vnd.amazonaws.connect.message.interactive"
 
 
@@ -67,10 +70,11 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
 
     `start`: the flow starts. `connect`: the customer's websocket has subscribed. `message`: the customer says something
     that `matches` (a regular expression). `time`: `after` this long since the start. `agent_joined`, `queued`,
-    `bot_busy`: as they say. `while` limits a rule to chats that are with the `bot`, in the `queue`, or with an `agent`.
+    `bot_busy`: as they say. `closed`: queued outside of the queue's hours. `while` limits a rule to chats that are with
+    the `bot`, in the `queue`, or with an `agent`.
     """
 
-    on: Literal["start", "connect", "message", "time", "agent_joined", "queued", "bot_busy"]
+    on: Literal["start", "connect", "message", "time", "agent_joined", "queued", "closed", "bot_busy"]
     steps: list[Step]
     matches: str = ""
     after: Delay | None = None
@@ -91,12 +95,25 @@ class Bot(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Queue(msgspec.Struct, forbid_unknown_fields=True):
-    """Agents who take chats in the order of their arrival; a number of agents, or their names."""
+    """Agents who take chats in the order of their arrival; a number of agents, or their names.
+
+    They take them in the `hours` of each day, in UTC ("08:00-18:00", or over midnight "22:00-06:00"); without them always.
+    """
 
     agents: int | list[str] = 1
     chats_per_agent: int = 1
     answer_after: Delay = 0.0
     handling_time: Delay | None = None
+    hours: str | None = None
+
+    def opens_in(self, unix: float) -> float:
+        """Seconds from `unix` (unix seconds) until chats are taken; 0 within the hours."""
+        if self.hours is None:
+            return 0.0
+        opening, closing = working_hours(self.hours)
+        since = (unix - opening) % _DAY
+        left = _DAY - since
+        return 0.0 if since < (closing - opening) % _DAY or left < 1e-3 else left
 
     @property
     def names(self) -> list[str]:
@@ -177,14 +194,20 @@ def check_flow(flow: Flow) -> Flow:
         if not 1 <= flow.bot.slowdown < math.inf or (flow.bot.conversations or 0) < 0 or not flow.bot.name:
             raise SettingsError("bot: slowdown wants 1 or more, conversations 0 or more, and the name a letter or more")
     if flow.queue is not None:
-        if isinstance(flow.queue.agents, int) and not 0 <= flow.queue.agents <= _MOST_AGENTS:
-            raise SettingsError(f"queue.agents: wants 0 to {_MOST_AGENTS:,}, or a list of names")
-        names = flow.queue.names
-        if len(set(names)) != len(names) or "" in names or flow.queue.chats_per_agent < 1:
-            raise SettingsError("queue: agents have different names, none empty, and chats_per_agent is 1 or more")
-        _check_delay(flow.queue.answer_after, "queue.answer_after")
-        _check_delay(flow.queue.handling_time, "queue.handling_time")
+        _check_queue(flow.queue)
     return flow
+
+
+def _check_queue(queue: Queue) -> None:
+    if isinstance(queue.agents, int) and not 0 <= queue.agents <= _MOST_AGENTS:
+        raise SettingsError(f"queue.agents: wants 0 to {_MOST_AGENTS:,}, or a list of names")
+    names = queue.names
+    if len(set(names)) != len(names) or "" in names or queue.chats_per_agent < 1:
+        raise SettingsError("queue: agents have different names, none empty, and chats_per_agent is 1 or more")
+    _check_delay(queue.answer_after, "queue.answer_after")
+    _check_delay(queue.handling_time, "queue.handling_time")
+    if queue.hours is not None:
+        working_hours(queue.hours)
 
 
 def _check_rule(flow: Flow, rule: Rule, where: str) -> None:
@@ -194,6 +217,8 @@ def _check_rule(flow: Flow, rule: Rule, where: str) -> None:
         raise SettingsError(f"{where}: only a rule on message has 'matches'")
     if rule.on == "bot_busy" and flow.bot is None:
         raise SettingsError(f"{where}: there is no [bot]")
+    if rule.on == "closed" and (flow.queue is None or flow.queue.hours is None):
+        raise SettingsError(f"{where}: there is no [queue] with hours")
     _check_delay(rule.after, f"{where}, after")
     try:
         re.compile(rule.matches)
@@ -218,6 +243,17 @@ def _check_step(flow: Flow, step: Step, where: str) -> None:
         raise SettingsError(f"{where}: there is no [queue]")
     if step.message is not None and not 0 < len(step.message[1].encode()) <= MESSAGE_BYTES:
         raise SettingsError(f"{where}: a message has 1 to {MESSAGE_BYTES} bytes")
+
+
+def working_hours(text: str) -> tuple[float, float]:
+    """Seconds after midnight at which the hours of `text` begin and end. Raises SettingsError."""
+    found = _HOURS.fullmatch(text)
+    if found is not None:
+        numbers = [60.0 * int(number) for number in found.groups()]
+        opening, closing = 60 * numbers[0] + numbers[1], 60 * numbers[2] + numbers[3]
+        if opening != closing and closing <= _DAY:
+            return opening, closing
+    raise SettingsError("queue.hours: wants hours of the day in UTC, as 08:00-18:00, or over midnight 22:00-06:00")
 
 
 def _check_delay(delay: Delay | None, where: str) -> None:

@@ -154,6 +154,42 @@ def test_transfer_takes_a_place_of_an_agent_of_the_queue(tmp_path: Path) -> None
     assert third.at(0.3).said == [("Bob", "participant.joined")]
 
 
+BY_DAY = """
+[queue]
+agents = ["Ann"]
+hours = "22:30-06:00"
+
+[[rules]]
+on = "start"
+steps = [{ queue = true }]
+
+[[rules]]
+on = "closed"
+steps = [{ say = "We are here from half past ten." }]
+
+[[rules]]
+on = "queued"
+steps = [{ say = "One moment." }]
+"""
+
+
+def test_agents_take_chats_in_their_hours(tmp_path: Path) -> None:
+    """Before, a chat is told that they are closed and waits; whoever comes in the hours is served, after them not."""
+    service = lab(tmp_path, BY_DAY)  # the clock begins at 22:13:20 UTC
+    early = Talk(service)
+    assert early.at(1.0).said == [("SYSTEM_MESSAGE", "We are here from half past ten.")]
+    assert len(early.at(999.0).said) == 1
+    assert early.at(1000.1).said[1:] == [("Ann", "participant.joined")]
+    early.at(1000.0 + 7.5 * 3600)  # 06:00
+    service.stop(early.contact)
+    late = Talk(service)
+    assert late.at(1000.0 + 23 * 3600).said == [("SYSTEM_MESSAGE", "We are here from half past ten.")]
+    assert late.at(1000.1 + 24 * 3600).said[1:] == [("Ann", "participant.joined")]
+    service.stop(late.contact)
+    night = Talk(service)
+    assert night.at(1001.0 + 24 * 3600).said == [("Ann", "participant.joined"), ("SYSTEM_MESSAGE", "One moment.")]
+
+
 def test_an_agent_hands_a_chat_on_to_the_queue(tmp_path: Path) -> None:
     """Queued by its agent, a chat is transferred: the agent leaves, has a place for others, and the next one joins."""
     service = lab(tmp_path, TO_THE_QUEUE)
@@ -297,6 +333,9 @@ def test_rules_that_call_each_other_stop(tmp_path: Path) -> None:
         ("[bot]\ndelay = { low = '3s', high = '1s' }", "bot.delay: low is above high"),
         ("[bot]\ndelay = { mean = '3s', high = '1s' }", "bot.delay: wants median"),
         ("[queue]\nagents = ['Ann', '']", "none empty"),
+        ("[queue]\nhours = '8-18'", "queue.hours: wants hours of the day in UTC, as 08:00-18:00"),
+        ("[queue]\nhours = '08:00-24:30'", "queue.hours"),
+        ("[queue]\n[[rules]]\non = 'closed'\nsteps = [{ end = true }]", "there is no [queue] with hours"),
         ("[[rules]]\non = 'start'\nsteps = [{ transfer = '' }]", "step 1: transfer wants the name of an agent"),
         ("[bott]", "bott"),
         ("nonsense", "flow.toml"),
