@@ -45,6 +45,14 @@ def keys_of(answer: Capacity) -> list[Key]:
     return keys
 
 
+def _safe_key(tps: Tps) -> list[Key]:
+    if tps.safe is None or tps.safe.poisson is None or not tps.safe.poisson.low:
+        return []
+    safe = tps.safe.poisson
+    note = f"a second at random, at most {percent(safe.refused_share)} refused (95 %)"
+    return [Key("Safe rate", rounded_down(safe.low or 0), note)]
+
+
 def _tps_keys(tps: Tps) -> list[Key]:
     if not tps.exact and tps.sustained is not None:
         rate, bounds = with_bounds(tps.sustained).split(" (", 1)
@@ -52,14 +60,11 @@ def _tps_keys(tps: Tps) -> list[Key]:
         if (burst := tps.burst_from_rest) is not None:
             note = counted(number(burst.volleys), "volley") if burst.volleys else ""
             keys.append(Key("At once from rest", at_once(burst.low, burst.high), note))
-        if tps.safe is not None and tps.safe.poisson is not None and tps.safe.poisson.low:
-            safe = tps.safe.poisson
-            note = f"a second at random, at most {percent(safe.refused_share)} refused (95 %)"
-            keys.append(Key("Safe rate", rounded_down(safe.low or 0), note))
-        return keys
+        return [*keys, *_safe_key(tps)]
     return [
         Key("Chat starts a second", _value(tps.rate, tps.verdict), _pace(tps) or _note(tps.rate, tps.verdict)),
         Key("Burst", _value(tps.burst, tps.verdict), _note(tps.burst, tps.verdict)),
+        *_safe_key(tps),
     ]
 
 

@@ -61,9 +61,8 @@ def _table(answer: Capacity) -> Table:
 
 def _tps_rows(tps: Tps) -> Iterator[tuple[str, ...]]:
     yield "TPS limit", words.tps_rate(tps), _burst(tps)
-    if tps.exact or tps.sustained is None:
-        return
-    yield "limiter", words.CLASSES[tps.class_ or "approximate"], _contrary(tps)
+    if not tps.exact and tps.sustained is not None:
+        yield "limiter", words.CLASSES[tps.class_ or "approximate"], _contrary(tps)
     if tps.safe is not None and (safe := tps.safe.poisson) is not None:
         rate = at_least(Interval(safe.estimate, safe.low, None), "/s") if safe.low else "none"
         yield "safe rate", rate, f"at most {percent(safe.refused_share)} refused"
