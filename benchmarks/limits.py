@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.load.probe.plan import ProbeOptions
-from tests.support.virtual.driver import probe, ramp, saturate
+from harness.load.probe.actions import ProbeOptions
+from harness.load.probe.capacity_plan import CapacityPlan
+from tests.support.virtual.driver import Probed, probe, ramp, saturate
 from tests.support.virtual.services import (
     BatchedBucket,
     FixedWindow,
@@ -85,10 +86,15 @@ class Line:
     saturation_chats: int
 
 
+def _probed(service: Service, options: ProbeOptions) -> Probed:
+    """What `QuotaProbe` finds, with its own plan."""
+    return probe(service, options, plan=CapacityPlan(options))
+
+
 def bucket_line(seed: int) -> Line:
     """Probe one hidden token bucket, both limits; and try the two habits on the same one."""
     hidden = Hidden.draw(seed)
-    done = probe(hidden.service(), ProbeOptions("both", max_rate=2000.0, seed=seed))
+    done = _probed(hidden.service(), ProbeOptions("both", max_rate=2000.0, seed=seed))
     tps, chats = done.known.tps, done.known.active_chats
     assert tps is not None
     rate = tps.rate
@@ -97,7 +103,7 @@ def bucket_line(seed: int) -> Line:
     saturated, saturation_chats = saturate(hidden.service(chats=NO_CHATS), 2 * hidden.rate)
     only = None
     if seed % 4 == 0:  # the one limit alone is tried on every fourth
-        only = probe(hidden.service(chats=NO_CHATS), ProbeOptions("tps", max_rate=2000.0, seed=seed))
+        only = _probed(hidden.service(chats=NO_CHATS), ProbeOptions("tps", max_rate=2000.0, seed=seed))
     return Line(
         hidden,
         error,
@@ -146,7 +152,7 @@ def other_line(job: tuple[str, int]) -> tuple[str, float, str, str]:
     kind, seed = job
     hidden = Hidden.draw(seed, most_rate=60.0)
     limiter = _others()[kind](hidden, random.Random(seed + 2))
-    done = probe(hidden.service(limiter), ProbeOptions("both", max_rate=500.0, seed=seed))
+    done = _probed(hidden.service(limiter), ProbeOptions("both", max_rate=500.0, seed=seed))
     assert done.known.tps is not None
     return kind, hidden.rate, done.known.tps.verdict, done.known.tps.limiter
 

@@ -37,6 +37,8 @@ _EXACT_CALLS = 150
 """Calls at random moments that confirm a limiter which the exact inference explains."""
 _CONTRARY_OF_NONE = 0.02
 """Share of contrary decisions from which no exact bucket is hoped for."""
+_FULL = 12
+"""So many refusals by the quota in a row hide the rate."""
 _FEW_ADMITTED = 0.08
 """Share of the first calls, offered fast, below which less is offered too: some limiters count the calls they refuse."""
 _NONE_ADMITTED = 0.02
@@ -144,6 +146,8 @@ class CapacityPlan(ClimbingPlan):
 
     def _fill(self) -> Iterator[Action]:
         """Start chats under mild pressure until the quota refuses some: what was admitted until then tells the rate too."""
+        if self._costless:  # it was met, and more chats would be stopped again to keep places free
+            return
         if not self.known.throttled:
             yield from super()._fill()
             return
@@ -193,7 +197,8 @@ class CapacityPlan(ClimbingPlan):
         """
         self.known.doing = "looking for the rate"
         top = 0.95 * self.options.max_rate
-        pace = min(30.0, 0.5 * self.options.max_rate)
+        pace = slow = min(30.0, 0.5 * self.options.max_rate)
+        costless = self._costless
         begin, until = self._now, self._now + MOST_PRESSURE
         first = first_rate(self._decisions(begin, self._now))
         while not self._over() and self._now < until:
@@ -201,10 +206,13 @@ class CapacityPlan(ClimbingPlan):
             yield from self._quiet(0.5)
             seen = self._decisions(begin, self._settled)
             first = first_rate(seen)
-            enough = len(seen.refusals) >= 0.35 * len(seen)
-            if not enough and len(seen) > 12 and pace < top:
+            full = self._full_streak > _FULL  # which says nothing of the rate, unless calls are throttled now and then
+            enough = len(seen.refusals) >= 0.35 * len(seen) and not full
+            if self._costless and not costless:
+                costless, pace, begin = True, slow, self._now
+            elif not enough and len(seen) > 12 and pace < top:
                 pace, begin = min(pace * 1.6, top), self._now
-            elif first.known and (enough or pace >= top):
+            elif first.known and not full and (enough or pace >= top):
                 break
             elif first.silence > 3.0:
                 pace = max(PRESSURE * first.rate, min(pace, 12.0))

@@ -79,4 +79,4 @@ class ClimbingPlan(ProbePlan):
             yield StopChats(count)
 
     def _decisions(self, begin: float, end: float) -> Decisions:
-        return Decisions.of(self.attempts()).between(begin, end)
+        return Decisions.of(self.attempts(), False if self._costless else None).between(begin, end)

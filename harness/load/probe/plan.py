@@ -87,7 +87,9 @@ class ProbePlan(ProbeMoves):
     def _idle_at_quota(self) -> bool:
         """Return whether the chat quota refuses more calls in a row than the bucket could admit: they cost no token."""
         lasted = max(1.0, self._now - self._full_since)
-        if self._full_streak > 40 + 2 * self._burst_guess() + 3 * self._rate * lasted:
+        # While the rate is not known: calls that are faster would meet a throttle, and the pace grows until they are.
+        most = 1.5 * self._rate if self._rate else 0.9 * len(self._recent)
+        if self._full_streak > 40 + 2 * self._burst_guess() + most * lasted:
             self._costless = True
         return self._costless and self._full_streak > 2
 

@@ -159,3 +159,20 @@ def test_a_limiter_that_lets_ninety_calls_wait_is_found() -> None:
     assert found.safe is not None
     assert found.safe.poisson is not None
     assert 8 <= found.safe.poisson.low <= 9.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quota_costs_token", [True, False])
+def test_a_quota_below_what_the_bucket_brings_costs_few_chats(quota_costs_token: bool) -> None:
+    """A quota that fills in the first seconds is found with the rate, whether or not its refusals cost a token."""
+    options = ProbeOptions("both", max_rate=500.0, seed=1, max_seconds=900.0)
+    latency = Latency(0.03, 0.1, 0.5, random.Random(5))
+    service = Service(TokenBucket(20.0, 30.0), 40, latency, quota_costs_token=quota_costs_token)
+    done = probe(service, options, plan=CapacityPlan(options))
+    tps, chats = done.known.tps, done.known.active_chats
+    assert tps is not None
+    assert tps.rate.estimate == pytest.approx(20, rel=0.005)
+    assert chats is not None
+    assert chats.chats.estimate == 40
+    assert chats.chats.exact
+    assert done.started < (60 if quota_costs_token else 1000)
