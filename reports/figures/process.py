@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Any, Self
 
+from harness.errors import UsageError
 from reports.figures.picture import FIGURES, Picture
 
 Pictures = list[Picture]
@@ -58,7 +59,10 @@ class FigureProcess:
         self._requests.put((function, arguments))
 
     def drawn(self) -> Pictures:
-        """Wait for all that was begun and return it in the order of the page. Raises what the drawing raised."""
+        """Wait for all that was begun and return it in the order of the page.
+
+        Raises what the drawing raised, and UsageError where its process was ended.
+        """
         self._requests.put(None)
         assert self._process.stdout is not None
         pictures: Pictures = []
@@ -66,7 +70,10 @@ class FigureProcess:
             try:
                 answer = pickle.load(self._process.stdout)
             except (EOFError, pickle.UnpicklingError):
-                raise RuntimeError("the process that draws the figures was ended") from None
+                raise UsageError(
+                    "the process that draws the figures was ended, perhaps for want of memory; "
+                    "`chatquota report --no-figures RUN` makes the report without them"
+                ) from None
             if isinstance(answer, BaseException):
                 raise answer
             pictures += answer

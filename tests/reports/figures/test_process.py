@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from harness.command import main
+from harness.errors import UsageError
 from reports.figures.picture import FIGURES
 from reports.figures.process import FigureProcess
 from reports.run.tables import Varieties
@@ -42,7 +43,7 @@ def test_an_ended_process_is_said_to_have_ended() -> None:
     with FigureProcess() as drawing:
         drawing.draw("draw_varieties", Varieties(COUNTS, COUNTS, LATENCY, LATENCY))
         drawing._process.kill()
-        with pytest.raises(RuntimeError, match="was ended"):
+        with pytest.raises(UsageError, match="--no-figures"):
             drawing.drawn()
 
 
