@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.preflight.model.rows import NoAnswer, NotKnown
+from harness.recording.redact import redact_field, redact_text
 
 if TYPE_CHECKING:
     import boto3
@@ -83,6 +84,10 @@ def ask(permission: str, question: Callable[[], T]) -> T:
         raise
     except BotoCoreError as error:
         raise NoAnswer(f"{permission} got no answer: {one_line(error)}") from error
+    except Exception as error:  # an answer may be of any form, and botocore's parser raises as many kinds of error
+        raise NotKnown(
+            f"{permission} got an answer that cannot be read ({type(error).__name__})", permission
+        ) from error
 
 
 def _foreign_429(error: ClientError, code: str) -> str | None:
@@ -104,9 +109,9 @@ def _foreign_429(error: ClientError, code: str) -> str | None:
 
 def code_of(error: ClientError) -> str:
     """Return the error code of a refusal."""
-    return str(error.response.get("Error", {}).get("Code", "")) or "refused"
+    return redact_field(str(error.response.get("Error", {}).get("Code", ""))) or "refused"
 
 
 def one_line(error: object) -> str:
-    """Return an error's text in one bounded line."""
-    return " ".join(str(error).split())[:_LONGEST_TEXT]
+    """Return an error's text in one bounded line, without what may be a secret: it may hold pieces of an answer."""
+    return " ".join(redact_text(str(error)).split())[:_LONGEST_TEXT]

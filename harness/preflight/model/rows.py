@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from harness.recording.redact import redact_text
+
 State = Literal["ok", "note", "stop", "not_known"]
 """`ok`: as it should be. `note`: read it. `stop`: a live run must not start so. `not_known`: nobody could tell."""
 
@@ -50,7 +52,7 @@ def collect(name: str, check: Check) -> list[Row]:
     except NotKnown as unknown:
         return [unknown.row(name)]
     except Exception as error:  # a check that breaks must not hide the others
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        text = " ".join(redact_text(f"{type(error).__name__}: {error}").split())[:300]
         return [Row(check=name, state="not_known", text=f"the check failed: {text}")]
 
 
