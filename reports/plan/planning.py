@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.counting import counted
 from harness.errors import UsageError
 from reports.plan.day import Day
 from reports.plan.lengths import Length, with_abandoned
@@ -198,7 +199,7 @@ def plan(
 def _check_open_chats(run: Course) -> None:
     if (most := float(run.open_chats.max())) > MOST_CHATS:
         raise UsageError(
-            f"{number(most)} chats would be open at once, more than can be planned ({number(MOST_CHATS)}); "
+            f"{counted(number(most), 'chat')} would be open at once, more than can be planned ({number(MOST_CHATS)}); "
             "give fewer arrivals or a shorter length"
         )
 
