@@ -176,3 +176,21 @@ def test_a_quota_below_what_the_bucket_brings_costs_few_chats(quota_costs_token:
     assert chats.chats.estimate == 40
     assert chats.chats.exact
     assert done.started < (60 if quota_costs_token else 1000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("burst", "quota", "trip", "up"), [(3, 50, 0.0062, 0.0), (4, 100, 0.0323, 1.0), (3, 500, 0.0212, 1.0)]
+)
+def test_a_small_slow_bucket_is_explained_where_there_is_hardly_any_jitter(
+    burst: int, quota: int, trip: float, up: float
+) -> None:
+    """Of a minute's record the rate is so sharp that a search in steps passes over it."""
+    options = ProbeOptions("both", max_rate=2000.0, seed=149)
+    service = Service(TokenBucket(3.0, float(burst)), quota, Latency(trip, 0.1, up, random.Random(150)))
+    done = probe(service, options, plan=CapacityPlan(options))
+    tps = done.known.tps
+    assert tps is not None
+    assert tps.verdict == "explained"
+    assert tps.rate.estimate == pytest.approx(3.0, rel=0.002)
+    assert tps.burst.estimate == burst
