@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ from harness.quotas.tps.timing import Calls
 _SHARES = (0.0, 0.5, 1.0)
 _STAGES = (100, 300, 1000, 3000)
 """Numbers of calls on which the rate is looked for, one after the other."""
-_MINIMA = 4
-"""Minima of the disagreement that are looked at closely."""
+_FITS = 0.03
+"""Disagreement below which no other rate is looked for; the right one has next to none."""
 _STRETCHES, _AROUND, _FEWEST_COUNTED = 3, 31, 6
 """Stretches of pressure that are counted, rates that are tried around each count, and the least that is counted."""
 _FEW = 300
@@ -132,24 +132,11 @@ def _disagreement(taken: Floats, lacked: Floats) -> tuple[float, float]:
     return wrong / max(float(np.abs(both - edge).sum()), 1e-9) + refused_when_full, edge + 1.0
 
 
-def rough_rate(record: Record, rates: Floats, minima: int = 1) -> tuple[float, float]:
-    """Return the rate of least disagreement, and that disagreement: searched over `rates`, and then ever closer.
-
-    Closer looks are taken at so many of the lowest `minima`: where the bucket is small and jitter hardly any, the true one
-    is narrower than rates are apart, and a false one looks lower.
-    """
+def rough_rate(record: Record, rates: Floats) -> tuple[float, float]:
+    """Return the rate of least disagreement, searched over `rates` and then ever closer; returns (rate, disagreement)."""
     judged = _Judged.of(record)
     costs = np.array([judged.disagreement(rate)[0] for rate in rates])
-    beside = np.concatenate(([np.inf], costs, [np.inf]))
-    lowest = np.flatnonzero((costs <= beside[:-2]) & (costs <= beside[2:]))
-    chosen = lowest[np.argsort(costs[lowest], kind="stable")[:minima]] if minima > 1 else [int(np.argmin(costs))]
-    cost, rate = min(_closer(judged, rates, int(index)) for index in chosen)
-    return rate, cost
-
-
-def _closer(judged: _Judged, rates: Floats, best: int) -> tuple[float, float]:
-    """Return the least disagreement between the neighbours of `rates[best]`, and its rate."""
-    costs = np.zeros(len(rates))
+    best = int(np.argmin(costs))
     for _ in range(9):
         low, high = rates[max(best - 1, 0)], rates[min(best + 1, len(rates) - 1)]
         rates = np.linspace(low, high, 13)
@@ -158,32 +145,32 @@ def _closer(judged: _Judged, rates: Floats, best: int) -> tuple[float, float]:
         best = int(flat[len(flat) // 2])
         if len(flat) > 4 or high - low < 1e-7 * high:
             break
-    return float(costs[best]), float(rates[best])
+    return float(rates[best]), float(costs[best])
 
 
 def candidates(record: Record) -> Floats:
-    """Rates worth trying, (k,): from a token in the whole record to the closest admissions, 4 % apart, and closer together
-    around those at which admissions came while calls were refused again and again.
-    """
+    """Rates worth trying: from a token in the whole record to the closest admissions, 4 % apart, (k,)."""
     span = max(float(record.admitted[-1]) if len(record.admitted) else 1.0, 1e-3)
     low = 0.3 / (span + 1.0)
     high = max(20.0, 3.0 * _densest(record.admitted))
-    spread = np.geomspace(low, high, int(np.log(high / low) / 0.04) + 2)
-    return np.unique(np.concatenate([spread, *(_counted(record, most) for most in (1, 3))]))
+    return np.geomspace(low, high, int(np.log(high / low) / 0.04) + 2)
 
 
-def _counted(record: Record, most: int) -> Floats:
-    """Rates, (k,), around the count of admissions in the longest stretches with at most so many of them between refusals."""
-    at, before = record.refused, record.before
-    cuts = np.flatnonzero(np.diff(before) > most) + 1
-    first, last = np.concatenate(([0], cuts)), np.concatenate((cuts, [len(at)])) - 1
-    count, lasted = before[last] - before[first], at[last] - at[first]
-    found = [
-        count[index] / lasted[index] * np.linspace(1 - 1.5 / count[index], 1 + 1.5 / count[index], _AROUND)
-        for index in np.argsort(-count, kind="stable")[:_STRETCHES]
-        if count[index] >= _FEWEST_COUNTED and lasted[index] > 0
-    ]
-    return np.concatenate(found) if found else np.empty(0)
+def counted(record: Record) -> Floats:
+    """Rates worth trying where those misfit, (k,): around what was admitted while calls were refused again and again.
+
+    Of a small bucket behind hardly any jitter the true rate's minimum is narrower than the steps of `candidates`.
+    """
+    found = [candidates(record)]
+    for most in (1, 3):  # admissions between two refusals of such a stretch
+        cuts = np.flatnonzero(np.diff(record.before) > most) + 1
+        first, last = np.concatenate(([0], cuts)), np.concatenate((cuts, [len(record.refused)])) - 1
+        count, lasted = record.before[last] - record.before[first], record.refused[last] - record.refused[first]
+        for index in np.argsort(-count, kind="stable")[:_STRETCHES]:
+            if count[index] >= _FEWEST_COUNTED and lasted[index] > 0:
+                one = 1.5 / count[index]
+                found.append(count[index] / lasted[index] * np.linspace(1 - one, 1 + one, _AROUND))
+    return np.unique(np.concatenate(found))
 
 
 def _densest(times: Floats) -> float:
@@ -214,10 +201,14 @@ def fit_bucket(calls: Calls, deficit: float = 0.0, likely: float | None = None) 
 
 def likely_rate(calls: Calls, deficit: float = 0.0) -> tuple[float, float]:
     """Return the least disagreement found, and its rate."""
-    return min(_rates_found(calls, deficit), default=(np.inf, 1.0))
+    found = min(_rates_found(calls, deficit, candidates), default=(np.inf, 1.0))
+    if found[0] < _FITS:
+        return found
+    closer = min(_rates_found(calls, deficit, counted), default=found)
+    return closer if closer[0] < 0.5 * found[0] else found
 
 
-def _rates_found(calls: Calls, deficit: float) -> Iterator[tuple[float, float]]:
+def _rates_found(calls: Calls, deficit: float, worth: Callable[[Record], Floats]) -> Iterator[tuple[float, float]]:
     """(disagreement, rate) for rates found on ever longer parts: the longer, the sharper is the minimum to be hit."""
     records = []
     for stage in _STAGES:
@@ -227,7 +218,7 @@ def _rates_found(calls: Calls, deficit: float) -> Iterator[tuple[float, float]]:
         if stage >= len(calls.sent):
             break
     for number, record in enumerate(records):
-        rate, cost = rough_rate(record, candidates(record), _MINIMA)
+        rate, cost = rough_rate(record, worth(record))
         for longer in records[number + 1 :]:
             rate, cost = rough_rate(longer, rate * np.geomspace(0.97, 1.03, 41))
         yield cost, rate
