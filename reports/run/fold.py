@@ -59,9 +59,14 @@ class BySecond:
         self.counts = np.zeros((0, series), dtype=np.int64)
 
     def add(self, seconds: NDArray[np.int64], series: NDArray[np.int64]) -> None:
-        """Count one event in each of `seconds` (unix) for the series of the same index."""
+        """Count one event in each of `seconds` (unix) for the series of the same index; none far from the others."""
         if len(seconds) == 0:
             return
+        near = np.abs(seconds - (self.origin if len(self.counts) else int(np.median(seconds)))) < LONGEST_RUN
+        if not near.all():
+            seconds, series = seconds[near], series[near]
+            if len(seconds) == 0:
+                return
         first, last = int(seconds.min()), int(seconds.max())
         self.cover(first, last)
         width = self.counts.shape[1]

@@ -16,6 +16,16 @@ ABSURD = (1e308, -1e308, float("inf"), float("-inf"), 1e18, 5e-324, float("nan")
 
 
 @pytest.mark.parametrize("column", ["scheduled", "sent", "received"])
+def test_a_time_a_century_away_takes_no_memory(column: str, make_run: MakeRun) -> None:
+    """A row that is far from all others has no place over time: nothing is kept for the seconds between."""
+    rows = simulate(Scenario(burst=8, offered=20.0, seconds=10, quota=9))
+    rows[7][column] += 3e9
+    rows[8] |= {"operation": "SendMessage", column: rows[8][column] - 3e9}
+    path = make_run(rows=rows)
+    assert main(["report", str(path), "--no-figures", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("column", ["scheduled", "sent", "received"])
 def test_absurd_times_are_no_times(column: str, make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever numbers a column of times has, the report is made without a warning, and says how many rows it is about."""
     rows = simulate(Scenario(burst=8, offered=20.0, seconds=10, quota=9))
