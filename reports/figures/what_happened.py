@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.quotas.stages import StageKind
 from harness.recording.format.manifest import Event, events_of
 from reports.run.timeline import Timeline
 from reports.wording.numbers import rounded
@@ -25,12 +26,13 @@ MomentKind = Literal["worker lost", "limit change"]
 
 _STALL_MS = 1000.0
 """Calls that leave so late, or are not sent for lateness, make a second one of a stall."""
-_PHASES = {
+_PHASES: dict[StageKind, str] = {
     "pressure": "pressure",
     "volley": "volleys",
     "poisson": "random arrivals",
     "even": "even arrivals",
     "check": "check",
+    "climb": "fewer calls",
 }
 _FEWEST_SECONDS, _LEAST_CHANGE, _LEAST_GAIN = 10, 1.15, 25.0
 

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from harness.command import main
+from harness.quotas.stages import StageKind
 from reports.figures.style import report_style
 from reports.figures.timeline import run_timeline
 from reports.figures.what_happened import WhatHappened, what_happened
@@ -46,6 +47,16 @@ def test_events_and_stages_of_the_run_are_on_its_axis(make_run: MakeRun) -> None
     spans = [(span.kind, span.begin, span.end, span.label) for span in found.spans]
     assert spans[:2] == [("phase", 1.0, 8.0, "pressure at 15/s"), ("phase", 9.0, pytest.approx(14.2), "volleys")]
     assert spans[2][:2] == ("drain", 20.0)
+
+
+@pytest.mark.parametrize("kind", get_args(StageKind))
+def test_each_kind_of_stage_has_its_words(kind: StageKind, make_run: MakeRun) -> None:
+    """Whatever stage a probe goes through, the report of its run is made, and names it."""
+    stages = [{"kind": kind, "begin": BEGAN + 1, "end": BEGAN + 8, "offered": 15.0, "rest": 0.0}]
+    run = make_run(Scenario(), probe={"stages": stages})
+    (phase,) = (span for span in happened(run).spans if span.kind == "phase")
+    assert phase.label.endswith("at 15/s")
+    assert main(["report", str(run), "--no-figures", "--quiet"]) == 0
 
 
 def test_late_calls_and_dropped_ones_are_a_stall(make_run: MakeRun) -> None:
