@@ -106,8 +106,8 @@ def _beyond_the_load(
     expected = None if replayed is None else _read(replayed, stages)
     if expected is None:
         return measured
-    sustained = beyond(measured.sustained, expected.sustained) or measured.sustained
-    return replace(measured, sustained=sustained, mild=beyond(measured.mild, expected.mild))
+    mild = None if measured.mild is None else beyond(measured.mild, expected.mild)
+    return replace(measured, sustained=beyond(measured.sustained, expected.sustained), mild=mild)
 
 
 def class_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[Stage]) -> tuple[LimiterClass, float]:
@@ -145,10 +145,9 @@ def read_stages(decisions: Decisions, stages: Sequence[Stage]) -> Measured | Non
         return None
     strong = max(pressed, key=lambda s: (s.pressure > _STRONG, s.seconds))
     milder = [s for s in pressed if s is not strong and s.pressure < 0.8 * strong.pressure]
-    mild = max(milder, key=lambda s: s.seconds) if milder else None
-    checks = [s for s in (_sustained(decisions, stage, stages) for stage in _of(stages, "check")) if s is not None]
     climbs = [_counted(decisions, stage) for stage in _of(stages, "climb")]
-    mild = climbs[-1] if climbs else mild
+    mild = climbs[-1] if climbs else max(milder, key=lambda s: s.seconds, default=None)
+    checks = [s for s in (_sustained(decisions, stage, stages) for stage in _of(stages, "check")) if s is not None]
     rate = strong.estimate
     volleys = [
         volley_of(decisions.between(stage.begin, stage.end), stage.rest, rate) for stage in _of(stages, "volley")

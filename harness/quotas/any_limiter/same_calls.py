@@ -10,6 +10,7 @@ from harness.quotas.any_limiter.classes import explained
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import Sustained
 from harness.quotas.estimates import TpsEstimate
+from harness.quotas.tps.replay import admitted_in_turn
 
 
 def of_exact_bucket(decisions: Decisions, tps: TpsEstimate | None) -> Decisions | None:
@@ -18,16 +19,14 @@ def of_exact_bucket(decisions: Decisions, tps: TpsEstimate | None) -> Decisions 
         return None
     rate, burst = tps.rate.estimate, max(1.0, tps.burst.estimate)
     level = burst - float(tps.evidence.get("deficit_at_start", 0.0))
-    admitted = np.empty(len(decisions), bool)
-    for index, gap in enumerate(np.diff(decisions.at, prepend=decisions.at[:1])):
-        level = min(burst, level + rate * float(gap))
-        admitted[index] = level >= 1.0
-        level -= admitted[index]
-    return replace(decisions, admitted=admitted)
+    if not len(decisions):
+        return decisions
+    admitted = admitted_in_turn(decisions.at.tolist(), float(decisions.at[0]), rate, burst, level)
+    return replace(decisions, admitted=np.array(admitted, bool))
 
 
-def beyond(found: Sustained | None, expected: Sustained | None) -> Sustained | None:
+def beyond(found: Sustained, expected: Sustained | None) -> Sustained:
     """Return `found`, flagged only for what is not `expected`: a load that comes and goes makes a rate seem to move."""
-    if found is None or expected is None:
+    if expected is None:
         return found
     return replace(found, moved=found.moved and not expected.moved, blocks=found.blocks and not expected.blocks)

@@ -37,13 +37,13 @@ def replay(
     answers = np.empty(moments.shape, bool)
     for answer, row in zip(answers, np.take_along_axis(moments, order, 1), strict=True):
         for turn in range(min(parts, len(row))):
-            answer[turn::parts] = _admitted(row[turn::parts].tolist(), float(row[0]), rate, burst, level)
+            answer[turn::parts] = admitted_in_turn(row[turn::parts].tolist(), float(row[0]), rate, burst, level)
     result = np.empty(moments.shape, bool)
     np.put_along_axis(result, order, answers, 1)
     return result
 
 
-def _admitted(moments: list[float], last: float, rate: float, burst: float, level: float) -> list[bool]:
+def admitted_in_turn(moments: list[float], last: float, rate: float, burst: float, level: float) -> list[bool]:
     """Return whether a bucket that held `level` at `last` admits a call at each of `moments`, in order.
 
     Each answer depends on the one before; numbers of Python cost a tenth of arrays that are a few replays long.
