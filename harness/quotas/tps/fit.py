@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,7 +156,7 @@ def candidates(record: Record) -> Floats:
     return np.geomspace(low, high, int(np.log(high / low) / 0.04) + 2)
 
 
-def counted(record: Record) -> Floats:
+def candidates_by_count(record: Record) -> Floats:
     """Rates worth trying where those misfit, (k,): around what was admitted while calls were refused again and again.
 
     Of a small bucket behind hardly any jitter the true rate's minimum is narrower than the steps of `candidates`.
@@ -201,15 +201,16 @@ def fit_bucket(calls: Calls, deficit: float = 0.0, likely: float | None = None) 
 
 def likely_rate(calls: Calls, deficit: float = 0.0) -> tuple[float, float]:
     """Return the least disagreement found, and its rate."""
-    found = min(_rates_found(calls, deficit, candidates), default=(np.inf, 1.0))
+    records = _longer_and_longer(calls, deficit)
+    found = min(_rates_found(records, candidates), default=(np.inf, 1.0))
     if found[0] < _FITS:
         return found
-    closer = min(_rates_found(calls, deficit, counted), default=found)
+    closer = min(_rates_found(records, candidates_by_count), default=found)
     return closer if closer[0] < 0.5 * found[0] else found
 
 
-def _rates_found(calls: Calls, deficit: float, worth: Callable[[Record], Floats]) -> Iterator[tuple[float, float]]:
-    """(disagreement, rate) for rates found on ever longer parts: the longer, the sharper is the minimum to be hit."""
+def _longer_and_longer(calls: Calls, deficit: float) -> list[Record]:
+    """Return ever longer parts of the calls: the longer, the sharper is the minimum to be hit."""
     records = []
     for stage in _STAGES:
         part = calls.part(stage)
@@ -217,6 +218,11 @@ def _rates_found(calls: Calls, deficit: float, worth: Callable[[Record], Floats]
             records.append(Record.of(part, (0.5, 0.5), calls.typical_spread, deficit, _JUDGED))
         if stage >= len(calls.sent):
             break
+    return records
+
+
+def _rates_found(records: Sequence[Record], worth: Callable[[Record], Floats]) -> Iterator[tuple[float, float]]:
+    """(disagreement, rate) for the rates that are `worth` trying on each record, looked at closer on the longer ones."""
     for number, record in enumerate(records):
         rate, cost = rough_rate(record, worth(record))
         for longer in records[number + 1 :]:
