@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.preflight.model.codes import ACTIVE_CHATS, SERVICE, START_RATE
 from harness.preflight.model.minutes import METRICS, PERIOD, Minute, read_minutes
-from harness.recording.redact import redact_text
+from harness.recording.redact import redact_line
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -155,4 +155,4 @@ def _said(error: ClientError | BotoCoreError) -> str:
             text = f"{text} (the run's credentials lack the permission for {error.operation_name})"
     else:
         text = str(error)
-    return " ".join(redact_text(text).split())
+    return redact_line(text)

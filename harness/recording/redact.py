@@ -68,6 +68,11 @@ def redact_text(message: str) -> str:
     return _redact_short(message[:_LONGEST_INPUT], LONGEST_TEXT)
 
 
+def redact_line(message: object) -> str:
+    """Return what is kept of a message, as one line."""
+    return " ".join(redact_text(str(message)).split())
+
+
 def redact_field(value: str) -> str:
     """Return what is kept of a code, a reason or an id from the wire: redacted, LONGEST_FIELD characters at most."""
     return _redact_short(value[:_LONGEST_INPUT], LONGEST_FIELD)

@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.preflight.model.rows import NoAnswer, NotKnown
-from harness.recording.redact import redact_field, redact_text
+from harness.recording.redact import redact_field, redact_line
 
 if TYPE_CHECKING:
     import boto3
@@ -114,4 +114,4 @@ def code_of(error: ClientError) -> str:
 
 def one_line(error: object) -> str:
     """Return an error's text in one bounded line, without what may be a secret: it may hold pieces of an answer."""
-    return " ".join(redact_text(str(error)).split())[:_LONGEST_TEXT]
+    return redact_line(error)[:_LONGEST_TEXT]

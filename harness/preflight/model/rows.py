@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from harness.recording.redact import redact_text
+from harness.recording.redact import redact_line
 
 State = Literal["ok", "note", "stop", "not_known"]
 """`ok`: as it should be. `note`: read it. `stop`: a live run must not start so. `not_known`: nobody could tell."""
@@ -52,7 +52,7 @@ def collect(name: str, check: Check) -> list[Row]:
     except NotKnown as unknown:
         return [unknown.row(name)]
     except Exception as error:  # a check that breaks must not hide the others
-        text = " ".join(redact_text(f"{type(error).__name__}: {error}").split())[:300]
+        text = redact_line(f"{type(error).__name__}: {error}")[:300]
         return [Row(check=name, state="not_known", text=f"the check failed: {text}")]
 
 
