@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
+
+N = TypeVar("N", int, float)
 
 _LONGEST_LINE = 3_000
 
@@ -52,16 +54,21 @@ def whole(text: str) -> int:
 _DIGITS = 15
 
 
-def whole_to(most: int) -> Callable[[str], int]:
-    """Return a whole number from 0 to `most`: of things that are each kept in memory."""
+def _up_to(read: Callable[[str], N], most: N, wants: str) -> Callable[[str], N]:
+    """Return what reads a value that is at most `most`."""
 
-    def parse(text: str) -> int:
-        value = whole(text)
+    def parse(text: str) -> N:
+        value = read(text)
         if value > most:
-            raise SettingsError(f"wants a whole number from 0 to {most}")
+            raise SettingsError(f"wants {wants}")
         return value
 
     return parse
+
+
+def whole_to(most: int) -> Callable[[str], int]:
+    """Return a whole number from 0 to `most`: of things that are each kept in memory."""
+    return _up_to(whole, most, f"a whole number from 0 to {most}")
 
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -90,14 +97,7 @@ def duration(text: str) -> float:
 
 def finite_number(most: float) -> Callable[[str], float]:
     """Return a number from 0 to `most`."""
-
-    def parse(text: str) -> float:
-        value = number(text)
-        if value > most:
-            raise SettingsError(f"wants a number from 0 to {most:g}")
-        return value
-
-    return parse
+    return _up_to(number, most, f"a number from 0 to {most:g}")
 
 
 _LONGEST = 7 * 86400.0

@@ -102,19 +102,23 @@ class FixedWindow:
 
 @dataclass
 class SlidingLog:
-    """At most `limit` calls in any `width` seconds."""
+    """At most `limit` calls in any `width` seconds.
+
+    With `counts_refused` those that it refuses are among them, as HAProxy's stick tables count.
+    """
 
     limit: int
     width: float
+    counts_refused: bool = False
     log: deque[float] = field(default_factory=deque)
 
     def admit(self, now: float) -> bool:
         while self.log and self.log[0] <= now - self.width:
             self.log.popleft()
-        if len(self.log) < self.limit:
+        admitted = len(self.log) < self.limit
+        if admitted or self.counts_refused:
             self.log.append(now)
-            return True
-        return False
+        return admitted
 
 
 @dataclass

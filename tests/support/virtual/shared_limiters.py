@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,21 +21,6 @@ class Contrary:
     def admit(self, now: float) -> bool:
         admitted = self.limiter.admit(now)
         return not admitted if self.rng.random() < self.share else admitted
-
-
-@dataclass
-class CountingAll:
-    """At most `limit` calls in any `width` seconds, those that it refuses among them, as HAProxy's stick tables count."""
-
-    limit: int
-    width: float
-    log: deque[float] = field(default_factory=deque)
-
-    def admit(self, now: float) -> bool:
-        while self.log and self.log[0] <= now - self.width:
-            self.log.popleft()
-        self.log.append(now)
-        return len(self.log) <= self.limit
 
 
 @dataclass

@@ -9,8 +9,16 @@ from harness.load.probe.capacity_plan import CapacityPlan
 from harness.quotas.cost import expected_cost
 from tests.support.virtual.driver import Probed, probe
 from tests.support.virtual.records import NO_QUOTA, default_bucket
-from tests.support.virtual.services import Delaying, FixedWindow, Latency, Limiter, Service, Shards, TokenBucket
-from tests.support.virtual.shared_limiters import CountingAll
+from tests.support.virtual.services import (
+    Delaying,
+    FixedWindow,
+    Latency,
+    Limiter,
+    Service,
+    Shards,
+    SlidingLog,
+    TokenBucket,
+)
 
 
 def measured(
@@ -126,7 +134,7 @@ def test_the_cost_is_told_beforehand_and_goes_down() -> None:
 @pytest.mark.parametrize(("limit", "width"), [(5, 1.0), (50, 10.0), (20, 1.0)])
 def test_a_limiter_that_counts_refused_calls_is_found_by_offering_less(limit: int, width: float) -> None:
     """Under pressure it admits nothing; what it admits of fewer calls, and a safe rate, are told all the same."""
-    limiter = CountingAll(limit, width)
+    limiter = SlidingLog(limit, width, counts_refused=True)
     plan, done = measured(limiter, chats=300, goal="safe", max_seconds=900.0)
     found = plan.estimate
     assert found is not None
