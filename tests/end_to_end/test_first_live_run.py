@@ -42,8 +42,9 @@ def test_the_rehearsal_runs_as_it_is_written(tmp_path: Path) -> None:
     answer = json.loads((tmp_path / "rehearsal" / "capacity.json").read_bytes())
     assert answer["active_chats"]["estimate"] == 40
     tps = answer["tps"]
-    # Where the machine is too busy for an exact answer, the rate is the sustained one, which holds for any limiter.
-    found = tps["rate"] if tps["rate"]["estimate"] else tps["sustained"]
-    assert 0.98 * found["low"] <= 20 <= 1.02 * found["high"]
+    if tps["rate"]["estimate"] is not None:
+        assert tps["rate"]["low"] <= 20 <= tps["rate"]["high"]
+    else:  # too busy a machine for an exact answer: the sustained rate holds for any limiter, in 95 of 100 cases
+        assert tps["sustained"]["estimate"] == pytest.approx(20, rel=0.05)
     assert answer["chats"]["left_open"] == 0
     assert (tmp_path / "rehearsal" / "quota-request.md").exists()
