@@ -9,10 +9,10 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from harness.emulator.api.responses import Headers, Response, error
+from harness.emulator.http.connection.transport import Outbox, reset
 from harness.emulator.http.control import Control
 from harness.emulator.http.faults import NO_DISTURBANCE, Fault
 from harness.emulator.http.pages import pages
-from harness.emulator.http.protocol import reset
 from harness.emulator.settings.settings import Settings
 
 _LOG = logging.getLogger("chatquota.emulator")
@@ -60,6 +60,7 @@ class Application:
         self.max_body = settings.max_body
         # Real seconds: a client that stops half-way through a request must not hold a connection for ever.
         self.arrival_timeout = settings.arrival_timeout
+        self.outbox = Outbox()
         self._common: Headers | None = None
         self._fixed = b""
         self._ids = random.Random(f"{settings.seed} requests")

@@ -18,9 +18,9 @@ import uvicorn
 from harness import __version__
 from harness.emulator.http.application import Application
 from harness.emulator.http.certificate import Certificate
+from harness.emulator.http.connection.protocol import ConnectionProtocol
 from harness.emulator.http.control import Control
 from harness.emulator.http.fair_websocket import FairWebSocket
-from harness.emulator.http.protocol import ConnectionProtocol
 from harness.emulator.service.clock import ScaledClock
 from harness.emulator.settings.settings import Settings
 

@@ -16,7 +16,7 @@ import msgspec
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from harness.emulator.http.protocol import reset
+from harness.emulator.http.connection.transport import reset
 from harness.emulator.service.chats import Chat
 from harness.emulator.service.items import Item, Participant
 from harness.emulator.service.state import State

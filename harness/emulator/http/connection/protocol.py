@@ -3,15 +3,13 @@
 import asyncio
 import itertools
 import math
-import socket
-import struct
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from harness.emulator.api.responses import Headers
+from harness.emulator.http.connection.transport import CoalescingTransport, Outbox
 
 # More than any client of AWS sends, little enough that a client that never ends its headers cannot fill the memory.
 _LONGEST_HEAD = 65_536
@@ -25,6 +23,7 @@ class DirectCaller(Protocol):
 
     max_body: int
     arrival_timeout: float
+    outbox: Outbox
 
     def request_id(self) -> bytes:
         """Return the id of one more answer."""
@@ -45,44 +44,6 @@ class DirectCaller(Protocol):
         """Return the whole answer, `common` headers included; a `body` of None is one that was too long."""
 
 
-class CoalescingTransport:
-    """A transport that sends what is written in one turn of the event loop with one system call.
-
-    uvicorn writes head and body apart; as two packets they wake a client twice.
-    """
-
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._call_soon = loop.call_soon
-        self._pending: list[bytes] = []
-        self.is_closing: Callable[[], bool] = transport.is_closing
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._pending:
-            self._call_soon(self._flush)
-        self._pending.append(data)
-
-    def write_whole(self, answer: bytes) -> None:
-        """Write a whole answer: there is nothing to wait for, but for what was written before it."""
-        if self._pending:
-            self._pending.append(answer)
-        else:
-            self._transport.write(answer)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._pending:
-            pending, self._pending = self._pending, []
-            if not self._transport.is_closing():  # the client may have gone in the meantime
-                self._transport.write(b"".join(pending))
-
-
 class ConnectionProtocol(HttpToolsProtocol):
     """One connection.
 
@@ -100,12 +61,12 @@ class ConnectionProtocol(HttpToolsProtocol):
     _unread_since: float | None = None
 
     def connection_made(self, transport: Any) -> None:
-        transport = self._out = CoalescingTransport(transport, self.loop)
+        self._caller: DirectCaller = self.config.app  # type: ignore[assignment]
+        transport = self._out = CoalescingTransport(transport, self.loop, self._caller.outbox)
         super().connection_made(transport)
         # The application resets or aborts connections through this (faults), and each request's scope carries it.
         self._connection = next(_CONNECTIONS)
         self.app_state = {**self.app_state, "transport": transport, "connection": self._connection}
-        self._caller: DirectCaller = self.config.app  # type: ignore[assignment]
         self._time = self.loop.time
         # Of the message that is arriving (the first is awaited from the start), else of the silence after an answer.
         self._arriving, self._since = True, self._time()
@@ -299,11 +260,3 @@ class ConnectionProtocol(HttpToolsProtocol):
         ]
         self.transport.write(b"\r\n".join(head) + b"\r\n\r\n" + body)
         self.transport.close()
-
-
-def reset(transport: Any) -> None:
-    """Close a connection with a TCP reset, as a crashed peer does."""
-    raw: socket.socket | None = transport.get_extra_info("socket")
-    if raw is not None:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
