@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-import tomllib
 from typing import Any
 
 MOST_BYTES = 4 * 1024 * 1024
@@ -37,6 +36,8 @@ def read_bounded(path: str, what: str) -> bytes:
 
 def parse_toml(text: str) -> dict[str, Any]:
     """Return the tables of a TOML text. Raises ValueError, in one line, whatever else it is."""
+    import tomllib  # which most commands never ask for
+
     if _LONG_KEY.search(text):
         raise ValueError("a key of 200 dotted parts or more; write tables instead")
     try:

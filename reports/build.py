@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from harness.errors import UsageError
 from harness.gates import Gate
@@ -13,15 +12,13 @@ from reports.capacity.capacity import capacity, measure
 from reports.capacity.customers import Customers
 from reports.capacity.inference import infer
 from reports.capacity.model import Capacity, to_json
-from reports.ci.gates import annotations, judge, junit, tell_github
+from reports.ci.gates import GatesView, annotations, judge, junit, tell_github
 from reports.ci.gates import view as gates_view
 from reports.figures.picture import FIGURES, Picture, standalone_svg
 from reports.figures.process import FigureProcess
 from reports.figures.what_happened import what_happened
 from reports.page.baseline import BaselineView
 from reports.page.page import load_templates, render
-from reports.page.request.text import QuotaRequest, request_text
-from reports.page.terminal import print_gates, print_summary
 from reports.run.files import own_folder, replace
 from reports.run.fold import Aggregates, fold, place_ends
 from reports.run.rundir import Run, read_run
@@ -32,6 +29,11 @@ from reports.run.told_ends import told_ends
 from reports.variety.calls import CallsSeen
 from reports.variety.findings import variety_of
 
+if TYPE_CHECKING:  # what is not asked for is not loaded
+    from rich.console import Console
+
+    from reports.page.request.text import QuotaRequest
+
 ONLY_STARTS = "StartChat"
 """The user class whose runs have no customers: ids of chats are not read of a long one."""
 
@@ -41,7 +43,7 @@ def build_report(
     *,
     gates: tuple[Gate, ...] = (),
     junit_path: Path | None = None,
-    wanted: QuotaRequest | None = None,
+    wanted: "QuotaRequest | None" = None,
     drawing: FigureProcess | None = None,
     quiet: bool = False,
     summary: bool = False,
@@ -55,10 +57,10 @@ def build_report(
     Raises UsageError if there is no such run or it cannot be written to.
     """
     run = read_run(path)
-    console = Console(quiet=quiet)
+    console = _console(quiet)
     answer, drawn, total = _answer(run, console, summary=summary, drawing=drawing)
     if summary:
-        print_summary(answer, None, console)
+        _print(console, answer, None, None)
         return 0
     judgements = judge(gates, answer)
     shown = gates_view(judgements) if gates else None
@@ -66,6 +68,8 @@ def build_report(
     html, markdown = render(answer, drawn, total.counts_of(total.kinds.numbers, total.by_kind), shown, earlier)
     texts = {"report.md": markdown, "report.html": html}
     if wanted is not None:
+        from reports.page.request.text import request_text
+
         texts["quota-request.md"] = request_text(answer, wanted)
     texts["capacity.json"] = to_json(answer)
     try:
@@ -77,14 +81,12 @@ def build_report(
         raise UsageError(
             f"{error.filename or run.path} cannot be written ({error.strerror}); give a place that can"
         ) from error
-    print_summary(answer, run.path / "report.html", console)
-    if shown is not None:
-        print_gates(shown, console)
+    _print(console, answer, run.path / "report.html", shown)
     return 1 if shown is not None and shown.breached else 0
 
 
 def _answer(
-    run: Run, console: Console, *, summary: bool, drawing: FigureProcess | None
+    run: Run, console: "Console | None", *, summary: bool, drawing: FigureProcess | None
 ) -> tuple[Capacity, list[Picture], Aggregates]:
     """Read the samples and return the answer, the pictures that are drawn beside it, and what was counted.
 
@@ -116,7 +118,30 @@ def _answer(
     return answer, drawing.drawn(), total
 
 
-def _fold(samples: Samples, others: Sequence[Callable[[Batch], None]], console: Console) -> Aggregates:
+def _console(quiet: bool) -> "Console | None":
+    """The terminal that is told how far the reading is, and what was found; None where nothing is printed."""
+    if quiet:
+        return None
+    from rich.console import Console
+
+    return Console()
+
+
+def _print(console: "Console | None", answer: Capacity, page: Path | None, gates: GatesView | None) -> None:
+    if console is None:
+        return
+    from reports.page.terminal import print_gates, print_summary
+
+    print_summary(answer, page, console)
+    if gates is not None:
+        print_gates(gates, console)
+
+
+def _fold(samples: Samples, others: Sequence[Callable[[Batch], None]], console: "Console | None") -> Aggregates:
+    if console is None or not console.is_terminal:
+        return fold(samples.only_pass(), others=others)
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     bar = Progress(
         TextColumn("reading samples"),
         BarColumn(),

@@ -12,7 +12,12 @@ from harness.errors import Parser, UsageError
 from harness.gates import Gate, read_gates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reports.capacity.model import Capacity
     from reports.figures.process import FigureProcess
+    from reports.page.baseline import BaselineView
+    from reports.page.request.text import QuotaRequest
 
 
 def report(argv: list[str]) -> int:
@@ -64,23 +69,32 @@ def report(argv: list[str]) -> int:
 def _report(arguments: argparse.Namespace, gates: tuple[Gate, ...], drawing: "FigureProcess | None") -> int:
     """Load what makes a report, while the process that draws loads what it needs, and make it."""
     from reports.build import build_report
-    from reports.compare.baseline import baseline_view, load_baseline
-    from reports.page.request.text import QuotaRequest
-    from reports.page.request.volumes import read_volumes
 
-    candidates = load_baseline(arguments.baseline) if arguments.baseline is not None else None
-    volumes = read_volumes(arguments.from_plan) if arguments.from_plan is not None else None
-    wanted = QuotaRequest(arguments.want_tps, arguments.want_active_chats, arguments.by, volumes)
     return build_report(
         arguments.run,
         gates=gates,
         junit_path=arguments.junit,
-        wanted=wanted if arguments.request else None,
+        wanted=_wanted(arguments) if arguments.request else None,
         drawing=drawing,
         quiet=arguments.quiet,
         summary=arguments.summary,
-        beside=None if candidates is None else lambda answer: baseline_view(answer, candidates),
+        beside=_beside(arguments.baseline) if arguments.baseline is not None else None,
     )
+
+
+def _wanted(arguments: argparse.Namespace) -> "QuotaRequest":
+    from reports.page.request.text import QuotaRequest
+    from reports.page.request.volumes import read_volumes
+
+    volumes = read_volumes(arguments.from_plan) if arguments.from_plan is not None else None
+    return QuotaRequest(arguments.want_tps, arguments.want_active_chats, arguments.by, volumes)
+
+
+def _beside(baseline: Path) -> "Callable[[Capacity], BaselineView]":
+    from reports.compare.baseline import baseline_view, load_baseline
+
+    candidates = load_baseline(baseline)
+    return lambda answer: baseline_view(answer, candidates)
 
 
 def runs(argv: list[str]) -> int:

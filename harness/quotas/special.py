@@ -1,31 +1,56 @@
-"""The special functions of scipy that the inference and the reports use, without half a second of its imports.
+"""The special functions of scipy that the inference and the reports use, without most of what `scipy.special` loads.
 
-`scipy.special` looks at every public name of numpy, which loads all its parts: a compiler of Fortran (`numpy.f2py`) and a
-test suite among them, more than everything else that a report loads. They are hidden from it; who wants one later gets it.
+The package describes each of its functions for other libraries of arrays, which takes longer than all else that a report
+loads; the functions themselves are one compiled module. Whoever imports `scipy.special` later gets all of it.
 """
 
+import importlib
+import sys
+from types import ModuleType
+
 import numpy as np
+import scipy
+from numpy.typing import NDArray
 
-_UNWANTED = ("ctypeslib", "f2py", "ma", "polynomial", "testing")
+_PACKAGE = "scipy.special"
 
-_hidden = [name for name in _UNWANTED if name not in vars(np)]
-for _name in _hidden:
-    setattr(np, _name, None)
-try:
-    from scipy.special import (
-        betaincinv,
-        chdtrc,
-        gammaincinv,
-        gammaln,
-        logsumexp,
-        ndtr,
-        ndtri,
-        stdtr,
-        stdtrit,
-    )
-finally:
-    for _name in _hidden:
-        if vars(np).get(_name, 0) is None:
-            delattr(np, _name)
+
+def _compiled() -> ModuleType:
+    """Load the compiled functions within a package that is empty but for them, if the whole one is not there already."""
+    if _PACKAGE in sys.modules:
+        return sys.modules[_PACKAGE]
+    empty = ModuleType(_PACKAGE)
+    empty.__path__ = [f"{folder}/special" for folder in scipy.__path__]
+    sys.modules[_PACKAGE] = empty
+    try:
+        return importlib.import_module(f"{_PACKAGE}._ufuncs")
+    except ImportError:  # a scipy that keeps them elsewhere
+        del sys.modules[_PACKAGE]
+        return importlib.import_module(_PACKAGE)
+    finally:
+        if sys.modules.get(_PACKAGE) is empty:
+            del sys.modules[_PACKAGE]
+
+
+_functions = _compiled()
+betaincinv, chdtrc, gammaincinv, gammaln = (
+    _functions.betaincinv,
+    _functions.chdtrc,
+    _functions.gammaincinv,
+    _functions.gammaln,
+)
+ndtr, ndtri, stdtr, stdtrit = _functions.ndtr, _functions.ndtri, _functions.stdtr, _functions.stdtrit
+
+
+def logsumexp(values: NDArray[np.float64]) -> float:
+    """Return log(sum(exp(values))) of an array of any shape, with the terms that are largest kept apart from the sum."""
+    top = values.max()
+    if not np.isfinite(top):
+        return float(top)
+    largest = values == top
+    rest = np.exp(np.where(largest, -np.inf, values) - top).sum()
+    count = np.count_nonzero(largest)
+    return float(np.log1p(rest / count) + np.log(count) + top)
+
 
 __all__ = ["betaincinv", "chdtrc", "gammaincinv", "gammaln", "logsumexp", "ndtr", "ndtri", "stdtr", "stdtrit"]

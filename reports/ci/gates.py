@@ -2,7 +2,6 @@
 
 import os
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +96,8 @@ def view(judgements: list[Judgement]) -> GatesView:
 
 def junit(judgements: list[Judgement], run_id: str) -> str:
     """The judgements as JUnit XML: one test case a gate."""
+    import xml.etree.ElementTree as ET
+
     failures = sum(not one.passed for one in judgements)
     suite = ET.Element("testsuite", name="chatquota gates", tests=str(len(judgements)), failures=str(failures))
     suite.set("errors", "0")

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from harness.errors import UsageError
+from reports.figures.loading import load_drawing
 from reports.figures.picture import FIGURES, Picture
 
 Pictures = list[Picture]
@@ -94,8 +95,7 @@ class FigureProcess:
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Begin each request when it comes; write the answers in their order once there are no more."""
     gc.disable()  # looking for cycles costs a tenth of the time, and the processes live for a second
-    import reports.figures.draw  # noqa: F401  # loaded before the first request comes
-
+    load_drawing()
     for process, answer in [_begin(request) for request in _read(requests)]:
         answers.write(answer.read())
         answers.flush()

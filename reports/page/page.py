@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import jinja2
 from markupsafe import Markup, escape
@@ -22,6 +21,7 @@ from reports.page import sections
 from reports.page.advice import advice
 from reports.page.answered import answered
 from reports.page.baseline import BaselineView
+from reports.page.compiled import template
 from reports.page.declared import declared_rows
 from reports.page.journey_probe import journey_probe
 from reports.page.keys import keys_of
@@ -52,7 +52,7 @@ def render(
 
 
 def load_templates() -> tuple[jinja2.Template, jinja2.Template]:
-    """Return the templates of the page and of the text. It takes as long as half a figure, the first time."""
+    """Return the templates of the page and of the text. Where they must be compiled, it takes as long as half a figure."""
     return _template("report.html.j2", escape=True), _template("report.md.j2", escape=False)
 
 
@@ -75,7 +75,7 @@ def _template(name: str, *, escape: bool) -> jinja2.Template:
     environment.filters["mdcode"] = _markdown_with_code
     environment.filters["code"] = _html_with_code
     environment.filters["wbr"] = _breakable
-    return environment.from_string(files("reports.page").joinpath("templates", name).read_text("utf-8"))
+    return template(environment, name)
 
 
 def _markdown(text: object) -> str:

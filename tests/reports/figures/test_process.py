@@ -9,6 +9,7 @@ import pytest
 
 from harness.command import main
 from harness.errors import UsageError
+from reports.figures.draw import draw_varieties
 from reports.figures.picture import FIGURES
 from reports.figures.process import FigureProcess
 from reports.run.tables import Varieties
@@ -27,6 +28,14 @@ def test_figures_are_drawn_side_by_side_and_come_in_the_order_of_the_page(make_r
     assert {"outcomes", "bucket", "timeline", "varieties", "lateness"} <= set(shown)
     assert shown == sorted(shown, key=FIGURES.index)
     assert {file.stem for file in (run / "figures").glob("*.png")} == set(shown)
+
+
+def test_figures_are_those_of_a_whole_matplotlib() -> None:
+    """What the process leaves out when it loads matplotlib and pandas changes no figure, to the last byte."""
+    found = Varieties(COUNTS, COUNTS, LATENCY, LATENCY)
+    with FigureProcess() as drawing:
+        drawing.draw("draw_varieties", found)
+        assert drawing.drawn() == draw_varieties(found)
 
 
 def test_an_error_in_drawing_is_raised_where_the_pictures_are_waited_for() -> None:
