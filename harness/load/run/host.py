@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
-from harness.connect.client import Reply
-from harness.load.session.locust_statistics import reporter
+from harness.load.session.locust_statistics import Report, reporter
 
 if TYPE_CHECKING:  # who imports Locust has gevent patch the whole process
     from locust import LoadTestShape, User
     from locust.env import Environment
+    from locust.stats import RequestStats
 
     from harness.load.session.session import Journey, Session
 
+_LOCUSTS_OWN = "locust.runners"  # the module of the listener that feeds Locust's statistics
 _PART = "chatquota"  # the attribute of Locust's environment that holds a process's part of a run
 
 
@@ -141,9 +142,17 @@ class Host:
         getattr(self.environment.events, event).add_listener(lambda **_: listener())
 
     @property
-    def report(self) -> Callable[[str, Reply], None]:
-        """Feeds Locust's statistics with an attempt."""
-        return reporter(self.environment.events.request.fire)
+    def report(self) -> Report:
+        """Tells Locust of attempts."""
+        request = self.environment.events.request
+
+        def unheard() -> RequestStats | None:
+            """Return Locust's statistics where nobody but its own runner listens to the event."""
+            listeners: Sequence[object] = getattr(request, "_handlers", ())
+            alone = len(listeners) == 1 and getattr(listeners[0], "__module__", "") == _LOCUSTS_OWN
+            return self.environment.stats if alone else None
+
+        return reporter(request.fire, unheard)
 
     def leave(self) -> None:
         """End the run: Locust itself, or with a web UI the load alone."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from harness.connect.client import Reply
 from harness.load.arrivals.clock import CLOCK, Clock
 from harness.load.arrivals.greenlets import Crew
+from harness.load.session.locust_statistics import Report
 from harness.load.session.recorder import Recorder
 from harness.load.session.service_watch import ServiceWatch
 from harness.load.workload.model import Chat
@@ -17,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 _MOST_TROUBLES = 10
 _NO_REASON = "why the chat was ended was not looked up, or not told"
-_TOGETHER = 0.025
+_TOGETHER = 0.25
 """Seconds that an attempt may wait until it is reported together with others: Locust's statistics are read once a second.
-Each by itself would find cold caches, and cost three times as much."""
-_MOST_TOGETHER = 64
+Each by itself would find cold caches, and be added to them at ten times the cost."""
+_MOST_TOGETHER = 256
 """Attempts that do not wait any longer: more at once would hold up the sends."""
 _CUSTOMER_REFUSALS = 20
 """Refusals of a customer's connection that give the participant service up: one customer alone may try six times."""
@@ -29,8 +30,8 @@ _CUSTOMER_REFUSALS = 20
 class Attempts:
     """Records the attempts of `worker`.
 
-    `report(operation, reply)` feeds Locust's statistics, a moment later, in a greenlet of its own that may wait: Locust's
-    listeners are anybody's. `settle` reports at once what is left. `on_hopeless(reply)` is called once for each service of
+    `report(attempts)` tells Locust of many, a moment later, in a greenlet of its own that may wait: Locust's listeners are
+    anybody's. `settle` reports at once what is left. `on_hopeless(reply)` is called once for each service of
     which every call was refused or failed for a reason that is not a quota. `troubles` are sentences on what this machine
     could not do.
     """
@@ -39,14 +40,14 @@ class Attempts:
         self,
         recorder: Recorder,
         worker: str,
-        report: Callable[[str, Reply], None],
+        report: Report,
         on_hopeless: Callable[[Reply], None],
         clock: Clock = CLOCK,
     ) -> None:
         self._recorder = recorder
         self._unreported: list[tuple[str, Reply]] = []
         self._alarm = clock.alarm(self._ring)
-        self._crew = Crew(self._report_all)
+        self._crew = Crew(report)
         self._worker = worker
         self._report = report
         self._on_hopeless = on_hopeless
@@ -133,7 +134,8 @@ class Attempts:
         """Report what has not been reported yet."""
         self._recorder.settle()
         unreported, self._unreported = self._unreported, []
-        self._report_all(unreported)
+        if unreported:
+            self._report(unreported)
 
     def close(self) -> None:
         """Report what is left, and nothing more later."""
@@ -157,13 +159,6 @@ class Attempts:
         unreported, self._unreported = self._unreported, []
         if unreported:
             self._crew.hand(unreported)
-
-    def _report_all(self, attempts: list[tuple[str, Reply]]) -> None:
-        for operation, reply in attempts:
-            try:
-                self._report(operation, reply)
-            except Exception:  # Locust passes on what a listener raises to end a user; the others are still to be told
-                logger.exception("a listener of Locust's request event failed")
 
     def _note_generator_fault(self, message: str) -> None:
         sentence = f"the generator ran out of resources of its own machine ({message}): raise its limits (ulimit -n)"

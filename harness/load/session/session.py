@@ -18,6 +18,7 @@ from harness.load.arrivals.schedule import Schedule
 from harness.load.options.options import Settings
 from harness.load.session.attempts import Attempts
 from harness.load.session.budget import Budget
+from harness.load.session.locust_statistics import Report
 from harness.load.session.recorder import Mirror, Recorder, Ship
 from harness.load.session.sdk_retries import RetryingSdk, SdkCall
 from harness.load.session.started_chats import StartedChats
@@ -49,12 +50,12 @@ class Part:
 class Listeners:
     """Who is told what a session meets.
 
-    `report(operation, reply)` of each attempt; `hopeless(reply)` once when every call so far was refused for a reason that
-    is not a quota; `budget_spent()` when `--max-chats` is reached; `trouble(sentence)` once when samples or ledger cannot be
-    written, after which no further chat is started.
+    `report(attempts)` of all; `hopeless(reply)` once when every call so far was refused for a reason that is not a quota;
+    `budget_spent()` when `--max-chats` is reached; `trouble(sentence)` once when samples or ledger cannot be written, after
+    which no further chat is started.
     """
 
-    report: Callable[[str, Reply], None]
+    report: Report
     hopeless: Callable[[Reply], None]
     budget_spent: Callable[[], None]
     trouble: Callable[[str], None]
@@ -143,8 +144,7 @@ class Session:
         self._withheld = 0
         self._sent = 0
         self._told_of_budget = -1
-        self._abandoned = False
-        self._over = False
+        self._abandoned = self._over = False
         self._on_wire: dict[int, _Start] = {}
         self.journey: Journey = _Starts(self) if journey is None else journey(self)
         settle()

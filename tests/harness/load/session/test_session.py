@@ -62,7 +62,7 @@ def run_of(
         told.hopeless.append(reply.outcome)
 
     listeners = Listeners(
-        report=lambda operation, reply: told.reported.append(operation),
+        report=lambda attempts: told.reported.extend(operation for operation, _ in attempts),
         hopeless=on_hopeless,
         budget_spent=lambda: told.spent.append(service.time.at),
         trouble=lambda sentence: pytest.fail(sentence),
