@@ -26,7 +26,7 @@ class ParticipantApi:
         chat = self.state.chats.by_token.get(token)
         if chat is None:
             raise DENIED
-        expires = chat.connection_tokens.get(token)
+        expires = (chat.connection_tokens or {}).get(token)
         participants = expires is None or expires == float("inf")
         if participants != (operation == "CreateParticipantConnection") or (expires is not None and expires < now):
             raise DENIED

@@ -54,14 +54,18 @@ def _check_rare(request: Members, types: list[str], settings: Settings) -> None:
 def check_attributes(attributes: dict[str, str], others: Mapping[str, str] | None = None) -> None:
     """Check the rules of contact attributes: letters of their keys, bytes of all of them (with `others` of the contact)."""
     # One pass over all keys and one over all bytes: most requests are valid.
-    if not _KEY.match("".join(attributes)):
+    keys = "".join(attributes)
+    if not _KEY.match(keys):
         key = next(key for key in attributes if not _KEY.match(key))
         raise _at(
             "Attributes", f"Attribute key {key[:100]!r} may have only alphanumeric, dash and underscore characters"
         )
-    whole = attributes if others is None else {**others, **attributes}
-    characters = len("".join(whole)) + 4 * len("".join(whole.values()))  # one has at most four bytes
-    if characters <= documented.ATTRIBUTE_BYTES:
+    if others is None:
+        whole, characters = attributes, len(keys)
+    else:
+        whole = {**others, **attributes}
+        characters = len("".join(whole))
+    if characters + 4 * len("".join(whole.values())) <= documented.ATTRIBUTE_BYTES:  # one has at most four bytes
         return
     size = sum(map(len, whole)) + len("".join(whole.values()).encode())
     if size > documented.ATTRIBUTE_BYTES:
@@ -92,9 +96,9 @@ def check_message(message: Members, declared: list[str], where: str = "") -> Non
 def _check_types(types: list[str]) -> None:
     if "text/plain" not in types:
         raise _at("SupportedMessagingContentTypes", "SupportedMessagingContentTypes must contain text/plain")
-    for kind in types:
-        if kind not in documented.SUPPORTED_TYPES:
-            raise _at("SupportedMessagingContentTypes", f"Content type {kind!r} is not supported")
+    if not documented.SUPPORTED_TYPES.issuperset(types):
+        kind = next(kind for kind in types if kind not in documented.SUPPORTED_TYPES)
+        raise _at("SupportedMessagingContentTypes", f"Content type {kind!r} is not supported")
 
 
 def _check_segment(attributes: Members, types: list[str]) -> None:

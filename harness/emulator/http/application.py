@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import struct
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from harness.emulator.http.connection.transport import Outbox, reset
 from harness.emulator.http.control import Control
 from harness.emulator.http.faults import NO_DISTURBANCE, Fault
 from harness.emulator.http.pages import pages
+from harness.emulator.service.chats import draws
 from harness.emulator.settings.settings import Settings
 
 _LOG = logging.getLogger("chatquota.emulator")
@@ -63,7 +65,7 @@ class Application:
         self.outbox = Outbox()
         self._common: Headers | None = None
         self._fixed = b""
-        self._ids = random.Random(f"{settings.seed} requests")
+        self._ids = draws(random.Random(f"{settings.seed} requests"), _IDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(_OWN):
@@ -126,7 +128,7 @@ class Application:
         return _WHOLE % (
             STATUS_LINE[response.status],
             self._fixed,
-            *self._call_ids(),
+            *next(self._ids),
             len(response.body),
             more,
             b"" if method == "HEAD" else response.body,
@@ -157,9 +159,8 @@ class Application:
 
     def _call_ids(self) -> tuple[bytes, bytes, bytes]:
         """Fresh ids of one call: the service's (a UUID), API Gateway's, and X-Ray's."""
-        text = b"%032x" % self._ids.getrandbits(128)
-        request = b"%b-%b-4%b-a%b-%b" % (text[:8], text[8:12], text[13:16], text[17:20], text[20:])
-        return request, b"%b=" % text[:15], b"Root=1-%b-%b" % (text[:8], text[8:])
+        digits = next(self._ids)
+        return b"%b-%b-4%b-a%b-%b" % digits[:5], b"%b=" % digits[5], b"Root=1-%b-%b" % digits[6:]
 
     async def _body(self, receive: Receive) -> bytes | None:
         """Return the body; None if the client has gone. Of a body that is too long, only so much that this can be told."""
@@ -233,7 +234,12 @@ class Application:
         ]
 
 
-_WHOLE = b"%b%bx-amzn-requestid: %b\r\nx-amz-apigw-id: %b\r\nx-amzn-trace-id: %b\r\ncontent-length: %d\r\n%b\r\n%b"
+# The digits of a call's ids: the service's (a UUID), API Gateway's, and X-Ray's.
+_IDS = struct.Struct("8s4s3s3s12s" + "15s" + "8s24s")
+_WHOLE = (
+    b"%b%bx-amzn-requestid: %b-%b-4%b-a%b-%b\r\nx-amz-apigw-id: %b=\r\nx-amzn-trace-id: Root=1-%b-%b\r\n"
+    b"content-length: %d\r\n%b\r\n%b"
+)
 _JSON = (b"content-type", b"application/json")
 
 

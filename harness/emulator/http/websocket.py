@@ -46,9 +46,9 @@ async def serve(socket: WebSocket, state: State) -> None:
     subscriber = _Subscriber(state, ticket.who, transport, early)
     # It listens from the opened socket on: what is said before the subscribe frame arrives is heard after it. (The
     # service is slower to deliver than a client is to subscribe; here a message would else be there first, and lost.)
-    chat.listeners.append(subscriber)
+    chat.listen(subscriber)
     for oldest in own[: max(0, len(own) + 1 - limit.count)]:
-        chat.listeners.remove(oldest)
+        chat.leave(oldest)
         oldest.finish()
     state.on_close.append(subscriber.finish)
     await socket.accept()
@@ -67,8 +67,7 @@ async def serve(socket: WebSocket, state: State) -> None:
         pass
     finally:
         state.on_close.remove(subscriber.finish)
-        if subscriber in chat.listeners:
-            chat.listeners.remove(subscriber)
+        chat.leave(subscriber)
         subscriber.cancel()
         writer.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -3,8 +3,9 @@
 import heapq
 import math
 import random
+import struct
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,7 +40,11 @@ class Listener(Protocol):
 
 
 class Chat(msgspec.Struct, eq=False):
-    """One chat contact. Times are seconds since the emulator started; None is a thing that did not happen yet."""
+    """One chat contact. Times are seconds since the emulator started; None is a thing that did not happen yet.
+
+    A chat with which nothing was done has no container: a load test has a hundred thousand of them, and what refers to
+    nothing else need not be looked at by the garbage collector.
+    """
 
     contact_id: str
     participant_id: str
@@ -54,10 +59,10 @@ class Chat(msgspec.Struct, eq=False):
     ended: float | None = None
     reason: str | None = None
     holds_slot: bool = False
-    connection_tokens: dict[str, float] = msgspec.field(default_factory=dict)
+    connection_tokens: dict[str, float] | None = None  # and when each expires
     transcript: list[Item] | None = None
-    sent: dict[str, Members] = msgspec.field(default_factory=dict)
-    listeners: list[Listener] = msgspec.field(default_factory=list)
+    _sent: dict[str, Members] | None = None
+    listeners: tuple[Listener, ...] = ()
     subscribed: bool = False
     heard: bool = False  # a websocket was open once
     unheard: list[Item] | None = None  # what others said before that
@@ -82,6 +87,13 @@ class Chat(msgspec.Struct, eq=False):
         return self.expires if self.connected is not None else min(self.expires, self.connect_by)
 
     @property
+    def sent(self) -> dict[str, Members]:
+        """What calls about the chat were answered, by ClientToken."""
+        if self._sent is None:
+            self._sent = {}
+        return self._sent
+
+    @property
     def content_types(self) -> list[str]:
         """Content types that messages of this chat may have."""
         declared: list[str] | None = self.request.get("SupportedMessagingContentTypes")
@@ -97,6 +109,20 @@ class Chat(msgspec.Struct, eq=False):
     def display_name(self) -> str:
         name: str = self.request["ParticipantDetails"]["DisplayName"]
         return name
+
+    def listen(self, listener: Listener) -> None:
+        """Let `listener` hear what is said from now on."""
+        self.listeners = (*self.listeners, listener)
+
+    def leave(self, listener: Listener) -> None:
+        """Let `listener` hear nothing more, if it has listened."""
+        self.listeners = tuple(other for other in self.listeners if other is not listener)
+
+    def add_token(self, token: str, expires: float) -> None:
+        """Let `token` speak for a participant until it expires; infinity: it is a participant token."""
+        if self.connection_tokens is None:
+            self.connection_tokens = {}
+        self.connection_tokens[token] = expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +153,8 @@ class Chats:
         self.open: dict[str, int] = {}  # slots in use, by instance
         self.held: dict[str, int] = {}  # of which by other clients
         self.replays: dict[tuple[str, str], Replay] = {}
-        self._deadlines: list[tuple[float, int, Chat]] = []
+        self._starts = draws(self._ids, _START)
+        self._deadlines: list[tuple[float, int, str]] = []  # by contact id
         self._freed: list[tuple[float, int, Chat]] = []
         self._held_ends: list[tuple[float, str]] = []
         self._ended: deque[Chat] = deque()
@@ -171,12 +198,12 @@ class Chats:
         settings = self.settings
         minutes = request.get("ChatDurationInMinutes")
         length = settings.chat_duration if minutes is None else minutes * 60.0
-        # One draw for both ids and the token: a start is what a load test asks for most.
-        drawn = self._ids.getrandbits(768).to_bytes(96).hex()
+        # Both ids and the token in one: a start is what a load test asks for most.
+        ids = (_STARTED % next(self._starts)).decode()
         chat = Chat(
-            _uuid(drawn),
-            _uuid(drawn[32:64]),
-            f"EMULATED{drawn[64:]}",
+            ids[:36],
+            ids[36:72],
+            ids[72:],
             instance,
             now,
             now + min(length, settings.flow_ends),
@@ -226,7 +253,7 @@ class Chats:
         if who is not None and chat.speakers is not None:
             chat.speakers[token] = who
         expires = now + documented.CONNECTION_TOKEN_LIFETIME
-        chat.connection_tokens[token] = expires
+        chat.add_token(token, expires)
         self.by_token[token] = chat
         return token, expires
 
@@ -237,7 +264,7 @@ class Chats:
             if chat.speakers is None:
                 chat.speakers = {}
             chat.speakers[token] = who
-        chat.connection_tokens[token] = math.inf
+        chat.add_token(token, math.inf)
         self.by_token[token] = chat
         return token
 
@@ -252,9 +279,11 @@ class Chats:
     def revoke(self, chat: Chat, who: Participant) -> None:
         """Another participant than the first customer leaves: its tokens and websockets are of no use any more."""
         for token in [token for token, speaker in (chat.speakers or {}).items() if speaker is who]:
-            del self.by_token[token], chat.connection_tokens[token]
+            del self.by_token[token]
+            if chat.connection_tokens is not None:
+                del chat.connection_tokens[token]
         for listener in [listener for listener in chat.listeners if listener.who is who]:
-            chat.listeners.remove(listener)
+            chat.leave(listener)
             listener.finish()
 
     def end(self, now: float, chat: Chat, reason: str) -> bool:
@@ -279,8 +308,9 @@ class Chats:
         """Let time pass until `now`: end the chats and free the slots that are due."""
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now:
-            due, _, chat = heapq.heappop(deadlines)
-            if chat.ended is None and chat.deadline == due:
+            due, _, contact_id = heapq.heappop(deadlines)
+            chat = self.by_id.get(contact_id)
+            if chat is not None and chat.ended is None and chat.deadline == due:
                 self.end(due, chat, self._reason_at(chat, due))
         while self._freed and self._freed[0][0] <= now:
             self._free_slot(heapq.heappop(self._freed)[2])
@@ -313,18 +343,31 @@ class Chats:
         if deadline == math.inf:
             return
         self._serial += 1
-        heapq.heappush(self._deadlines, (deadline, self._serial, chat))
+        heapq.heappush(self._deadlines, (deadline, self._serial, chat.contact_id))
         # Chats that were stopped stay in the heap until their deadline: throw them out before they are the most of it.
         if len(self._deadlines) > 2 * self._live + 1000:
-            self._deadlines = [
-                item for item in self._deadlines if item[2].ended is None and item[2].deadline == item[0]
-            ]
+            self._deadlines = [item for item in self._deadlines if self._still_due(item[0], item[2])]
             heapq.heapify(self._deadlines)
+
+    def _still_due(self, deadline: float, contact_id: str) -> bool:
+        chat = self.by_id.get(contact_id)
+        return chat is not None and chat.ended is None and chat.deadline == deadline
 
     def _forget(self, chat: Chat) -> None:
         del self.by_id[chat.contact_id], self.by_token[chat.participant_token]
-        for token in chat.connection_tokens:
+        for token in chat.connection_tokens or ():
             self.by_token.pop(token, None)
+
+
+# Of a start: two ids in the form of a UUID, and the digits of a token.
+_START = struct.Struct("8s4s3s3s12s" * 2 + "128s")
+_STARTED = b"%b-%b-4%b-a%b-%b" * 2 + b"EMULATED%b"
+
+
+def draws(rng: random.Random, layout: struct.Struct) -> Iterator[tuple[bytes, ...]]:
+    """Draw hexadecimal digits without end, in pieces as `layout` cuts them."""
+    while True:  # many at once: one by one they cost twice as much
+        yield from layout.iter_unpack(rng.randbytes(32 * layout.size).hex().encode())
 
 
 def _uuid(digits: str) -> str:

@@ -151,7 +151,7 @@ class State:
     def joins(self, now: float, chat: Chat, who: Participant) -> None:
         """Another participant than the first customer asks for a connection; its first one is its arrival."""
         tokens = [token for token, speaker in (chat.speakers or {}).items() if speaker is who]
-        if all(math.isinf(chat.connection_tokens[token]) for token in tokens):
+        if all(math.isinf((chat.connection_tokens or {})[token]) for token in tokens):
             self.conversations.say(now, chat, JOINED, None, who)
 
     def leaves(self, now: float, chat: Chat, who: Participant | None) -> None:

@@ -107,7 +107,7 @@ class Conversations:
                 item = self._item(chat, at, kind, None, who)
                 self.items(chat).append(item)
                 self._hear(chat, item)
-        chat.listeners.clear()
+        chat.listeners = ()
 
     @staticmethod
     def take_unheard(chat: Chat) -> list[Item]:
@@ -150,7 +150,7 @@ class Conversations:
             if chat.unheard is None:
                 chat.unheard = []
             chat.unheard.append(item)
-        for listener in tuple(chat.listeners):
+        for listener in chat.listeners:
             listener.hear(chat, item)
         if chat.streams:
             for topic in chat.streams.values():

@@ -40,7 +40,7 @@ def chat_detail(state: State, chat: Chat) -> Members:
         "transcript": [plain(item) for item in state.conversations.items(chat)],
         "connections": {
             "websockets": len(chat.listeners),
-            "connection_tokens": sum(1 for expires in chat.connection_tokens.values() if not math.isinf(expires)),
+            "connection_tokens": sum(not math.isinf(expires) for expires in (chat.connection_tokens or {}).values()),
         },
         "expires": _time(state, chat.expires),
     }

@@ -143,7 +143,7 @@ def test_websocket_hears_the_end_and_nothing_after() -> None:
         contact, token = lab.connected()
         chat = lab.state.chats.by_id[contact]
         ear = Ear()
-        chat.listeners.append(ear)
+        chat.listen(ear)
         lab.participant("message", token, HELLO)
         lab.participant("event", token, {"ContentType": EVENT + "typing"})
         if how == "stop":
