@@ -11,7 +11,9 @@ from harness.quotas.estimates import ActiveChatsEstimate, TpsEstimate
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send one StartChatContact now."""
+    """Send one StartChatContact now; report its answer with `answered` and this `number`."""
+
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,9 +10,6 @@ from dataclasses import dataclass, field
 from harness.load.probe.actions import Action, Done, Known, Pause, ProbeOptions, Send, StopChats
 from harness.quotas.attempts import Attempts
 from harness.vocabulary import ACTIVE_CHAT_LIMIT, STARTED, TPS_THROTTLED
-
-_SOON = 0.01
-"""A call is on the wire so soon after it was asked for."""
 
 
 @dataclass
@@ -33,7 +29,8 @@ class ProbeMoves:
         self._outcome: list[str] = []
         self._ends: list[float] = []
         self._recent: deque[float] = deque()
-        self._unanswered: list[float] = []
+        self._asked = 0
+        self._unanswered: dict[int, float] = {}
         self._stopping = 0
         self._now = 0.0
         self._begin: float | None = None
@@ -84,18 +81,18 @@ class ProbeMoves:
         return self._sending(now) if held and self._room_in_budget() else None
 
     def _sending(self, now: float) -> Send:
-        self._unanswered.append(now)
+        self._asked += 1
+        self._unanswered[self._asked] = now
         self._recent.append(now)
-        return Send()
+        return Send(self._asked)
 
     def _room_in_budget(self) -> bool:
         most = self.options.max_chats
         return not self._withheld and (most is None or self.known.started + self._in_flight < most)
 
-    def answered(self, sent: float, received: float, outcome: str) -> None:
-        """Take a call's answer: its outcome as in `harness.vocabulary.START_OUTCOMES`."""
-        if self._unanswered:
-            del self._unanswered[max(0, bisect_right(self._unanswered, sent + _SOON) - 1)]
+    def answered(self, number: int, sent: float, received: float, outcome: str) -> None:
+        """Take the answer of the call that had this `number`: its outcome as in `harness.vocabulary.START_OUTCOMES`."""
+        self._unanswered.pop(number, None)
         self._sent.append(sent)
         self._received.append(received)
         self._outcome.append(outcome)
@@ -120,9 +117,9 @@ class ProbeMoves:
         self._open -= 1
         self._stopping -= 1
 
-    def withheld(self) -> None:
-        """Note that a `Send` was not carried out: the budget of chats is spent."""
-        del self._unanswered[-1:]
+    def withheld(self, number: int) -> None:
+        """Note that the `Send` of this `number` was not carried out: the budget of chats is spent."""
+        self._unanswered.pop(number, None)
         self._withheld = True
 
     def findings(self) -> list[str]:
@@ -141,7 +138,7 @@ class ProbeMoves:
     @property
     def _settled(self) -> float:
         """The moment up to which every call is answered: later answers are mostly refusals, where admitted calls wait."""
-        return self._unanswered[0] if self._unanswered else self._now
+        return next(iter(self._unanswered.values()), self._now)
 
     @property
     def open_chats(self) -> int:

@@ -71,7 +71,7 @@ class Prober:
             while not self._over:
                 action = self.plan.act(now())
                 if isinstance(action, Send):
-                    call = gevent.spawn(self._call, now())
+                    call = gevent.spawn(self._call, action.number, now())
                     self._calls.add(call)
                     call.link(self._calls.discard)
                     gevent.sleep(0)  # it goes out now
@@ -92,14 +92,14 @@ class Prober:
             logger.info("%s", sentence)
         gevent.spawn(self._done, why)
 
-    def _call(self, due: float) -> None:
+    def _call(self, number: int, due: float) -> None:
         reply = self._session.start_chat(due, hold=False)
         if reply is None:
-            self.plan.withheld()
+            self.plan.withheld(number)
         else:
             if reply.outcome == STARTED and reply.contact_id:
                 self._open.append(reply.contact_id)
-            self.plan.answered(reply.sent, reply.received, reply.outcome)
+            self.plan.answered(number, reply.sent, reply.received, reply.outcome)
         self._news.set()
 
     def _stop(self, count: int) -> None:

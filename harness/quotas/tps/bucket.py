@@ -82,6 +82,13 @@ class Record:
         at_refusal = rate * self.refused - self.before
         return highest[1:] - counter, np.maximum(highest[self.before], at_refusal) - at_refusal
 
+    def lacking(self, rate: float, at: float) -> float:
+        """Tokens that the bucket lacked `at` seconds after the first call."""
+        _, highest = self.lines(rate)
+        before = int(np.searchsorted(self.admitted, at))
+        now = rate * at - before
+        return max(float(highest[before]), now) - now
+
     def log_likelihood(self, rate: float, bursts: Floats) -> tuple[Floats, Floats]:
         """Log probability of each judged admission, (k, i), and refusal, (k, j), for each of k bursts, given the others."""
         _, highest = self.lines(rate)
@@ -102,7 +109,10 @@ class Record:
         return _log(yes), _log(1.0 - inside)
 
     def residuals(self, rate: float, burst: float) -> tuple[Floats, Floats]:
-        """Seconds by which each admission came too early, (n,) positive, and each refusal too late, (m,) negative."""
+        """Seconds by which each admission came too early, (n,) positive, and each refusal too late, (m,) negative.
+
+        A refusal is too late by the least that either it or the moment at which the bucket was full has to be moved.
+        """
         token = self._tokens(rate, burst)
         early = np.maximum(0.0, token[:-1] - self.admitted)
         begin, end = _free(token, np.append(self.admitted, np.inf))
@@ -111,7 +121,8 @@ class Record:
         index = np.searchsorted(begin, self.refused, side="right") - 1
         inside = (index >= 0) & (self.refused < end[index])
         late = np.minimum(self.refused - begin[index], end[index] - self.refused)
-        return early, np.where(inside, -late, 0.0)
+        to_spare = burst - 1.0 - self.deficits(rate)[1]
+        return early, np.where(inside, -np.minimum(late, np.maximum(to_spare, 0.0) / rate), 0.0)
 
     def without_a_brim(self, rate: float, burst: float) -> int:
         """Judged refusals that contradict a bucket which never overflows, by far more than the jitter.

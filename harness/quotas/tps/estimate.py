@@ -10,7 +10,8 @@ import numpy as np
 from harness.counting import counted
 from harness.quotas.attempts import CHAT_LIMIT, STARTED, THROTTLED, Attempts, Floats
 from harness.quotas.estimates import Interval, Region, TpsEstimate, Trace
-from harness.quotas.tps.fit import candidates, disagreement, normalised
+from harness.quotas.tps.fit import normalised
+from harness.quotas.tps.rate import candidates, disagreement
 from harness.quotas.tps.readings import Reading
 from harness.quotas.tps.windows import Window
 
@@ -93,8 +94,14 @@ def _intervals(reading: Reading) -> tuple[Interval, Interval]:
         whole, log_p = found.at_whole_bursts()
         p = normalised(log_p)
         rate = _interval(found.rate, p.sum(axis=1), reading.rate)
-        likely = whole[p.sum(axis=0) > _OUTSIDE]
-        return _honest(rate, reading), Interval(reading.burst, float(likely.min()), float(likely.max()))
+        by_size = p.sum(axis=0)
+        if reading.goodness.burst is not None:
+            middle, spread = reading.goodness.burst
+            whole = np.arange(max(1.0, np.floor(middle - 4 * spread)), np.ceil(middle + 4 * spread) + 1)
+            by_size = normalised(-0.5 * ((whole - middle) / spread) ** 2)
+        likely = whole[by_size > _OUTSIDE]
+        best = float(whole[np.argmax(by_size)])
+        return _honest(rate, reading), Interval(best, float(likely.min()), float(likely.max()))
     bursts = np.linspace(*found.burst_span, 201)
     p = normalised(found.on(bursts))
     rate = _interval(found.rate, p.sum(axis=1), reading.rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +10,21 @@ import numpy as np
 from harness.quotas.attempts import Floats
 from harness.quotas.special import logsumexp
 from harness.quotas.tps.bucket import Ints, Record
+from harness.quotas.tps.rate import (
+    JUDGED,
+    Judged,
+    disagreement,
+    disagreement_of,
+    likely_rate,
+    on_more_calls,
+    rough_rate,
+)
 from harness.quotas.tps.replay import as_decided, replay
 from harness.quotas.tps.timing import Calls
 
 _SHARES = (0.0, 0.5, 1.0)
-_STAGES = (100, 300, 1000, 3000)
-"""Numbers of calls on which the rate is looked for, one after the other."""
-_FITS = 0.03
-"""Disagreement below which no other rate is looked for; the right one has next to none."""
-_STRETCHES, _AROUND, _FEWEST_COUNTED = 3, 31, 6
-"""Stretches of pressure that are counted, rates that are tried around each count, and the least that is counted."""
 _FEW = 300
 """Decisions below which the shares of the way up are not looked for either."""
-_JUDGED = 4000
-"""Most decisions that the likelihood looks at; all of them count in the bucket's level."""
 _DENSE = 0.02
 """Tokens within a jitter from which on the decisions are too dense to be read one by one."""
 _SPARSE = 0.15
@@ -75,159 +76,20 @@ class Fit:
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """What of a record its judged deficits are made of at any rate, gathered once: a search tries thousands of rates.
-
-    `later` is each judged refusal's moment if it was decided a little later than fitted, `after` the admissions before that.
-    """
-
-    record: Record
-    at: Floats
-    before: Ints
-    later: Floats
-    after: Ints
-
-    @classmethod
-    def of(cls, record: Record) -> _Judged:
-        look = record.judged_refusals
-        at = record.refused[look]
-        later = at + 3 * record.refused_spread[look]
-        return cls(record, at, record.before[look], later, np.searchsorted(record.admitted, later))
-
-    def deficits(self, rate: float) -> tuple[Floats, Floats]:
-        """Deficits of the judged admissions and refusals; a refusal may have been decided a little later than fitted."""
-        counter, highest = self.record.lines(rate)
-        now = rate * self.at - self.before
-        then = rate * self.later - self.after
-        lacked = np.maximum(highest[self.before] - now, highest[self.after] - then)
-        look = self.record.judged_admissions
-        return highest[1:][look] - counter[look], np.maximum(lacked, 0.0)
-
-    def disagreement(self, rate: float) -> tuple[float, float]:
-        return _disagreement(*self.deficits(rate))
-
-
-def disagreement(record: Record, rate: float) -> tuple[float, float]:
-    """How much decisions contradict the best bucket of this `rate`, from 0 to about 1, and that bucket's burst.
-
-    It is the tokens by which deficits lie on the wrong side of burst - 1, as a share of all their distances from there. The
-    burst is where as many admissions lie above it as refusals below: the minimum of those tokens, found in one pass.
-    """
-    return _Judged.of(record).disagreement(rate)
-
-
-def _disagreement(taken: Floats, lacked: Floats) -> tuple[float, float]:
-    both = np.concatenate((taken, lacked))
-    if not len(taken):
-        return 0.0, 1.0
-    edge = float(np.partition(both, len(taken) - 1)[len(taken) - 1])
-    above = taken[taken > edge] - edge
-    below = edge - lacked[lacked < edge]
-    if len(lacked):
-        inside = lacked[lacked > edge]
-        edge = 0.5 * (edge + float(inside.min())) if len(inside) and not len(above) and not len(below) else edge
-    wrong = float(above.sum() + below.sum())
-    refused_when_full = np.count_nonzero(lacked <= 1e-9) / len(lacked) if len(lacked) else 0.0  # which no bucket does
-    return wrong / max(float(np.abs(both - edge).sum()), 1e-9) + refused_when_full, edge + 1.0
-
-
-def rough_rate(record: Record, rates: Floats) -> tuple[float, float]:
-    """Return the rate of least disagreement, searched over `rates` and then ever closer; returns (rate, disagreement)."""
-    judged = _Judged.of(record)
-    costs = np.array([judged.disagreement(rate)[0] for rate in rates])
-    best = int(np.argmin(costs))
-    for _ in range(9):
-        low, high = rates[max(best - 1, 0)], rates[min(best + 1, len(rates) - 1)]
-        rates = np.linspace(low, high, 13)
-        costs = np.array([judged.disagreement(rate)[0] for rate in rates])
-        flat = np.flatnonzero(costs <= costs.min() * (1 + 1e-9) + 1e-12)
-        best = int(flat[len(flat) // 2])
-        if len(flat) > 4 or high - low < 1e-7 * high:
-            break
-    return float(rates[best]), float(costs[best])
-
-
-def candidates(record: Record) -> Floats:
-    """Rates worth trying: from a token in the whole record to the closest admissions, 4 % apart, (k,)."""
-    span = max(float(record.admitted[-1]) if len(record.admitted) else 1.0, 1e-3)
-    low = 0.3 / (span + 1.0)
-    high = max(20.0, 3.0 * _densest(record.admitted))
-    return np.geomspace(low, high, int(np.log(high / low) / 0.04) + 2)
-
-
-def candidates_by_count(record: Record) -> Floats:
-    """Rates worth trying where those misfit, (k,): around what was admitted while calls were refused again and again.
-
-    Of a small bucket behind hardly any jitter the true rate's minimum is narrower than the steps of `candidates`.
-    """
-    found = [candidates(record)]
-    for most in (1, 3):  # admissions between two refusals of such a stretch
-        cuts = np.flatnonzero(np.diff(record.before) > most) + 1
-        first, last = np.concatenate(([0], cuts)), np.concatenate((cuts, [len(record.refused)])) - 1
-        count, lasted = record.before[last] - record.before[first], record.refused[last] - record.refused[first]
-        for index in np.argsort(-count, kind="stable")[:_STRETCHES]:
-            if count[index] >= _FEWEST_COUNTED and lasted[index] > 0:
-                one = 1.5 / count[index]
-                found.append(count[index] / lasted[index] * np.linspace(1 - one, 1 + one, _AROUND))
-    return np.unique(np.concatenate(found))
-
-
-def _densest(times: Floats) -> float:
-    if len(times) < 2:
-        return 1.0
-    count = min(len(times) - 1, 32)
-    return float(count / max(1e-3, np.min(times[count:] - times[:-count])))
-
-
 def fit_bucket(calls: Calls, deficit: float = 0.0, likely: float | None = None) -> Fit:
     """Fit rate, burst, jitter and the shares of the way up; no posterior yet. Needs both kinds of decisions.
 
     `likely` is their likely rate, where it is known.
     """
-    part = calls.part(_STAGES[-1])
     jitter = calls.typical_spread
     rate = likely_rate(calls, deficit)[1] if likely is None else likely
-    near = rate * np.array([0.99, 0.997, 1.0, 1.003, 1.01])
-    shares = (
-        (0.5, 0.5) if rate * jitter < _SPARSE or len(part.sent) < _FEW else _best_shares(part, near, jitter, deficit)
-    )
-    record = Record.of(calls, shares, jitter, deficit, _JUDGED)
-    around = near if len(calls.sent) == len(part.sent) else rate * np.geomspace(0.9, 1.1, 41)
-    rate, _ = rough_rate(record, around)
+    rate, near = on_more_calls(calls, rate, deficit)
+    few = rate * jitter < _SPARSE or len(calls.sent) < _FEW
+    shares = (0.5, 0.5) if few else _best_shares(calls, near, jitter, deficit)
+    record = Record.of(calls, shares, jitter, deficit, JUDGED)
+    rate, _ = rough_rate(record, near)
     burst = disagreement(record, rate)[1]
     return settle(calls, Fit(rate, burst, jitter, shares, record))
-
-
-def likely_rate(calls: Calls, deficit: float = 0.0) -> tuple[float, float]:
-    """Return the least disagreement found, and its rate."""
-    records = _longer_and_longer(calls, deficit)
-    found = min(_rates_found(records, candidates), default=(np.inf, 1.0))
-    if found[0] < _FITS:
-        return found
-    closer = min(_rates_found(records, candidates_by_count), default=found)
-    return closer if closer[0] < 0.5 * found[0] else found
-
-
-def _longer_and_longer(calls: Calls, deficit: float) -> list[Record]:
-    """Return ever longer parts of the calls: the longer, the sharper is the minimum to be hit."""
-    records = []
-    for stage in _STAGES:
-        part = calls.part(stage)
-        if part.admitted.any() and not part.admitted.all():
-            records.append(Record.of(part, (0.5, 0.5), calls.typical_spread, deficit, _JUDGED))
-        if stage >= len(calls.sent):
-            break
-    return records
-
-
-def _rates_found(records: Sequence[Record], worth: Callable[[Record], Floats]) -> Iterator[tuple[float, float]]:
-    """(disagreement, rate) for the rates that are `worth` trying on each record, looked at closer on the longer ones."""
-    for number, record in enumerate(records):
-        rate, cost = rough_rate(record, worth(record))
-        for longer in records[number + 1 :]:
-            rate, cost = rough_rate(longer, rate * np.geomspace(0.97, 1.03, 41))
-        yield cost, rate
 
 
 def _best_shares(calls: Calls, rates: Floats, jitter: float, deficit: float) -> tuple[float, float]:
@@ -235,8 +97,9 @@ def _best_shares(calls: Calls, rates: Floats, jitter: float, deficit: float) -> 
     best = (np.inf, (0.5, 0.5))
     for a_share in _SHARES:
         for r_share in _SHARES:
-            record = Record.of(calls, (a_share, r_share), jitter, deficit, _JUDGED)
-            cost = rough_rate(record, rates)[1] * (1.0 if a_share == r_share else 1.05)
+            record = Record.of(calls, (a_share, r_share), jitter, deficit, JUDGED)
+            judged = Judged.of(record)
+            cost = min(map(judged.disagreement_by_group, rates)) * (1.0 if a_share == r_share else 1.05)
             best = min(best, (cost, (a_share, r_share)))
     return best[1]
 
@@ -253,7 +116,7 @@ def settle(calls: Calls, fit: Fit) -> Fit:
         return _settle_by_replay(calls, fit, least, most)
     best, best_log = fit, -np.inf
     for jitter in np.geomspace(least, most, 8):
-        record = Record.of(calls, fit.shares, float(jitter), fit.record.deficit, _JUDGED)
+        record = Record.of(calls, fit.shares, float(jitter), fit.record.deficit, JUDGED)
         bursts, logs = profile(record, fit.rate, float(jitter))
         log_l = float(logs.max())
         if log_l > best_log + 0.5:
@@ -267,24 +130,22 @@ def _settle_by_replay(calls: Calls, fit: Fit, least: float, most: float) -> Fit:
     admissions: there the jitter is the one with which replays show as much too-early admission as was observed.
     """
     part = calls.part(5000)
+    begin = float(part.sent[0] - calls.sent[0])
+    deficit = fit.record.lacking(fit.rate, begin) if begin > 0 else fit.record.deficit
     rng = np.random.default_rng(len(calls.sent))
-    jitter = fit.jitter
-    for _ in range(2):
-        record = Record.of(part, fit.shares, jitter, fit.record.deficit, _JUDGED)
-        bursts, logs = profile(record, fit.rate, jitter)
-        burst = float(bursts[np.argmax(logs)])
-        seen = float(record.residuals(fit.rate, burst)[0].sum())
-        low, high = least, most
-        for _ in range(5):
-            jitter = float(np.sqrt(low * high))
-            early = []
-            for admitted in replay(part, fit.shares, jitter, fit.record.deficit, fit.rate, burst, rng, 3):
-                again, shares = as_decided(part, admitted, fit.shares)
-                other = Record.of(again, shares, jitter, fit.record.deficit)
-                early.append(float(other.residuals(fit.rate, burst)[0].sum()))
-            low, high = (jitter, high) if np.mean(early) < seen else (low, jitter)
-    record = Record.of(calls, fit.shares, jitter, fit.record.deficit, _JUDGED)
-    return Fit(fit.rate, burst, jitter, fit.shares, record)
+    record = Record.of(part, fit.shares, fit.jitter, deficit, JUDGED)
+    seen, burst = Judged.of(record).early(fit.rate), disagreement(record, fit.rate)[1]
+    low, high = least, most
+    for _ in range(7):
+        jitter = float(np.sqrt(low * high))
+        early = []
+        for admitted in replay(part, fit.shares, jitter, deficit, fit.rate, burst, rng, 3):
+            again, shares = as_decided(part, admitted, fit.shares)
+            early.append(Judged.of(Record.of(again, shares, jitter, deficit, JUDGED)).early(fit.rate))
+        low, high = (jitter, high) if np.mean(early) < seen else (low, jitter)
+    record = Record.of(calls, fit.shares, jitter, fit.record.deficit, JUDGED)
+    bursts, logs = profile(record, fit.rate, jitter)
+    return Fit(fit.rate, float(bursts[np.argmax(logs)]), jitter, fit.shares, record)
 
 
 def profile(record: Record, rate: float, jitter: float, most: int = 41) -> tuple[Floats, Floats]:
@@ -293,8 +154,8 @@ def profile(record: Record, rate: float, jitter: float, most: int = 41) -> tuple
     Each time the bucket was full, that moment is known to one sd of `jitter` only, and it shifts all that follows: this
     is integrated out group by group, a group being the decisions since one moment at which the bucket was full.
     """
-    taken, lacked = _Judged.of(record).deficits(rate)
-    edge = _disagreement(taken, lacked)[1]
+    taken, lacked = Judged.of(record).deficits(rate)
+    edge = disagreement_of(taken, lacked)[1]
     blur = rate * jitter
     most_taken = float(taken.max()) if len(taken) else 0.0
     least_lacked = float(lacked.min()) if len(lacked) else most_taken + 50.0

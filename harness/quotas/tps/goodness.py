@@ -1,4 +1,4 @@
-"""Does the fitted bucket explain the record? Replays of the fit on the same calls say what it would have looked like."""
+"""What replays of the fitted bucket on the same calls say: whether it explains the record, and how far its burst is off."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import numpy as np
 
 from harness.quotas.attempts import Floats
 from harness.quotas.tps.bucket import Record
-from harness.quotas.tps.fit import Fit
+from harness.quotas.tps.fit import Fit, normalised, profile
 from harness.quotas.tps.replay import as_decided, replay
 from harness.quotas.tps.timing import Calls
 
 _PARTS = (2, 4)
 """Numbers of parts that are tried: tokens of parts that were emptied together come so many at a time."""
 _REPLAYS_IN_PARTS = 6
+_BLURRED = 0.15
+"""Tokens within a jitter from which on the burst is read with the help of replays."""
+_SURER = 1.5
+"""Replays draw their jitter from the fit; the burst is known so many times less closely than it varies in them."""
 _WORST = -4.0
 """Log probability below which a single decision counts no worse, so that one hiccup does not decide."""
 
@@ -28,7 +32,8 @@ class Goodness:
     `worst`: the largest miss, seconds; `p_value`: share of the replays that fit no better; `z`: the distance in sd, both
     NaN where the fit was given up before any replay. `by_jitter`: the most contradictions of a replay. `parts_z`: how much
     better the record fits than replays of a bucket in parts that take calls in turn, in sd of those, the least over some
-    numbers of parts; NaN where the record does not fit.
+    numbers of parts; NaN where the record does not fit. `burst` is the likely burst, less what it is off in replays, whose
+    burst is known, and one sd of it; None where tokens are so far apart that each decision is told from the next.
     """
 
     contradictions: int
@@ -38,6 +43,7 @@ class Goodness:
     z: float
     by_jitter: int = 0
     parts_z: float = math.nan
+    burst: tuple[float, float] | None = None
 
     @property
     def allowed(self) -> int:
@@ -77,33 +83,53 @@ def goodness(calls: Calls, fit: Fit, rate: float, burst: float, seed: int, repla
     observed = _clipped(fit.record, rate, burst)
     rng = np.random.default_rng(seed)
     judged = int(np.count_nonzero(~calls.clouded))
-    scores, missed = _replayed(calls, fit, rate, burst, rng, replays)
-    p_value = (1 + int(np.count_nonzero(scores <= observed))) / (replays + 1)
-    z = (observed - float(scores.mean())) / max(float(scores.std()), 1.0)
-    found = Goodness(count, judged, worst, p_value, z, int(missed.max()))
+    seen = _replayed(calls, fit, rate, burst, rng, replays)
+    p_value = (1 + int(np.count_nonzero(seen.scores <= observed))) / (replays + 1)
+    z = (observed - float(seen.scores.mean())) / max(float(seen.scores.std()), 1.0)
+    found = Goodness(count, judged, worst, p_value, z, int(seen.missed.max()))
     if not found.fits:
         return found
     apart = []
     for parts in _PARTS:
-        scores, _ = _replayed(calls, fit, rate, burst, rng, _REPLAYS_IN_PARTS, parts)
+        scores = _replayed(calls, fit, rate, burst, rng, _REPLAYS_IN_PARTS, parts).scores
         apart.append((observed - float(scores.mean())) / max(float(scores.std()), 1.0))
-    return replace(found, parts_z=min(apart))
+    found = replace(found, parts_z=min(apart))
+    if rate * fit.jitter < _BLURRED:
+        return found
+    likely = _likely_burst(fit.record, rate, fit.jitter)
+    return replace(found, burst=(likely - float(seen.bursts.mean()) + burst, _SURER * float(seen.bursts.std())))
+
+
+@dataclass(frozen=True, slots=True)
+class _Replayed:
+    """Of each replay, (times,): how well the bucket explains it, its contradictions, and its likely burst."""
+
+    scores: Floats
+    missed: Floats
+    bursts: Floats
 
 
 def _replayed(
     calls: Calls, fit: Fit, rate: float, burst: float, rng: np.random.Generator, times: int, parts: int = 1
-) -> tuple[Floats, Floats]:
-    """Return how well the bucket explains each of its replays, in `parts`, (times,), and their contradictions, (times,)."""
+) -> _Replayed:
+    """Replay the bucket, or `parts` of it; of parts, nothing but the scores is looked at."""
     deficit = fit.record.deficit
     admitted = replay(calls, fit.shares, fit.jitter, deficit, rate, burst, rng, times, parts=parts)
-    scores, missed = np.empty(times), np.zeros(times)
+    found = _Replayed(np.empty(times), np.zeros(times), np.zeros(times))
     for row in range(times):
         again, shares = as_decided(calls, admitted[row], fit.shares)
         record = Record.of(again, shares, fit.jitter, deficit, 4000)
-        scores[row] = _clipped(record, rate, burst)
+        found.scores[row] = _clipped(record, rate, burst)
         if parts == 1:
-            missed[row] = contradictions(record, rate, burst)[0]
-    return scores, missed
+            found.missed[row] = contradictions(record, rate, burst)[0]
+            if rate * fit.jitter >= _BLURRED:
+                found.bursts[row] = _likely_burst(record, rate, fit.jitter)
+    return found
+
+
+def _likely_burst(record: Record, rate: float, jitter: float) -> float:
+    bursts, logs = profile(record, rate, jitter)
+    return float(np.sum(bursts * normalised(logs)))
 
 
 def _clipped(record: Record, rate: float, burst: float) -> float:

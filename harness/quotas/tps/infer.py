@@ -13,7 +13,7 @@ from harness.quotas.tps.readings import Reading, costs, not_full, read
 from harness.quotas.tps.timing import telling
 from harness.quotas.tps.windows import best_window
 
-_MOST_CALLS = 20_000
+_MOST_CALLS = 60_000
 """Most decisions that are read; of a longer record, those that change most often between admitted and refused."""
 
 
@@ -41,8 +41,9 @@ def infer_tps_by_steps(attempts: Attempts, *, seed: int = 0) -> Iterator[TpsEsti
     whole = len(attempts)
     judged = np.isin(attempts.outcome, (STARTED, CHAT_LIMIT, THROTTLED))
     if np.count_nonzero(judged) > _MOST_CALLS:
-        part = telling(attempts.outcome[judged] != THROTTLED, _MOST_CALLS)
-        begin, end = attempts.sent[judged][[part.start, part.stop - 1]]
+        sent = attempts.sent[judged]
+        part = telling(sent, attempts.outcome[judged] != THROTTLED, _MOST_CALLS)
+        begin, end = sent[[part.start, part.stop - 1]]
         attempts = attempts.where((attempts.sent >= begin) & (attempts.sent <= end))
     readings: list[Reading] = []
     for costing in costs(attempts):

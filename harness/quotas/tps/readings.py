@@ -18,8 +18,9 @@ from harness.quotas.attempts import (
     Floats,
 )
 from harness.quotas.tps.bucket import Record
-from harness.quotas.tps.fit import Fit, Posterior, disagreement, fit_bucket, posterior, rough_rate, settle
+from harness.quotas.tps.fit import Fit, Posterior, fit_bucket, posterior, settle
 from harness.quotas.tps.goodness import Goodness, contradictions, goodness
+from harness.quotas.tps.rate import disagreement, rough_rate
 from harness.quotas.tps.stalls import placed
 from harness.quotas.tps.timing import Calls
 from harness.vocabulary import MAY_COST_TOKEN

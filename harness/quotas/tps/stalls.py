@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.quotas.attempts import Floats
 from harness.quotas.tps.bucket import Record
-from harness.quotas.tps.fit import disagreement, likely_rate
+from harness.quotas.tps.rate import disagreement, likely_rate
 from harness.quotas.tps.timing import Calls
 
 _SIDES = (0.0, 1.0, 0.5)

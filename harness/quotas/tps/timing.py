@@ -12,6 +12,8 @@ from harness.quotas.round_trips import RoundTrips
 
 Mask = npt.NDArray[np.bool_]
 
+_AS_TELLING, _PAUSE = 0.3, 10.0
+"""Share of the most changes that a part of a record has to have, to be read, and how many usual gaps make a pause."""
 _SHARE_OF_EXCESS_UNKNOWN = 0.35
 """One sd of a decision's place in a round trip that took unusually long, as a share of what it took longer."""
 
@@ -51,7 +53,7 @@ class Calls:
 
     def part(self, most: int) -> Calls:
         """At most `most` calls in a row: the first ones, unless others tell much more."""
-        part = telling(self.admitted, most)
+        part = telling(self.sent, self.admitted, most)
         return replace(
             self,
             sent=self.sent[part],
@@ -87,14 +89,22 @@ def _excess(trips: Floats, outcome: Bytes) -> tuple[Floats, float]:
     return np.maximum(excess, -(4 * seen.steadiest + 0.002)), spread  # no call is decided before it has come
 
 
-def telling(admitted: Mask, most: int) -> slice:
-    """At most `most` calls in a row, the first ones unless others change more often between admitted and refused."""
+def telling(sent: Floats, admitted: Mask, most: int) -> slice:
+    """At most `most` calls in a row: the first ones, unless others change more often between admitted and refused.
+
+    Those begin after a pause where they can, so that the bucket was full, or nearly.
+    """
     if len(admitted) <= most:
         return slice(0, len(admitted))
     changes = np.concatenate(([0], np.cumsum(admitted[1:] != admitted[:-1])))
     within = changes[most - 1 :] - changes[: len(changes) - most + 1]
     best = int(np.argmax(within))
-    begin = 0 if within[0] >= 0.3 * within[best] else best
+    gaps = np.diff(sent)
+    after_pauses = np.flatnonzero(gaps > max(0.4 * gaps.max(), _PAUSE * float(np.median(gaps)))) + 1
+    after_pauses = after_pauses[after_pauses < len(within)]
+    worth = within >= _AS_TELLING * within[best]
+    begins = (0, *after_pauses[np.argsort(-within[after_pauses], kind="stable")], best)
+    begin = next(int(index) for index in begins if worth[index])
     return slice(begin, begin + most)
 
 

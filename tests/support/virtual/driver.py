@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 
 from harness.load.probe.plan import Known, Pause, ProbeOptions, ProbePlan, Send, StopChats, Think
 from tests.support.virtual.services import Answer, Clockwork, Service
@@ -31,15 +32,15 @@ def probe(
     open_chats: list[int] = []
     why = "most_actions"
 
-    def answered(answer: Answer) -> None:
+    def answered(number: int, answer: Answer) -> None:
         if answer.outcome == "started":
             open_chats.append(answer.chat)
-        plan.answered(answer.sent, answer.received, answer.outcome)
+        plan.answered(number, answer.sent, answer.received, answer.outcome)
 
     for _ in range(most_actions):
         action = plan.act(clock.now)
         if isinstance(action, Send):
-            clock.send(answered)
+            clock.send(partial(answered, action.number))
         elif isinstance(action, Pause):
             clock.run_until(action.until)
         elif isinstance(action, StopChats):

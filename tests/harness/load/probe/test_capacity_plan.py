@@ -112,6 +112,38 @@ def test_at_the_brim_of_the_chat_quota_admissions_cost_no_chat() -> None:
     assert done.known.active_chats.chats.estimate == 100
 
 
+@pytest.mark.slow
+def test_pressure_on_a_fast_limiter_ends_as_soon_as_its_rate_is_known() -> None:
+    """Where calls come closer than a hundredth of a second, answers are told to the calls that they belong to.
+
+    They were taken for those of later calls, so that a first call seemed to wait for ever, and each pressure took a minute.
+    """
+    plan, done = measured(TokenBucket(150.0, 120.0), safe=False)
+    pressed = [stage.end - stage.begin for stage in plan.stages if stage.kind == "pressure"]
+    assert len(pressed) == 2
+    assert max(pressed) < 10
+    assert done.known.tps is not None
+    assert done.known.tps.burst.estimate == 120
+    assert done.known.tps.burst.exact
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rate", "burst", "trip", "up", "seed"), [(212.0, 329, 0.058, 0.5, 1), (482.0, 554, 0.054, 1.0, 153)]
+)
+def test_a_bucket_whose_tokens_come_closer_than_the_jitter_is_found(
+    rate: float, burst: int, trip: float, up: float, seed: int
+) -> None:
+    """Of tens of thousands of calls, and a token or two within a jitter, the burst is exact; these were not explained."""
+    options = ProbeOptions("both", max_rate=2000.0, seed=seed)
+    service = Service(TokenBucket(rate, float(burst)), 250, Latency(trip, 0.1, up, random.Random(seed + 1)))
+    tps = probe(service, options, plan=CapacityPlan(options)).known.tps
+    assert tps is not None
+    assert tps.verdict == "explained"
+    assert tps.rate.estimate == pytest.approx(rate, rel=0.0005)
+    assert (tps.burst.estimate, tps.burst.exact) == (burst, True)
+
+
 def test_a_service_that_never_throttles_is_not_met() -> None:
     """Without a throttle the plan ends by itself and says so."""
     plan, done = measured(TokenBucket(1e6, 1e6), max_chats=3000)
