@@ -8,7 +8,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.load.probe.plan import ProbeOptions
+from harness.load.probe.actions import ProbeOptions
+from harness.load.probe.capacity_plan import CapacityPlan
 from tests.support.virtual.driver import probe
 from tests.support.virtual.services import Latency, Service, TokenBucket
 
@@ -112,7 +113,8 @@ def say(quota: Quota) -> Said:
     """Probe one service and compare: what it holds for us is right where others hold some all the time."""
     service = _service(quota, random.Random(quota.seed + 5))
     truth = service.active_chats - service.others_hold
-    done = probe(service, ProbeOptions("both", max_rate=500.0, seed=quota.seed))
+    options = ProbeOptions("both", max_rate=500.0, seed=quota.seed, max_seconds=900.0)
+    done = probe(service, options, plan=CapacityPlan(options))
     found = done.known.active_chats
     assert found is not None
     chats = found.chats

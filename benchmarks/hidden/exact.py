@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.hidden.latencies import LATENCIES, Watched
-from harness.load.probe.plan import ProbeOptions
+from harness.load.probe.actions import ProbeOptions
+from harness.load.probe.capacity_plan import CapacityPlan
 from harness.quotas.attempts import THROTTLED, Attempts
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.infer import infer_tps
@@ -60,7 +61,8 @@ def hold(trial: Trial) -> Held:
     if trial.conditions in LATENCIES:
         watched = Watched(TokenBucket(rate, burst))
         service = Service(watched, NO_CHATS, LATENCIES[trial.conditions](rng, watched))
-        found = probe(service, ProbeOptions("tps", max_rate=1000.0, seed=trial.seed)).known.tps
+        options = ProbeOptions("tps", max_rate=1000.0, seed=trial.seed, max_seconds=900.0)
+        found = probe(service, options, plan=CapacityPlan(options)).known.tps
         assert found is not None
     elif trial.conditions in CLOCKS:
         record = arrivals(TokenBucket(rate, burst), 2 * rate, min(60.0, 1500 / rate), seed=trial.seed + 2)

@@ -10,13 +10,15 @@ from harness.counting import counted
 Goal = Literal["tps", "active-chats", "both", "safe", "journey"]
 """What a probe may look for: `both` is the limit on calls a second and that on open chats, `safe` adds the safe rates;
 `journey` is the limits of the participant's operations."""
-Part = Literal["look", "strong", "mild", "volleys", "safe", "even", "check", "done"]
+Part = Literal["look", "strong", "mild", "volleys", "settle", "safe", "even", "check", "done"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 PRESSURE, MILD = 3.0, 1.25
 """How many times the rate is offered."""
 MOST_PRESSURE = 60.0
 """Longest that one pressure lasts, seconds."""
+USUAL_VOLLEYS = 7
+"""Volleys that it usually takes to know the rest and the burst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Cost:
 
 def part_cost(part: Part, rate: float, burst: float) -> Cost:
     """Return what one part costs against a limiter of about `rate` a second and `burst` from rest."""
-    if part == "done":
+    if part in ("settle", "done"):  # what more volleys cost is known once the jitter is
         return Cost(0.0, 0, 0)
     if part == "look":
         return Cost(3.0 + 5 / rate, round(60 + burst + 15 * rate), round(burst + 5 * rate))
@@ -47,7 +49,7 @@ def part_cost(part: Part, rate: float, burst: float) -> Cost:
         seconds = least_pressure(rate) * 1.8 + 2
         return Cost(seconds, round(load * rate * seconds), round(rate * seconds))
     if part == "volleys":
-        return Cost(7 * first_rest(rate, burst), round(7 * (burst + 15)), round(7 * burst))
+        return volleys_cost(USUAL_VOLLEYS, rate, burst)
     if part == "safe":
         calls = max(350, 40 * rate)
         return Cost(calls / (0.8 * rate), round(calls), round(calls))
@@ -55,6 +57,11 @@ def part_cost(part: Part, rate: float, burst: float) -> Cost:
         return Cost(330 / (0.9 * rate), 330, 325)
     seconds = check_time(rate)
     return Cost(seconds, round(PRESSURE * rate * seconds), round(rate * seconds))
+
+
+def volleys_cost(count: int, rate: float, burst: float) -> Cost:
+    """Return what `count` volleys from rest cost."""
+    return Cost(count * first_rest(rate, burst), round(count * (burst + 15)), round(count * burst))
 
 
 def expected_cost(rate: float = 5.0, burst: float = 8.0, *, safe: bool = True, even: bool = False) -> Cost:

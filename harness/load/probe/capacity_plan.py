@@ -7,9 +7,9 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from harness.load.probe.actions import Action, Send
-from harness.load.probe.climb import ClimbingPlan
 from harness.load.probe.first_rate import first_rate
-from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
+from harness.load.probe.parts import PlanParts
+from harness.quotas.any_limiter.burst import burst_from_rest
 from harness.quotas.any_limiter.classes import explained
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, Sustained
@@ -21,15 +21,16 @@ from harness.quotas.cost import (
     MOST_PRESSURE,
     PARTS,
     PRESSURE,
+    USUAL_VOLLEYS,
     Cost,
     Part,
     check_time,
-    first_rest,
     least_pressure,
     part_cost,
+    volleys_cost,
 )
+from harness.quotas.round_trips import RoundTrips
 from harness.quotas.stages import Stage, StageKind
-from harness.vocabulary import TPS_THROTTLED
 
 _CLOSE_ENOUGH = 0.03
 """Half of the sustained rate's interval, as a share, at which the pressure may end."""
@@ -45,12 +46,18 @@ _NONE_ADMITTED = 0.02
 """The same under a pressure of three times the rate."""
 _BELOW = 0.9
 """Share of what a limiter that counts refused calls admits at best which it is offered, to go on admitting."""
+_ONE_WAY = 0.7
+"""Share of the round trips' spread that one way has, of two alike."""
+_TOLD_BY_FEW, _VOLLEYS_FOR_ONE = 0.35, 15.0
+"""Tokens within a jitter up to which a few volleys tell the burst, and how many do where one token comes in a jitter: in
+replays of n volleys it varies by 0.63 / sqrt(n) of the tokens within a jitter, and 0.16 leave one whole number."""
+_VOLLEYS_AT_A_TIME, _MOST_MORE = 8, 20
 _CYCLES = 3
 """Whole cycles to see of a limiter that admits in blocks."""
 
 
 @dataclass
-class CapacityPlan(ClimbingPlan):
+class CapacityPlan(PlanParts):
     """Measures sustained rate, burst from rest and class; with `safe` the safe rate too, with `even` that of even arrivals.
 
     Both are left out unless the goal is `safe`, or they are asked for. Where the quota of active chats is a goal too, the
@@ -65,7 +72,7 @@ class CapacityPlan(ClimbingPlan):
     even: bool | None = None
     estimate: AnyLimiterEstimate | None = None
     doing_part: Part = "look"
-    _first_burst: float = 8.0
+    _jitter: float = 0.0
     _filled_under_pressure: bool = False
 
     def __post_init__(self) -> None:
@@ -118,6 +125,8 @@ class CapacityPlan(ClimbingPlan):
 
     def _measure(self) -> Iterator[Action]:
         self.doing_part = "strong"
+        attempts = self.attempts()
+        self._jitter = _ONE_WAY * RoundTrips.of(attempts.received - attempts.sent, attempts.outcome).steadiest
         first, begin = self._rate, self._now
         yield from self._sustain(PRESSURE, "pressure", least_pressure(self._rate), MOST_PRESSURE)
         pressed = self._decisions(begin, self._now)
@@ -128,6 +137,8 @@ class CapacityPlan(ClimbingPlan):
             yield from self._sustain(MILD, "pressure", least_pressure(self._rate), MOST_PRESSURE)
         self.doing_part = "volleys"
         yield from self._volleys()
+        self.doing_part = "settle"
+        yield from self._settle_burst()
         if self.safe and not self._over():
             self.doing_part = "safe"
             yield from self._quiet()
@@ -175,6 +186,8 @@ class CapacityPlan(ClimbingPlan):
         for part in PARTS[PARTS.index(first) :]:
             if (part != "safe" or self.safe) and (part != "even" or self.even):
                 total += part_cost(part, rate, self._first_burst)
+        if PARTS.index(first) <= PARTS.index("settle"):
+            total += volleys_cost(self._more_volleys(), rate, self._first_burst)
         return total
 
     def _look(self) -> Iterator[Action]:
@@ -254,47 +267,40 @@ class CapacityPlan(ClimbingPlan):
             self._rate = max(found.estimate, self._best)
             self.known.rate = (found.low, found.high)
 
-    def _volleys(self) -> Iterator[Action]:
-        """Volleys after rests, until a longer rest admits no more and five had that rest."""
-        volleys: list[Volley] = []
-        while not self._over() and len(volleys) < 12:
-            rest = next_rest(volleys, first_rest(self._rate, self._first_burst))
-            if rest is None:
-                break
-            self.known.doing = f"resting {rest:.2g} s for a volley"
+    def _settle_burst(self) -> Iterator[Action]:
+        """Make more volleys where tokens come closer than the jitter: only many of them tell the burst."""
+        rested = burst_from_rest(self._volleys_made)
+        while rested is not None and rested.enough and self._time_for_volleys():
+            self.known.doing = "computing the burst"
             yield from self._quiet()
-            last = self._recent[-1] if self._recent else self._now
-            # volleys at even intervals would meet the same phase of a window, or of nodes that agree, each time
-            yield from self._sleep(last + rest * self._rng.uniform(1.0, 1.2) - self._now)
-            if self._costless:
-                yield from self._make_room(2 * self._first_burst + 3)
-            rested, begin = self._now - last, self._now
-            yield from self._volley()
-            yield from self._quiet()
-            self.stages.append(Stage("volley", begin, self._now, rest=rested))
-            volley = volley_of(self._decisions(begin, self._now), rested, self._rate)
-            if volley is None:
-                break
-            volleys.append(volley)
-            self._first_burst = max(1.0, volley.burst)
-        found = burst_from_rest(volleys)
-        if found is not None:
-            self.known.burst = (found.low, found.high)
-
-    def _volley(self) -> Iterator[Action]:
-        """As many calls at once as were admitted before, then a quick pace until most of the last ten are refused."""
-        first, begin, calls = len(self._outcome), self._now, 0
-        at_once = min(self._first_burst, 32.0, 0.2 * self.options.max_rate)
-        pace = min(max(60.0, 12 * self._rate), 0.95 * self.options.max_rate)
-        longest = 3.0 + 3 * self._first_burst / pace
-        while not self._over() and self._now - begin < longest:
-            refused = self._outcome[first:].count(TPS_THROTTLED)
-            if refused >= 8 and self._outcome[-10:].count(TPS_THROTTLED) >= 8:
+            yield from self._infer()
+            tps = self.known.tps
+            if tps is None or explained(tps) != "token_bucket" or tps.burst.high is None:
                 return
-            if calls >= at_once:
-                yield from self._pace(1.0 / pace)
-            calls += 1
-            yield Send()
+            self._jitter = tps.evidence["jitter_ms"] / 1e3
+            if tps.burst.exact and 2 * len(self._volleys_made) >= self._volleys_wanted():
+                return
+            for _ in range(min(self._more_volleys(), _VOLLEYS_AT_A_TIME)):
+                if self._over() or not (yield from self._volley_after(rested.rest_s)):
+                    return
+
+    def _time_for_volleys(self) -> bool:
+        """Return whether more volleys are wanted, and leave time for what comes after them."""
+        later = self._cost_from("safe", self._rate) + volleys_cost(self._more_volleys(), self._rate, self._first_burst)
+        return bool(self._more_volleys()) and self._within_time(math.inf) - self._now > 1.2 * later.seconds
+
+    def _volleys_wanted(self) -> int:
+        return math.ceil(_VOLLEYS_FOR_ONE * (self._rate * self._jitter) ** 2)
+
+    def _more_volleys(self) -> int:
+        """Return how many more volleys tell the burst, for all that is known of the jitter; 0 where they cost too much."""
+        made, wanted = len(self._volleys_made), self._volleys_wanted()
+        most = USUAL_VOLLEYS + _MOST_MORE
+        if self.options.goal == "tps" or self._costless:  # each one starts as many chats as the burst holds
+            most = min(most, USUAL_VOLLEYS + int(self.known.started / self._first_burst))
+        if self._rate * self._jitter < _TOLD_BY_FEW or wanted > 2 * most or made >= most:
+            return 0
+        return min(max(wanted, USUAL_VOLLEYS + 4), most) - max(made, USUAL_VOLLEYS)
 
     def _find_safe(self) -> Iterator[Action]:
         """Poisson batches, each at what the ones before suggest."""

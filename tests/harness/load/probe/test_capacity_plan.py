@@ -144,6 +144,19 @@ def test_a_bucket_whose_tokens_come_closer_than_the_jitter_is_found(
     assert (tps.burst.estimate, tps.burst.exact) == (burst, True)
 
 
+@pytest.mark.slow
+def test_more_volleys_settle_a_burst_whose_tokens_come_closer_than_the_jitter() -> None:
+    """With a token in a jitter the usual five volleys leave two whole numbers; more of them are made."""
+    options = ProbeOptions("both", max_rate=2000.0, seed=1)
+    service = Service(TokenBucket(444.0, 1027.0), 250, Latency(0.052, 0.1, 0.5, random.Random(2)))
+    plan = CapacityPlan(options)
+    done = probe(service, options, plan=plan)
+    assert sum(stage.kind == "volley" for stage in plan.stages) > 7
+    assert done.known.tps is not None
+    assert done.known.tps.burst.estimate == 1027
+    assert done.known.tps.burst.exact
+
+
 def test_a_service_that_never_throttles_is_not_met() -> None:
     """Without a throttle the plan ends by itself and says so."""
     plan, done = measured(TokenBucket(1e6, 1e6), max_chats=3000)

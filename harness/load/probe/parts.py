@@ -1,4 +1,4 @@
-"""Parts of a probe: offering a pace, and the climb that finds the rate of a limiter which counts refused calls."""
+"""Parts of a probe: offering a pace, volleys from rest, and the climb that finds a limiter which counts refused calls."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 from harness.load.probe.actions import Action, Send, StopChats
 from harness.load.probe.plan import ProbePlan
+from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
 from harness.quotas.any_limiter.decisions import Decisions
+from harness.quotas.cost import first_rest
 from harness.quotas.stages import Stage
+from harness.vocabulary import TPS_THROTTLED
 
 _CLIMB, _STEP_SECONDS = 1.4, 12.0
 _SATURATED = 0.3
@@ -18,12 +21,60 @@ _COLLAPSES = 1.5
 
 
 @dataclass
-class ClimbingPlan(ProbePlan):
-    """A plan that offers a pace for a while, or more from step to step. `stages` tells which part of the record is which."""
+class PlanParts(ProbePlan):
+    """What a plan is put together from. `stages` tells which part of the record is which."""
 
     stages: list[Stage] = field(default_factory=list)
     _best: float = 0.0
     """Most calls a second that a limiter which counts refused calls has admitted; 0 for any other."""
+    _first_burst: float = 8.0
+    _volleys_made: list[Volley] = field(default_factory=list)
+
+    def _volleys(self) -> Iterator[Action]:
+        """Volleys after rests, until a longer rest admits no more and five had that rest."""
+        volleys = self._volleys_made
+        while not self._over() and len(volleys) < 12:
+            rest = next_rest(volleys, first_rest(self._rate, self._first_burst))
+            if rest is None or not (yield from self._volley_after(rest)):
+                break
+        found = burst_from_rest(volleys)
+        if found is not None:
+            self.known.burst = (found.low, found.high)
+
+    def _volley_after(self, rest: float) -> Generator[Action, None, bool]:
+        """Rest, then make a volley; returns whether it told a burst."""
+        self.known.doing = f"resting {rest:.2g} s for a volley"
+        yield from self._quiet()
+        last = self._recent[-1] if self._recent else self._now
+        # volleys at even intervals would meet the same phase of a window, or of nodes that agree, each time
+        yield from self._sleep(last + rest * self._rng.uniform(1.0, 1.2) - self._now)
+        if self._costless:
+            yield from self._make_room(2 * self._first_burst + 3)
+        rested, begin = self._now - last, self._now
+        yield from self._volley()
+        yield from self._quiet()
+        self.stages.append(Stage("volley", begin, self._now, rest=rested))
+        volley = volley_of(self._decisions(begin, self._now), rested, self._rate)
+        if volley is None:
+            return False
+        self._volleys_made.append(volley)
+        self._first_burst = max(1.0, volley.burst)
+        return True
+
+    def _volley(self) -> Iterator[Action]:
+        """As many calls at once as were admitted before, then a quick pace until most of the last ten are refused."""
+        first, begin, calls = len(self._outcome), self._now, 0
+        at_once = min(self._first_burst, 32.0, 0.2 * self.options.max_rate)
+        pace = min(max(60.0, 12 * self._rate), 0.95 * self.options.max_rate)
+        longest = 3.0 + 3 * self._first_burst / pace
+        while not self._over() and self._now - begin < longest:
+            refused = self._outcome[first:].count(TPS_THROTTLED)
+            if refused >= 8 and self._outcome[-10:].count(TPS_THROTTLED) >= 8:
+                return
+            if calls >= at_once:
+                yield from self._pace(1.0 / pace)
+            calls += 1
+            yield Send()
 
     def _climb(self, first: float) -> Iterator[Action]:
         """Offer more from step to step, beginning at `first` a second: of those that came fast hardly any were admitted.
