@@ -34,6 +34,9 @@ if TYPE_CHECKING:  # what is not asked for is not loaded
 
     from reports.page.request.text import QuotaRequest
 
+_FEW_CALLS = 10_000
+"""Of so many the tests of variety take less time than to have them done by another process."""
+
 ONLY_STARTS = "StartChat"
 """The user class whose runs have no customers: ids of chats are not read of a long one."""
 
@@ -102,7 +105,10 @@ def _answer(
     place_ends(total, told)
     view = timeline(total, run.dropped_by_second)
     measured = measure(run, total, customers, view)
+    seen = calls.calls()
     if drawing is not None:
+        if len(seen) > _FEW_CALLS:
+            drawing.find_variety(seen)
         drawing.draw("draw_varieties", varieties(total))
         drawing.draw("draw_samples", measured, view, what_happened(run, total, view), curves(total))
     inference = infer(run, samples, total, customers, told)
@@ -110,12 +116,13 @@ def _answer(
     if drawing is not None:
         drawing.draw("draw_limits", answer, inference.tps, inference.any_limiter)
         drawing.draw("draw_over_time", answer, view)
-    if not summary:
-        answer = msgspec.structs.replace(answer, variety=variety_of(calls.calls()))
+    here = drawing is None or len(seen) <= _FEW_CALLS
+    variety = variety_of(seen) if here and not summary else []
     if drawing is None:
-        return answer, [], total
+        return msgspec.structs.replace(answer, variety=variety), [], total
     load_templates()  # while the last figures are drawn
-    return answer, drawing.drawn(), total
+    pictures = drawing.drawn()
+    return msgspec.structs.replace(answer, variety=variety if here else drawing.variety), pictures, total
 
 
 def _console(quiet: bool) -> "Console | None":

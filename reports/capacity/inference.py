@@ -30,7 +30,7 @@ MOST_ATTEMPTS = 8_000
 MOST_FOR_ANY_LIMITER = 20_000
 """What holds for any limiter is measured on at most about this many attempts, around the first throttle."""
 
-_COLUMNS = ("operation", "outcome", "contact_id", "scheduled", "sent", "received")
+_COLUMNS = ("operation", "outcome", "scheduled", "sent", "received")
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def infer(
     `customers` were gathered as the samples were read. `told` are the ends of chats that somebody else ended, where the
     service said when.
     """
-    tps_excerpt = read_excerpt(samples, total, span_around(total, TPS), told)
-    chats_span = span_around(total, QUOTA)
-    chats_excerpt = tps_excerpt if chats_span == tps_excerpt.span else read_excerpt(samples, total, chats_span, told)
+    chats_excerpt = read_excerpt(samples, total, span_around(total, QUOTA), told)
+    tps_span = span_around(total, TPS)
+    tps_excerpt = chats_excerpt if tps_span == chats_excerpt.span else read_excerpt(samples, total, tps_span)
     chats = with_open_chats(chats_excerpt)
     if why := missing_rows(run, total):
         evidence = {"sentence": f"{why}, and a limit cannot be told from a part of the decisions."}
@@ -97,7 +97,7 @@ def _for_any_limiter(samples: Samples, total: Aggregates, excerpt: Excerpt) -> A
     if total.first_of(TPS) is None:
         return None
     span = span_around(total, TPS, MOST_FOR_ANY_LIMITER)
-    return excerpt.attempts if span == excerpt.span else read_excerpt(samples, total, span, {}).attempts
+    return excerpt.attempts if span == excerpt.span else read_excerpt(samples, total, span).attempts
 
 
 def missing_rows(run: Run, total: Aggregates) -> str | None:
@@ -122,15 +122,19 @@ def span_around(total: Aggregates, refusal: str, most: int = MOST_ATTEMPTS) -> t
 
 
 def read_excerpt(
-    samples: Samples, total: Aggregates, span: tuple[float, float], told: Mapping[str, ToldEnd]
+    samples: Samples, total: Aggregates, span: tuple[float, float], told: Mapping[str, ToldEnd] | None = None
 ) -> Excerpt:
-    """Read the attempts that were sent, and the ends that were answered, within `span`, and the ends that were told."""
+    """Read the attempts that were sent, and the ends that were answered, within `span`, and the ends that were told.
+
+    Without `told` no ends are read: they need the chats' ids, which take most of the time.
+    """
     sent: list[NDArray[np.float64]] = []
     received: list[NDArray[np.float64]] = []
     codes: list[NDArray[np.int64]] = []
     ends: dict[str, float] = {}
     gone: set[str] = set()
-    parts = samples.read(_COLUMNS, span) if span[1] > span[0] else iter(())
+    columns = _COLUMNS if told is None else (*_COLUMNS, "contact_id")
+    parts = samples.read(columns, span) if span[1] > span[0] else iter(())
     for part in parts:
         if not isinstance(part, Batch):
             continue
@@ -144,11 +148,13 @@ def read_excerpt(
         sent.append(part.times["sent"][chosen])
         received.append(part.times["received"][chosen])
         codes.append(outcome[chosen])
-        _collect_ends(part, operation, span, ends, gone)
-    for contact, end in told.items():
+        if told is not None:
+            _collect_ends(part, operation, span, ends, gone)
+    for contact, end in (told or {}).items():
         if span[0] <= end.at < span[1]:
             ends.setdefault(contact, end.at)
-    gone -= {contact for contact, end in told.items() if end.at < span[0]}
+        elif end.at < span[0]:
+            gone.discard(contact)
     first = int(np.floor(total.first)) if not np.isnan(total.first) else 0
     changes = total.changes.trimmed(first, max(first, int(span[0]) - 1)) if span[0] > first else np.zeros((0, 3))
     return Excerpt(

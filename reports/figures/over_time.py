@@ -7,7 +7,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from harness.counting import counted
 from reports.capacity.model import ActiveChats, Capacity
 from reports.figures.picture import LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
-from reports.figures.style import DASHED, legend, new_figure, picture
+from reports.figures.style import DASHED, legend, new_figure, picture, steps
 from reports.run.tables import Curve
 from reports.run.timeline import Timeline
 from reports.wording.numbers import known, milliseconds, number, seconds
@@ -25,9 +25,9 @@ def outcomes_over_time(view: Timeline, answer: Capacity) -> Picture:
     for name in present:
         top = floor + view.rates[name]
         colour = OUTCOME_COLOURS.get(name, MUTED)
-        axes.stairs(top, edges, baseline=floor, fill=True, color=colour, alpha=0.75, label=LABELS[name], linewidth=0)
+        steps(axes, top, edges, floor, color=colour, alpha=0.75, label=LABELS[name], linewidth=0)
         floor = top
-    axes.stairs(view.rates["offered"], edges, color=OFFERED, linewidth=1.3, label="offered", baseline=None)
+    steps(axes, view.rates["offered"], edges, color=OFFERED, linewidth=1.3, label="offered")
     _mark_first(axes, answer)
     rate = answer.tps.rate_to_use
     if rate is not None and rate.estimate is not None:
@@ -57,8 +57,8 @@ def active_chats(view: Timeline, answer: Capacity, declared: float | None) -> Pi
     figure, axes = new_figure()
     edges = np.arange(len(view.active) + 1.0)
     open_chats, colour = view.active, OUTCOME_COLOURS[STARTED]
-    axes.stairs(open_chats, edges, baseline=0, fill=True, color=colour, alpha=0.25)
-    axes.stairs(open_chats, edges, baseline=None, color=colour, linewidth=1.4, label="open chats of this run")
+    steps(axes, open_chats, edges, 0, color=colour, alpha=0.25, linewidth=0)
+    steps(axes, open_chats, edges, color=colour, linewidth=1.4, label="open chats of this run")
     limit = answer.active_chats
     room = limit.ours or limit  # the figure has this run's chats alone
     if limit.verdict == "explained" and room.estimate is not None:

@@ -1,7 +1,8 @@
-"""Has figures drawn by processes of their own, beside the reading and the inference of a report."""
+"""Has figures drawn, and variety tested, by processes of their own, beside the reading and the inference of a report."""
 
 import contextlib
 import gc
+import importlib
 import io
 import os
 import pickle
@@ -11,21 +12,27 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from harness.errors import UsageError
 from reports.figures.loading import load_drawing
 from reports.figures.picture import FIGURES, Picture
 
+if TYPE_CHECKING:
+    from reports.capacity.model import Variety
+    from reports.variety.calls import Calls
+
 Pictures = list[Picture]
 Request = tuple[str, tuple[object, ...]]
+_DRAWING, _VARIETY = "reports.figures.draw.", "reports.variety.findings.variety_of"
 
 
 class FigureProcess:
     """Draws by calling functions of `reports.figures.draw` by name. A context manager, to be entered early.
 
     A process of its own loads matplotlib while the caller reads samples. Each request is drawn by a copy of that process,
-    so that several cores draw; all end when the caller does, however that ends.
+    so that several cores draw; all end when the caller does, however that ends. `variety` is what was found of the calls
+    that were given to `find_variety`, once all is drawn.
     """
 
     def __init__(self) -> None:
@@ -37,7 +44,8 @@ class FigureProcess:
             start_new_session=True,  # Ctrl-C is the caller's, who ends this one
         )
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        self._asked = 0
+        self._asked: list[str] = []
+        self.variety: list[Variety] = []
         self._writer = threading.Thread(target=self._send, name="ask-for-figures", daemon=True)
 
     def __enter__(self) -> Self:
@@ -56,8 +64,11 @@ class FigureProcess:
 
     def draw(self, function: str, *arguments: object) -> None:
         """Begin to draw; the arguments must not change any more."""
-        self._asked += 1
-        self._requests.put((function, arguments))
+        self._ask(_DRAWING + function, arguments)
+
+    def find_variety(self, calls: "Calls") -> None:
+        """Begin to look whether it mattered what the calls asked for."""
+        self._ask(_VARIETY, (calls,))
 
     def drawn(self) -> Pictures:
         """Wait for all that was begun and return it in the order of the page.
@@ -67,7 +78,7 @@ class FigureProcess:
         self._requests.put(None)
         assert self._process.stdout is not None
         pictures: Pictures = []
-        for _ in range(self._asked):
+        for function in self._asked:
             try:
                 answer = pickle.load(self._process.stdout)
             except (EOFError, pickle.UnpicklingError):
@@ -77,8 +88,15 @@ class FigureProcess:
                 ) from None
             if isinstance(answer, BaseException):
                 raise answer
-            pictures += answer
+            if function == _VARIETY:
+                self.variety = answer
+            else:
+                pictures += answer
         return sorted(pictures, key=lambda one: FIGURES.index(one.name))
+
+    def _ask(self, function: str, arguments: tuple[object, ...]) -> None:
+        self._asked.append(function)
+        self._requests.put((function, arguments))
 
     def _send(self) -> None:
         """Send requests until None: on a thread, as more than a pipe holds has to wait until matplotlib is loaded."""
@@ -128,11 +146,10 @@ def _begin(request: Request) -> tuple[int, IO[bytes]]:
 
 
 def _answer(request: Request) -> Any:
-    from reports.figures import draw as drawing
-
     function, arguments = request
+    module, _, name = function.rpartition(".")
     try:
-        return getattr(drawing, function)(*arguments)
+        return getattr(importlib.import_module(module), name)(*arguments)
     except Exception as error:  # for the caller to raise
         return error
 

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
+from numpy.typing import ArrayLike
 
 from reports.figures.picture import GRID, INK, MUTED, PAPER, Picture
 
@@ -89,6 +92,24 @@ def wide_figure(columns: int, height: float) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(_WIDE, height), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)
     return figure, list(axes[0])
+
+
+def steps(axes: Axes, values: ArrayLike, edges: ArrayLike, baseline: Any = None, **drawn: Any) -> None:
+    """Draw values as steps between edges: a line, or the area over a baseline (a number, or one for each value).
+
+    `Axes.stairs` draws the same. It looks at each step of each edge to know how far they reach: a third of a second of a
+    run of an hour.
+    """
+    area = baseline is not None
+    colour = "facecolor" if area else "edgecolor"
+    heights, places = np.asarray(values, np.float64), np.asarray(edges, np.float64)
+    patch = StepPatch(heights, places, baseline=baseline, fill=area, **{colour: drawn.pop("color")}, **drawn)
+    axes.add_artist(patch)
+    levels = heights if baseline is None else np.append(heights, baseline)
+    if baseline is not None:
+        patch.sticky_edges.y.append(float(np.min(baseline)))
+    axes.update_datalim([(places[0], levels.min()), (places[-1], levels.max())])
+    axes.autoscale(enable=None)  # type: ignore[arg-type]  # None, as its documentation says: on or off as it was
 
 
 def legend(axes: Axes, most: int = 4) -> None:

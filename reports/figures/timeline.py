@@ -10,7 +10,7 @@ from harness.counting import counted
 from reports.capacity.model import Capacity
 from reports.figures.over_time import plain_log, time_axis
 from reports.figures.picture import INK, LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
-from reports.figures.style import legend, picture, stacked_figure
+from reports.figures.style import legend, picture, stacked_figure, steps
 from reports.figures.what_happened import Moment, Span, WhatHappened
 from reports.run.timeline import Timeline
 from reports.wording.numbers import milliseconds, number, seconds
@@ -58,15 +58,15 @@ def _spans(axes: Axes, happened: WhatHappened, kinds: list[str]) -> None:
 
 def _rates(axes: Axes, view: Timeline, happened: WhatHappened) -> None:
     edges = np.append(view.begins, view.begins[-1] + view.width)
-    axes.stairs(view.rates["offered"], edges, color=OFFERED, linewidth=1.3, label="offered", baseline=None)
+    steps(axes, view.rates["offered"], edges, color=OFFERED, linewidth=1.3, label="offered")
     for name, label in ((STARTED, "started"), (TPS, "throttled")):
         if name in view.rates:
             colour = OUTCOME_COLOURS[name]
-            axes.stairs(view.rates[name], edges, color=colour, linewidth=1.0, label=label, baseline=None)
+            steps(axes, view.rates[name], edges, color=colour, linewidth=1.0, label=label)
     if happened.users:
         ends = np.append(list(happened.users), _users_until(happened, float(edges[-1])))
-        users: Any = {"color": INK, "linewidth": 1.0, "linestyle": ":", "label": "users", "baseline": None}
-        axes.stairs(list(happened.users.values()), np.maximum.accumulate(ends), **users)
+        users: Any = {"color": INK, "linewidth": 1.0, "linestyle": ":", "label": "users"}
+        steps(axes, list(happened.users.values()), np.maximum.accumulate(ends), **users)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("a second; users")
     legend(axes, 4)

@@ -62,12 +62,14 @@ class BySecond:
         """Count one event in each of `seconds` (unix) for the series of the same index; none far from the others."""
         if len(seconds) == 0:
             return
-        near = np.abs(seconds - (self.origin if len(self.counts) else int(np.median(seconds)))) < LONGEST_RUN
-        if not near.all():
+        first, last = int(seconds.min()), int(seconds.max())
+        anchor = self.origin if len(self.counts) else int(np.median(seconds))
+        if max(anchor - first, last - anchor) >= LONGEST_RUN:
+            near = np.abs(seconds - anchor) < LONGEST_RUN
             seconds, series = seconds[near], series[near]
             if len(seconds) == 0:
                 return
-        first, last = int(seconds.min()), int(seconds.max())
+            first, last = int(seconds.min()), int(seconds.max())
         self.cover(first, last)
         width = self.counts.shape[1]
         flat = np.bincount((seconds - first) * width + series, minlength=(last - first + 1) * width)
@@ -96,9 +98,9 @@ class Aggregates:
     """Everything that a report shows of the samples.
 
     `outcomes[operation, outcome]` counts rows. Of StartChatContact: `by_sent` counts each outcome by the second in
-    which the call was sent, `offered` all calls by the second in which they were due; `first_sent` and `last_sent`
-    (unix s, infinite for none) bound each outcome's calls. `changes` counts chats that started (0), were ended (1) and were
-    found to have ended (2) by the second of the answer. Latencies in seconds: `from_sent` and `from_scheduled` by pair
+    which the call was sent, `offered` all calls by the second in which they were due; `first_sent` (unix s, infinite for
+    none) is when each outcome's first call was sent. `changes` counts chats that started (0), were ended (1) and were found
+    to have ended (2) by the second of the answer. Latencies in seconds: `from_sent` and `from_scheduled` by pair
     (operation, outcome), `latency_over_time` (groups: `TIMED`) from when calls were due, by when they were sent;
     `lateness` is sent - scheduled; `started_by_type` and `started_by_band` are from sent, of started chats. The last column
     of `by_*`, `offered` and `changes`, and group 1 of `lateness`, hold the rows that are none of these.
@@ -115,7 +117,6 @@ class Aggregates:
     changes: BySecond = field(default_factory=lambda: BySecond(4))
     late_by_second: dict[int, float] = field(default_factory=dict)
     first_sent: NDArray[np.float64] = field(default_factory=lambda: np.full(_SERIES, np.inf))
-    last_sent: NDArray[np.float64] = field(default_factory=lambda: np.full(_SERIES, -np.inf))
     first: float = float("nan")
     last: float = float("nan")
     by_type: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_MOST_WORDS, _SERIES), dtype=np.int64))
@@ -311,8 +312,8 @@ def _add_starts(total: Aggregates, batch: Batch, outcome: NDArray[np.int64], bin
     total.by_sent.add(seconds, outcome)
     total.lateness.add(other, bins_of(late))
     _note_latest(total, seconds, np.where(other, -np.inf, late))
-    np.minimum.at(total.first_sent, outcome, sent)
-    np.maximum.at(total.last_sent, outcome, sent)
+    earlier = np.flatnonzero(sent < total.first_sent.take(outcome, mode="clip"))
+    np.minimum.at(total.first_sent, outcome[earlier], sent[earlier])
 
     kind = _pick(total.kinds.codes(batch.words["kind"]), batch.codes["kind"])
     types = _pick(total.types.codes(batch.words["content_types"]), batch.codes["content_types"])

@@ -91,11 +91,10 @@ class Histograms:
 
 def bins_of(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     """The bin number of each duration in seconds; a negative one or not-a-number counts as zero."""
-    inside = np.fmax(seconds, _LOWEST / 2)
+    inside = np.fmax(seconds, np.nextafter(_LOWEST, 0.0))
     np.fmin(inside, np.nextafter(_HIGHEST, 0.0), out=inside)
     bins = inside.view(np.int64) >> _SHIFT
     bins -= _BASE - 1
-    np.maximum(bins, 0, out=bins)
     return bins
 
 

@@ -127,16 +127,19 @@ def read_batches(
     """Yield the rows of `files` in bounded batches, and a `Damage` for whatever cannot be read.
 
     With a `window` (unix s), row groups that hold no call sent within it are skipped; the others come whole. With `drawn`
-    one row group in that many has the columns DRAWN as well. A second thread decompresses the next batches while the caller
-    works on this one.
+    one row group in that many has the columns DRAWN as well. Without a window a second thread decompresses the next batches
+    while the caller works on this one; the few of a window are read sooner than threads are woken.
     """
-    feed = _Feed()
 
     def rows() -> Iterator[Batch | Damage]:
         draw = _Draw(drawn)
         for file in files:
             yield from _read_file(file, columns, window, draw)
 
+    if window is not None:
+        yield from rows()
+        return
+    feed = _Feed()
     threading.Thread(target=feed.produce, args=(rows(),), name="read-samples", daemon=True).start()
     try:
         while (item := feed.ready.get()) is not None:
@@ -207,7 +210,7 @@ def _read_file(
         for some in _chunks(parquet.metadata, groups, draw):
             names = (*columns, *DRAWN) if draw.has(some[0]) else columns
             try:
-                for record in _records(parquet, some, [name for name in names if name in present]):
+                for record in _records(parquet, some, [name for name in names if name in present], window is None):
                     yield _columns(record, names)
             except _UNREADABLE:
                 lost = sum(int(parquet.metadata.row_group(number).num_rows) for number in some)
@@ -251,11 +254,12 @@ def _chunks(metadata: Any, groups: list[int], draw: _Draw) -> Iterator[list[int]
         yield some
 
 
-def _records(parquet: pq.ParquetFile, groups: list[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _records(parquet: pq.ParquetFile, groups: list[int], columns: list[str], threads: bool) -> Iterator[pa.RecordBatch]:
     if len(groups) == 1:  # it may be of any size
-        yield from parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns)
+        yield from parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns, use_threads=threads)
     else:
-        yield from parquet.read_row_groups(groups, columns=columns).unify_dictionaries().combine_chunks().to_batches()
+        read = parquet.read_row_groups(groups, columns=columns, use_threads=threads)
+        yield from read.unify_dictionaries().combine_chunks().to_batches()
 
 
 def _read_journal(file: Path, columns: tuple[str, ...]) -> Iterator[Batch | Damage]:

@@ -1,18 +1,21 @@
 """The chat starts that the tests of variety look at: what was asked for, what became of it, and when."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.run.samples import DRAWN, Batch
 from reports.wording.vocabulary import START, STARTED
+
+if TYPE_CHECKING:  # a process that tests them has no pyarrow
+    from reports.run.samples import Batch
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 CATEGORIES = ("content_types", "kind")
-SIZES = ("attribute_bytes", *DRAWN)
+SIZES = ("attribute_bytes", "attribute_count", "message_bytes", "duration_minutes")
 _MOST_CALLS = 50_000
 """More calls would make the intervals narrower than any reader needs, and the report slower."""
 
@@ -56,7 +59,7 @@ class CallsSeen:
         self._words: dict[str, dict[str, int]] = {name: {} for name in CATEGORIES}
         self._parts: list[dict[str, Floats]] = []
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: "Batch") -> None:
         """Take the starts of a batch that has all that is looked at."""
         if all(name in batch.counts for name in SIZES):
             self._parts.append(_starts(batch, self._words))
@@ -79,7 +82,7 @@ class CallsSeen:
         )
 
 
-def _starts(batch: Batch, words: dict[str, dict[str, int]]) -> dict[str, Floats]:
+def _starts(batch: "Batch", words: dict[str, dict[str, int]]) -> dict[str, Floats]:
     operation = np.array([word == START for word in batch.words["operation"]])
     started = np.array([float(word == STARTED) for word in batch.words["outcome"]])
     sent, received = batch.times["sent"], batch.times["received"]

@@ -1,5 +1,6 @@
 """The processes that draw: what they draw comes back in the page's order, and what goes wrong in them is raised."""
 
+import json
 import pickle
 import re
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from harness.command import main
 from harness.errors import UsageError
+from reports import build
 from reports.figures.draw import draw_varieties
 from reports.figures.picture import FIGURES
 from reports.figures.process import FigureProcess
@@ -36,6 +38,19 @@ def test_figures_are_those_of_a_whole_matplotlib() -> None:
     with FigureProcess() as drawing:
         drawing.draw("draw_varieties", found)
         assert drawing.drawn() == draw_varieties(found)
+
+
+@pytest.mark.slow
+def test_variety_is_found_beside_as_it_is_found_here(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many calls the process that draws tests the variety; what the report says of it is the same."""
+    run = make_run()
+    said = []
+    for few in (10_000, 0):
+        monkeypatch.setattr(build, "_FEW_CALLS", few)
+        assert main(["report", str(run), "--quiet"]) == 0
+        said.append(json.loads((run / "capacity.json").read_text())["variety"])
+    assert said[0]
+    assert said[0] == said[1]
 
 
 def test_an_error_in_drawing_is_raised_where_the_pictures_are_waited_for() -> None:

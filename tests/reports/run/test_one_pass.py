@@ -42,13 +42,13 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
     found: Counter[tuple[str, int]] = Counter()
     one, some = pq.ParquetFile.iter_batches, pq.ParquetFile.read_row_groups
 
-    def counted_batches(self: Any, size: int, *, row_groups: list[int], columns: list[str]) -> Any:
+    def counted_batches(self: Any, size: int, *, row_groups: list[int], columns: list[str], use_threads: bool) -> Any:
         found.update((column, group) for group in row_groups for column in columns)
-        return one(self, size, row_groups=row_groups, columns=columns)
+        return one(self, size, row_groups=row_groups, columns=columns, use_threads=use_threads)
 
-    def counted_groups(self: Any, groups: list[int], *, columns: list[str]) -> Any:
+    def counted_groups(self: Any, groups: list[int], *, columns: list[str], use_threads: bool) -> Any:
         found.update((column, group) for group in groups for column in columns)
-        return some(self, groups, columns=columns)
+        return some(self, groups, columns=columns, use_threads=use_threads)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted_batches)
     monkeypatch.setattr(pq.ParquetFile, "read_row_groups", counted_groups)
