@@ -10,7 +10,7 @@ import os
 import select
 import ssl
 from collections.abc import Callable
-from errno import EINPROGRESS, EWOULDBLOCK
+from errno import EALREADY, EINPROGRESS, EISCONN, EWOULDBLOCK
 from socket import IPPROTO_TCP, SO_ERROR, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
 from time import monotonic
 from typing import Any
@@ -22,7 +22,10 @@ from harness.connect.resolver import resolve
 
 _POLL = get_original("select", "poll")  # the patched poll costs a trip through the hub
 _READ, _WRITE = 1, 2
+_NON_BLOCKING: int = getattr(_socket, "SOCK_NONBLOCK", 0)  # saves a system call where there is one
 BUFFER_BYTES = 65536
+_HEARD_BYTES = 16384
+"""As much of what a listener hears is read at a time: frames are far shorter, and what is left comes at once."""
 
 
 class Deadlines:
@@ -75,7 +78,7 @@ class Channel:
         self._buffer = buffer
         self._hub = get_hub()
         self._waiter: Any = None
-        self._listener: Callable[[], None] | None = None
+        self._heard: Callable[[bytes], None] | None = None
         self._readable = self._hub.loop.io(sock.fileno(), _READ)
         self._readable.start(self._on_readable)
         self._poll: Any = None
@@ -99,17 +102,10 @@ class Channel:
             except BlockingIOError:
                 continue
 
-    def listen(self, told: Callable[[], None]) -> None:
-        """From now on call `told` from the hub whenever there is something to `drain`, instead of having it received."""
-        self._listener = told
-
-    def drain(self, use: Callable[[memoryview], None]) -> None:
-        """Hand over what has come, without waiting; an empty view when the server has closed the connection."""
-        try:
-            received = self._sock.recv_into(self._buffer)
-        except BlockingIOError:
-            return
-        use(self._buffer[:received])
+    def listen(self, heard: Callable[[bytes], None]) -> None:
+        """From now on tell `heard` what comes, from the hub; nothing (b"") once the stream has ended or is broken."""
+        self._heard = heard
+        self._readable.callback = self._on_heard  # the usual callback would ask each time who is there
 
     def send_at_once(self, data: bytes) -> bool:
         """Send all of `data` without waiting; False where there is no room for it."""
@@ -154,10 +150,18 @@ class Channel:
     def _on_readable(self) -> None:
         if self._waiter is not None:
             self._waiter.switch()
-        elif self._listener is not None:
-            self._listener()
         else:
             self._on_unasked()
+
+    def _on_heard(self) -> None:
+        try:
+            data = self._sock.recv(_HEARD_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        assert self._heard is not None
+        self._heard(data)
 
     def _on_unasked(self) -> None:
         self.close()  # closed by the server, or bytes that nobody asked for: of no more use either way
@@ -217,13 +221,10 @@ class TlsChannel(Channel):
                 return data
             self._take()
 
-    def drain(self, use: Callable[[memoryview], None]) -> None:
-        """Hand over what has come, without waiting; an empty view when the server has closed the connection."""
-        super().drain(self._decrypt)
-        while self._open and (data := self._decrypted()) is not None:
-            use(data)
-            if not data:
-                return
+    def listen(self, heard: Callable[[bytes], None]) -> None:
+        """From now on tell `heard` what comes, from the hub; nothing (b"") once the stream has ended or is broken."""
+        super().listen(heard)
+        self._tell_decrypted(heard)  # what came with the last answer will not make the socket readable again
 
     def send_at_once(self, data: bytes) -> bool:
         """Send all of `data` without waiting; False where there is no room for it."""
@@ -249,6 +250,29 @@ class TlsChannel(Channel):
     def _on_unasked(self) -> None:
         if not self.is_silent():
             self.close()
+
+    def _on_heard(self) -> None:
+        assert self._heard is not None
+        try:
+            self._decrypt(self._buffer[: self._sock.recv_into(self._buffer)])
+        except BlockingIOError:
+            return
+        except OSError:
+            self._heard(b"")
+            return
+        self._tell_decrypted(self._heard)
+
+    def _tell_decrypted(self, heard: Callable[[bytes], None]) -> None:
+        while self._open:
+            try:
+                data = self._decrypted()
+            except OSError:  # ssl.SSLError is one
+                data = self._buffer[:0]
+            if data is None:
+                return
+            heard(bytes(data))
+            if not data:
+                return
 
     def _decrypted(self) -> memoryview | None:
         try:
@@ -284,9 +308,10 @@ def connect(host: str, port: int, seconds: float) -> Any:
     give_up = monotonic() + seconds
     addresses = resolve(host, port, seconds)
     for number, (family, address) in enumerate(addresses):
-        sock = _socket.socket(family, SOCK_STREAM)
+        sock = _socket.socket(family, SOCK_STREAM | _NON_BLOCKING)
         try:
-            sock.setblocking(False)
+            if not _NON_BLOCKING:
+                sock.setblocking(False)
             _connect(sock, address, max((give_up - monotonic()) / (len(addresses) - number), 0.001))
             sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         except OSError:
@@ -304,7 +329,11 @@ def connect(host: str, port: int, seconds: float) -> Any:
 def _connect(sock: Any, address: Any, seconds: float) -> None:
     """Connect a non-blocking socket. gevent's own would do so with six objects and a dozen system calls more."""
     code = sock.connect_ex(address)
-    if code in (EINPROGRESS, EWOULDBLOCK):
+    if code == EINPROGRESS:
+        code = sock.connect_ex(address)  # on one machine it is done by now, and need not be waited for
+    if code == EISCONN:
+        code = 0
+    if code in (EALREADY, EINPROGRESS, EWOULDBLOCK):
         if not _is_writable(sock, seconds):
             raise TimeoutError("timed out")
         code = sock.getsockopt(SOL_SOCKET, SO_ERROR)

@@ -4,9 +4,10 @@ gevent's Event and Timeout, which make an object for each wait and end a wait in
 a conversation cost.
 """
 
+import heapq
 import logging
-from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from gevent import get_hub, getcurrent
@@ -14,6 +15,9 @@ from gevent import get_hub, getcurrent
 from harness.connect.client import now
 
 logger = logging.getLogger(__name__)
+
+_MOST_CANCELLED = 1000
+"""Cancelled calls that are kept, as numbers, until their time has come."""
 
 
 class _Wait:
@@ -73,39 +77,65 @@ class Signal:
 
 
 class TimedCalls:
-    """Calls back in gevent's hub at deadlines that all lie equally far ahead when they are added. A call must not wait."""
+    """Calls back in gevent's hub at given times, or up to `together` seconds later, with one timer. A call must not wait."""
 
-    def __init__(self) -> None:
-        self._due: deque[tuple[float, Callable[[float], None]]] = deque()
+    def __init__(self, together: float = 0.0) -> None:
+        self._together = together
+        self._due: list[tuple[float, int]] = []  # a heap
+        self._calls: dict[int, Callable[[float], None]] = {}
+        self._number = 0
         self._loop: Any = get_hub().loop
         self._timer: Any = None
+        self._rings_at = inf
         self._closed = False
 
-    def add(self, at: float, call: Callable[[float], None]) -> None:
-        """Call `call(now)` at `at` (unix s), which is no earlier than those added before."""
-        self._due.append((at, call))
-        if self._timer is None:
-            self._arm()
+    def add(self, at: float, call: Callable[[float], None]) -> int:
+        """Call `call(now)` at `at` (unix s). Returns the number by which the call can be cancelled."""
+        self._number += 1
+        if not self._closed:
+            self._calls[self._number] = call
+            heapq.heappush(self._due, (at, self._number))
+            if at < self._rings_at:
+                self._arm(at)
+        return self._number
+
+    def cancel(self, number: int) -> None:
+        """Drop a call that is not wanted any more, and what it holds. Its time may have come."""
+        self._calls.pop(number, None)
+        if len(self._due) > 2 * len(self._calls) + _MOST_CANCELLED:
+            self._due = [entry for entry in self._due if entry[1] in self._calls]
+            heapq.heapify(self._due)
 
     def close(self) -> None:
         """Call nothing more."""
         self._closed = True
         self._due.clear()
+        self._calls.clear()
+        self._disarm()
+
+    def _arm(self, at: float) -> None:
+        self._disarm()
+        self._rings_at = at
+        self._timer = self._loop.timer(max(at - now(), self._together))
+        self._timer.start(self._ring, update=True)
+
+    def _disarm(self) -> None:
+        self._rings_at = inf
         if self._timer is not None:
             self._timer.close()
-
-    def _arm(self) -> None:
-        if self._due and not self._closed:
-            self._timer = self._loop.timer(max(self._due[0][0] - now(), 0.0))
-            self._timer.start(self._ring, update=True)
+            self._timer = None
 
     def _ring(self) -> None:
         while self._due and self._due[0][0] <= now():
-            _, call = self._due.popleft()
+            call = self._calls.pop(heapq.heappop(self._due)[1], None)
+            if call is None:
+                continue
             try:
                 call(now())
             except Exception:  # of one conversation, which must not silence all others
                 logger.exception("a conversation broke off")
-        self._timer.close()
-        self._timer = None
-        self._arm()
+        while self._due and self._due[0][1] not in self._calls:
+            heapq.heappop(self._due)
+        self._disarm()
+        if self._due:
+            self._arm(self._due[0][0])

@@ -63,6 +63,8 @@ def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | No
         _export(coordinator)
     _show_results(coordinator, ResultPrinter(tables.of))
     _take_one_sigterm(coordinator.host)
+    # While all this was loaded, gevent's loop has not looked at the clock: --run-time would be counted from before that.
+    gevent.get_hub().loop.update_now()
 
 
 def _check_or_exit(coordinator: Coordinator) -> None:

@@ -110,19 +110,21 @@ class ParticipantSocket:
             return self._refused(answer, sent)
         self.opened_at = now()
         self._channel = connection.channel
-        self._channel.listen(self._read)
         if connection.rest:
-            self._feed_or_end(memoryview(connection.rest))
-        self._read()
+            self._feed_or_end(connection.rest)
+        if self._channel is not None:
+            self._channel.listen(self._feed_or_end)
         return self._reply(OK, sent, 101)
 
     def subscribe(self) -> Reply:
         """Subscribe to the chat: the attempt as a reply, `ok` when the service has acknowledged it."""
         sent = now()
         self._answered = Signal()
-        for _ in range(SUBSCRIBE_ATTEMPTS):
+        frames = masked(TEXT, _SUBSCRIBE_FRAME)
+        for attempt in range(SUBSCRIBE_ATTEMPTS):
             self._answered.clear()
-            if not self._send(_SUBSCRIBE_FRAME):
+            # The first heartbeat does not wait for the acknowledgement, as that of AWS's client does not.
+            if not self._write(frames if attempt else frames + self._heartbeat()):
                 return self._reply(CONNECTION_ERROR, sent, message="the websocket was closed before it was subscribed")
             self._answered.wait(SUBSCRIBE_AGAIN_AFTER)
             if self._accepted:
@@ -140,8 +142,7 @@ class ParticipantSocket:
         if self._awaiting_heartbeat or now() - self.opened_at > REPLACE_AFTER:
             self._lose()
             return False
-        self._awaiting_heartbeat = True
-        return self._write(masked(TEXT, _PING_FRAME) + masked(TEXT, _HEARTBEAT_FRAME))
+        return self._write(self._heartbeat())
 
     def close(self) -> None:
         """Close the socket without waiting for the other side; nothing is heard or told any more."""
@@ -161,19 +162,12 @@ class ParticipantSocket:
 
     # --- called from the hub: nothing here may wait ----------------------------------------------------------------------
 
-    def _read(self) -> None:
-        if self._channel is not None:
-            try:
-                self._channel.drain(self._feed_or_end)
-            except OSError:  # ssl.SSLError is one
-                self._lose()
-
-    def _feed_or_end(self, data: memoryview) -> None:
+    def _feed_or_end(self, data: bytes) -> None:
         if not data:
             self._lose()
             return
         try:
-            self._incoming.feed(bytes(data))
+            self._incoming.feed(data)
         except BrokenFrames:
             self._lose()
         if self._pinged is not None:  # of pings that came together the last one is answered (RFC 6455, 5.5.3)
@@ -221,8 +215,9 @@ class ParticipantSocket:
 
     # --- writing and ending ----------------------------------------------------------------------------------------------
 
-    def _send(self, payload: bytes) -> bool:
-        return self._write(masked(TEXT, payload))
+    def _heartbeat(self) -> bytes:
+        self._awaiting_heartbeat = True
+        return masked(TEXT, _PING_FRAME) + masked(TEXT, _HEARTBEAT_FRAME)
 
     def _write(self, data: bytes) -> bool:
         if self._channel is None:
@@ -248,6 +243,7 @@ class ParticipantSocket:
         channel, self._channel = self._channel, None
         if channel is None:
             return
+        self._pulse.drop(self)
         try:
             channel.send_at_once(masked(CLOSE, _NORMAL_CLOSURE))
         except OSError:

@@ -75,6 +75,7 @@ class Conversation:
         self._awaited: dict[str, _Sent] = {}
         self._seen: dict[str, float] = {}
         self._waits = Waits(shared.patience.seconds, self._wait_is_over)
+        self._deadline: int | None = None  # the number of the call that comes when a wait has taken too long
         self._subscribed_at = 0.0
         self._last_heard: str | None = None
         self._said: list[str] = []  # what the other side has said since the customer's last message
@@ -103,6 +104,8 @@ class Conversation:
             line.close()
         self._end()
         self._waits.close(now(), ended=False)
+        if self._deadline is not None:
+            self._shared.deadlines.cancel(self._deadline)
         self._queue_is_over(now(), NOT_AWAITED)
         if not self._shared.closing:
             for sent in self._awaited.values():
@@ -186,8 +189,14 @@ class Conversation:
     # --- waiting for the other side --------------------------------------------------------------------------------------
 
     def _watch_waits(self) -> None:
-        if self._waits.waiting:
-            self._shared.deadlines.add(now() + self._shared.patience.seconds, self._waits.expire)
+        until = self._waits.patient_until
+        if until is not None and self._deadline is None:
+            self._deadline = self._shared.deadlines.add(until, self._patience_is_over)
+
+    def _patience_is_over(self, at: float) -> None:
+        self._deadline = None
+        self._waits.expire(at)
+        self._watch_waits()  # the others that are open, or were opened since
 
     def _wait_is_over(self, wait: Wait, at: float, outcome: str) -> None:
         if outcome == OK:

@@ -45,9 +45,9 @@ class Waits:
         self.replies = 0
 
     @property
-    def waiting(self) -> bool:
-        """Whether anything is waited for."""
-        return bool(self._open)
+    def patient_until(self) -> float | None:
+        """When (unix s) the patience of the oldest wait is over; None where nothing is waited for."""
+        return self._open[0].begun + self._patience if self._open else None
 
     def subscribed(self, at: float) -> None:
         """Note that the customer's websocket has subscribed: from now on the greeting is waited for. Later calls

@@ -1,5 +1,7 @@
 """Signals that greenlets wait for, and calls at deadlines."""
 
+import weakref
+
 import gevent
 import pytest
 
@@ -85,6 +87,43 @@ def test_calls_come_at_their_deadlines_in_their_order_and_one_that_fails_stops_n
     assert over.wait(PATIENCE)
     assert called == ["fails", "second"]
     assert now() - begun >= 0.02
+
+
+class _Call:
+    """Notes that it was called."""
+
+    def __init__(self, called: list[str]) -> None:
+        self.called = called
+
+    def __call__(self, at: float) -> None:
+        self.called.append("cancelled")
+
+
+def test_a_call_that_is_due_before_the_others_comes_first_and_a_cancelled_one_never() -> None:
+    """Whatever the order in which they were added; of those that were cancelled nothing is kept."""
+    calls, called, over = TimedCalls(), list[str](), Signal()
+    calls.add(now() + 0.03, lambda at: over.set())
+    calls.add(now() + 0.01, lambda at: called.append("first"))
+    cancelled = [_Call(called) for _ in range(3_000)]
+    kept = [weakref.ref(call) for call in cancelled]
+    for number in [calls.add(now() + 0.02, call) for call in cancelled]:
+        calls.cancel(number)
+    cancelled.clear()
+    assert not any(reference() for reference in kept)
+    assert over.wait(PATIENCE)
+    assert called == ["first"]
+
+
+def test_calls_may_be_late_to_come_together() -> None:
+    """One that is due at once waits as long as it may, and those that are due by then come with it."""
+    calls, called, over = TimedCalls(0.05), list[str](), Signal()
+    begun = now()
+    calls.add(begun, lambda at: called.append("first"))
+    calls.add(begun + 0.04, lambda at: called.append("second"))
+    calls.add(begun + 0.04, lambda at: over.set())
+    assert over.wait(PATIENCE)
+    assert called == ["first", "second"]
+    assert now() - begun >= 0.05
 
 
 def test_nothing_is_called_after_the_end() -> None:

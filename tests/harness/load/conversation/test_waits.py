@@ -25,7 +25,7 @@ def test_greeting_and_replies_are_told_apart() -> None:
     one.heard(21.0)
     one.heard(22.0)  # "Anything else?" replies to nothing
     assert story == [("Greeting", 10.0, 10.5, "ok"), ("Reply", 20.1, 21.0, "ok")]
-    assert not one.waiting
+    assert one.patient_until is None
 
 
 def test_what_does_not_come_in_time_is_missed_when_the_patience_is_over() -> None:
