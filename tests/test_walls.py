@@ -21,6 +21,12 @@ def test_report_command_loads_no_load_generator() -> None:
     assert not loaded & {"locust", "gevent", "boto3", "botocore"}
 
 
+def test_a_local_run_loads_what_it_needs_alone() -> None:
+    """What a run in one process is made of loads neither the SDK and the tables of a live one nor the page."""
+    loaded = modules_loaded_by("import harness.plugin.run_hooks, harness.load.run.local")
+    assert not loaded & {"boto3", "botocore", "rich", "pandas", "scipy"}
+
+
 def test_load_generator_loads_no_report_packages() -> None:
     """A process that generates load has neither pandas nor matplotlib in it, not even after writing samples."""
     loaded = modules_loaded_by(

@@ -1,7 +1,7 @@
 """What is called: endpoint, Region, instance, flow, and the credentials to call it with.
 
 boto3 is the source of credentials, Regions and endpoints, so that profiles, `AWS_*` variables, assumed roles, SSO and CA
-bundles mean what they mean elsewhere.
+bundles mean what they mean elsewhere. It is not asked about a loopback target on a machine that tells it nothing.
 """
 
 import functools
@@ -10,6 +10,7 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.connect.client import ConnectClient
@@ -29,6 +30,8 @@ LAB_REGION = "us-east-1"
 LAB_INSTANCE_ID = "11111111-aaaa-4aaa-8aaa-111111111111"
 LAB_CONTACT_FLOW_ID = "22222222-bbbb-4bbb-8bbb-222222222222"
 LAB_CREDENTIALS = Credentials("EMULATOR-ACCESS-KEY", "emulator-secret-key-of-no-account")
+_READ_HERE = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE", "AWS_EC2_METADATA_DISABLED"})
+"""Variables for which boto3 need not be asked what they mean."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +127,13 @@ def resolve_target(
     may leave out Region, instance, flow and credentials, unless it is said to be `live` (a tunnel); a live one needs them.
     Raises UsageError that says what to give.
     """
-    session = _session(profile)
     try:
         loopback = bool(host) and is_loopback(str(host)) and not live
     except ValueError as error:
         raise UsageError(f"--host: {error}") from error
+    if host and loopback and not profile and _tells_nothing():
+        return _lab_target(host.rstrip("/"), participant_host.rstrip("/"), region, instance_id, contact_flow_id)
+    session = _session(profile)
     chosen_region = (
         region
         or _region_in(host)
@@ -153,6 +158,30 @@ def resolve_target(
         credentials=_credentials(session, loopback),
         live=not loopback,
         ca_bundle=session._session.get_config_variable("ca_bundle"),  # noqa: SLF001 (boto3 has no other way to it)
+    )
+
+
+def _tells_nothing() -> bool:
+    """Whether this machine has no configuration that boto3 would find: no profile, no credentials, no endpoint."""
+    told = any(name.startswith(("AWS_", "BOTO")) and name not in _READ_HERE for name in os.environ)
+    files = (*((Path.home() / name) for name in (".aws/config", ".aws/credentials", ".boto")), Path("/etc/boto.cfg"))
+    return not told and not any(file.exists() for file in files)
+
+
+def _lab_target(
+    endpoint: str, participant_endpoint: str, region: str, instance_id: str, contact_flow_id: str
+) -> Target:
+    """Return a loopback target on a machine that tells boto3 nothing, as boto3 would have it."""
+    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # for whoever asks boto3 for credentials later
+    variables = (os.environ.get("AWS_REGION"), os.environ.get("AWS_DEFAULT_REGION"))
+    return Target(
+        endpoint=endpoint,
+        participant_endpoint=participant_endpoint or endpoint,
+        region=next((each for each in (region, *variables) if each), LAB_REGION),
+        instance_id=instance_id or LAB_INSTANCE_ID,
+        contact_flow_id=contact_flow_id or LAB_CONTACT_FLOW_ID,
+        credentials=lambda: LAB_CREDENTIALS,
+        ca_bundle=os.environ.get("AWS_CA_BUNDLE"),
     )
 
 

@@ -13,28 +13,27 @@ from locust.web import WebUI
 
 from harness.cli.result import ResultPrinter, ResultTables
 from harness.errors import EXIT_INVALID, ChatquotaError, UsageError, refuse
-from harness.load.distributed.connections import MasterHost, WorkerHost, forget_gone_children, hasten_spawning
-from harness.load.distributed.master import MasterCoordinator
-from harness.load.distributed.worker import WorkerCoordinator
 from harness.load.options.guard import PROBE_CLASS
 from harness.load.options.reading import read_settings, unknown_variables
 from harness.load.run.coordinator import Coordinator
 from harness.load.run.host import Host, RunPart, attach
-from harness.load.run.local import LocalCoordinator
-from harness.load.run.locust_page import LocustPage
 from harness.load.users.load_shape import attach_shape
 from harness.load.users.locust_options import check_tags, check_web_address
 from harness.load.users.selection import select_users
 from harness.recording.redact import redact
-from harness.telemetry.sender import Telemetry
-from harness.webui.install import install_web_ui
 
 logger = logging.getLogger(__name__)
 
 
 def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | None) -> None:
-    """Give this process its part of the runs to come: as a worker, as a master, or alone. Exits where it cannot run."""
+    """Give this process its part of the runs to come: as a worker, as a master, or alone. Exits where it cannot run.
+
+    Each part loads what it needs alone.
+    """
     if isinstance(runner, WorkerRunner):
+        from harness.load.distributed.connections import WorkerHost, hasten_spawning
+        from harness.load.distributed.worker import WorkerCoordinator
+
         environment.user_classes[:] = list((environment.available_user_classes or {}).values())  # type: ignore[arg-type]  # of classes, whatever it says
         hasten_spawning()
         worker_host = WorkerHost(environment, runner)
@@ -43,17 +42,14 @@ def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | No
         _listen(worker_host, worker)
         _take_one_sigterm(worker_host)
         return
-    coordinator: Coordinator = (
-        MasterCoordinator(MasterHost(environment, runner))
-        if isinstance(runner, MasterRunner)
-        else LocalCoordinator(Host(environment))
-    )
+    coordinator = _coordinator_of(environment, runner)
     attach(environment, coordinator)
-    if isinstance(runner, MasterRunner):
-        forget_gone_children()
     _check_or_exit(coordinator)
     tables = ResultTables()
     if web_ui is not None:
+        from harness.load.run.locust_page import LocustPage
+        from harness.webui.install import install_web_ui
+
         install_web_ui(LocustPage(web_ui), coordinator, tables.of)
     _listen(coordinator.host, coordinator)
     if isinstance(runner, MasterRunner) and web_ui is None:
@@ -65,6 +61,18 @@ def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | No
     _take_one_sigterm(coordinator.host)
     # While all this was loaded, gevent's loop has not looked at the clock: --run-time would be counted from before that.
     gevent.get_hub().loop.update_now()
+
+
+def _coordinator_of(environment: Environment, runner: Runner | None) -> Coordinator:
+    if isinstance(runner, MasterRunner):
+        from harness.load.distributed.connections import MasterHost, forget_gone_children
+        from harness.load.distributed.master import MasterCoordinator
+
+        forget_gone_children()
+        return MasterCoordinator(MasterHost(environment, runner))
+    from harness.load.run.local import LocalCoordinator
+
+    return LocalCoordinator(Host(environment))
 
 
 def _check_or_exit(coordinator: Coordinator) -> None:
@@ -166,6 +174,8 @@ def _take_one_sigterm(host: Host) -> None:
 
 def _export(coordinator: Coordinator) -> None:
     """Export metrics of each run, from after it has begun until after it has ended."""
+    from harness.telemetry.sender import Telemetry
+
     telemetry = Telemetry(coordinator)
     coordinator.host.listen("test_start", telemetry.begin)
     coordinator.host.listen("test_stopping", telemetry.end)

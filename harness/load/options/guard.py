@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import cast
 
 import gevent
-from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.connect.signing import CredentialsError
 from harness.connect.target import Target
@@ -59,6 +58,8 @@ def _local_time(region: str, at: datetime | None) -> datetime:
 
 def account_of(target: Target) -> str:
     """Return the AWS account of the credentials, as sts:GetCallerIdentity tells it; "unknown (why)" when it does not."""
+    from botocore.exceptions import BotoCoreError, ClientError  # of a live run alone
+
     try:
         with gevent.Timeout(_LONGEST_LOOK):
             return str(target.boto("sts").get_caller_identity()["Account"])

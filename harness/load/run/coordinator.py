@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
@@ -28,14 +29,15 @@ from harness.load.options.target_choice import target_line
 from harness.load.run.early_gates import aborting_gates, watch_gates
 from harness.load.run.embedded_emulator import Lab, lab_target, start_lab
 from harness.load.run.events import watch_users
-from harness.load.run.first_look import look_first
 from harness.load.run.host import Host
-from harness.load.run.instance_watch import InstanceWatch
 from harness.load.run.judgement import hint_on
 from harness.load.run.manifest import RunRecord
 from harness.recording.format.layout import check_run_directory, create_run_directory, new_run_id
 from harness.recording.summary import Summary
 from harness.storage.uploader import Uploader, check_upload
+
+if TYPE_CHECKING:
+    from harness.load.run.instance_watch import InstanceWatch
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +126,11 @@ class Coordinator:
             self.last_directory = str(directory)
             logger.info("run %s: recording in %s", run_id, directory)
             try:
-                # Before the load: three SDK clients take a few tenths of a second to make, which calls would be late by.
-                self._instance_watch = InstanceWatch(target) if target.live else None
+                if target.live:
+                    # Before the load: three SDK clients take a few tenths of a second to make; their calls would be late.
+                    from harness.load.run.instance_watch import InstanceWatch
+
+                    self._instance_watch = InstanceWatch(target)
                 self._uploader.begin(directory, settings.upload)
                 self._begin_load(self.record, settings, target)
                 self._follow(settings)
@@ -157,6 +162,8 @@ class Coordinator:
         users = self.host.users
         lines = self.announcement(settings, users, target, account)
         print("\n".join(lines), file=sys.stderr, flush=True)
+        from harness.load.run.first_look import look_first
+
         look_first(settings, target, self.host.user_class, users, self.host.options.run_time)
         confirmed, self.confirmed = self.confirmed or settings.yes, False
         if not confirmed:

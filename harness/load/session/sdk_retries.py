@@ -3,7 +3,7 @@
 Everywhere else in the harness a call is one attempt. Here the SDK decides (`--sdk-retries legacy|standard|adaptive`). Each
 of its attempts is seen where botocore hands it to its HTTP client, before anything parses the answer, and becomes a sample
 of its own; and the lab keeps what the caller felt: how many calls got their chat, how long they waited for it, and how many
-attempts that cost.
+attempts that cost. boto3, a tenth of a second to load, is loaded where it is asked for.
 """
 
 from collections import Counter
@@ -12,12 +12,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-import boto3
-import botocore.exceptions
 import gevent
 import orjson
-import urllib3.exceptions
-from botocore.config import Config
 from gevent.local import local
 
 from harness.connect.client import Reply, answered, now
@@ -82,11 +78,16 @@ class _SeenSession:
         except gevent.Timeout as over:
             if over is not limit:
                 raise
-            raise botocore.exceptions.ReadTimeoutError(endpoint_url=request.url) from None
+            from botocore.exceptions import ReadTimeoutError
+
+            raise ReadTimeoutError(endpoint_url=request.url) from None
 
 
 def _body(request: Any, raw: Any) -> bytes:
     """Read a body, with botocore's own errors for what goes wrong."""
+    import botocore.exceptions
+    import urllib3.exceptions
+
     pieces, size = [], 0
     try:
         for piece in raw.stream():
@@ -117,6 +118,9 @@ class RetryingSdk:
     def __init__(
         self, target: Target, mode: str, timeout: float, connections: int, bare_429: str = UNCLASSIFIED_429
     ) -> None:
+        import boto3
+        from botocore.config import Config
+
         self.mode = mode
         self._bare_429 = bare_429
         credentials = target.credentials()
@@ -158,11 +162,13 @@ class RetryingSdk:
         `call` shows another greenlet how far it has got. `waited` of each attempt is the time from the beginning of the
         call until the SDK sent it.
         """
+        from botocore.exceptions import ClientError
+
         call = self._now.call = call or SdkCall()
         quota_reached = False
         try:
             self._client.start_chat_contact(**orjson.loads(body))
-        except botocore.exceptions.ClientError as error:
+        except ClientError as error:
             metadata: Any = error.response.get("ResponseMetadata", {})
             quota_reached = bool(metadata.get("RetryQuotaReached"))
         except Exception as error:  # botocore's parser raises all sorts of errors; what was on the wire has been seen
@@ -232,22 +238,17 @@ def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-_UNSENT = (
-    botocore.exceptions.ConnectTimeoutError,
-    botocore.exceptions.EndpointConnectionError,
-    botocore.exceptions.ProxyConnectionError,
-    botocore.exceptions.SSLError,
-)
-
-
 def _unanswered(error: Exception, sent: float) -> Reply:
-    timed_out = isinstance(error, botocore.exceptions.ConnectTimeoutError | botocore.exceptions.ReadTimeoutError)
+    import botocore.exceptions as errors
+
+    unsent = errors.ConnectTimeoutError, errors.EndpointConnectionError, errors.ProxyConnectionError, errors.SSLError
+    timed_out = isinstance(error, errors.ConnectTimeoutError | errors.ReadTimeoutError)
     return Reply(
         outcome=TIMEOUT if timed_out else CONNECTION_ERROR,
         sent=sent,
         received=now(),
         message=str(error),
-        after_send=not isinstance(error, _UNSENT),
+        after_send=not isinstance(error, unsent),
         generator_fault=any(is_generator_fault(cause) for cause in _causes(error)),
     )
 

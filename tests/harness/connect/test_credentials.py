@@ -1,9 +1,11 @@
 """Credentials come from where boto3 finds them and are refreshed when they run out; each call has the present ones."""
 
 import json
+import os
 import stat
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -156,3 +158,38 @@ def test_endpoint_and_region_come_from_the_configuration(
     target = resolve_target(None, "", "", "i", "f")
     assert Endpoint.parse(target.endpoint).authority == "vpce.example:8443"
     assert target.live
+
+
+@pytest.fixture
+def untold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A home directory without any configuration, and an environment without any of AWS's variables."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "BOTO"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"AWS_REGION": "eu-west-1"}, {"AWS_DEFAULT_REGION": "eu-west-2", "AWS_CA_BUNDLE": "/ca.pem"}],
+    ids=["none", "Region", "CA bundle"],
+)
+def test_a_loopback_target_is_what_boto3_makes_of_it_also_where_it_is_not_asked(
+    variables: dict[str, str], untold: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing configured boto3, which takes as long to load as the rest, would say what is known without it."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    without = resolve_target("http://127.0.0.1:1/", "", "", "", "")
+    (untold / ".boto").touch()  # a file that says nothing, for which it is asked
+    asked = resolve_target("http://127.0.0.1:1/", "", "", "", "")
+    assert replace(without, credentials=asked.credentials) == asked
+    assert without.credentials() == asked.credentials() == LAB_CREDENTIALS
+
+
+@pytest.mark.parametrize("name", [".aws/config", ".aws/credentials"])
+def test_what_is_configured_is_found_for_a_loopback_target_too(name: str, untold: Path) -> None:
+    """Keys of a profile are those that sign, whatever the target."""
+    (untold / ".aws").mkdir()
+    (untold / name).write_text("[default]\naws_access_key_id = AKID\naws_secret_access_key = secret\n")
+    assert resolve_target("http://127.0.0.1:1", "", "", "", "").credentials().access_key == "AKID"
