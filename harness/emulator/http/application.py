@@ -10,6 +10,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from harness.emulator.api.responses import Headers, Response, error
+from harness.emulator.http.connection.heads import KnownHeads
 from harness.emulator.http.connection.transport import Outbox, reset
 from harness.emulator.http.control import Control
 from harness.emulator.http.faults import NO_DISTURBANCE, Fault
@@ -63,6 +64,7 @@ class Application:
         # Real seconds: a client that stops half-way through a request must not hold a connection for ever.
         self.arrival_timeout = settings.arrival_timeout
         self.outbox = Outbox()
+        self._heads = KnownHeads()
         self._common: Headers | None = None
         self._fixed = b""
         self._ids = draws(random.Random(f"{settings.seed} requests"), _IDS)
@@ -116,6 +118,29 @@ class Application:
             response = _PREFLIGHT
         else:
             response = self._answer(method, path, query, _by_name(headers), body)
+        return self._whole(response, common, keep_alive, head=method == "HEAD")
+
+    def at_once(self, data: bytes, common: Headers, connection: int) -> bytes | None:
+        """Return the whole response to the one call that `data` is, as `protocol.DirectCaller` says."""
+        control = self._control
+        if control.faults.active:
+            return None
+        call = self._heads.read(data)
+        if call is None:
+            return None
+        method, path, headers, body = call
+        if len(body) > self.max_body:
+            return None
+        control.api.state.throttles.connection = connection
+        return self._whole(self._answer(method, path, b"", headers, body), common)
+
+    def learn(self, data: bytes, method: str, url: bytes, headers: Headers) -> None:
+        """Know again calls of the same operation that look like `data`, as `protocol.DirectCaller` says."""
+        operation, labels = self._control.api.operation(method, url)
+        if operation is not None and not labels:  # what has labels in its path seldom has the same twice
+            self._heads.learn(data, method, url, headers)
+
+    def _whole(self, response: Response, common: Headers, keep_alive: bool = True, head: bool = False) -> bytes:
         if common is not self._common:
             # The date among them changes once a second.
             self._common = common
@@ -131,7 +156,7 @@ class Application:
             *next(self._ids),
             len(response.body),
             more,
-            b"" if method == "HEAD" else response.body,
+            b"" if head else response.body,
         )
 
     def _answer(

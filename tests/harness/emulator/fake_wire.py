@@ -15,6 +15,13 @@ from harness.emulator.service.clock import ScaledClock
 from harness.emulator.settings.parse import parse_settings
 
 
+class Forgetful(Application):
+    """An application that knows no call again, so that the parser reads each."""
+
+    def learn(self, *what_was_read: Any) -> None:
+        """Learn nothing."""
+
+
 class FakeTransport:
     """A client's end: `sent` to it, in the order of a `log` that many may share."""
 
@@ -48,14 +55,14 @@ class FakeTransport:
 class FakeWire:
     """An emulator and its connections, in the running event loop; `log` has a transport for each write."""
 
-    def __init__(self, spec: str = "") -> None:
+    def __init__(self, spec: str = "", kind: type[Application] = Application) -> None:
         settings = parse_settings(spec)
         self.where = {
             name: getattr(settings, name)
             for name in ("instance_id", "contact_flow_id", "access_key_id", "secret_access_key", "region")
         }
         self.control = Control(settings, ScaledClock(), "ws://127.0.0.1")
-        self._config = uvicorn.Config(Application(self.control), http=ConnectionProtocol, **uvicorn_settings())
+        self._config = uvicorn.Config(kind(self.control), http=ConnectionProtocol, **uvicorn_settings())
         self._config.load()
         self._server = ServerState()
         self._server.default_headers = [(b"date", b"now")]

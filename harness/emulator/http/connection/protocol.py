@@ -43,15 +43,23 @@ class DirectCaller(Protocol):
     ) -> bytes:
         """Return the whole answer, `common` headers included; a `body` of None is one that was too long."""
 
+    def at_once(self, data: bytes, common: Headers, connection: int) -> bytes | None:
+        """Return the whole answer to the one call that `data` is; None: the parser has to look."""
+
+    def learn(self, data: bytes, method: str, url: bytes, headers: Headers) -> None:
+        """Take notice of what the parser has read in `data`, so that the next call like it may be answered at once."""
+
 
 class ConnectionProtocol(HttpToolsProtocol):
     """One connection.
 
     A plain call is answered in the turn in which its last byte arrives: an ASGI task, its events and its messages
-    would cost more than the call itself. Everything else (websockets, the emulator's own pages, delays and faults,
-    `Expect`, a call behind one that is still being answered) goes uvicorn's usual way to the ASGI application.
+    would cost more than the call itself; one that has come whole and looks like one before needs no parser either.
+    Everything else (websockets, the emulator's own pages, delays and faults, `Expect`, a call behind one that is still
+    being answered) goes uvicorn's usual way to the ASGI application.
     """
 
+    _between = True  # calls: the parser waits for a first byte, all is answered, and the client reads
     _direct = False
     _head_bytes = 0
     _in_head = True
@@ -77,6 +85,19 @@ class ConnectionProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        between = self._between
+        if between and not self.transport.is_closing():
+            answer = self._caller.at_once(data, self.server_state.default_headers, self._connection)
+            if answer is not None:
+                self._arriving, self._since = False, self._time()
+                self._head_bytes = 0
+                self._out.write_whole(answer)
+                return
+        self._parse(data)
+        if between and self._between:
+            self._caller.learn(data, self.parser.get_method().decode("ascii"), self.url, self.headers)
+
+    def _parse(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
         try:
@@ -94,6 +115,7 @@ class ConnectionProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._between = False
         self._unread_since = self._time()
         self._look_at(min(self._due, self._unread_since + self._caller.arrival_timeout))
 
@@ -156,13 +178,13 @@ class ConnectionProtocol(HttpToolsProtocol):
             head = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
             head += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
             self.parser = httptools.HttpRequestParser(self)
-            self.data_received(b"\r\n".join(head) + b"\r\n\r\n" + rest)
+            self._parse(b"\r\n".join(head) + b"\r\n\r\n" + rest)
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
-        self._direct = False
+        self._direct = self._between = False
         self._arriving, self._since = True, self._time()
 
     def on_headers_complete(self) -> None:
@@ -231,6 +253,7 @@ class ConnectionProtocol(HttpToolsProtocol):
                 keep,
             )
         )
+        self._between = keep and not self.flow.write_paused
         if not keep:
             self.transport.close()
 
