@@ -11,6 +11,7 @@ from harness.counting import counted
 from harness.quotas.attempts import CHAT_LIMIT, STARTED, THROTTLED, Attempts, Floats
 from harness.quotas.estimates import Interval, Region, TpsEstimate, Trace
 from harness.quotas.tps.fit import normalised
+from harness.quotas.tps.goodness import PARTS
 from harness.quotas.tps.rate import candidates, disagreement
 from harness.quotas.tps.readings import Reading
 from harness.quotas.tps.windows import Window
@@ -153,6 +154,8 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         return unknown(attempts, why, evidence)
     throttles = attempts.count(THROTTLED)
     rate, burst = _intervals(reading)
+    if good.in_turn and burst.high is not None:  # whose turn it was when it was empty is not known
+        burst = Interval(burst.estimate, burst.low, burst.high + max(PARTS) - 1)
     rate = _for_few_throttles(rate, throttles)
     low, high = rate.low or 0.0, rate.high or 0.0
     seen_full = reading.fit.record.without_a_brim(reading.rate, reading.burst) > good.allowed

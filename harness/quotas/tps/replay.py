@@ -29,7 +29,7 @@ def replay(
 
     It may be cut into equal `parts` that take calls in turn.
     """
-    at = _moments(calls, shares)
+    at = moments_of(calls, shares)
     moments = at + calls.spread(jitter) * rng.standard_normal((times, len(at)))
     order = np.argsort(moments, axis=1)
     rate, burst = rate / parts, max(1.0, burst / parts)
@@ -67,9 +67,10 @@ def as_decided(calls: Calls, admitted: Mask, shares: Shares) -> tuple[Calls, Sha
     """
     if shares[0] == shares[1]:
         return replace(calls, admitted=admitted), shares
-    moments = _moments(calls, shares)
+    moments = moments_of(calls, shares)
     return replace(calls, sent=moments, admitted=admitted, stalled_before=np.zeros(len(moments))), (0.0, 0.0)
 
 
-def _moments(calls: Calls, shares: Shares) -> Floats:
+def moments_of(calls: Calls, shares: Shares) -> Floats:
+    """Return the moment of each decision, (n,), with the shares of the way up of admitted and refused calls."""
     return np.where(calls.admitted, calls.decided(shares[0]), calls.decided(shares[1]))

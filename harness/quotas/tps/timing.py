@@ -53,15 +53,18 @@ class Calls:
 
     def part(self, most: int) -> Calls:
         """At most `most` calls in a row: the first ones, unless others tell much more."""
-        part = telling(self.sent, self.admitted, most)
+        return self.of_index(telling(self.sent, self.admitted, most))
+
+    def of_index(self, index: slice | npt.NDArray[np.intp]) -> Calls:
+        """Return the calls at `index`, in its order."""
         return replace(
             self,
-            sent=self.sent[part],
-            excess=self.excess[part],
-            admitted=self.admitted[part],
-            clouded=self.clouded[part],
-            stall=self.stall[part],
-            stalled_before=self.stalled_before[part],
+            sent=self.sent[index],
+            excess=self.excess[index],
+            admitted=self.admitted[index],
+            clouded=self.clouded[index],
+            stall=self.stall[index],
+            stalled_before=self.stalled_before[index],
         )
 
     def decided(self, share: float) -> Floats:

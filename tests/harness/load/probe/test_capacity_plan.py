@@ -145,6 +145,27 @@ def test_a_bucket_whose_tokens_come_closer_than_the_jitter_is_found(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("parts", [1, 2])
+def test_parts_that_explain_a_record_as_well_are_not_ruled_out(parts: int) -> None:
+    """Where the network hides no order, two parts in turn look like one bucket whose jitter is larger: each part alone
+    explains its calls, so they are not called exact, and the burst is held though the volleys seem to be one call smaller.
+    """
+    limiters: list[Limiter] = [TokenBucket(84.19834337457424 / parts, 54 / parts) for _ in range(parts)]
+    options = ProbeOptions("tps", max_rate=2000.0, seed=2, max_seconds=900.0)
+    rng = random.Random(4)
+    trip, up = rng.uniform(0.005, 0.06), rng.choice([0.0, 0.5, 1.0])
+    assert up == 0.0
+    service = Service(Shards(limiters, random.Random(3), in_turn=True), NO_QUOTA, Latency(trip, 0.1, up, rng))
+    plan = CapacityPlan(options, safe=True)
+    tps = probe(service, options, plan=plan).known.tps
+    assert plan.estimate is not None
+    assert (plan.estimate.kind == "exact") == (parts == 1)
+    assert tps is not None
+    assert tps.burst.high is not None
+    assert (tps.burst.low or 0) <= 54 <= tps.burst.high
+
+
+@pytest.mark.slow
 def test_more_volleys_settle_a_burst_whose_tokens_come_closer_than_the_jitter() -> None:
     """With a token in a jitter the usual five volleys leave two whole numbers; more of them are made."""
     options = ProbeOptions("both", max_rate=2000.0, seed=1)
