@@ -19,6 +19,8 @@ MOST_PRESSURE = 60.0
 """Longest that one pressure lasts, seconds."""
 USUAL_VOLLEYS = 7
 """Volleys that it usually takes to know the rest and the burst."""
+SAFE_SECONDS = 120.0
+"""Longest that the safe rate is looked for, seconds, unless fewer than 300 calls fit into them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def part_cost(part: Part, rate: float, burst: float) -> Cost:
     if part == "volleys":
         return volleys_cost(USUAL_VOLLEYS, rate, burst)
     if part == "safe":
-        calls = max(350, 40 * rate)
+        calls = max(300.0, SAFE_SECONDS * 0.8 * rate)
         return Cost(calls / (0.8 * rate), round(calls), round(calls))
     if part == "even":
         return Cost(330 / (0.9 * rate), 330, 325)

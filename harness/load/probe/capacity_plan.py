@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.load.probe.actions import Action, Send
 from harness.load.probe.first_rate import first_rate
@@ -14,7 +14,7 @@ from harness.quotas.any_limiter.classes import explained
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, Sustained
 from harness.quotas.any_limiter.measure import class_so_far, measure_capacity, search_of
-from harness.quotas.any_limiter.safe import Batch, SafeSearch, next_batch, next_even
+from harness.quotas.any_limiter.safe import Batch, SafeSearch, least_seconds, next_batch, next_even
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.cost import (
     MILD,
@@ -310,6 +310,8 @@ class CapacityPlan(PlanParts):
             return
         told = self.known.tps
         exact = explained(told) == "token_bucket"
+        kind, _ = class_so_far(self.attempts(), told, self.stages)
+        search = replace(search, least_seconds=least_seconds(kind))
         lead = 12.0  # calls after which the empty bucket is forgotten
         yield from self._batch(Batch(0.85 * search.sustained, round(lead)), "poisson", staged=False)
         while not self._over():

@@ -1,8 +1,8 @@
 """The safe rate: how many calls a second may be offered so that at most 1 % is refused, and what to offer next to learn it.
 
-A limiter of any kind is described by three numbers: the rate and the effective burst of a bucket that refuses as much, and
-a share that is refused whatever the load. Batches of Poisson arrivals make a posterior over them. Pure: a state goes in, the
-next batch comes out.
+A limiter of any kind is described by four numbers: the rate and the effective burst of a bucket that refuses as much, a
+share that is refused whatever the load, and how much more its refusals bunch than a bucket's do. Batches of Poisson arrivals
+make a posterior over them. Pure: a state goes in, the next batch comes out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from harness.quotas.any_limiter.blocking import blocked, load_refused
 from harness.quotas.any_limiter.estimates import CurvePoint, LimiterClass, Safe, SafeRate
 from harness.quotas.attempts import Floats
+from harness.quotas.cost import SAFE_SECONDS
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.special import gammaln
 
@@ -25,14 +26,26 @@ _BURSTS = np.geomspace(1.0, 1500.0, 44)
 _FLOORS = np.array([0.0, 0.0005, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1])
 _FLOOR_PRIOR = np.array([400.0, 10, 8, 8, 6, 4, 2, 1, 1, 1, 1, 1])
 """Refusals that do not depend on the load are rare, and where they are not the decisions contrary to a bucket show it."""
-_MOST_CALLS, _LEAST_SECONDS, _MOST_SECONDS = 600, 40.0, 300.0
-_ENOUGH_SECONDS, _ENOUGH_CALLS = 120.0, 300
-"""So much is spent at most, unless fewer calls fit into the time."""
-_CLAIM_QUANTILE, _SURE = 0.30, 0.95
+_BUNCHED = np.array([1.0, 2.0, 4.0, 8.0])
+_BUNCHED_PRIOR = np.array([0.7, 0.17, 0.09, 0.04])
+"""How many times as far apart the counts of refusals lie as a bucket's: others' calls and slow nodes come in bouts."""
+_LEAST_SECONDS, _MOST_SECONDS = 40.0, 300.0
+_ENOUGH_CALLS = 300
+"""So many calls are made at least, unless they take longer than the longest."""
+_CLAIM_QUANTILE, _SURE, _NEARLY_SURE = 0.30, 0.95, 0.85
+_CLOSE = 0.94
+"""A claim over this share of the estimate is close enough to end the search before the time is over."""
+_CAUTION_OF_CLASS: dict[LimiterClass, float] = {
+    "exact": 1.0,
+    "exact_within_jitter": 1.0,
+    "shared": 0.93,
+    "depends_on_pressure": 0.93,
+    "not_stationary": 0.93,
+}
 _CAUTION = 0.97
-"""Share of the bound that is claimed: a limiter which is not a bucket is described by one only so well."""
-_CAUTION_OF_CLASS: dict[LimiterClass, float] = {"shared": 0.9, "approximate": 0.93, "nearly_bucket": 0.97}
-"""Share of that which is claimed where refusals come in bouts: some minutes do not show how far apart these are."""
+"""Share of the bound that is claimed, by class: a limiter which is not a bucket is described by one only so well, and where
+refusals come in bouts some minutes do not show how far apart these are.
+"""
 _CLAIMED_OF_EXACT = 0.8
 """Share of 1 % that an exact limiter refuses at the rate which is claimed."""
 _OF_SUSTAINED = 0.95
@@ -65,6 +78,7 @@ class SafeSearch:
     sustained_high: float
     burst: float | None = None
     contrary: float | None = None
+    least_seconds: float = _LEAST_SECONDS
     batches: tuple[Batch, ...] = ()
     claim: float | None = None
     log_p: Floats | None = None
@@ -96,27 +110,49 @@ class SafeSearch:
 
 
 def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
-    """Return what to offer next, or None when the claim holds or enough was spent; and the state that goes with it."""
-    count = len(search.batches)
-    top = _OF_SUSTAINED * search.sustained_low
-    if count == 0:
+    """Return what to offer next, or None when the claim holds closely or enough was spent; and the state that goes with it.
+
+    Four batches look for the rate. Then a claim is tested that is likely to hold, and raised whenever it does.
+    """
+    if not search.batches:
+        top = _OF_SUSTAINED * search.sustained_low
         return search, _batch(min(0.85 * search.sustained, max(top, 0.5 * search.sustained)))
-    longer = 1.5 if _quantile(search, 1 - _SURE) < 0.3 * search.sustained else 1.0  # nothing could be claimed yet
-    spent = search.calls >= longer * _MOST_CALLS and search.seconds >= _LEAST_SECONDS
-    slow = search.calls >= longer * _ENOUGH_CALLS and search.seconds >= longer * _ENOUGH_SECONDS
-    if search.seconds >= _MOST_SECONDS or spent or slow:
+    if _spent(search):
         return search, None
-    if count < 4:
-        return search, _batch(float(np.clip(_quantile(search, 0.5), _LEAST * search.sustained, top)))
-    if search.claim is None:
-        search = replace(
-            search, claim=float(np.clip(_quantile(search, _CLAIM_QUANTILE), _LEAST * search.sustained, top))
-        )
+    if len(search.batches) < 4:
+        return search, _batch(_offerable(search, 0.5))
     claim = search.claim
-    assert claim is not None
-    if _chance(search, claim) >= _SURE and search.seconds >= _LEAST_SECONDS:
-        return search, None
-    return search, _batch(claim)
+    if claim is not None and _chance(search, claim) >= _SURE:
+        if search.seconds >= search.least_seconds and _is_close(search, claim):
+            return search, None
+        claim = max(claim, _offerable(search, _CLAIM_QUANTILE))
+    elif claim is None:
+        claim = _offerable(search, _CLAIM_QUANTILE)
+    return replace(search, claim=claim), _batch(claim)
+
+
+def least_seconds(kind: LimiterClass) -> float:
+    """Return how long at least the safe rate of a limiter of this class is looked for: bouts have to be seen."""
+    return SAFE_SECONDS if kind in ("shared", "depends_on_pressure", "not_stationary") else _LEAST_SECONDS
+
+
+def _spent(search: SafeSearch) -> bool:
+    longer = 1.0
+    if _quantile(search, 1 - _SURE) < 0.3 * search.sustained:  # nothing could be claimed yet
+        longer = 2.5 if search.claim is not None and _chance(search, search.claim) > _NEARLY_SURE else 1.5
+    enough = search.calls >= longer * _ENOUGH_CALLS and search.seconds >= longer * SAFE_SECONDS
+    return enough or search.seconds >= _MOST_SECONDS
+
+
+def _offerable(search: SafeSearch, share: float) -> float:
+    """Return the safe rate's quantile, as far as it may be offered."""
+    top = _OF_SUSTAINED * search.sustained_low
+    return float(np.clip(_quantile(search, share), _LEAST * search.sustained, top))
+
+
+def _is_close(search: SafeSearch, claim: float) -> bool:
+    low = max(claim, _quantile(search, 1 - _SURE))
+    return low >= min(_CLOSE * _quantile(search, 0.5), 0.99 * _OF_SUSTAINED * search.sustained_low)
 
 
 def _batch(rate: float) -> Batch:
@@ -131,7 +167,6 @@ def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
     low = min(top, _quantile(search, 1 - _SURE))
     if search.claim is not None and _chance(search, search.claim) >= _SURE:
         low = min(top, max(low, search.claim))
-    low *= _CAUTION
     poisson = SafeRate(
         REFUSED_SHARE,
         max(low, min(_quantile(search, 0.5), search.sustained_high)),
@@ -150,7 +185,7 @@ def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
 
 def of_class(safe: Safe, kind: LimiterClass) -> Safe:
     """Return the answer with a claim that is as cautious as the class of the limiter asks for."""
-    share = _CAUTION_OF_CLASS.get(kind, 1.0)
+    share = _CAUTION_OF_CLASS.get(kind, _CAUTION)
     return safe if safe.poisson is None else replace(safe, poisson=replace(safe.poisson, low=share * safe.poisson.low))
 
 
@@ -190,7 +225,8 @@ def _prior(search: SafeSearch) -> Floats:
     floor = np.log(_FLOOR_PRIOR / _FLOOR_PRIOR.sum())
     if search.contrary is not None:
         floor = np.where(max(3 * search.contrary, 0.004) < _FLOORS, floor - 3.0, floor)
-    return np.asarray(rate[:, None, None] + burst[None, :, None] + floor[None, None, :])
+    bunched = np.log(_BUNCHED_PRIOR)
+    return np.asarray(rate[:, None, None, None] + burst[:, None, None] + floor[:, None] + bunched)
 
 
 def _shares(rates: Floats, rate: float) -> Floats:
@@ -204,9 +240,9 @@ def _likelihood(rates: Floats, batch: Batch) -> Floats:
     load = (batch.rate / rates)[:, None]
     share = np.clip(_shares(rates, batch.rate), 1e-9, 1 - 1e-9)
     grouped = np.where(load >= 1, 1.15, 1.1 + 0.6 / np.maximum(np.abs(load - 1), 1e-3))
-    dispersion = np.maximum(1.05, np.minimum(grouped, np.maximum(1.15, 0.68 * _BURSTS[None, :])))[:, :, None]
-    mean = batch.calls * share
-    size = mean / (dispersion - 1)
+    of_bucket = np.maximum(1.05, np.minimum(grouped, np.maximum(1.15, 0.68 * _BURSTS[None, :])))
+    dispersion = of_bucket[:, :, None, None] * _BUNCHED
+    size = (batch.calls * share)[..., None] / (dispersion - 1)
     k = batch.refused
     return np.asarray(
         gammaln(k + size) - gammaln(size) - gammaln(k + 1.0) - size * np.log(dispersion) + k * np.log1p(-1 / dispersion)
@@ -214,8 +250,9 @@ def _likelihood(rates: Floats, batch: Batch) -> Floats:
 
 
 def _probability(search: SafeSearch) -> Floats:
+    """Return the posterior of (rate, burst, floor), whatever the bunching."""
     log_p = search.log_p if search.log_p is not None else _prior(search)
-    p = np.exp(log_p - log_p.max())
+    p = np.exp(log_p - log_p.max()).sum(axis=-1)
     return np.asarray(p / p.sum())
 
 
