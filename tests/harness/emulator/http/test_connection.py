@@ -45,6 +45,19 @@ def test_a_full_outbox_waits_for_no_more_calls() -> None:
     on_fake_wire(use)
 
 
+def test_no_answer_waits_for_a_search() -> None:
+    """A search looks through all chats: what was answered before is sent first."""
+
+    async def use(wire: FakeWire) -> None:
+        (first, its), (second, _) = wire.connect(), wire.connect()
+        first.data_received(CALL)
+        second.data_received(CALL.replace(b"PUT /contact/chat", b"POST /search-contacts"))
+        assert wire.log == [its]
+        await one_turn()
+
+    on_fake_wire(use)
+
+
 def test_what_waits_is_sent_before_its_connection_closes() -> None:
     """A call before one that is no HTTP is answered first, and a client that wants no more hears its answer."""
 
