@@ -88,17 +88,19 @@ def _lateness(directory: Path) -> bool:
     flushed: list[float] = []
 
     class Watched(Encoder):
-        def __init__(self, path: Path) -> None:
+        def __call__(self, path: Path) -> Encoder:
             converting.append([now(), math.inf])
-            super().__init__(path)
+            return super().__call__(path)
 
         def is_over(self) -> bool:
             over = super().is_over()
-            if over:
+            if over and converting:
                 converting[-1][1] = min(converting[-1][1], now())
             return over
 
-    journal = Journal(directory, "local", on_a_thread, Watched)
+    encoder = Watched()
+    journal = Journal(directory, "local", on_a_thread, encoder)
+    encoder.be_ready()
     collector = Collector(journal.append)
     for number in range(
         SEGMENT_ROWS - int(RATE * SECONDS / 2)

@@ -4,15 +4,15 @@ A parquet file is unreadable until its footer is written, so a killed run would 
 therefore first appended to an Arrow stream (`samples/<worker>.arrows`), of which every whole batch can be read back; full
 segments and, at the end, the last one become `samples/<worker>-<n>.parquet`. `recover` finishes what a crash left.
 
-`python -m harness.recording.journal FILE` turns one journal into parquet at the lowest priority, so that it holds nobody up.
+`main` is what a process of the lowest priority does with full segments, so that they hold nobody up.
 """
 
 import errno
 import os
-import sys
+import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,19 +238,27 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(pending).combine_chunks()
 
 
-def main(argv: Sequence[str]) -> None:
-    """Turn the journal `argv[0]` into parquet, out of everybody's way; the process ends with its standard input."""
-
-    def end_with_input() -> None:
-        os.read(0, 1)
-        os._exit(1)
-
+def main(first: bytes) -> None:
+    """Turn the journals whose names come on standard input, each with a zero byte behind it, into parquet, and write a byte
+    after each. `first` was read already; the process ends with its input, whatever it is at.
+    """
     if hasattr(os, "SCHED_IDLE"):
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    threading.Thread(target=end_with_input, daemon=True).start()
-    _convert(Path(argv[0]))
+    names: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read_names, args=(first, names), daemon=True).start()
+    while True:
+        with suppress(OSError):  # such as a full disk: the journal is there still
+            _convert(Path(os.fsdecode(names.get())))
+        os.write(1, b".")
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def _read_names(rest: bytes, names: "queue.SimpleQueue[bytes]") -> None:
+    while True:
+        *whole, rest = rest.split(b"\0")
+        for name in whole:
+            names.put(name)
+        more = os.read(0, 65536)
+        if not more:
+            os._exit(1)
+        rest += more

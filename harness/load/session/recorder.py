@@ -59,7 +59,9 @@ class Recorder:
         self.troubles: list[str] = []
         self._tally = Tally(directory / SAMPLES, worker)
         self._ledger = Ledger(directory, worker, header, mirror)
-        self._journal = Journal(directory / SAMPLES, worker, on_a_thread, Encoder)
+        self._encoder = Encoder()
+        self._journal = Journal(directory / SAMPLES, worker, on_a_thread, self._encoder)
+        self._encoder.be_ready()
         self._collector = Collector(self._write, self._tally.recorded)
         self._cpu = CpuMeter(clock.now)
         self._closing = Event()
@@ -139,6 +141,7 @@ class Recorder:
         self._flusher.join()
         complete = self._keep(self._collector.flush)
         complete = self._keep(self._journal.close) and complete
+        self._encoder.stop()
         self._closed = True
         self._ledger.close()
         self._tally.close(remove=complete)

@@ -32,7 +32,7 @@ _Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
 _Time = Annotated[float, Meta(ge=-1e15, le=1e15)]
 
 
-class LedgerHeader(Struct, frozen=True):
+class LedgerHeader(Struct, frozen=True, gc=False):
     """The first line of a ledger: the version of its format, and where its chats are."""
 
     ledger: float = 0
@@ -43,7 +43,7 @@ class LedgerHeader(Struct, frozen=True):
     instance_id: _Name = ""
 
 
-class _Line(LedgerHeader, frozen=True):
+class _Line(LedgerHeader, frozen=True, gc=False):
     """Any line: a header, or an event."""
 
     event: str = ""
@@ -56,21 +56,28 @@ class _Line(LedgerHeader, frozen=True):
     reason: _Name | None = None
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decoder = msgspec.json.Decoder(_Line)
 
 
 def are_ledger_lines(lines: bytes) -> bool:
     """Return whether `lines` are one or more lines that a ledger may hold, each with its end."""
-    if not lines.endswith(b"\n"):
-        return False
-    whole = lines.split(b"\n")[:-1]
-    if max(map(len, whole)) >= LONGEST_LINE or not all(whole):
+    ends = lines.count(b"\n")
+    # Between objects alone can these three follow each other: so each line is what stands between two of them, and none
+    # is empty or goes on in the next one.
+    if lines[:1] != b"{" or lines[-2:] != b"}\n" or lines.count(b"}\n{") != ends - 1 or not _are_short(lines):
         return False
     try:
-        for line in whole:
-            _decode(line)
+        return len(_decoder.decode_lines(lines)) == ends
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
+
+
+def _are_short(lines: bytes) -> bool:
+    begin = 0
+    while len(lines) - begin > LONGEST_LINE:
+        begin = lines.rfind(b"\n", begin, begin + LONGEST_LINE) + 1
+        if not begin:
+            return False
     return True
 
 
@@ -217,6 +224,6 @@ def _lines(path: Path, record: LedgerRecord) -> Iterator[_Line]:
             if not raw.strip():
                 continue
             try:
-                yield _decode(raw)
+                yield _decoder.decode(raw)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 record.unreadable += 1

@@ -195,12 +195,19 @@ def test_a_worker_cannot_give_back_what_it_was_not_granted() -> None:
     [
         Item(1, SAMPLES_ITEM, b""),
         Item(1, SAMPLES_ITEM, os.urandom(300)),
+        Item(1, SAMPLES_ITEM, (2**62).to_bytes(8, "little") + os.urandom(300)),
         Item(1, LEDGER_ITEM, b"no line"),
         Item(1, LEDGER_ITEM, b'{"event": "started"}\n{"event":\n"ended"}\n'),
+        Item(1, LEDGER_ITEM, b'{"event": "started"} {"event": "ended"}\n{"event":\n"ended"}\n'),
+        Item(1, LEDGER_ITEM, b'{"event": "started"}\n\n{"event": "ended"}\n'),
         Item(1, LEDGER_ITEM, b"[1]\n"),
         Item(1, LEDGER_ITEM, b'{"event": "' + b"x" * 20_000 + b'"}\n'),
+        Item(1, LEDGER_ITEM, b'{"event": "a"}\n' * 2_000 + b'{"event": "' + b"x" * 20_000 + b'"}\n{"event": "a"}\n'),
     ],
-    ids=["no samples", "noise", "no end of line", "a broken line", "no object", "too long"],
+    ids=[
+        *("no samples", "noise", "a size that no memory has", "no end of line", "a broken line", "two in one line"),
+        *("an empty line", "no object", "too long", "one too long"),
+    ],
 )
 def test_what_is_shipped_is_checked_before_it_is_written(tmp_path: Path, item: Item) -> None:
     """Noise in place of samples or of a ledger's line is refused, not acknowledged, and leaves no file."""

@@ -1,6 +1,9 @@
 """Full segments of samples become parquet in a process of their own, while the next one is written."""
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pyarrow.parquet as pq
@@ -40,23 +43,67 @@ def _received(directory: Path) -> list[float]:
 
 def test_a_full_segment_is_encoded_by_a_process_and_none_is_lost(tmp_path: Path) -> None:
     """The process leaves the parquet file that the journal itself would have written, and the journal goes."""
-    journal = Journal(tmp_path, "local", elsewhere=Encoder)
+    encoder = Encoder()
+    journal = Journal(tmp_path, "local", elsewhere=encoder)
+    encoder.be_ready()
+    for segment in range(3):
+        _fill(journal, 1)
+        with gevent.Timeout(30):
+            while (tmp_path / f"local-0000{segment}.arrows").exists() or not encoder.is_over():
+                gevent.sleep(0.01)
+    assert _received(tmp_path) == 3 * [float(number) for number in range(ROWS)]
+    _fill(journal, 1)
+    journal.close()
+    assert len(_received(tmp_path)) == 4 * ROWS
+    assert not list(tmp_path.glob("*.arrows"))
+
+
+def test_one_process_encodes_all_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is begun ahead of the calls and of the first segment, and no other one while they are sent."""
+    begun: list[str] = []
+    spawn = os.posix_spawn
+
+    def spawned(path: str, *arguments: Any, **named: Any) -> int:
+        begun.append(path)
+        return spawn(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "posix_spawn", spawned)
+    encoder = Encoder()
+    encoder.be_ready()
+    assert len(begun) == 1
+    journal = Journal(tmp_path, "local", elsewhere=encoder)
+    for _ in range(2):
+        _fill(journal, 1)
+        with gevent.Timeout(30):
+            while not encoder.is_over():
+                gevent.sleep(0.01)
+    assert len(_received(tmp_path)) == 2 * ROWS
+    assert len(begun) == 1
+    journal.close()
+    encoder.stop()
+
+
+def test_another_process_follows_one_that_has_ended(tmp_path: Path) -> None:
+    """Where the process was killed, the next full segment is encoded by a new one."""
+    encoder = Encoder()
+    journal = Journal(tmp_path, "local", elsewhere=encoder)
+    encoder.be_ready()
+    assert encoder._pid is not None
+    os.kill(encoder._pid, signal.SIGKILL)
+    os.waitid(os.P_PID, encoder._pid, os.WEXITED | os.WNOWAIT)
     _fill(journal, 1)
     with gevent.Timeout(30):
         while (tmp_path / "local-00000.arrows").exists():
             gevent.sleep(0.01)
-    assert _received(tmp_path) == [float(number) for number in range(ROWS)]
-    _fill(journal, 1)
     journal.close()
-    assert len(_received(tmp_path)) == 2 * ROWS
-    assert not list(tmp_path.glob("*.arrows"))
+    assert len(_received(tmp_path)) == ROWS
 
 
 def test_a_stopped_encoder_leaves_its_journal_to_others(tmp_path: Path) -> None:
     """What is stopped at the end of a run is over at once, and the journal can be encoded by whoever stopped it."""
     journal = Journal(tmp_path, "local", elsewhere=lambda path: _Never())
     _fill(journal, 1)
-    encoder = Encoder(tmp_path / "local-00000.arrows")
+    encoder = Encoder()(tmp_path / "local-00000.arrows")
     encoder.stop()
     assert encoder.is_over()
     journal.close()
