@@ -201,9 +201,11 @@ def answered(
     if not 200 <= status < 300:
         code, message = read_error(answer.headers, answer.body)
         code, message, request_id = _without_secrets(code, message, request_id, fields.secrets_in(request))
-    outcome = classify(operation, status, code, message, bare_429)
-    if outcome == STARTED:
+        outcome = classify(operation, status, code, message, bare_429)
+    elif operation == START_CHAT:
         return _started(answer, sent, received, request_id)
+    else:
+        outcome = OK
     return Reply(
         outcome=outcome,
         sent=sent,

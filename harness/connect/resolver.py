@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from functools import lru_cache
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -78,6 +79,7 @@ def _ask(host: str, port: int) -> list[Address] | Exception:
         return error
 
 
+@lru_cache(64)
 def _literal(host: str, port: int) -> Address | None:
     try:
         address = ipaddress.ip_address(host)

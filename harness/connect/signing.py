@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from _hashlib import HASH
 
 SERVICE = "connect"
+_SHA256 = sha256()  # a copy costs a third of a new one
+_BLOCK = 64
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _MOST_KEPT = 8  # paths of a second: StartChatContact and StopContact have one each; a contact's own come once
 
 
@@ -50,9 +53,9 @@ class Signer:
         self._second = -1
         self._credentials: Credentials | None = None
         self._day_key: tuple[str, str] = ("", "")
-        self._keyed = hmac.new(b"", digestmod="sha256")  # with the day's signing key, before the first byte
+        self._inner, self._outer = _keyed(b"")  # with the day's signing key, before the first byte
         # What a second's signatures with the same credentials have in common.
-        self._keyed_second = self._keyed
+        self._inner_second = self._inner
         self._with_body = self._without_body = _Frame("", b"")
         self._begun: dict[tuple[str, str, bool], HASH] = {}
 
@@ -63,10 +66,13 @@ class Signer:
             self._prepare(second, credentials)
         frame = self._with_body if body else self._without_body
         begun = self._begun.get((method, path, not body)) or self._begin(method, path, frame, not body)
+        hashed = _SHA256.copy()
+        hashed.update(body)
         canonical = begun.copy()
-        canonical.update(sha256(body).hexdigest().encode())
-        signature = self._keyed_second.copy()
-        signature.update(canonical.hexdigest().encode())
+        canonical.update(hashed.hexdigest().encode())
+        inner, signature = self._inner_second.copy(), self._outer.copy()
+        inner.update(canonical.hexdigest().encode())
+        signature.update(inner.digest())
         return b"%b%b\r\n" % (frame.headers, signature.hexdigest().encode())
 
     def _begin(self, method: str, path: str, frame: "_Frame", is_empty: bool) -> "HASH":
@@ -87,8 +93,8 @@ class Signer:
         self._without_body = _frame(signed, authorization)
         self._with_body = _frame({"content-type": "application/json", **signed}, authorization)
         self._take_key(credentials.secret_key, amz_date[:8])
-        self._keyed_second = self._keyed.copy()
-        self._keyed_second.update(f"AWS4-HMAC-SHA256\n{amz_date}\n{scope}\n".encode())
+        self._inner_second = self._inner.copy()
+        self._inner_second.update(f"AWS4-HMAC-SHA256\n{amz_date}\n{scope}\n".encode())
         self._begun.clear()
         self._second, self._credentials = second, credentials
 
@@ -97,7 +103,15 @@ class Signer:
             key = hmac.digest(f"AWS4{secret}".encode(), day.encode(), "sha256")
             for part in (self._region, self._service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._keyed, self._day_key = hmac.new(key, digestmod="sha256"), (secret, day)
+            (self._inner, self._outer), self._day_key = _keyed(key), (secret, day)
+
+
+def _keyed(key: bytes) -> "tuple[HASH, HASH]":
+    """Return the two hashes of an HMAC (RFC 2104) before the first byte: a copy of both costs half of the standard
+    library's own HMAC. The key is no longer than a block.
+    """
+    key = key.ljust(_BLOCK, b"\0")
+    return sha256(key.translate(_INNER)), sha256(key.translate(_OUTER))
 
 
 class _Frame(NamedTuple):

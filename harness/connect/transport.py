@@ -81,7 +81,7 @@ class Channel:
         self._heard: Callable[[bytes], None] | None = None
         self._readable = self._hub.loop.io(sock.fileno(), _READ)
         self._readable.start(self._on_readable)
-        self._poll: Any = None
+        self._poll: Callable[[int], list[Any]] | None = None
         self._open = True
 
     def send(self, data: bytes) -> None:
@@ -96,7 +96,11 @@ class Channel:
     def receive(self) -> memoryview:
         """Wait for bytes and return them, good until the next wait; none when the server has closed the connection."""
         while True:
-            self._wait()
+            self._waiter = getcurrent()
+            try:
+                self._hub.switch()
+            finally:
+                self._waiter = None
             try:
                 return self._buffer[: self._sock.recv_into(self._buffer)]
             except BlockingIOError:
@@ -116,7 +120,11 @@ class Channel:
 
     def is_silent(self) -> bool:
         """Whether the connection is open and the server has sent nothing that has not been received."""
-        return self._open and not self._has_something()
+        if not self._open:
+            return False
+        if self._poll is None:  # websockets never ask
+            self._poll = _poller(self._sock)
+        return not self._poll(0)
 
     def expire(self) -> None:
         """Throw TimeoutError into the greenlet that waits; called from the hub."""
@@ -133,12 +141,6 @@ class Channel:
             self._sock.close()
         except OSError:
             pass
-
-    def _has_something(self) -> bool:
-        if self._poll is None:  # websockets never ask
-            self._poll = _POLL()
-            self._poll.register(self._sock.fileno(), select.POLLIN)
-        return bool(self._poll.poll(0))
 
     def _wait(self) -> None:
         self._waiter = getcurrent()
@@ -237,7 +239,7 @@ class TlsChannel(Channel):
             while self._open:
                 if self._incoming.pending and self._decrypted() is not None:
                     return False
-                if not self._has_something():
+                if super().is_silent():
                     return True
                 received = self._sock.recv_into(self._buffer)
                 if not received:
@@ -297,6 +299,13 @@ class TlsChannel(Channel):
         data = self._outgoing.read()
         if data:
             super().send(data)
+
+
+def _poller(sock: Any) -> Callable[[int], list[Any]]:
+    poll = _POLL()
+    poll.register(sock.fileno(), select.POLLIN)
+    asks: Callable[[int], list[Any]] = poll.poll
+    return asks
 
 
 def connect(host: str, port: int, seconds: float) -> Any:

@@ -6,6 +6,7 @@ before.
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from harness.connect.wire import Endpoint, is_loopback_host
@@ -15,12 +16,27 @@ _AWS = re.compile(
 )
 
 
+_ORIGIN = re.compile(r"wss?://[A-Za-z0-9.:\[\]_-]+(?=[/?]|$)")
+
+
+def origin_of(url: str) -> str | None:
+    """Return what stands before the path of a plain websocket address; None of one that only a parser can take apart."""
+    origin = _ORIGIN.match(url)
+    return origin[0] if origin is not None and "#" not in url and url.isprintable() and url.isascii() else None
+
+
 def refusal_of_address(url: str, participant: Endpoint, region: str, live: bool) -> str | None:
     """Say why the websocket at `url` is not to be opened by a customer of the `participant` endpoint; None where it is.
 
     In the lab only loopback addresses are allowed. A live run may open, over wss, the endpoint's own host and hosts below
     it, and AWS's own addresses of `region`; through a tunnel (a live endpoint on loopback) also the tunnel's own host.
     """
+    # Each chat has an address of its own, and nearly all have one origin.
+    origin = origin_of(url)
+    return (_refusal if origin is None else _known_refusal)(origin or url, participant, region, live)
+
+
+def _refusal(url: str, participant: Endpoint, region: str, live: bool) -> str | None:
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower().rstrip("."), parts.port
@@ -41,3 +57,6 @@ def refusal_of_address(url: str, participant: Endpoint, region: str, live: bool)
     if aws is not None and aws[1] == region and port in (None, 443):
         return None
     return f"the websocket address names {host}, which is not of {own} or of AWS in {region}; it was not opened"
+
+
+_known_refusal = lru_cache(1024)(_refusal)

@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -55,10 +56,13 @@ class Response(msgspec.Struct):
         return {_header_name(name): value.decode("latin-1") for name, value in self.raw_headers.items()}
 
     def header(self, name: str) -> str | None:
-        """Return the value of one header, by its name in lower case."""
-        found = None
+        """Return the value of one header, by its name in lower case; of one that is there in several spellings, any."""
+        found = self.raw_headers.get(_SPELLINGS.get(name, b""))
+        if found is not None:
+            return found.decode("latin-1")
         for raw, value in self.raw_headers.items():
             if _header_name(raw) == name:
+                _SPELLINGS[name] = raw
                 found = value
         return None if found is None else found.decode("latin-1")
 
@@ -140,13 +144,22 @@ class Connection:
         self._authority = endpoint.authority
         self._deadlines = deadlines
         self._expire = self._channel.expire
+        self.is_idle: Callable[[], bool] = self._channel.is_silent
+        """Whether the connection is open and silent, so that a request may be sent on it."""
         self._raw_headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
-        # These are put by without any code of ours: of most answers one header is looked at, and bodies come in one piece.
+        self._head_due = [True]
+        self._silence: list[bool] = []
+        # What httptools calls leads straight to what is to be done, without any code of ours: of most answers one header is
+        # looked at, and bodies come in one piece. An empty list is a fact: the head has come, a message has begun.
         self.on_header = self._raw_headers.__setitem__
         self.on_body = self._body.append
+        self.on_headers_complete = self._head_due.clear
+        self.on_message_begin = self._silence.clear
         self._parser = httptools.HttpResponseParser(self)
-        self._reset()
+        self._feed: Callable[[memoryview], object] = self._parser.feed_data
+        self._answer: Response | None = None
+        self._stays_open = False
         self.reusable = True
 
     def exchange(self, request: bytes) -> Response:
@@ -178,49 +191,41 @@ class Connection:
             reason = _reason(broken or error)
             raise WireError(f"connection broke: {reason}", after_send=True, generator_fault=fault) from error
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.reusable = False
-            if self._answer is None:  # otherwise what is not HTTP came after the answer
+            if self._answer is None:
                 hint = f"; it speaks TLS: write https://{self._authority}" if data[:1] == _TLS_ALERT else ""
                 raise WireError(f"the answer is not HTTP: {error}{hint}", after_send=True) from error
+            self._stays_open = False  # what is not HTTP came after the answer
         finally:
             self._deadlines.end(self._expire)
+        self.reusable = self._stays_open and bool(
+            self._silence
+        )  # else bytes that nobody asked for came after the answer
         return self._answer
-
-    def is_idle(self) -> bool:
-        """Whether the connection is open and silent, so that a request may be sent on it."""
-        return self._channel.is_silent()
 
     def close(self) -> None:
         """Close the connection; never raises."""
         self._channel.close()
 
-    def _feed(self, data: memoryview) -> None:
-        self._parser.feed_data(data)
-
     def _reset(self) -> None:
-        self.reusable = False
-        self._answer: Response | None = None
+        self.reusable = self._stays_open = False
+        self._answer = None
         self._raw_headers.clear()
         self._body.clear()
-        self._head_complete = False
-
-    # What httptools calls.
-    def on_message_begin(self) -> None:
-        self.reusable = False  # after an answer: bytes that nobody asked for
-
-    def on_headers_complete(self) -> None:
-        self._head_complete = True
+        if not self._head_due:
+            self._head_due.append(True)
 
     def on_message_complete(self) -> None:
+        """Take an answer; called by httptools."""
         if self._answer is not None:
             return
         status = self._parser.get_status_code()
         if status < 200:  # 100 Continue and the like announce the answer that follows
             self._raw_headers.clear()
-            self._head_complete = False
+            self._head_due.append(True)
             return
         self._finish(status)
-        self.reusable = self._parser.should_keep_alive()
+        self._stays_open = self._parser.should_keep_alive()
+        self._silence.append(True)
 
     def _finish(self, status: int) -> Response:
         body = self._body
@@ -230,7 +235,7 @@ class Connection:
     def _end_of_stream(self, received: int) -> Response:
         # An answer without a length ends with its connection (RFC 9112, 6.3); any other that ends here was cut off.
         ends = {_header_name(name) for name in self._raw_headers}
-        if self._head_complete and ends.isdisjoint(("content-length", "transfer-encoding")):
+        if not self._head_due and ends.isdisjoint(("content-length", "transfer-encoding")):
             return self._finish(self._parser.get_status_code())
         what = "closed in the middle of an answer" if received else "closed without an answer"
         raise WireError(f"the server {what}", after_send=True)
@@ -296,8 +301,9 @@ def _handshake(channel: TlsChannel, deadlines: Deadlines, authority: str) -> Tls
     return channel
 
 
-# Servers spell a few names in a few ways: each is decoded once.
+# Servers spell a few names in a few ways: each is decoded once, and the last spelling of a name that was asked for is kept.
 _HEADER_NAMES: dict[bytes, str] = {}
+_SPELLINGS: dict[str, bytes] = {}
 
 
 def _header_name(raw: bytes) -> str:

@@ -175,43 +175,33 @@ class ParticipantSocket:
             self._pinged = None
 
     def _hear(self, opcode: int, data: bytes) -> None:
-        if self._channel is None:
+        if self._channel is None or opcode == PONG:
             return
-        if opcode == TEXT:
-            self._understand(data)
-        elif opcode == PING:
+        if opcode == PING:
             self._pinged = data
         elif opcode == CLOSE:
             self._lose()
-        elif opcode != PONG:
-            self._understand(data)
-
-    def _understand(self, data: bytes) -> None:
-        at = now()
-        try:
-            frame = orjson.loads(data)
-            topic = frame.get("topic")
-            if topic == "aws/chat":
-                item = orjson.loads(frame["content"])
-                if self._contact_id in (item.get("ContactId"), item.get("InitialContactId")):
-                    self._tell_item(item, at)
-            elif topic == "aws/heartbeat":
-                self._awaiting_heartbeat = False
-            elif topic == "aws/subscribe":
-                self._accepted = frame["content"]["status"] == "success"
-                if self._answered is not None:
-                    self._answered.set()
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return  # AWS's client ignores frames that it does not understand
-
-    def _tell_item(self, item: Item, at: float) -> None:
-        if not self._closed:
+        else:
             try:
-                self._on_item(item, at)
+                self._understand(data, now())
             except (ValueError, KeyError, TypeError, AttributeError):
-                return  # an item of a shape that nobody understands
+                pass  # AWS's client ignores frames that it does not understand
             except Exception:  # of one conversation, which must not silence all others
                 logger.exception("a conversation broke off")
+
+    def _understand(self, data: bytes, at: float) -> None:
+        frame = orjson.loads(data)
+        topic = frame.get("topic")
+        if topic == "aws/chat":
+            item = orjson.loads(frame["content"])
+            if self._contact_id in (item.get("ContactId"), item.get("InitialContactId")) and not self._closed:
+                self._on_item(item, at)
+        elif topic == "aws/heartbeat":
+            self._awaiting_heartbeat = False
+        elif topic == "aws/subscribe":
+            self._accepted = frame["content"]["status"] == "success"
+            if self._answered is not None:
+                self._answered.set()
 
     # --- writing and ending ----------------------------------------------------------------------------------------------
 
