@@ -6,7 +6,6 @@ import random
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -125,8 +124,7 @@ class Chat(msgspec.Struct, eq=False):
         self.connection_tokens[token] = expires
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(msgspec.Struct, frozen=True, gc=False):
     """What a ClientToken is remembered by: the first answer, and what was asked for."""
 
     contact_id: str
