@@ -119,7 +119,7 @@ def class_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[S
     measured = read_stages(decisions, stages)
     if measured is None:
         return "approximate", 1.0
-    measured = _seen_in_blocks(decisions, measured)
+    measured = _beyond_the_load(decisions, _seen_in_blocks(decisions, measured), tps, stages)
     burst = burst_from_rest(measured.volleys)
     contrary = _contrary(decisions, measured, burst, tps)
     return class_of(_evidence(measured, burst, contrary, tps))[0], 1.0 if contrary is None else contrary.share

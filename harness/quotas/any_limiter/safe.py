@@ -53,6 +53,8 @@ _OF_SUSTAINED = 0.95
 _LEAST = 0.35
 """No batch is offered below this share of the sustained rate."""
 _SHARES = (0.5, 0.7, 0.85)
+_UNLIKELY = 1e-7
+"""Points of the grid that are less likely than this share of the likeliest do not change what is told of the curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +208,9 @@ def of_exact(safe: Safe, tps: TpsEstimate, sustained_low: float) -> Safe:
 
 def refused_at(search: SafeSearch, rate: float) -> CurvePoint:
     """Return the share refused of Poisson arrivals at `rate` a second, with a 95 % interval."""
-    share = _shares(search.rates, rate).ravel()
-    p = _probability(search).ravel()
+    p = _probability(search)
+    likely = p > _UNLIKELY * p.max()  # of many points, hundreds
+    share, p = _shares(search.rates, rate)[likely], p[likely] / p[likely].sum()
     order = np.argsort(share)
     total = np.cumsum(p[order])
     low, high = share[order][np.minimum(np.searchsorted(total, (0.025, 0.975)), len(share) - 1)]
