@@ -10,21 +10,26 @@ from benchmarks.hidden.families import SLOW, Job
 from tests.support.virtual.services import Latency, Limiter
 
 
-def admitted_share(limiter: Limiter, rate: float, calls: int, rng: random.Random, form: str) -> float:
-    """The share admitted of `calls` at `rate` a second ("poisson" or "dithered"); the first fifth is left out."""
-    now, lead, admitted = 0.0, max(calls // 5, 1), 0
+def _admitted(limiter: Limiter, rate: float, calls: int, rng: random.Random, form: str) -> tuple[float, float]:
+    """The share admitted of `calls` at `rate` a second ("poisson" or "dithered"), and those admitted a second; the first
+    fifth is left out.
+    """
+    now, lead, admitted, begin = 0.0, max(calls // 5, 1), 0, 0.0
     for number in range(calls):
         now += (rng.expovariate(1.0) if form == "poisson" else rng.uniform(0.5, 1.5)) / rate
         got = limiter.admit(now)
-        admitted += got and number >= lead
-    return admitted / max(calls - lead, 1)
+        if number < lead:
+            begin = now
+        else:
+            admitted += got
+    return admitted / max(calls - lead, 1), admitted / max(now - begin, 1e-9)
 
 
 def true_rate(job: Job, at: float) -> float:
     """Admitted a second while `at` are offered, in the long run."""
     seconds = 3000.0 if job.family in SLOW or "on and off" in job.family else 600.0
     calls = int(min(max(4000.0, at * seconds), 200_000))
-    return at * admitted_share(job.limiter(), at, calls, random.Random(9), "dithered")
+    return _admitted(job.limiter(), at, calls, random.Random(9), "dithered")[1]
 
 
 def true_burst(job: Job, latency: Latency, rest: float, most: float, rate: float) -> float:
@@ -56,7 +61,7 @@ def true_burst(job: Job, latency: Latency, rest: float, most: float, rate: float
 
 def refused_share(job: Job, rate: float, calls: int) -> float:
     """The share of Poisson arrivals at `rate` a second that is refused."""
-    return 1 - admitted_share(job.limiter(), rate, calls, random.Random(7), "poisson")
+    return 1 - _admitted(job.limiter(), rate, calls, random.Random(7), "poisson")[0]
 
 
 def safe_truth(job: Job, rate: float) -> float:

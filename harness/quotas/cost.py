@@ -47,8 +47,8 @@ def part_cost(part: Part, rate: float, burst: float) -> Cost:
     if part == "look":
         return Cost(3.0 + 5 / rate, round(60 + burst + 15 * rate), round(burst + 5 * rate))
     if part in ("strong", "mild"):
-        load = PRESSURE if part == "strong" else MILD
-        seconds = least_pressure(rate) * 1.8 + 2
+        load, more = (PRESSURE, 1.8) if part == "strong" else (MILD, 1.4)
+        seconds = more * least_pressure(rate, load) + 2
         return Cost(seconds, round(load * rate * seconds), round(rate * seconds))
     if part == "volleys":
         return volleys_cost(USUAL_VOLLEYS, rate, burst)
@@ -91,9 +91,13 @@ def effort(goal: Goal, rate: float = 5.0, burst: float = 8.0) -> str:
     return f"{limit} {calls.sentence()}, and before that it opens {fill}"
 
 
-def least_pressure(rate: float) -> float:
-    """Least seconds under one pressure: 60 admissions, but 6 to 20 seconds."""
-    return min(max(6.0, 60 / rate), 20.0)
+def least_pressure(rate: float, load: float) -> float:
+    """Return the least seconds under `load` times the rate: 60 admissions, but 6 to 20 seconds.
+
+    Mild pressure lasts 15 at the least: others' calls, which come in bouts of seconds, take most where least is offered.
+    """
+    shortest = 15.0 if load <= MILD else 6.0
+    return min(max(shortest, 60 / rate), 20.0)
 
 
 def check_time(rate: float) -> float:

@@ -128,13 +128,13 @@ class CapacityPlan(PlanParts):
         attempts = self.attempts()
         self._jitter = _ONE_WAY * RoundTrips.of(attempts.received - attempts.sent, attempts.outcome).steadiest
         first, begin = self._rate, self._now
-        yield from self._sustain(PRESSURE, "pressure", least_pressure(self._rate), MOST_PRESSURE)
+        yield from self._sustain(PRESSURE, "pressure", least_pressure(self._rate, PRESSURE), MOST_PRESSURE)
         pressed = self._decisions(begin, self._now)
         if not self._best and len(pressed.admissions) < _NONE_ADMITTED * len(pressed) and not self._over():
             yield from self._climb(0.5 * first)
         self.doing_part = "mild"
         if not (self._filled_under_pressure or self._best):
-            yield from self._sustain(MILD, "pressure", least_pressure(self._rate), MOST_PRESSURE)
+            yield from self._sustain(MILD, "pressure", least_pressure(self._rate, MILD), MOST_PRESSURE)
         self.doing_part = "volleys"
         yield from self._volleys()
         self.doing_part = "settle"
