@@ -316,6 +316,9 @@ def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
     begins, ends = change[0::2], change[1::2] - 1  # runs of refusals
     lasted = decisions.at[ends] - decisions.at[begins] if len(begins) else np.empty(0)
     long = np.flatnonzero((lasted > longest) & (ends - begins >= 12))
+    mild = measured.mild
+    if first.blocks and mild is not None and not mild.blocks:  # it was over before a turn was
+        return replace(measured, mild=_as_seen(mild, first.estimate, first.low))
     if first.blocks or not len(long):
         return measured
     rates = np.array([_paid_for(decisions, int(begins[index]), int(ends[index])) for index in long])
@@ -327,7 +330,6 @@ def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
     estimate = max(float(np.median(unpaid)), least)
     low = min(first.low, least, 0.8 * estimate)
     offered = first.pressure * first.estimate
-    mild = measured.mild
     return replace(
         measured,
         sustained=replace(first, estimate=estimate, low=low, pressure=offered / estimate, blocks=True),

@@ -19,6 +19,7 @@ from tests.support.virtual.services import (
     SlidingLog,
     TokenBucket,
 )
+from tests.support.virtual.shared_limiters import FixedTier, Tiers
 
 
 def measured(
@@ -53,6 +54,18 @@ def test_the_documented_bucket_is_proved_exact_within_three_minutes() -> None:
     assert found.safe is not None
     assert found.safe.poisson is not None
     assert 3.6 <= found.safe.poisson.low <= 4.06  # M/D/1 with 8 places refuses 1 % at 4.05/s
+
+
+def test_a_mild_pressure_that_saw_one_turn_of_a_minutes_window_is_not_believed() -> None:
+    """A window of a minute admits three times its rate until it is used up: neither interval leaves the rate out."""
+    minute = Tiers([TokenBucket(9.0, 9.0), FixedTier(180)])
+    plan, _ = measured(minute, safe=False, max_seconds=600.0)
+    found = plan.estimate
+    assert found is not None
+    assert found.kind == "blocks"
+    for rate in (found.sustained, found.sustained_mild):
+        assert rate is not None
+        assert rate.low <= 3.0 <= rate.high
 
 
 def test_shards_have_numbers_but_are_not_exact() -> None:
