@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from harness.counting import counted
 from harness.recording.format.files import check_own_directory, open_plain
@@ -211,6 +210,8 @@ def _convert(path: Path) -> tuple[int, str]:
 
 def _write(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, bool]:
     """Write what of `batches` are samples to the parquet file `path`: how many, and whether that was all."""
+    import pyarrow.parquet as pq  # which nothing needs before a segment is full
+
     rows, readable = 0, True
     with pq.ParquetWriter(path, SAMPLE_SCHEMA, compression="zstd") as writer:
         for table in _row_groups(batches):
