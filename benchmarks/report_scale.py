@@ -151,7 +151,7 @@ def _report(path: Path) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a line for each size; exit code 1 if the largest takes over 6 times its rival or over 1 GiB."""
+    """Print a line for each size; exit code 1 if the largest takes over 5 times its rival or over 1 GiB."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report_scale", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000], help="numbers of samples")
     parser.add_argument("--rounds", type=int, default=3, help="alternated rounds of each (default: 3)")
@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_run(path, rows)
             one = measure(path, options.rounds)
         ratio = one.report / one.rival
-        good = ratio <= 6 and one.memory <= 1024
+        good = ratio <= 5 and one.memory <= 1024
         times = f"{one.rival:>10.2f} s{one.reading:>10.2f} s{one.report:>10.2f} s"
         print(f"{rows:>12,}{times}{ratio:>8.1f}{one.memory:>8.0f} MiB")
     return 0 if good else 1
