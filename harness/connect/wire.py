@@ -61,7 +61,7 @@ class Response(msgspec.Struct):
         if found is not None:
             return found.decode("latin-1")
         for raw, value in self.raw_headers.items():
-            if _header_name(raw) == name:
+            if (_HEADER_NAMES.get(raw) or _header_name(raw)) == name:
                 _SPELLINGS[name] = raw
                 found = value
         return None if found is None else found.decode("latin-1")

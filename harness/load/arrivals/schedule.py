@@ -28,7 +28,7 @@ class Schedule:
 
     def __init__(
         self,
-        start: Callable[[float], None],
+        start: Callable[[float], object],
         spacing: str,
         rng: random.Random,
         max_in_flight: int,

@@ -318,7 +318,7 @@ class Conversation:
     ) -> None:
         """Record what was no call: something that the websocket showed, or did not."""
         reply = Reply(outcome=outcome, sent=begun, received=at, message=message)
-        self.record(operation, due, reply, content_type, size)
+        self._session.record(operation, due, reply, self._contact_id, self._chat.kind, content_type, size)
 
     # --- leaving -------------------------------------------------------------------------------------------------------
 
