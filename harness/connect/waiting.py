@@ -54,14 +54,12 @@ class Signal:
         """Let those that come from now on wait again."""
         self._set = False
 
-    def wait(self, seconds: float | None = None, calls: "TimedCalls | None" = None) -> bool:
-        """Wait until it is set, `seconds` at most; whether it is set. With `calls` it is they who tell the time."""
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is set, `seconds` at most; whether it is set."""
         if self._set:
             return True
-        waits, timer, number = _Wait(getcurrent()), None, 0
-        if calls is not None and seconds is not None:
-            number = calls.add(now() + seconds, waits.greenlet.switch)
-        elif seconds is not None:
+        waits, timer = _Wait(getcurrent()), None
+        if seconds is not None:
             timer = self._loop.timer(max(seconds, 0.0))
             timer.start(waits.greenlet.switch, update=True)
         self._waiting.append(waits)
@@ -71,8 +69,6 @@ class Signal:
             self._waiting.remove(waits)
             if timer is not None:
                 timer.close()
-            elif calls is not None:
-                calls.cancel(number)
         return self._set
 
     def _wake(self, waits: _Wait) -> None:
@@ -143,23 +139,3 @@ class TimedCalls:
         self._disarm()
         if self._due:
             self._arm(self._due[0][0])
-
-
-class CompanionCalls(TimedCalls):
-    """The same, but a call that is due comes with whatever else wakes the loop, and only then with the timer: a wake-up of
-    its own finds cold caches, and costs as much as the call.
-    """
-
-    def __init__(self, together: float) -> None:
-        super().__init__(together)
-        self._awake = self._loop.check(ref=False)
-        self._awake.start(self._look)
-
-    def close(self) -> None:
-        """Call nothing more."""
-        super().close()
-        self._awake.close()
-
-    def _look(self) -> None:
-        if self._due and self._due[0][0] <= now():
-            self._ring()

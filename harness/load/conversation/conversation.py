@@ -120,7 +120,7 @@ class Conversation:
 
     def pause(self, seconds: float) -> bool:
         """Wait; False when the chat or the run ended in the meantime."""
-        self._over.wait(seconds, self._shared.pauses)
+        self._over.wait(seconds)
         return not self.is_over()
 
     def record(
@@ -217,7 +217,7 @@ class Conversation:
             if now() >= until:
                 return False
             self._news.clear()
-            self._news.wait(until - now(), self._shared.pauses)
+            self._news.wait(until - now())
         return False
 
     def _waits_until(self, turn: Turn, came_at: float) -> float:
@@ -336,7 +336,7 @@ class Conversation:
             due = now()
             reply = self._shared.client.disconnect(self._line.token, self._client_token())
             self.record(DISCONNECT, due, reply)
-            if reply.outcome == OK and self._over.wait(_ENDED_WITHIN, self._shared.pauses) and self._end_heard.is_set():
+            if reply.outcome == OK and self._over.wait(_ENDED_WITHIN) and self._end_heard.is_set():
                 self._session.chat_ended(self._contact_id, STOPPED)
                 return
         if self._script.leave == "vanish":

@@ -82,7 +82,6 @@ class Conversations:
         self._crew.dismiss()
         self.shared.pulse.close()
         self.shared.deadlines.close()
-        self.shared.pauses.close()
 
     def state(self) -> dict[str, Any]:
         """Figures of the moment: conversations under way, open sockets, reconnects so far."""

@@ -3,14 +3,11 @@
 import re
 
 from harness import __version__
-from harness.connect.waiting import CompanionCalls, TimedCalls
+from harness.connect.waiting import TimedCalls
 from harness.connect.websocket.participant_socket import ParticipantSocket
 from harness.connect.websocket.pulse import Pulse
 from harness.load.conversation.patience import Patience
 from harness.load.session.session import Session
-
-_PAUSES_TOGETHER = 0.0025
-"""Seconds by which a customer's pause may be longer, so that its end needs no wake-up of its own."""
 
 
 class Shared:
@@ -26,7 +23,6 @@ class Shared:
         self.patience = Patience(settings.await_replies, settings.reply_timeout)
         self.queue_message = re.compile(settings.queue_message) if settings.queue_message else None
         self.deadlines = TimedCalls()
-        self.pauses = CompanionCalls(_PAUSES_TOGETHER)
         self.pulse = Pulse()
         self.sockets: set[ParticipantSocket] = set()
         self.reconnects = 0

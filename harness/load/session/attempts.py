@@ -23,6 +23,8 @@ _TOGETHER = 0.25
 Each by itself would find cold caches, and be added to them at ten times the cost."""
 _MOST_TOGETHER = 256
 """Attempts that do not wait any longer: more at once would hold up the sends."""
+WATCHED = (START_CHAT, CREATE_CONNECTION, WEBSOCKET_OPEN)
+"""The operations that come first at their services: what becomes of them says whether a service is of any use."""
 _CUSTOMER_REFUSALS = 20
 """Refusals of a customer's connection that give the participant service up: one customer alone may try six times."""
 

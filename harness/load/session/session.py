@@ -16,7 +16,7 @@ from harness.load.arrivals.clock import CLOCK, Clock
 from harness.load.arrivals.gc_tuning import settle
 from harness.load.arrivals.schedule import Schedule
 from harness.load.options.options import Settings
-from harness.load.session.attempts import Attempts
+from harness.load.session.attempts import WATCHED, Attempts
 from harness.load.session.budget import Budget
 from harness.load.session.locust_statistics import Report
 from harness.load.session.recorder import Mirror, Recorder, Ship
@@ -229,7 +229,8 @@ class Session:
         """
         self._recorder.begun()
         self._attempts.other(operation, due, reply, contact_id, kind, content_type, message_bytes)
-        self._attempts.watch(operation, reply)
+        if operation in WATCHED:
+            self._attempts.watch(operation, reply)
 
     def stop_arrivals(self) -> None:
         """Offer nothing more and wait until the calls on the wire have ended."""

@@ -7,7 +7,7 @@ import pytest
 
 from harness.connect.client import now
 from harness.connect.transport import Deadlines
-from harness.connect.waiting import CompanionCalls, Signal, TimedCalls
+from harness.connect.waiting import Signal, TimedCalls
 
 PATIENCE = 10.0
 
@@ -162,40 +162,3 @@ def test_a_wait_that_begins_while_another_runs_out_has_the_same_timer(capsys: py
 
 def expire_nothing() -> None:
     """Be called for a wait that nobody waits for."""
-
-
-def test_a_companion_comes_with_whatever_wakes_the_loop_and_alone_only_when_it_must() -> None:
-    """Nobody waits longer than the time that calls may be late; what wakes the loop before brings the call that is due."""
-    calls, called, alone = CompanionCalls(PATIENCE), list[str](), CompanionCalls(0.01)
-    over = Signal()
-    calls.add(now() + 0.01, lambda at: called.append("in company"))
-    calls.add(now() + PATIENCE, lambda at: called.append("not due"))
-    alone.add(now(), lambda at: over.set())
-    assert over.wait(PATIENCE)
-    gevent.sleep(0.02)
-    gevent.sleep(0.001)
-    assert called == ["in company"]
-    calls.close()
-    alone.close()
-
-
-def test_a_wait_whose_time_others_tell_ends_like_any_other() -> None:
-    """It is woken by the signal or when its time is over, and nothing is left of it to wake a later wait."""
-    calls, signal, done = CompanionCalls(0.001), Signal(), list[bool]()
-
-    def wait_thrice() -> None:
-        done.append(signal.wait(0.01, calls))
-        done.append(signal.wait(0.02, calls))
-        signal.clear()
-        done.append(signal.wait(PATIENCE, calls))
-
-    thrice = gevent.spawn(wait_thrice)
-    gevent.sleep(0.015)
-    assert done == [False]
-    signal.set()
-    gevent.sleep(0.03)
-    assert done == [False, True]
-    signal.set()
-    thrice.get(timeout=PATIENCE)
-    assert done == [False, True, True]
-    calls.close()
