@@ -27,6 +27,11 @@ _FEW = 300
 """Decisions below which the shares of the way up are not looked for either."""
 _DENSE = 0.02
 """Tokens within a jitter from which on the decisions are too dense to be read one by one."""
+_REPLAYED = 10_000
+"""Most calls that are replayed to find the jitter."""
+_STEADY = 0.05
+"""Share of the round trips' spread that the jitter is at the least where replays tell it: all of the rest may come after the
+decision, and is then left out."""
 _SPARSE = 0.15
 """Tokens within a round trip's spread up to which the shares of the way up cannot be told, and need not be: half of the
 excess each way is wrong by half of the spread at most."""
@@ -113,7 +118,7 @@ def settle(calls: Calls, fit: Fit) -> Fit:
     sparse = fit.rate * calls.typical_spread < _SPARSE or len(calls.sent) < _FEW
     least = min(max((0.6 if sparse else 0.2) * calls.typical_spread, 1.5e-4), most)
     if fit.rate * least > _DENSE:
-        return _settle_by_replay(calls, fit, least, most)
+        return _settle_by_replay(calls, fit, max(_STEADY * calls.typical_spread, 1.5e-4), most)
     best, best_log = fit, -np.inf
     for jitter in np.geomspace(least, most, 8):
         record = Record.of(calls, fit.shares, float(jitter), fit.record.deficit, JUDGED)
@@ -129,15 +134,15 @@ def _settle_by_replay(calls: Calls, fit: Fit, least: float, most: float) -> Fit:
     """Where tokens come closer than the jitter, each decision says little and the likelihood knows no order among
     admissions: there the jitter is the one with which replays show as much too-early admission as was observed.
     """
-    part = calls.part(5000)
+    part = calls.part(_REPLAYED)
     begin = float(part.sent[0] - calls.sent[0])
     deficit = fit.record.lacking(fit.rate, begin) if begin > 0 else fit.record.deficit
     rng = np.random.default_rng(len(calls.sent))
-    record = Record.of(part, fit.shares, fit.jitter, deficit, JUDGED)
-    seen, burst = Judged.of(record).early(fit.rate), disagreement(record, fit.rate)[1]
+    burst = disagreement(Record.of(part, fit.shares, fit.jitter, deficit, JUDGED), fit.rate)[1]
     low, high = least, most
     for _ in range(7):
         jitter = float(np.sqrt(low * high))
+        seen = Judged.of(Record.of(part, fit.shares, jitter, deficit, JUDGED)).early(fit.rate)
         early = []
         for admitted in replay(part, fit.shares, jitter, deficit, fit.rate, burst, rng, 3):
             again, shares = as_decided(part, admitted, fit.shares)
