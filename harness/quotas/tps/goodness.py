@@ -19,7 +19,9 @@ PARTS = (2, 4)
 _REPLAYS_IN_PARTS = 6
 _AS_WELL = 0.5
 """The record's log probability as one bucket's, as a share of that as its parts', from which on parts explain it about as
-well: true buckets had 0.14 at the most, and 0.41 behind much jitter; parts that were taken for one bucket 0.7 and 1.6."""
+well: true buckets had 0.22 at the most; parts that were taken for one bucket 0.7 and 1.6."""
+_HIDDEN_TURNS = 0.35
+"""Tokens within a jitter from which on it hides whose turn a call was, and parts explain as little as one bucket does."""
 _BLURRED = 0.15
 """Tokens within a jitter from which on the burst is read with the help of replays."""
 _SURER = 1.5
@@ -99,7 +101,7 @@ def goodness(calls: Calls, fit: Fit, rate: float, burst: float, seed: int, repla
     for parts in PARTS:
         scores = _replayed(calls, fit, rate, burst, rng, _REPLAYS_IN_PARTS, parts).scores
         apart.append((observed - float(scores.mean())) / max(float(scores.std()), 1.0))
-    in_turn = _parts_explain(calls, fit, rate, burst, observed)
+    in_turn = rate * fit.jitter < _HIDDEN_TURNS and _parts_explain(calls, fit, rate, burst, observed)
     found = replace(found, parts_z=min(apart) if not in_turn else min(0.0, *apart), in_turn=in_turn)
     if rate * fit.jitter < _BLURRED:
         return found
