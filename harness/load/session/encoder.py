@@ -69,14 +69,13 @@ class Encoder:
         pid, self._pid, self._busy = self._pid, None, False
         if pid is None:
             return
-        os.kill(pid, signal.SIGKILL)
         os.close(self._orders)
         os.close(self._answers)
+        if _has_ended(pid):  # its number may be another process's by now
+            return
+        os.kill(pid, signal.SIGKILL)
         for _ in range(round(_PATIENCE / _LOOK_EVERY)):
-            try:
-                if _WAITPID(pid, os.WNOHANG)[0]:
-                    return
-            except ChildProcessError:  # gevent has taken note of its end
+            if _has_ended(pid):
                 return
             gevent.sleep(_LOOK_EVERY)
 
@@ -93,6 +92,13 @@ class Encoder:
         finally:
             os.close(reading)
             os.close(writing)
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return bool(_WAITPID(pid, os.WNOHANG)[0])
+    except ChildProcessError:  # gevent has taken note of its end
+        return True
 
 
 def _spawn(command: list[str], standard_input: int, standard_output: int) -> int:

@@ -99,6 +99,28 @@ def test_another_process_follows_one_that_has_ended(tmp_path: Path) -> None:
     assert len(_received(tmp_path)) == ROWS
 
 
+@pytest.mark.parametrize("busy", [False, True])
+def test_another_process_follows_one_of_whose_end_gevent_took_note(tmp_path: Path, busy: bool) -> None:
+    """Once a process was begun through gevent it takes note of every end: there is nobody left to kill then."""
+    encoder = Encoder()
+    journal = Journal(tmp_path, "local", elsewhere=encoder)
+    encoder.be_ready()
+    assert encoder._pid is not None
+    if busy:
+        encoder(tmp_path / "none.arrows")
+    os.kill(encoder._pid, signal.SIGKILL)
+    os.waitpid(encoder._pid, 0)
+    if busy:
+        assert encoder.is_over()
+    _fill(journal, 1)
+    with gevent.Timeout(30):
+        while (tmp_path / "local-00000.arrows").exists():
+            gevent.sleep(0.01)
+    journal.close()
+    encoder.stop()
+    assert len(_received(tmp_path)) == ROWS
+
+
 def test_a_stopped_encoder_leaves_its_journal_to_others(tmp_path: Path) -> None:
     """What is stopped at the end of a run is over at once, and the journal can be encoded by whoever stopped it."""
     journal = Journal(tmp_path, "local", elsewhere=lambda path: _Never())
