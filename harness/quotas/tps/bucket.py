@@ -21,6 +21,8 @@ Ints = npt.NDArray[np.intp]
 
 OUTLIER = 1e-4
 """Share of decisions that no limiter is asked to explain."""
+_REACH, _MOST_SPANS = 7.0, 25
+"""Spreads from a moment within which a span may be where it was, and most spans that are looked at on either side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +102,10 @@ class Record:
         at, spread = self.refused[look], self.refused_spread[look]
         inside = np.zeros((len(bursts), len(at)))
         if len(at):
-            reach = 5 * float(np.median(spread))
-            near = at, at - reach, at + reach
             taken = np.append(self.admitted, np.inf)
             for row, burst in enumerate(bursts):
                 begin, end = _free((counter - (burst - 1.0)) / rate, taken)
-                inside[row] = _inside(begin, end, near, spread)
+                inside[row] = _inside(begin, end, at, spread)
         return _log(yes), _log(1.0 - inside)
 
     def residuals(self, rate: float, burst: float) -> tuple[Floats, Floats]:
@@ -179,20 +179,24 @@ def _free(token: Floats, taken: Floats) -> tuple[Floats, Floats]:
     return begin[starts], taken[ends]
 
 
-def _inside(begin: Floats, end: Floats, near: tuple[Floats, Floats, Floats], spread: Floats) -> Floats:
-    """Probability that a moment, known with sd `spread`, lies in one of the spans; `near`: it, and some sd before and after.
+def _inside(begin: Floats, end: Floats, at: Floats, spread: Floats) -> Floats:
+    """Probability that a moment, known with sd `spread`, lies in one of the spans.
 
-    Spans that the moment may lie in are looked at for all moments at once; in front of the first and behind the last one
-    stand spans that are infinitely far away.
+    Only those are looked at that come within some sd of it, and no more than _MOST_SPANS on either side.
     """
-    at, before, after = near
-    if not len(begin):
-        return np.zeros(len(at))
+    inside = np.zeros(len(at))
+    reach = _REACH * spread
+    first, last = end.searchsorted(at - reach), begin.searchsorted(at + reach)
     place = begin.searchsorted(at)
-    wide = begin.searchsorted(after) - begin.searchsorted(before)
-    steps = min(24, int(wide.max())) + 1
-    ahead, behind = np.full(steps, -np.inf), np.full(steps + 1, np.inf)
-    index = place + np.arange(2 * steps + 1)[:, None]
-    first, last = (np.concatenate((ahead, edges, behind))[index] for edges in (begin, end))
-    mass = ndtr((last - at) / spread) - ndtr((first - at) / spread)
-    return np.asarray(mass.sum(axis=0))
+    first, last = np.maximum(first, place - _MOST_SPANS), np.minimum(last, place + _MOST_SPANS)
+    count = last - first
+    look = np.flatnonzero(count > 0)
+    if not len(look):
+        return inside
+    count, at, spread = count[look], at[look], spread[look]
+    until = np.cumsum(count)
+    span = np.arange(until[-1]) + np.repeat(first[look] - until + count, count)
+    at, spread = np.repeat(at, count), np.repeat(spread, count)
+    mass = ndtr((end[span] - at) / spread) - ndtr((begin[span] - at) / spread)
+    inside[look] = np.add.reduceat(mass, until - count)
+    return inside

@@ -19,6 +19,8 @@ _STRETCHES, _AROUND, _FEWEST_COUNTED = 3, 31, 6
 """Stretches of pressure that are counted, rates that are tried around each count, and the least that is counted."""
 _FEWEST_OF_GROUP = 30
 """Fewest admissions, and refusals, that tell something without the moment at which the bucket had been full before."""
+_AT_ONCE = 64_000
+"""Calls times rates that are worked through at once: what they take stays in the processor's cache."""
 JUDGED = 4000
 """Most decisions that the likelihood looks at; all of them count in the bucket's level."""
 
@@ -55,6 +57,28 @@ class Judged:
     def disagreement(self, rate: float) -> tuple[float, float]:
         """Return what `disagreement` of this module does."""
         return disagreement_of(*self.deficits(rate))
+
+    def disagreements(self, rates: Floats) -> Floats:
+        """Return the disagreement of each of `rates`, (k,), some of them at a time: of short records the calls of numpy cost
+        more than what they do.
+        """
+        some = max(1, _AT_ONCE // max(1, len(self.record.admitted) + len(self.at)))
+        return np.concatenate([self._disagreements(rates[k : k + some]) for k in range(0, len(rates), some)])
+
+    def _disagreements(self, rates: Floats) -> Floats:
+        record, look = self.record, self.record.judged_admissions
+        highest = np.empty((len(record.admitted) + 1, len(rates)))
+        highest[0] = record.deficit
+        counter = np.multiply.outer(record.admitted, rates)
+        counter -= np.arange(len(counter))[:, None]
+        np.maximum.accumulate(counter, axis=0, out=highest[1:])
+        np.maximum(highest, record.deficit, out=highest)
+        lacked = highest[self.before] - (np.multiply.outer(self.at, rates) - self.before[:, None])
+        later = highest[self.after] - (np.multiply.outer(self.later, rates) - self.after[:, None])
+        both = np.empty((len(rates), len(look) + len(lacked)))
+        both[:, : len(look)] = (highest[1:] - counter)[look].T
+        both[:, len(look) :] = np.maximum(np.maximum(lacked, later, out=lacked), 0.0, out=lacked).T
+        return _disagreements_of(both, len(look))
 
     def disagreement_by_group(self, rate: float) -> float:
         """Disagreement if each moment at which the bucket was full is forgiven what it is off: all that follows shifts."""
@@ -107,15 +131,27 @@ def disagreement_of(taken: Floats, lacked: Floats) -> tuple[float, float]:
     return wrong / max(float(np.abs(both - edge).sum()), 1e-9) + refused_when_full, edge + 1.0
 
 
+def _disagreements_of(both: Floats, takers: int) -> Floats:
+    """Return what `disagreement_of` does of each row: deficits of `takers` admissions, then of refusals."""
+    if not takers:
+        return np.zeros(len(both))
+    edge = np.partition(both, takers - 1, axis=1)[:, takers - 1 : takers]
+    full = np.count_nonzero(both[:, takers:] <= 1e-9, axis=1) / max(both.shape[1] - takers, 1)
+    both -= edge
+    distances = np.abs(both).sum(axis=1)
+    wrong = np.maximum(both[:, :takers], 0.0).sum(axis=1) - np.minimum(both[:, takers:], 0.0).sum(axis=1)
+    return np.asarray(wrong / np.maximum(distances, 1e-9) + full)
+
+
 def rough_rate(record: Record, rates: Floats) -> tuple[float, float]:
     """Return the rate of least disagreement, searched over `rates` and then ever closer; returns (rate, disagreement)."""
     judged = Judged.of(record)
-    costs = np.array([judged.disagreement(rate)[0] for rate in rates])
+    costs = judged.disagreements(rates)
     best = int(np.argmin(costs))
     for _ in range(9):
         low, high = rates[max(best - 1, 0)], rates[min(best + 1, len(rates) - 1)]
         rates = np.linspace(low, high, 13)
-        costs = np.array([judged.disagreement(rate)[0] for rate in rates])
+        costs = judged.disagreements(rates)
         flat = np.flatnonzero(costs <= costs.min() * (1 + 1e-9) + 1e-12)
         best = int(flat[len(flat) // 2])
         if len(flat) > 4 or high - low < 1e-7 * high:
