@@ -10,7 +10,6 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.connect.client import ConnectClient
@@ -30,8 +29,10 @@ LAB_REGION = "us-east-1"
 LAB_INSTANCE_ID = "11111111-aaaa-4aaa-8aaa-111111111111"
 LAB_CONTACT_FLOW_ID = "22222222-bbbb-4bbb-8bbb-222222222222"
 LAB_CREDENTIALS = Credentials("EMULATOR-ACCESS-KEY", "emulator-secret-key-of-no-account")
-_READ_HERE = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE", "AWS_EC2_METADATA_DISABLED"})
+_READ_HERE = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE"})
 """Variables for which boto3 need not be asked what they mean."""
+_NO_METADATA = "AWS_EC2_METADATA_DISABLED"
+_TELLING = ("~/.aws/config", "~/.aws/credentials", "~/.boto", "/etc/boto.cfg")
 
 
 @dataclass(frozen=True)
@@ -163,16 +164,17 @@ def resolve_target(
 
 def _tells_nothing() -> bool:
     """Whether this machine has no configuration that boto3 would find: no profile, no credentials, no endpoint."""
-    told = any(name.startswith(("AWS_", "BOTO")) and name not in _READ_HERE for name in os.environ)
-    files = (*((Path.home() / name) for name in (".aws/config", ".aws/credentials", ".boto")), Path("/etc/boto.cfg"))
-    return not told and not any(file.exists() for file in files)
+    names = {name for name in os.environ if name.startswith(("AWS_", "BOTO"))} - _READ_HERE
+    told = any(name != _NO_METADATA or os.environ[name].lower() != "true" for name in names)
+    # In a container a user may have no home, or one that it may not look into: it tells nothing then, to boto3 neither.
+    return not told and not any(os.path.isfile(os.path.expanduser(name)) for name in _TELLING)  # noqa: PTH111, PTH113
 
 
 def _lab_target(
     endpoint: str, participant_endpoint: str, region: str, instance_id: str, contact_flow_id: str
 ) -> Target:
     """Return a loopback target on a machine that tells boto3 nothing, as boto3 would have it."""
-    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # for whoever asks boto3 for credentials later
+    os.environ.setdefault(_NO_METADATA, "true")  # for whoever asks boto3 for credentials later
     variables = (os.environ.get("AWS_REGION"), os.environ.get("AWS_DEFAULT_REGION"))
     return Target(
         endpoint=endpoint,
@@ -226,7 +228,7 @@ def _credentials(session: "boto3.Session", loopback: bool) -> Callable[[], Crede
 
     if loopback:
         # Never ask a metadata service on the network because of a loopback target.
-        os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+        os.environ.setdefault(_NO_METADATA, "true")
     try:
         found = session.get_credentials()
     except botocore.exceptions.BotoCoreError as error:

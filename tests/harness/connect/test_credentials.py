@@ -2,15 +2,18 @@
 
 import json
 import os
+import pwd
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from harness.connect import target as targets
 from harness.connect.client import ConnectClient
 from harness.connect.signing import Credentials, CredentialsError
 from harness.connect.target import LAB_CREDENTIALS, resolve_target
@@ -193,3 +196,32 @@ def test_what_is_configured_is_found_for_a_loopback_target_too(name: str, untold
     (untold / ".aws").mkdir()
     (untold / name).write_text("[default]\naws_access_key_id = AKID\naws_secret_access_key = secret\n")
     assert resolve_target("http://127.0.0.1:1", "", "", "", "").credentials().access_key == "AKID"
+
+
+def test_nothing_is_configured_where_the_home_directory_cannot_be_looked_into(
+    untold: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user of a container may have no home, or another user's: to boto3 it has no files then."""
+    monkeypatch.setenv("HOME", f"/{'x' * 300}")
+    assert resolve_target("http://127.0.0.1:1", "", "", "", "").credentials() == LAB_CREDENTIALS
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert resolve_target("http://127.0.0.1:1", "", "", "", "").credentials() == LAB_CREDENTIALS
+
+
+@pytest.mark.parametrize(("value", "is_asked"), [("false", True), ("true", False), ("TRUE", False)])
+def test_a_machine_that_is_to_tell_its_credentials_is_asked(
+    value: str, is_asked: bool, untold: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who says that AWS's metadata are not disabled wants boto3 to ask for them, whatever the target."""
+    asked: list[str] = []
+
+    def ask(profile: str) -> None:
+        asked.append(profile)
+        raise UsageError("nothing is asked in a test")
+
+    monkeypatch.setattr(targets, "_session", ask)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", value)
+    with suppress(UsageError):
+        resolve_target("http://127.0.0.1:1", "", "", "", "")
+    assert bool(asked) == is_asked
