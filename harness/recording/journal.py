@@ -198,6 +198,7 @@ def _convert(path: Path) -> tuple[int, str]:
             partial.replace(path.with_suffix(PARQUET))
     finally:
         partial.unlink(missing_ok=True)  # after an OSError the journal is still there
+        pa.default_memory_pool().release_unused()  # or this thread's part of it keeps up to 80 MB
     if not journal.unread and readable:
         path.unlink(missing_ok=True)
         return rows, ""
