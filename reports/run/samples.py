@@ -126,9 +126,10 @@ def read_batches(
 ) -> Iterator[Batch | Damage]:
     """Yield the rows of `files` in bounded batches, and a `Damage` for whatever cannot be read.
 
-    With a `window` (unix s), row groups that hold no call sent within it are skipped; the others come whole. With `drawn`
-    one row group in that many has the columns DRAWN as well. Without a window a second thread decompresses the next batches
-    while the caller works on this one; the few of a window are read sooner than threads are woken.
+    With a `window` (unix s), row groups that hold no call sent within it are skipped; of the others come the rows from the
+    first to the last that was sent or answered within it. With `drawn` one row group in that many has the columns DRAWN as
+    well. Without a window a second thread decompresses the next batches while the caller works on this one; the few of a
+    window are read sooner than threads are woken.
     """
 
     def rows() -> Iterator[Batch | Damage]:
@@ -211,7 +212,7 @@ def _read_file(
             names = (*columns, *DRAWN) if draw.has(some[0]) else columns
             try:
                 for record in _records(parquet, some, [name for name in names if name in present], window is None):
-                    yield _columns(record, names)
+                    yield _columns(record if window is None else _within(record, window), names)
             except _UNREADABLE:
                 lost = sum(int(parquet.metadata.row_group(number).num_rows) for number in some)
                 yield Damage(f"{name} is damaged: up to {lost:,} of its rows are missing")
@@ -290,6 +291,14 @@ def _overlaps(metadata: Any, group: int, window: tuple[float, float] | None) -> 
     return True
 
 
+def _within(record: pa.RecordBatch, window: tuple[float, float]) -> pa.RecordBatch:
+    """The rows from the first to the last of those that were sent or answered within the window."""
+    times = (_numbers(record, name, "float64") for name in ("sent", "received"))
+    inside = np.logical_or(*((window[0] <= time) & (time <= window[1]) for time in times))
+    rows = np.flatnonzero(inside)
+    return record.slice(rows[0], rows[-1] - rows[0] + 1) if len(rows) else record.slice(0, 0)
+
+
 def _columns(record: pa.RecordBatch, columns: tuple[str, ...]) -> Batch:
     words: dict[str, list[str]] = {}
     codes: dict[str, NDArray[np.int64]] = {}
@@ -312,9 +321,13 @@ def _text(record: pa.RecordBatch, name: str) -> tuple[list[str], NDArray[np.int6
     column = record.column(name)
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
-    known = column.dictionary.cast(pa.string()) if pa.types.is_binary(column.dictionary.type) else column.dictionary
+    known, (indices, absent) = column.dictionary, _stored(column.indices, "int64")
+    if len(known) > len(indices):  # these are some of the rows that it has the words of
+        used = indices if absent is None else indices[~absent]
+        low, high = (int(used.min()), int(used.max())) if len(used) else (0, -1)
+        known, indices = known.slice(low, high - low + 1), indices - low
+    known = known.cast(pa.string()) if pa.types.is_binary(known.type) else known
     distinct = [word if isinstance(word, str) else "" for word in known.to_pylist()]
-    indices, absent = _stored(column.indices, "int64")
     if absent is not None:
         distinct.append("")
         indices = np.where(absent, len(distinct) - 1, indices)

@@ -3,10 +3,11 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -93,6 +94,30 @@ def test_what_is_drawn_is_spread_over_all_files(make_run: MakeRun) -> None:
     drawn = [batch for batch in batches if isinstance(batch, samples.Batch) and "message_bytes" in batch.counts]
     assert len(files) == 8
     assert len(drawn) == 2
+
+
+def test_of_a_window_only_its_rows_are_read(make_run: MakeRun) -> None:
+    """Ids of chats are texts of their own for nearly every row: those of other rows of a group are not made."""
+    files = tuple(sample_files(make_run(rows=conversations(200), files=1) / "samples"))
+    columns = ("operation", "sent", "received", "contact_id")
+    whole = [row for batch in batches_of(samples.read_batches(files, columns)) for row in rows_of(batch)]
+    begin, end = whole[len(whole) // 3][1], whole[len(whole) // 2][1]
+    batches = batches_of(samples.read_batches(files, columns, (begin, end)))
+    some = [row for batch in batches for row in rows_of(batch)]
+    inside = {row for row in whole if begin <= row[1] <= end or (begin <= row[2] <= end and row in some)}
+    assert 0 < len(inside) <= len(some) < len(whole)
+    assert inside <= set(some) <= set(whole)
+    assert all(len(batch.words["contact_id"]) <= len(batch) + 1 for batch in batches)
+
+
+def batches_of(parts: Iterable[samples.Batch | samples.Damage]) -> list[samples.Batch]:
+    return [part for part in parts if isinstance(part, samples.Batch)]
+
+
+def rows_of(batch: samples.Batch) -> list[tuple[str, float, float, str]]:
+    """Operation, sent, received and the chat's id of each row."""
+    operations, contacts = (np.array(batch.words[name])[batch.codes[name]] for name in ("operation", "contact_id"))
+    return list(zip(operations, batch.times["sent"], batch.times["received"], contacts, strict=True))
 
 
 def row_groups(file: Path) -> int:
