@@ -29,6 +29,8 @@ _FLOOR_PRIOR = np.array([400.0, 10, 8, 8, 6, 4, 2, 1, 1, 1, 1, 1])
 _BUNCHED = np.array([1.0, 2.0, 4.0, 8.0])
 _BUNCHED_PRIOR = np.array([0.7, 0.17, 0.09, 0.04])
 """How many times as far apart the counts of refusals lie as a bucket's: others' calls and slow nodes come in bouts."""
+_AS_CONTRARY = 10.0
+"""How many times likelier a floor is that is about the share of contrary decisions: some of these come at any load."""
 _LEAST_SECONDS, _MOST_SECONDS = 40.0, 300.0
 _ENOUGH_CALLS = 300
 """So many calls are made at least, unless they take longer than the longest."""
@@ -228,6 +230,8 @@ def _prior(search: SafeSearch) -> Floats:
     floor = np.log(_FLOOR_PRIOR / _FLOOR_PRIOR.sum())
     if search.contrary is not None:
         floor = np.where(max(3 * search.contrary, 0.004) < _FLOORS, floor - 3.0, floor)
+        alike = (max(0.6 * search.contrary, 0.005) <= _FLOORS) & (1.7 * search.contrary >= _FLOORS)
+        floor = np.where(alike, floor + np.log(_AS_CONTRARY), floor)
     bunched = np.log(_BUNCHED_PRIOR)
     return np.asarray(rate[:, None, None, None] + burst[:, None, None] + floor[:, None] + bunched)
 

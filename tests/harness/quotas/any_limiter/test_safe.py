@@ -46,11 +46,16 @@ def test_the_load_that_refuses_one_per_cent_grows_with_the_burst() -> None:
 
 
 def searched(
-    limiter: Limiter, rate: float, burst: float, seed: int, kind: LimiterClass = "exact_within_jitter"
+    limiter: Limiter,
+    rate: float,
+    burst: float,
+    seed: int,
+    kind: LimiterClass = "exact_within_jitter",
+    contrary: float | None = None,
 ) -> SafeSearch:
     """Drive the search against a limiter of which the class is known, and the sustained rate to 2.5 %."""
     rng, now = random.Random(seed), 0.0
-    search = SafeSearch(rate, 0.975 * rate, 1.025 * rate, burst, least_seconds=least_seconds(kind))
+    search = SafeSearch(rate, 0.975 * rate, 1.025 * rate, burst, contrary, least_seconds(kind))
     for _ in range(100):
         search, batch = next_batch(search)
         if batch is None:
@@ -125,6 +130,16 @@ def test_no_safe_rate_is_claimed_where_three_per_cent_are_refused_at_any_load() 
     assert found is not None
     assert found.poisson is not None
     assert found.poisson.low < 4.0
+
+
+def test_no_safe_rate_is_claimed_of_a_slow_limiter_that_refuses_more_at_any_load() -> None:
+    """Some 450 calls are few to tell 1.6 % from 1 %; the share of contrary decisions under pressure says where to look."""
+    for seed in range(8):
+        service = Contrary(TokenBucket(5.0, 8.0), 0.016, random.Random(seed))
+        found = safe_of(searched(service, 5.0, 8.0, seed, "nearly_bucket", contrary=0.016))
+        assert found is not None
+        assert found.poisson is not None
+        assert found.poisson.low < 0.5
 
 
 def test_the_refused_share_grows_with_the_load() -> None:
