@@ -81,10 +81,21 @@ def add(statistics: RequestStats, attempts: Sequence[tuple[str, Reply]]) -> None
     for operation, answered in replies.items():
         refused = Counter(reply.outcome for reply in answered if reply.outcome in _REFUSED)
         part = _entry(statistics, operation, answered, refused.total(), at)
-        statistics.total.extend(part)
-        statistics.get(operation, REQUEST_TYPE).extend(part)
+        _extend(statistics.total, part, at)
+        _extend(statistics.get(operation, REQUEST_TYPE), part, at)
         for outcome, count in refused.items():
             _add_error(statistics, operation, _REFUSED[outcome], count)
+
+
+def _extend(entry: StatsEntry, part: StatsEntry, at: float) -> None:
+    """Add `part`, of now. What the percentiles of the last ten seconds are told from is kept as it was before the first
+    call of a second, as where calls are logged one by one: Locust's own `extend` would keep it with that call already in.
+    """
+    last = entry.last_request_timestamp
+    if entry.use_response_times_cache and last is not None and int(at) > int(last):
+        entry._cache_response_times(int(at) - 1)  # noqa: SLF001 - there is no other way to it
+    entry.last_request_timestamp = at
+    entry.extend(part)
 
 
 def _entry(statistics: RequestStats, operation: str, answered: Sequence[Reply], refused: int, at: float) -> StatsEntry:

@@ -3,6 +3,7 @@
 import json
 import random
 from typing import Any
+from unittest import mock
 
 from locust import stats as locust_stats
 from locust.env import Environment
@@ -73,12 +74,29 @@ def _rounded_in_an_own_way() -> list[int]:
     return list(statistics.total.response_times)
 
 
+def _lately() -> list[list[int | None]]:
+    """Return the medians of the last ten seconds after sparse calls, which were told one by one and together."""
+    one_by_one, together = _environment(), RequestStats()
+    report = reporter(one_by_one.events.request.fire, lambda: None)
+    found: list[list[int | None]] = []
+    with mock.patch("time.time") as present:
+        for second in range(0, 60, 5):
+            present.return_value = 2e9 + second
+            if second % 15 == 0:
+                report(ATTEMPTS[second : second + 4])
+                add(together, ATTEMPTS[second : second + 4])
+            both = (one_by_one.stats.total, together.total)
+            found.append([total.get_current_response_time_percentile(0.5) for total in both])
+    return found
+
+
 print(
     json.dumps(
         {
             "one_by_one": _one_by_one(),
             "together": _together(),
             "heard": _heard(),
+            "lately": _lately(),
             "rounded": _rounded_in_an_own_way(),
         }
     )

@@ -33,6 +33,13 @@ def test_attempts_added_together_are_as_if_the_event_had_been_fired_for_each(sai
     assert said["together"][-1] == {"error": TPS_THROTTLED, "name": START_CHAT, "times": 25}
 
 
+def test_the_last_ten_seconds_are_as_if_the_event_had_been_fired_for_each(said: dict[str, Any]) -> None:
+    """Also where calls are so few that one of them is all that the web page's percentiles are told from."""
+    one_by_one, together = zip(*said["lately"], strict=True)
+    assert together == one_by_one
+    assert any(one_by_one)
+
+
 def test_an_own_way_of_rounding_times_is_kept(said: dict[str, Any]) -> None:
     """Locust lets its user replace how response times are rounded."""
     assert said["rounded"] == [7]
