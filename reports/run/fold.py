@@ -26,6 +26,8 @@ _OUTCOMES = len(_CODES)
 _NOT_A_START = _OUTCOMES
 _SERIES = _OUTCOMES + 1
 _MOST_PAIRS = 64
+_LEFT_OUT = np.array([0.0, np.inf])
+"""What is taken from a row's lateness, as it is a start or not: none that is not is the latest of its second."""
 _BAND_OF = np.searchsorted([edge for edge, _ in SIZE_BANDS], np.arange(SIZE_BANDS[-1][0] + 1), side="right") - 1
 
 
@@ -311,7 +313,7 @@ def _add_starts(total: Aggregates, batch: Batch, outcome: NDArray[np.int64], bin
     total.offered.add(_seconds(scheduled), other)
     total.by_sent.add(seconds, outcome)
     total.lateness.add(other, bins_of(late))
-    _note_latest(total, seconds, np.where(other, -np.inf, late))
+    _note_latest(total, seconds, late - _LEFT_OUT.take(other, mode="clip"))
     earlier = np.flatnonzero(sent < total.first_sent.take(outcome, mode="clip"))
     np.minimum.at(total.first_sent, outcome[earlier], sent[earlier])
 
@@ -334,7 +336,8 @@ def _note_latest(total: Aggregates, seconds: NDArray[np.int64], lateness: NDArra
     """Keep each second's largest lateness (s)."""
     first = int(seconds.min())
     latest = np.full(int(seconds.max()) - first + 1, -np.inf)
-    np.maximum.at(latest, seconds - first, lateness)
+    begins = np.concatenate(([0], np.flatnonzero(seconds[1:] != seconds[:-1]) + 1))  # of rows in a row of one second
+    np.maximum.at(latest, seconds[begins] - first, np.maximum.reduceat(lateness, begins))
     for offset in np.flatnonzero(np.isfinite(latest)):
         second = first + int(offset)
         total.late_by_second[second] = max(total.late_by_second.get(second, -np.inf), float(latest[offset]))

@@ -187,9 +187,11 @@ def _inside(begin: Floats, end: Floats, at: Floats, spread: Floats) -> Floats:
     inside = np.zeros(len(at))
     reach = _REACH * spread
     first, last = end.searchsorted(at - reach), begin.searchsorted(at + reach)
-    place = begin.searchsorted(at)
-    first, last = np.maximum(first, place - _MOST_SPANS), np.minimum(last, place + _MOST_SPANS)
     count = last - first
+    if count.max(initial=0) > _MOST_SPANS:
+        place = begin.searchsorted(at)
+        first, last = np.maximum(first, place - _MOST_SPANS), np.minimum(last, place + _MOST_SPANS)
+        count = last - first
     look = np.flatnonzero(count > 0)
     if not len(look):
         return inside
