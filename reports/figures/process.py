@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -56,11 +57,19 @@ class FigureProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._requests.put(None)
-        self._process.kill()
+        self._end()
         self._writer.join()
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._process.wait()
+
+    def _end(self) -> None:
+        """End the process, and its copies that draw still."""
+        if not hasattr(os, "killpg"):
+            self._process.kill()
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def draw(self, function: str, *arguments: object) -> None:
         """Begin to draw; the arguments must not change any more."""

@@ -28,7 +28,10 @@ class _Templates(SourceFileLoader):
         self._environment = environment
 
     def get_code(self, fullname: str) -> CodeType:
-        code = super().get_code(fullname)
+        try:
+            code = super().get_code(fullname)
+        except (EOFError, ValueError, TypeError, ImportError):  # the kept bytecode is damaged
+            return self.source_to_code(self.get_data(self.path), self.path)
         assert code is not None  # there is always the source
         return code
 

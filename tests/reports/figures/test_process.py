@@ -1,10 +1,14 @@
 """The processes that draw: what they draw comes back in the page's order, and what goes wrong in them is raised."""
 
 import json
+import os
 import pickle
 import re
+import select
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +94,15 @@ def test_nothing_is_left_of_a_process_whose_pictures_nobody_wants() -> None:
     with FigureProcess() as drawing:
         process = drawing._process
     assert process.returncode is not None
+
+
+def test_no_copy_of_the_process_outlives_its_end(tmp_path: Path) -> None:
+    """What is drawn when a report breaks off is of no use to anybody, and may take long."""
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    with FigureProcess() as drawing:
+        drawing._ask("os.system", (f"exec sleep 60 > {shlex.quote(str(held))}",))
+        reading = os.open(held, os.O_RDONLY)  # once the copy has opened it
+    with os.fdopen(reading, "rb") as pipe:
+        assert select.select([pipe], [], [], 20)[0]
+        assert pipe.read() == b""

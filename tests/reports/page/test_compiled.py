@@ -51,3 +51,13 @@ def test_a_place_that_may_not_be_written_is_no_fault(folder: Path) -> None:
     assert compiled.template(Counting(), "page.j2").render(n=3) == "Chats: 3"
     assert compiled.template(Counting(), "page.j2").render(n=3) == "Chats: 3"
     assert Counting.compilations == 2
+
+
+@pytest.mark.parametrize("kept", [10, 16, 100])
+@pytest.mark.parametrize("rest", [b"", b"\0" * 1000])
+def test_damaged_bytecode_is_no_fault(folder: Path, kept: int, rest: bytes) -> None:
+    """What is left of it after the machine's power went, say, ends no report in a traceback."""
+    compiled.template(Counting(), "page.j2")
+    (bytecode,) = (folder / "__pycache__").iterdir()
+    bytecode.write_bytes(bytecode.read_bytes()[:kept] + rest)
+    assert compiled.template(Counting(), "page.j2").render(n=3) == "Chats: 3"
