@@ -30,6 +30,9 @@ MOST_ATTEMPTS = 8_000
 MOST_FOR_ANY_LIMITER = 20_000
 """What holds for any limiter is measured on at most about this many attempts, around the first throttle."""
 
+MOST_OF_A_PROBE = 200_000
+"""So many attempts of a probe are read at most: each part of it tells something else, and it concluded from all."""
+
 _COLUMNS = ("operation", "outcome", "scheduled", "sent", "received")
 
 
@@ -69,8 +72,9 @@ def infer(
     `customers` were gathered as the samples were read. `told` are the ends of chats that somebody else ended, where the
     service said when.
     """
-    chats_excerpt = read_excerpt(samples, total, span_around(total, QUOTA), told)
-    tps_span = span_around(total, TPS)
+    most = MOST_OF_A_PROBE if run.stages else MOST_ATTEMPTS
+    chats_excerpt = read_excerpt(samples, total, span_around(total, QUOTA, most), told)
+    tps_span = span_around(total, TPS, most)
     tps_excerpt = chats_excerpt if tps_span == chats_excerpt.span else read_excerpt(samples, total, tps_span)
     chats = with_open_chats(chats_excerpt)
     if why := missing_rows(run, total):
@@ -80,7 +84,7 @@ def infer(
         none = ActiveChatsEstimate(unknown, "not_explained", evidence)
         return Inference(tps, none, tps_excerpt, chats_excerpt, Journey())
     tps = infer_tps(tps_excerpt.attempts)
-    longer = _for_any_limiter(samples, total, tps_excerpt)
+    longer = _for_any_limiter(samples, total, tps_excerpt, max(most, MOST_FOR_ANY_LIMITER))
     return Inference(
         tps,
         infer_active_chats(chats, chats_excerpt.ends, already_ended=chats_excerpt.already_ended),
@@ -92,11 +96,11 @@ def infer(
     )
 
 
-def _for_any_limiter(samples: Samples, total: Aggregates, excerpt: Excerpt) -> Attempts | None:
-    """The attempts that say what holds for any limiter; None where no call was throttled."""
+def _for_any_limiter(samples: Samples, total: Aggregates, excerpt: Excerpt, most: int) -> Attempts | None:
+    """The attempts that say what holds for any limiter, about `most`; None where no call was throttled."""
     if total.first_of(TPS) is None:
         return None
-    span = span_around(total, TPS, MOST_FOR_ANY_LIMITER)
+    span = span_around(total, TPS, most)
     return excerpt.attempts if span == excerpt.span else read_excerpt(samples, total, span).attempts
 
 
@@ -110,7 +114,7 @@ def missing_rows(run: Run, total: Aggregates) -> str | None:
     return f"{counted(lost, 'sample was', 'samples were')} lost" if lost else None
 
 
-def span_around(total: Aggregates, refusal: str, most: int = MOST_ATTEMPTS) -> tuple[float, float]:
+def span_around(total: Aggregates, refusal: str, most: int) -> tuple[float, float]:
     """The seconds to read for the limit behind `refusal`: the whole run if it has no more than `most` attempts."""
     if np.isnan(total.first):
         return (0.0, 0.0)

@@ -15,7 +15,7 @@ from reports.capacity.sentences import headline
 from reports.page.terminal import print_summary
 from tests.reports.synthetic import BEGAN, attempt, write_run
 from tests.support.virtual.records import NO_QUOTA
-from tests.support.virtual.services import Answer, Clockwork, Latency, Service, Shards, TokenBucket
+from tests.support.virtual.services import Answer, Clockwork, Latency, Limiter, Service, Shards, TokenBucket
 
 
 def rows_of(record: list[Answer]) -> list[dict[str, Any]]:
@@ -35,37 +35,58 @@ def rows_of(record: list[Answer]) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture(scope="module")
-def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reported run of a probe that met two buckets of 2.5/s and burst 8, chosen at random, its stages in run.json."""
+Offer = tuple[StageKind, float, int]
+"""What a stage offers: its kind, calls a second, calls. Volleys come after a rest of four seconds."""
+
+
+def write_probe(path: Path, limiter: Limiter, offers: list[Offer]) -> None:
+    """Write the run of a probe that offered these to a limiter, its stages in run.json."""
     rng = random.Random(5)
-    limiter = Shards([TokenBucket(2.5, 8.0), TokenBucket(2.5, 8.0)], random.Random(4))
     clock = Clockwork(Service(limiter, NO_QUOTA, Latency(0.03, 0.1, 0.5, rng)))
     stages: list[Stage] = []
-
-    def offer(kind: StageKind, rate: float, calls: int, *, random_moments: bool = False, rest: float = 0.0) -> None:
+    for kind, rate, calls in offers:
+        rest = 4.0 if kind == "volley" else 0.0
         begin = at = clock.now + rest
         for _ in range(calls):
             clock.at(at, lambda: clock.send(lambda _answer: None))
-            at += rng.expovariate(rate) if random_moments else 1 / rate
+            at += rng.expovariate(rate) if kind == "poisson" else 1 / rate
         at += 0.2  # the answers are awaited
         while clock.run_until(at):
             pass
         stages.append(Stage(kind, begin, at, offered=rate, rest=rest))
-
-    offer("pressure", 15.0, 300)
-    offer("pressure", 6.25, 150)
-    for _ in range(6):
-        offer("volley", 2000.0, 24, rest=4.0)
-    offer("pressure", 15.0, 45)
-    for rate in (4.25, 4.0, 3.6, 3.4, 3.0, 3.0, 3.0):
-        offer("poisson", rate, 50, random_moments=True)
     clock.run_out()
     told = [stage.to_json() | {"begin": BEGAN + stage.begin, "end": BEGAN + stage.end} for stage in stages]
-    path = tmp_path_factory.mktemp("probed") / "run"
     write_run(path, rows_of(clock.record), user_class="QuotaProbe", probe={"stages": told})
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reported run of a probe that met two buckets of 2.5/s and burst 8, chosen at random."""
+    limiter = Shards([TokenBucket(2.5, 8.0), TokenBucket(2.5, 8.0)], random.Random(4))
+    offers: list[Offer] = [("pressure", 15.0, 300), ("pressure", 6.25, 150)]
+    offers.extend(("volley", 2000.0, 24) for _ in range(6))
+    offers.append(("pressure", 15.0, 45))
+    offers.extend(("poisson", rate, 50) for rate in (4.25, 4.0, 3.6, 3.4, 3.0, 3.0, 3.0))
+    path = tmp_path_factory.mktemp("probed") / "run"
+    write_probe(path, limiter, offers)
     assert main(["report", str(path), "--quiet", "--request"]) == 0
     return path
+
+
+@pytest.mark.slow
+def test_a_long_probe_is_read_to_its_end(tmp_path: Path) -> None:
+    """Of more attempts than are read of a load, the last parts still tell: the safe rate comes after 22,000 calls."""
+    limiter = Shards([TokenBucket(75.0, 75.0), TokenBucket(75.0, 75.0)], random.Random(4))
+    offers: list[Offer] = [("pressure", 450.0, 18_000), ("pressure", 190.0, 4_000)]
+    offers.extend(("volley", 2000.0, 200) for _ in range(5))
+    offers.extend(("poisson", 110.0, 440) for _ in range(6))
+    write_probe(tmp_path / "run", limiter, offers)
+    assert main(["report", str(tmp_path / "run"), "--quiet", "--no-figures"]) == 0
+    tps = json.loads((tmp_path / "run" / "capacity.json").read_text())["tps"]
+    assert tps["sustained"]["low"] <= 150.0 <= tps["sustained"]["high"]
+    assert tps["burst_from_rest"]["volleys"] == 5
+    assert 75 < tps["safe"]["poisson"]["low"] < 150
+    assert tps["safe"]["poisson"]["calls"] == 6 * 440
 
 
 def test_the_numbers_that_hold_are_in_capacity_json(probed: Path) -> None:
