@@ -205,11 +205,11 @@ def _others_sentence(answer: Capacity) -> str:
 
 
 def crossover_sentence(answer: Capacity) -> str | None:
-    """At which chat length the other limit takes over; None unless both limits are explained."""
-    at = answer.crossover_s
-    if at is None:
+    """At which chat length the other limit takes over; None unless a rate and the chat quota are known."""
+    at, per_second = answer.crossover_s, answer.tps.rate_to_use
+    if at is None or per_second is None:
         return None
-    rate, quota = known(answer.tps.rate), known(answer.active_chats)
+    rate, quota = known(per_second), known(answer.active_chats)
     return (
         f"With chats of {known(at)} s on average, {counted(rate, 'start')} a second keep "
         f"{counted(quota, 'chat')} open. Longer chats meet the active-chat limit first, at {quota} / length starts a "

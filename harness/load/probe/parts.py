@@ -18,6 +18,8 @@ _SATURATED = 0.3
 """Each step of the climb offers so many times the one before, for so long; more than this refused share ends it."""
 _COLLAPSES = 1.5
 """How many times more is admitted where less is offered, so that the limiter is taken for one that counts refused calls."""
+_IN_VAIN = 2
+"""So many volleys in a row that tell no burst end the volleys: one may have met a generator that was held up."""
 
 
 @dataclass
@@ -32,11 +34,13 @@ class PlanParts(ProbePlan):
 
     def _volleys(self) -> Iterator[Action]:
         """Volleys after rests, until a longer rest admits no more and five had that rest."""
-        volleys = self._volleys_made
-        while not self._over() and len(volleys) < 12:
+        volleys, in_vain = self._volleys_made, 0
+        while not self._over() and len(volleys) < 12 and in_vain < _IN_VAIN:
             rest = next_rest(volleys, first_rest(self._rate, self._first_burst))
-            if rest is None or not (yield from self._volley_after(rest)):
+            if rest is None:
                 break
+            told = yield from self._volley_after(rest)
+            in_vain = 0 if told else in_vain + 1
         found = burst_from_rest(volleys)
         if found is not None:
             self.known.burst = (found.low, found.high)

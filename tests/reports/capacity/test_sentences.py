@@ -1,8 +1,9 @@
 """The headline's sentences."""
 
 from harness.quotas.any_limiter.estimates import LimiterClass
-from reports.capacity.model import Interval, Sustained, Tps
-from reports.capacity.sentences import any_limiter
+from reports.capacity.model import ActiveChats, Interval, Sustained, Tps
+from reports.capacity.sentences import any_limiter, crossover_sentence
+from tests.reports.answers import an_answer
 
 
 def told(kind: LimiterClass, strong: tuple[float, float, float], mild: tuple[float, float, float]) -> str:
@@ -17,3 +18,14 @@ def test_a_limiter_that_starts_more_when_fewer_are_asked_of_it_is_said_to() -> N
     far = told("depends_on_pressure", (0.1, 0, 0.3), (3.6, 2.5, 4.6))
     assert "under pressure (0.0 to 0.3) and 4 (2 to 5) a second when fewer are asked of it" in far
     assert "fewer" not in told("approximate", (5.0, 4.8, 5.2), (5.1, 4.8, 5.4))
+
+
+def test_where_the_limits_meet_is_told_of_the_sustained_rate_where_no_exact_one_is_known() -> None:
+    """It said "not known starts a second" of a limiter that no exact one explains."""
+    unknown = Interval(None, None, None)
+    tps = Tps(unknown, unknown, "unknown", "not_explained", {}, "approximate", Sustained(150.0, 149.0, 151.0))
+    chats = ActiveChats(estimate=400.0, low=400.0, high=400.0, verdict="explained")
+    told = crossover_sentence(an_answer(tps=tps, active_chats=chats, crossover_s=Interval(2.67, 2.65, 2.69)))
+    assert told is not None
+    assert "With chats of 2.67 s on average, 150 starts a second keep 400 chats open." in told
+    assert told.endswith("at 150 starts a second.")

@@ -1,6 +1,7 @@
 """The plan that measures a capacity for any limiter, against hidden services in virtual time."""
 
 import random
+from dataclasses import dataclass
 
 import pytest
 
@@ -189,6 +190,30 @@ def test_more_volleys_settle_a_burst_whose_tokens_come_closer_than_the_jitter() 
     assert done.known.tps is not None
     assert done.known.tps.burst.estimate == 1027
     assert done.known.tps.burst.exact
+
+
+@dataclass
+class OpenOnce:
+    """A limiter that lets all calls pass for a while, as one seems to whose client is held up in the middle of a volley."""
+
+    limiter: Limiter
+    begin: float
+    end: float
+
+    def admit(self, now: float) -> bool:
+        """Admit the call, or ask the limiter."""
+        return self.begin <= now < self.end or self.limiter.admit(now)
+
+
+def test_a_volley_that_tells_nothing_is_made_again() -> None:
+    """One that met no refusal does not end the volleys: five still tell the burst."""
+    undisturbed, _ = measured(default_bucket(), safe=False)
+    second = [stage for stage in undisturbed.stages if stage.kind == "volley"][1]
+    plan, _ = measured(OpenOnce(default_bucket(), second.begin - 0.1, second.begin + 4), safe=False)
+    assert plan.estimate is not None
+    assert plan.estimate.burst_from_rest is not None
+    assert plan.estimate.burst_from_rest.volleys >= 5
+    assert plan.estimate.burst_from_rest.median == pytest.approx(8, abs=0.5)
 
 
 def test_a_service_that_never_throttles_is_not_met() -> None:
