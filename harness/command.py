@@ -1,13 +1,15 @@
 """The `chatquota` command: a run of Locust, and what comes before and after it."""
 
 import difflib
+import errno
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Callable
 
 from harness import __version__
-from harness.errors import EXIT_USAGE, ChatquotaError, refuse
+from harness.errors import EXIT_USAGE, ChatquotaError, UsageError, refuse
 from harness.libraries import quieten_libraries
 
 # Names, not imports: each command loads only its own side of the house, so `chatquota report` starts without
@@ -55,18 +57,31 @@ def main(argv: list[str] | None = None) -> int:
     quieten_libraries()
     command: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
     try:
-        if name in READ_RUNS:
-            code: int = importlib.import_module("harness.storage.run_names").on_runs(name, command, rest)
-            return code
-        return command(rest)
+        return _done(name, command, rest)
     except ChatquotaError as error:
         return refuse(f"chatquota {name}", error)
-    except BrokenPipeError:  # `chatquota ... | head`
-        sys.stderr.close()
-        return 0
     finally:
         if argv is None and module == "reports.commands":
             gc.freeze()  # the process ends: to look for cycles among all that was loaded takes it a twelfth of a report
+
+
+def _done(name: str, command: Callable[[list[str]], int], rest: list[str]) -> int:
+    """Run `command` and return its exit code. Raises UsageError where what it says cannot be written."""
+    try:
+        if name in READ_RUNS:
+            code: int = importlib.import_module("harness.storage.run_names").on_runs(name, command, rest)
+        else:
+            code = command(rest)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `chatquota ... | head`
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - what is left unwritten would be tried again at the exit
+        raise UsageError("what it says cannot be written: no space left on device") from error
+    return code
 
 
 def _help() -> str:

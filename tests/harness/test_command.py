@@ -1,9 +1,16 @@
 """The `chatquota` command: which subcommand runs, and what a wrong one is told."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from harness import __version__
 from harness.command import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,3 +78,24 @@ def test_a_name_that_cannot_be_printed_is_still_one_line(
     assert code == 2, said
     assert said.count("\n") == 1
     assert said.rstrip("\n").isprintable()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("arguments", [["completion", "bash"], ["emulator", "--list-settings"]])
+def test_what_cannot_be_written_for_want_of_room_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+    """A full disk behind standard output is no breached gate (exit code 1), and no traceback."""
+    begin = "import sys; from harness.command import main; sys.exit(main())"
+    command = [sys.executable, "-c", begin, *arguments]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            timeout=60,
+            check=False,
+        )
+    said = f"chatquota {arguments[0]}: what it says cannot be written: no space left on device\n"
+    assert (ended.returncode, ended.stderr) == (2, said)
