@@ -5,6 +5,7 @@ import errno
 import gc
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -60,6 +61,13 @@ def main(argv: list[str] | None = None) -> int:
         return _done(name, command, rest)
     except ChatquotaError as error:
         return refuse(f"chatquota {name}", error)
+    except KeyboardInterrupt:
+        if argv is not None:
+            raise
+        sys.stdout.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)  # as a shell expects it of who is interrupted, and without a traceback
+        raise
     finally:
         if argv is None and module == "reports.commands":
             gc.freeze()  # the process ends: to look for cycles among all that was loaded takes it a twelfth of a report

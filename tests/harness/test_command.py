@@ -1,6 +1,7 @@
 """The `chatquota` command: which subcommand runs, and what a wrong one is told."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +100,22 @@ def test_what_cannot_be_written_for_want_of_room_is_one_line(arguments: list[str
         )
     said = f"chatquota {arguments[0]}: what it says cannot be written: no space left on device\n"
     assert (ended.returncode, ended.stderr) == (2, said)
+
+
+def test_a_command_that_is_interrupted_ends_of_that_without_a_traceback() -> None:
+    """Ctrl-C ends the process as a shell expects it, so that a script that called it ends too."""
+    lines = (
+        "import harness.command as command",
+        "command.COMMANDS['report'] = ('signal:raise_signal', '')",
+        "command._done = lambda name, raises, rest: raises(2)",
+        "command.main()",
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), "report"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
