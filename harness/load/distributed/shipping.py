@@ -180,7 +180,7 @@ def _packed(batch: pa.RecordBatch) -> bytes:
 def _unpacked(content: bytes) -> pa.Buffer:
     size = int.from_bytes(content[:_SIZE_BYTES], "little")
     if size > _MOST_UNPACKED:
-        raise ValueError(f"{size:,} bytes in one item")
+        raise ValueError(f"they are of another version, or {size:,} bytes in one item")
     return _CODEC.decompress(memoryview(content)[_SIZE_BYTES:], size)
 
 

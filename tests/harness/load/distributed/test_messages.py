@@ -8,6 +8,7 @@ from typing import Any
 
 import msgpack
 import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ from harness.load.distributed.shipping import LEDGER_ITEM, SAMPLES_ITEM, Inbox
 from harness.load.session.budget import Pool
 from harness.quotas.stages import Stage
 from harness.recording.format.manifest import Chats
+from harness.recording.format.schema import JOURNAL_SCHEMA, Sample, to_batch
 from harness.recording.summary import Cpu, ErrorText, OutcomeCount, SdkTally, Summary, add_up
 
 HOSTILE_NAMES = [
@@ -217,6 +219,15 @@ def test_what_is_shipped_is_checked_before_it_is_written(tmp_path: Path, item: I
     assert inbox.number == 0
     inbox.close()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_samples_that_another_version_packed_are_told_from_noise(tmp_path: Path) -> None:
+    """Arrow's own stream was shipped before: who reads why it is refused can act on it."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, JOURNAL_SCHEMA) as stream:
+        stream.write_batch(to_batch([Sample("StopContact", 0.0, 0.0, 1.0, "ok")]))
+    with pytest.raises(BadMessage, match="of another version"):
+        Inbox(tmp_path, "worker-0", _at_once).receive([Item(1, SAMPLES_ITEM, sink.getvalue().to_pybytes())])
 
 
 def _at_once(work: Callable[[], object]) -> None:
