@@ -108,6 +108,7 @@ class Signatures:
         authorization = headers.get(b"authorization")
         if not authorization:
             return _MISSING
+        call = _Call(method, path, query, headers, body)
         signer, date = self._signers.get(authorization[:-64]), headers.get(b"x-amz-date")
         # A client that has called before needs no closer look than at its signature.
         if (
@@ -115,12 +116,10 @@ class Signatures:
             and date is not None
             and (at := signer.dates.get(date)) is not None
             and abs(unix_now - at) <= self._skew
-            and hmac.compare_digest(
-                self._signature(method, path, query, headers, body, date, signer), authorization[-64:]
-            )
+            and hmac.compare_digest(self._signature(call, date, signer), authorization[-64:])
         ):
             return None
-        return self._judge(authorization, _Call(method, path, query, headers, body), unix_now)
+        return self._judge(authorization, call, unix_now)
 
     def _judge(self, authorization: bytes, call: _Call, unix_now: float) -> Denied | None:
         parts = _parts(authorization)
@@ -142,7 +141,7 @@ class Signatures:
             return Denied("InvalidSignatureException", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")  # fmt: skip # noqa: E501
         known = self._signers.get(authorization[:-64])
         signer = known or self._signer(access_key, secret, day, names)
-        if not hmac.compare_digest(self._signature(*call, date, signer), signature):
+        if not hmac.compare_digest(self._signature(call, date, signer), signature):
             return _MISMATCH
         if authorization.endswith(b"Signature=" + signature):
             self._remember(authorization[:-64], signer, date)
@@ -165,17 +164,9 @@ class Signatures:
             signer.dates.clear()
         signer.dates[date] = at
 
-    def _signature(
-        self,
-        method: bytes,
-        path: bytes,
-        query: bytes,
-        headers: Mapping[bytes, bytes],
-        body: bytes,
-        date: bytes,
-        signer: _Signer,
-    ) -> bytes:
+    def _signature(self, call: _Call, date: bytes, signer: _Signer) -> bytes:
         """The signature that the call must have, as 64 hexadecimal digits."""
+        method, path, query, headers, body = call
         form = signer.forms.get((method, path, query)) or _form(method, path, query, signer)
         content = sha256(body).hexdigest().encode()
         try:

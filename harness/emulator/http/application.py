@@ -189,7 +189,7 @@ class Application:
     def _call_ids(self) -> tuple[bytes, bytes, bytes]:
         """Fresh ids of one call: the service's (a UUID), API Gateway's, and X-Ray's."""
         digits = next(self._ids)
-        return b"%b-%b-4%b-a%b-%b" % digits[:5], b"%b=" % digits[5], b"Root=1-%b-%b" % digits[6:]
+        return _REQUEST_ID % digits[:5], _GATEWAY_ID % digits[5], _TRACE_ID % digits[6:]
 
     async def _body(self, receive: Receive) -> bytes | None:
         """Return the body; None if the client has gone. Of a body that is too long, only so much that this can be told."""
@@ -265,10 +265,13 @@ class Application:
 
 # The digits of a call's ids: the service's (a UUID), API Gateway's, and X-Ray's.
 _IDS = struct.Struct("8s4s3s3s12s" + "15s" + "8s24s")
-_WHOLE = (
-    b"%b%bx-amzn-requestid: %b-%b-4%b-a%b-%b\r\nx-amz-apigw-id: %b=\r\nx-amzn-trace-id: Root=1-%b-%b\r\n"
-    b"content-length: %d\r\n%b\r\n%b"
-)
+_REQUEST_ID, _GATEWAY_ID, _TRACE_ID = b"%b-%b-4%b-a%b-%b", b"%b=", b"Root=1-%b-%b"
+_WHOLE = b"".join(
+    (
+        b"%b%bx-amzn-requestid: ", _REQUEST_ID, b"\r\nx-amz-apigw-id: ", _GATEWAY_ID, b"\r\nx-amzn-trace-id: ", _TRACE_ID,
+        b"\r\ncontent-length: %d\r\n%b\r\n%b",
+    )
+)  # fmt: skip
 _JSON = (b"content-type", b"application/json")
 
 
