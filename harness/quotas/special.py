@@ -8,9 +8,7 @@ import importlib
 import sys
 from types import ModuleType
 
-import numpy as np
 import scipy
-from numpy.typing import NDArray
 
 _PACKAGE = "scipy.special"
 
@@ -41,16 +39,4 @@ betaincinv, chdtrc, gammaincinv, gammaln = (
 )
 ndtr, ndtri, stdtr, stdtrit = _functions.ndtr, _functions.ndtri, _functions.stdtr, _functions.stdtrit
 
-
-def logsumexp(values: NDArray[np.float64]) -> float:
-    """Return log(sum(exp(values))) of an array of any shape, with the terms that are largest kept apart from the sum."""
-    top = values.max()
-    if not np.isfinite(top):
-        return float(top)
-    largest = values == top
-    rest = np.exp(np.where(largest, -np.inf, values) - top).sum()
-    count = np.count_nonzero(largest)
-    return float(np.log1p(rest / count) + np.log(count) + top)
-
-
-__all__ = ["betaincinv", "chdtrc", "gammaincinv", "gammaln", "logsumexp", "ndtr", "ndtri", "stdtr", "stdtrit"]
+__all__ = ["betaincinv", "chdtrc", "gammaincinv", "gammaln", "ndtr", "ndtri", "stdtr", "stdtrit"]

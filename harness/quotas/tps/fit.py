@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.quotas.attempts import Floats
-from harness.quotas.special import logsumexp
 from harness.quotas.tps.bucket import Ints, Record
 from harness.quotas.tps.rate import (
     JUDGED,
@@ -231,4 +230,5 @@ def posterior(fit: Fit, points: int = 25) -> Iterator[Posterior | None]:
 
 def normalised(log_p: Floats) -> Floats:
     """Probabilities that sum to 1 from log probabilities of any shape."""
-    return np.asarray(np.exp(log_p - logsumexp(log_p)))
+    likely = np.exp(log_p - log_p.max())
+    return np.asarray(likely / likely.sum())
