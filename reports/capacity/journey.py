@@ -12,7 +12,8 @@ from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
 from reports.capacity.excerpt import stretch
 from reports.capacity.model import Interval, Operation, OperationLimit
-from reports.run.fold import Aggregates, BySecond
+from reports.run.by_second import BySecond, Seconds
+from reports.run.fold import Aggregates
 from reports.run.samples import Batch, Samples
 from reports.wording.vocabulary import DISCONNECT, HARNESS_CALLS, NO_CALLS, OK, START, START_OUTCOMES, STOP, TPS
 
@@ -94,7 +95,7 @@ class Survey:
         sent = batch.times["sent"]
         numbers = np.array([self._numbers.get(name, -1) for name in names])[batch.codes["operation"]]
         placed = np.isfinite(sent) & (numbers >= 0)
-        self._by_second.add(np.floor(sent[placed]).astype(np.int64), numbers[placed])
+        self._by_second.add(Seconds.of(sent[placed]), numbers[placed])
         refused = np.array([word == TPS for word in batch.words["outcome"]])[batch.codes["outcome"]] & placed
         for name, number in self._numbers.items():
             moments = sent[refused & (numbers == number)]

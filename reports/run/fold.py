@@ -1,5 +1,6 @@
 """Folds a run's samples into aggregates whose size depends on the run's length in seconds, not on its samples."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.vocabulary import ends_chat
+from reports.run.by_second import LONGEST_RUN, MANY_CODES, BySecond, Seconds
 from reports.run.histogram import Histograms, bins_of
 from reports.run.over_time import LatencyOverTime
-from reports.run.samples import FAR, TIMES, Batch, Damage
+from reports.run.samples import FAR, TIMES, Batch, Codes, Damage
 from reports.run.told_ends import ToldEnd
 from reports.wording.vocabulary import OK, OUTCOMES, SIZE_BANDS, START, STARTED, UNKNOWN
-
-LONGEST_RUN = 8 * 86_400
-"""Rows further than this (s) from the record's first row cannot be placed on the time axis and are named as such."""
 
 BEGUN, ENDED, FOUND_GONE, UNCHANGED = range(4)
 """The columns of `changes`."""
@@ -26,8 +25,6 @@ _OUTCOMES = len(_CODES)
 _NOT_A_START = _OUTCOMES
 _SERIES = _OUTCOMES + 1
 _MOST_PAIRS = 64
-_LEFT_OUT = np.array([0.0, np.inf])
-"""What is taken from a row's lateness, as it is a start or not: none that is not is the latest of its second."""
 _BAND_OF = np.searchsorted([edge for edge, _ in SIZE_BANDS], np.arange(SIZE_BANDS[-1][0] + 1), side="right") - 1
 
 
@@ -51,48 +48,6 @@ class Words:
                 word = _OTHER
             self.numbers.setdefault(word, len(self.numbers))
         return self.numbers[word]
-
-
-class BySecond:
-    """Counts for each second of a run and each of `series` series. Row 0 is second `origin` (unix)."""
-
-    def __init__(self, series: int) -> None:
-        self.origin = 0
-        self.counts = np.zeros((0, series), dtype=np.int64)
-
-    def add(self, seconds: NDArray[np.int64], series: NDArray[np.int64]) -> None:
-        """Count one event in each of `seconds` (unix) for the series of the same index; none far from the others."""
-        if len(seconds) == 0:
-            return
-        first, last = int(seconds.min()), int(seconds.max())
-        anchor = self.origin if len(self.counts) else int(np.median(seconds))
-        if max(anchor - first, last - anchor) >= LONGEST_RUN:
-            near = np.abs(seconds - anchor) < LONGEST_RUN
-            seconds, series = seconds[near], series[near]
-            if len(seconds) == 0:
-                return
-            first, last = int(seconds.min()), int(seconds.max())
-        self.cover(first, last)
-        width = self.counts.shape[1]
-        flat = np.bincount((seconds - first) * width + series, minlength=(last - first + 1) * width)
-        self.counts[first - self.origin : last - self.origin + 1] += flat.reshape(-1, width)
-
-    def cover(self, first: int, last: int) -> None:
-        """Make room for the unix seconds from `first` to `last`, both included."""
-        size, width = self.counts.shape
-        if size == 0:
-            self.origin, self.counts = first, np.zeros((last - first + 1, width), dtype=np.int64)
-            return
-        before, after = max(0, self.origin - first), max(0, last - (self.origin + size - 1))
-        if before or after:
-            grow_by = max(after, size // 2) if after else 0  # so that a long run is not copied each second
-            self.counts = np.pad(self.counts, ((before, grow_by), (0, 0)))
-            self.origin -= before
-
-    def trimmed(self, first: int, last: int) -> NDArray[np.int64]:
-        """The counts of the unix seconds from `first` to `last`, both included; zero where nothing was counted."""
-        self.cover(first, last)
-        return self.counts[first - self.origin : last - self.origin + 1]
 
 
 @dataclass
@@ -181,6 +136,7 @@ def fold(
 ) -> Aggregates:
     """Fold all batches; `others` see each too, and `progress` is told the number of rows after each of them."""
     total = Aggregates()
+    _keep_freed_memory()
     for part in parts:
         if isinstance(part, Damage):
             total.damage.append(part.text)
@@ -191,6 +147,15 @@ def fold(
                 other(part)
             progress(len(part))
     return total
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what one batch frees for the next, rather than return it to the kernel, which clears it anew.
+
+    glibc keeps blocks as large as the largest that was ever freed, up to 32 MiB (mallopt(3): its threshold is dynamic).
+    Nothing is written into this one, so it takes no memory.
+    """
+    np.empty(31 << 20, np.uint8)
 
 
 def place_ends(total: Aggregates, told: Mapping[str, ToldEnd]) -> None:
@@ -211,31 +176,29 @@ def place_ends(total: Aggregates, told: Mapping[str, ToldEnd]) -> None:
 
 def _add(total: Aggregates, batch: Batch) -> None:
     total.rows += len(batch)
-    operation = _pick(total.operations.codes(batch.words["operation"]), batch.codes["operation"])
-    dense = operation * _OUTCOMES + _pick(_outcome_codes(batch.words["outcome"]), batch.codes["outcome"])
-    by_pair = np.bincount(dense, minlength=total.outcomes.size)
-    total.outcomes += by_pair.reshape(total.outcomes.shape)
-
+    code, roles = _pairs(total, batch)
     placed = _placed(total, batch.times)
     if placed is not None:
         total.unplaced += int(len(batch) - placed.sum())
         if not placed.any():
             return
-        batch, dense = batch.rows(placed), dense[placed]
+        batch, code = batch.rows(placed), code[placed]
     scheduled, sent, received = (batch.times[name] for name in TIMES)
     total.first = float(np.fmin(total.first, min(scheduled.min(), sent.min())))
     total.last = float(np.fmax(total.last, received.max()))
 
-    roles = _roles(total, by_pair)
-    pair, bins = _pick(roles.pair, dense), bins_of(received - sent)
-    from_due = bins_of(received - scheduled)
-    total.from_sent.add(pair, bins)
-    total.from_scheduled.add(pair, from_due)
-    timed = _pick(roles.timed, dense)
-    if len(shown := np.flatnonzero(timed < len(TIMED))):
-        total.latency_over_time.add(timed[shown], _seconds(sent[shown]), from_due[shown])
-    total.changes.add(_seconds(received), _pick(roles.change, dense))
-    _add_starts(total, batch, _pick(roles.outcome, dense), bins)
+    seconds, bins, from_due = Seconds.of(sent), bins_of(received - sent), bins_of(received - scheduled)
+    total.from_sent.add(code, bins, roles.pair)
+    total.from_scheduled.add(code, from_due, roles.pair)
+    total.changes.add(Seconds.of(received), code, roles.change)
+    started = _rows(code, roles.outcome == _CODES[STARTED])
+    timed = roles.timed < len(TIMED)
+    shown = started if (timed == (roles.outcome == _CODES[STARTED])).all() else _rows(code, timed)
+    if len(shown):
+        group, at = roles.timed.take(code.take(shown)), seconds.first + seconds.after.take(shown).astype(np.int64)
+        total.latency_over_time.add(group, at, from_due.take(shown))
+    _add_starts(total, batch, code, roles, seconds)
+    _add_varieties(total, batch, code, roles, started, bins.take(started))
 
 
 def _placed(total: Aggregates, times: dict[str, NDArray[np.float64]]) -> NDArray[np.bool_] | None:
@@ -258,14 +221,25 @@ def _placed(total: Aggregates, times: dict[str, NDArray[np.float64]]) -> NDArray
     return usable
 
 
-def _pick(table: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+def _pick(table: NDArray[np.int64], codes: Codes) -> NDArray[np.int64]:
     """`table[codes]`, at half of its cost: the codes are known to lie inside."""
     return table.take(codes, mode="clip")
 
 
+def _coded(numbers: NDArray[np.int64], codes: Codes) -> tuple[NDArray[np.int64], Codes]:
+    """What number each code stands for, and the codes: those of words, or where there are many words their numbers."""
+    return (numbers, codes) if len(numbers) <= _MOST_WORDS else (np.arange(_MOST_WORDS), _pick(numbers, codes))
+
+
+def _rows(code: Codes, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The rows whose code is a chosen one."""
+    only = np.flatnonzero(chosen)
+    return np.flatnonzero(code == only[0] if len(only) == 1 else chosen.take(code))
+
+
 @dataclass(frozen=True)
 class _Roles:
-    """What a row counts as, by its dense (operation, outcome) code.
+    """What the rows of a pair (operation, outcome) count as, by the code of the pair in a batch.
 
     `pair` is its latency histogram; `outcome` its outcome if it is a StartChatContact and `_NOT_A_START` otherwise;
     `change` is BEGUN for a chat that started, ENDED for one that was ended (a StopContact that worked, the customer's own
@@ -279,13 +253,34 @@ class _Roles:
     timed: NDArray[np.int64]
 
 
-def _roles(total: Aggregates, by_pair: NDArray[np.int64]) -> _Roles:
+def _pairs(total: Aggregates, batch: Batch) -> tuple[Codes, _Roles]:
+    """Count the pairs (operation, outcome) of a batch; return the code of each row's pair, and what each code counts as.
+
+    There are few codes, so that counting by them and putting the counts together costs less than a look at each row for each
+    of its roles.
+    """
+    operations, operation = _coded(total.operations.codes(batch.words["operation"]), batch.codes["operation"])
+    outcomes, outcome = _coded(_outcome_codes(batch.words["outcome"]), batch.codes["outcome"])
+    code = operation * len(outcomes)
+    code += outcome
+    dense = np.repeat(operations, len(outcomes)) * _OUTCOMES + np.tile(outcomes, len(operations))
+    counts = np.bincount(code, minlength=len(dense))
+    np.add.at(total.outcomes.reshape(-1), dense, counts)
+    if len(dense) <= MANY_CODES:
+        return code, _roles(total, dense, counts > 0)
+    present = np.flatnonzero(counts)
+    narrow = np.zeros(len(dense), np.int32)
+    narrow[present] = np.arange(len(present))
+    return narrow.take(code), _roles(total, dense[present], counts[present] > 0)
+
+
+def _roles(total: Aggregates, dense: NDArray[np.int64], present: NDArray[np.bool_]) -> _Roles:
     names, outcomes = list(total.operations.numbers), list(_CODES)
-    roles = _Roles(
-        *(np.full(len(by_pair), other, dtype=np.int64) for other in (0, _NOT_A_START, UNCHANGED, len(TIMED)))
-    )
-    for code in np.flatnonzero(by_pair):
-        operation, outcome = names[code // _OUTCOMES], outcomes[code % _OUTCOMES]
+    roles = _Roles(*(np.full(len(dense), other, dtype=np.int64) for other in (0, _NOT_A_START, UNCHANGED, len(TIMED))))
+    for code in np.argsort(dense, kind="stable"):
+        if not present[code]:
+            continue
+        operation, outcome = names[dense[code] // _OUTCOMES], outcomes[dense[code] % _OUTCOMES]
         pair = (operation, outcome)
         if pair not in total.pairs and len(total.pairs) >= _MOST_PAIRS - 1:
             pair = (_OTHER, _OTHER)
@@ -303,41 +298,57 @@ def _outcome_codes(words: list[str]) -> NDArray[np.int64]:
     return np.array([_CODES.get(word, _CODES[UNKNOWN]) for word in words], dtype=np.int64)
 
 
-def _add_starts(total: Aggregates, batch: Batch, outcome: NDArray[np.int64], bins: NDArray[np.int64]) -> None:
-    """Count the StartChatContact rows. The others stay in the arrays with `_NOT_A_START`, a column that nobody reads:
-    counting them costs less than taking them out of every array.
+def _add_starts(total: Aggregates, batch: Batch, code: Codes, roles: _Roles, seconds: Seconds) -> None:
+    """Count when the StartChatContact rows were due and, in `seconds`, sent.
+
+    The others stay in the arrays, for a column that nobody reads: counting them costs less than taking them out.
     """
     scheduled, sent = batch.times["scheduled"], batch.times["sent"]
-    other = (outcome == _NOT_A_START).astype(np.int64)
-    seconds, late = _seconds(sent), sent - scheduled
-    total.offered.add(_seconds(scheduled), other)
-    total.by_sent.add(seconds, outcome)
-    total.lateness.add(other, bins_of(late))
-    _note_latest(total, seconds, late - _LEFT_OUT.take(other, mode="clip"))
-    earlier = np.flatnonzero(sent < total.first_sent.take(outcome, mode="clip"))
-    np.minimum.at(total.first_sent, outcome[earlier], sent[earlier])
-
-    kind = _pick(total.kinds.codes(batch.words["kind"]), batch.codes["kind"])
-    types = _pick(total.types.codes(batch.words["content_types"]), batch.codes["content_types"])
-    band = _pick(_BAND_OF, batch.counts["attribute_bytes"])
-    for table, category in ((total.by_kind, kind), (total.by_type, types), (total.by_band, band)):
-        table += np.bincount(category * _SERIES + outcome, minlength=table.size).reshape(table.shape)
-    started = np.flatnonzero(outcome == _CODES[STARTED])
-    bins = bins[started]
-    total.started_by_type.add(types[started], bins)
-    total.started_by_band.add(band[started], bins)
+    other = roles.outcome == _NOT_A_START
+    total.offered.add(Seconds.of(scheduled), code, other.astype(np.int64))
+    total.by_sent.add(seconds, code, roles.outcome)
+    late = sent - scheduled
+    total.lateness.add(code, bins_of(late), other.astype(np.int64))
+    if other.any():
+        late -= np.where(other, np.inf, 0.0).take(code)  # none that is not a start is the latest of its second
+    _note_latest(total, seconds, late)
+    first = total.first_sent.take(roles.outcome)
+    if sent.min() < first.max():
+        earlier = np.flatnonzero(sent < first.take(code))
+        np.minimum.at(total.first_sent, roles.outcome.take(code.take(earlier)), sent.take(earlier))
 
 
-def _seconds(times: NDArray[np.float64]) -> NDArray[np.int64]:
-    return (times if times.min() >= 0 else np.floor(times)).astype(np.int64)
+def _add_varieties(
+    total: Aggregates,
+    batch: Batch,
+    code: Codes,
+    roles: _Roles,
+    started: NDArray[np.int64],
+    bins: NDArray[np.int64],
+) -> None:
+    """Count the outcomes of what was asked for, and the latency, in `bins`, of the chats that were `started`."""
+    kinds, kind = _coded(total.kinds.codes(batch.words["kind"]), batch.codes["kind"])
+    types, of_type = _coded(total.types.codes(batch.words["content_types"]), batch.codes["content_types"])
+    bands, band = np.arange(len(SIZE_BANDS)), _BAND_OF.take(batch.counts["attribute_bytes"], mode="clip")
+    shape = (len(roles.outcome), len(kinds), len(types), len(bands))
+    key = code * len(kinds)
+    for more, columns in ((kind, len(types)), (of_type, len(bands)), (band, 1)):
+        key += more
+        key *= columns
+    counts = np.bincount(key, minlength=math.prod(shape)).reshape(shape)
+    tables = ((total.by_kind, kinds, (2, 3)), (total.by_type, types, (1, 3)), (total.by_band, bands, (1, 2)))
+    for table, numbers, others in tables:
+        np.add.at(table, (numbers, roles.outcome[:, np.newaxis]), counts.sum(axis=others))
+    total.started_by_type.add(of_type.take(started), bins, types)
+    total.started_by_band.add(band.take(started), bins, bands)
 
 
-def _note_latest(total: Aggregates, seconds: NDArray[np.int64], lateness: NDArray[np.float64]) -> None:
+def _note_latest(total: Aggregates, seconds: Seconds, lateness: NDArray[np.float64]) -> None:
     """Keep each second's largest lateness (s)."""
-    first = int(seconds.min())
-    latest = np.full(int(seconds.max()) - first + 1, -np.inf)
-    begins = np.concatenate(([0], np.flatnonzero(seconds[1:] != seconds[:-1]) + 1))  # of rows in a row of one second
-    np.maximum.at(latest, seconds[begins] - first, np.maximum.reduceat(lateness, begins))
+    latest = np.full(seconds.last - seconds.first + 1, -np.inf)
+    after = seconds.after
+    begins = np.concatenate(([0], np.flatnonzero(after[1:] != after[:-1]) + 1))  # of rows in a row of one second
+    np.maximum.at(latest, after[begins], np.maximum.reduceat(lateness, begins))
     for offset in np.flatnonzero(np.isfinite(latest)):
-        second = first + int(offset)
+        second = seconds.first + int(offset)
         total.late_by_second[second] = max(total.late_by_second.get(second, -np.inf), float(latest[offset]))

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.run.samples import Codes
+
 _OCTAVES_DOWN, _OCTAVES_UP = 20, 20  # from 2**-20 s (about 1 us) to 2**20 s (12 days)
 _STEPS = 512  # bins in an octave, so a bin is at most 1/512 wide relative to its lower edge
 _STEP_BITS = 9
@@ -30,13 +32,24 @@ class Histograms:
     def __init__(self, groups: int) -> None:
         self.counts = np.zeros((groups, BINS), dtype=np.int64)
 
-    def add(self, group: NDArray[np.int64], bins: NDArray[np.int64]) -> None:
-        """Count durations of the given `bins` (from `bins_of`) in the given groups; equal shapes."""
-        if len(group) == 0:
+    def add(self, code: Codes, bins: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> None:
+        """Count durations of the given `bins` (from `bins_of`), each for the group that its code is; equal shapes.
+
+        With `groups` (codes,) it is the one there.
+        """
+        if len(code) == 0:
             return
-        last = int(group.max()) + 1
-        flat = np.bincount(group * BINS + bins, minlength=last * BINS)
-        self.counts[:last] += flat.reshape(last, BINS)
+        if groups is None:
+            groups = np.arange(int(code.max()) + 1)
+        elif len(groups) > len(self.counts):
+            code, groups = groups.take(code), np.arange(len(self.counts))
+        lowest = int(bins.min())
+        width = int(bins.max()) - lowest + 1
+        key = (code * width).astype(np.int64)
+        key += bins
+        counts = np.bincount(key, minlength=len(groups) * width + lowest)[lowest:].reshape(-1, width)
+        for row, group in zip(counts, groups, strict=True):
+            self.counts[group, lowest : lowest + width] += row
 
     def merged(self, groups: list[int]) -> "Histograms":
         """One histogram (group 0) of all durations of the given groups."""
@@ -91,9 +104,11 @@ class Histograms:
 
 def bins_of(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     """The bin number of each duration in seconds; a negative one or not-a-number counts as zero."""
-    inside = np.fmax(seconds, np.nextafter(_LOWEST, 0.0))
-    np.fmin(inside, np.nextafter(_HIGHEST, 0.0), out=inside)
-    bins = inside.view(np.int64) >> _SHIFT
+    inside = seconds
+    if not (seconds.min(initial=_LOWEST) >= _LOWEST and seconds.max(initial=_LOWEST) < _HIGHEST):  # or not-a-number
+        inside = np.fmax(seconds, np.nextafter(_LOWEST, 0.0))
+        np.fmin(inside, np.nextafter(_HIGHEST, 0.0), out=inside)
+    bins: NDArray[np.int64] = inside.view(np.int64) >> _SHIFT
     bins -= _BASE - 1
     return bins
 

@@ -45,10 +45,15 @@ class LatencyOverTime:
             return
         first, last = int(seconds.min()), int(seconds.max())
         self._cover(first, last)
-        begin, groups = first // self.width, self.counts.shape[1]
-        block = seconds // self.width - begin
-        blocks = int(block.max()) + 1
-        flat = np.bincount((block * groups + group) * _SIZES + _merged(bins), minlength=blocks * groups * _SIZES)
+        doublings = self.width.bit_length() - 1  # a shift costs a fifth of a division
+        begin, groups = first >> doublings, self.counts.shape[1]
+        blocks = (last >> doublings) - begin + 1
+        key = (seconds >> doublings) - begin
+        key *= groups
+        key += group
+        key *= _SIZES
+        key += _merged(bins)
+        flat = np.bincount(key, minlength=blocks * groups * _SIZES)
         at = begin - self.first
         self.counts[at : at + blocks] += flat.reshape(blocks, groups, _SIZES).astype(np.int32)
 

@@ -19,6 +19,8 @@ from harness.recording.format.journal import read_journal
 from harness.recording.format.layout import JOURNAL
 from harness.recording.format.schema import conform
 
+Codes = NDArray[np.int32] | NDArray[np.int64]
+
 TIMES = ("scheduled", "sent", "received")
 COUNTS = ("attribute_bytes", "attribute_count", "message_bytes", "duration_minutes")
 COLUMNS = ("operation", "outcome", "content_types", "kind", *TIMES, "attribute_bytes")
@@ -30,7 +32,7 @@ DRAWN = ("attribute_count", "message_bytes", "duration_minutes")
 _IDS = ["contact_id"]
 """Texts that the files do not have as codes into a list of words, and that are read as such."""
 _REQUIRED = frozenset({"operation", "outcome", *TIMES})
-_BATCH_ROWS = 1 << 17
+_BATCH_ROWS = 1 << 18
 FAR = 2.0**40
 """Unix seconds: no run is from then."""
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, MemoryError, OverflowError)
@@ -51,9 +53,9 @@ class Batch:
     """
 
     words: dict[str, list[str]]
-    codes: dict[str, NDArray[np.int64]]
+    codes: dict[str, Codes]
     times: dict[str, NDArray[np.float64]]
-    counts: dict[str, NDArray[np.int64]]
+    counts: dict[str, Codes]
 
     def __len__(self) -> int:
         return len(self.times["sent"])
@@ -301,9 +303,9 @@ def _within(record: pa.RecordBatch, window: tuple[float, float]) -> pa.RecordBat
 
 def _columns(record: pa.RecordBatch, columns: tuple[str, ...]) -> Batch:
     words: dict[str, list[str]] = {}
-    codes: dict[str, NDArray[np.int64]] = {}
+    codes: dict[str, Codes] = {}
     times: dict[str, NDArray[np.float64]] = {}
-    counts: dict[str, NDArray[np.int64]] = {}
+    counts: dict[str, Codes] = {}
     for name in columns:
         if name in TIMES:
             times[name] = _times(record, name)
@@ -314,7 +316,7 @@ def _columns(record: pa.RecordBatch, columns: tuple[str, ...]) -> Batch:
     return Batch(words, codes, times, counts)
 
 
-def _text(record: pa.RecordBatch, name: str) -> tuple[list[str], NDArray[np.int64]]:
+def _text(record: pa.RecordBatch, name: str) -> tuple[list[str], Codes]:
     """The distinct texts of a column and each row's index into them; null and an absent column are the empty text."""
     if name not in record.schema.names:
         return [""], np.zeros(record.num_rows, dtype=np.int64)
@@ -351,7 +353,7 @@ def _times(record: pa.RecordBatch, name: str) -> NDArray[np.float64]:
 
 
 def _stored(column: pa.Array, kind: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """The numbers of a column as `kind` of numpy, and which of them are null, None if none is.
+    """The numbers of a column as `kind` of numpy or int32, and which of them are null, None if none is.
 
     They are taken from Arrow's buffers: its own functions load `pyarrow.compute`, and pandas for a single number, which
     takes longer than a small report.
@@ -366,4 +368,4 @@ def _stored(column: pa.Array, kind: str) -> tuple[NDArray[Any], NDArray[np.bool_
     absent = None
     if column.null_count:
         absent = np.unpackbits(np.frombuffer(nulls, np.uint8), count=here + count, bitorder="little")[here:] == 0
-    return values.astype(kind, copy=False), absent
+    return values if values.dtype.itemsize >= 4 else values.astype(kind), absent

@@ -130,3 +130,29 @@ def test_more_words_than_are_told_apart_share_the_last(make_run: MakeRun) -> Non
     found = pd.DataFrame.from_dict(total.counts_of(total.kinds.numbers, total.by_kind), orient="index")
     assert len(found) == 32
     assert found.to_numpy().sum() == len(starts)
+
+
+def test_many_operations_and_outcomes_are_counted_as_few_are(make_run: MakeRun) -> None:
+    """The starts of a run say the same beside operations of every outcome, whose pairs are counted too."""
+    rows = simulate(Scenario())
+    beside = [
+        entry | {"operation": f"Operation{number % 4}", "outcome": OUTCOMES[number // 4 % len(OUTCOMES)]}
+        for number, entry in enumerate(rows)
+    ]
+    few, many = folded(make_run(rows=rows)), folded(make_run(rows=rows + beside))
+    assert many.starts() == few.starts()
+    assert many.outcomes.sum() == many.rows == 2 * few.rows
+    for number in range(4):
+        for outcome in OUTCOMES:
+            expected = sum((row["operation"], row["outcome"]) == (f"Operation{number}", outcome) for row in beside)
+            assert many.count(f"Operation{number}", outcome) == expected
+    for name in ("by_sent", "offered"):
+        one, other = (getattr(total, name).trimmed(int(few.first), int(few.last)) for total in (few, many))
+        assert (one[:, :-1] == other[:, :-1]).all()
+    for name in ("by_kind", "by_type", "by_band"):
+        assert (getattr(few, name)[:, :-1] == getattr(many, name)[:, :-1]).all()
+    for pair, group in few.pairs.items():
+        assert (few.from_sent.counts[group] == many.from_sent.counts[many.pairs[pair]]).all()
+    assert (few.latency_over_time.of(0) == many.latency_over_time.of(0)).all()
+    assert few.late_by_second == many.late_by_second
+    assert (few.first_sent[:-1] == many.first_sent[:-1]).all()
