@@ -26,6 +26,7 @@ and with this many an interval held in 97 % or more of the runs of every family 
 _GAP_IN_SPREADS = 2.2
 _NEARLY = 0.02
 """Disagreement up to which a rate is not ruled out where there are few decisions."""
+_HALF = 0.5
 _WIDEN = 1.3
 """The decisions of a record are less independent than the likelihood takes them to be: intervals are widened by this."""
 
@@ -107,11 +108,22 @@ def _intervals(reading: Reading) -> tuple[Interval, Interval]:
     p = normalised(found.on(bursts))
     rate = _interval(found.rate, p.sum(axis=1), reading.rate)
     burst = _interval(bursts, p.sum(axis=0), reading.burst)
-    blur = 2 * reading.rate * reading.fit.jitter  # the moments at which the bucket was full are known to a jitter only
-    low, high = np.ceil((burst.low or 0.0) - blur), np.floor((burst.high or 0.0) + blur)
-    if low <= high:  # quotas are whole numbers
-        burst = Interval(float(np.clip(round(reading.burst), low, high)), float(low), float(high))
-    return _honest(rate, reading), burst
+    return _honest(rate, reading), _blurred(burst, reading)
+
+
+def _blurred(burst: Interval, reading: Reading) -> Interval:
+    """Return the interval of a burst that does not fit as a whole number, no closer than jitter allows.
+
+    The moments at which the bucket was full are known to a jitter only, and may be off all alike. Quotas are whole numbers:
+    one is told exactly if it lies within, and if the interval is too narrow to hold a half beside it.
+    """
+    blur = 2 * reading.rate * reading.fit.jitter
+    low, high = (burst.low or 0.0) - blur, (burst.high or 0.0) + blur
+    first, last = float(np.ceil(low)), float(np.floor(high))
+    if first > last:
+        return Interval(burst.estimate, low, high)
+    estimate = float(np.clip(round(reading.burst), first, last))
+    return Interval.exactly(estimate) if high - low < _HALF else Interval(estimate, low, high)
 
 
 def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:

@@ -8,14 +8,19 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from harness.load.probe.actions import ProbeOptions
+from harness.load.probe.capacity_plan import CapacityPlan
 from harness.quotas.attempts import THROTTLED, Attempts
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.infer import infer_tps
+from tests.support.virtual.driver import probe
 from tests.support.virtual.records import arrivals, default_bucket
 from tests.support.virtual.services import (
     FixedWindow,
+    Latency,
     Limiter,
     MovedBucket,
+    Service,
     Shards,
     Shared,
     SlidingCounter,
@@ -274,3 +279,16 @@ def test_attempts_refuse_what_they_cannot_mean() -> None:
         Attempts.of([0.0], [0.1, 0.2], ["started"])
     with pytest.raises(ValueError, match="unknown outcome"):
         Attempts.of([0.0], [0.1], ["begun"])
+
+
+@pytest.mark.parametrize(("seed", "rate", "burst"), [(94, 17.0, 20.5), (134, 13.0, 38.5), (104, 85.504, 199.5)])
+def test_the_interval_of_a_burst_that_is_no_whole_number_holds_it(seed: int, rate: float, burst: float) -> None:
+    """Latency that lies before the decision shifts each moment at which the bucket was full alike: the interval has room."""
+    rng = random.Random(seed + 2)
+    latency = Latency(rng.uniform(0.005, 0.06), 0.1, rng.choice([0.0, 0.5, 1.0]), rng)
+    options = ProbeOptions("tps", max_rate=2000.0, seed=seed, max_seconds=900.0)
+    found = probe(Service(TokenBucket(rate, burst), 10**9, latency), options, plan=CapacityPlan(options)).known.tps
+    assert found is not None
+    assert found.burst.low is not None
+    assert found.burst.high is not None
+    assert found.burst.low <= burst <= found.burst.high
