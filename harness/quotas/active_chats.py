@@ -18,6 +18,10 @@ COUNTED_WITHIN = 2.5
 left alone for so long is not blurred by that."""
 _SLOT_LAGS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 45.0, 60.0, 90.0)
 """Seconds after which a freed slot may be there again, tried where slots are late."""
+_FURTHER_GONE = 3
+"""How many more of the chats that were stopped might have been found gone, by chance."""
+_FASTER_BEFORE = 2.0
+"""How many times as many chats a second may have ended by themselves before the quota was met as after."""
 _EDGES = 3
 """How often the limit must have been met at the same number of chats, a slot freed in between, to be exact."""
 _EDGES_AT_REST = 2
@@ -106,8 +110,11 @@ class _Found:
 
 
 def _with_unseen_ends(counts: _Counts, low: float, already_ended: int) -> _Found:
-    high = float(counts.possibly_open().min())
-    lower = max(min(low, high) - already_ended, 0.0)
+    high, stopped = float(counts.possibly_open().min()), len(counts.ended)
+    # Of those that nobody has tried to stop yet, as large a share may be gone; the oldest are stopped first.
+    share = min(1.0, (already_ended + _FURTHER_GONE) / max(stopped, 1))
+    unseen = np.ceil(share * max(len(counts.begun) - stopped, 0))
+    lower = max(min(low, high) - already_ended - unseen, 0.0)
     sentence = (
         f"Starts were refused with at most {counted(int(high), 'chat')} open, but somebody else ended {already_ended} of "
         f"ours, nobody knows when: the quota lies between {int(lower)} and {int(high)}."
@@ -153,12 +160,37 @@ def _contradicted(counts: _Counts, low: float, evidence: dict[str, object]) -> _
             chats = counted(span, "chat")
             sentence = f"{chats} may be open at once; a freed slot is there again only after up to {lag:g} s."
             return _Found(Interval(low, min(low, high), max(later, low)), "explained", sentence)
+    if (lower := _if_ours_end(counts, low, high)) < low:
+        sentence = (
+            f"At least {counted(int(lower), 'chat')} may be open at once. Starts were refused with {int(high)} of ours open "
+            f"and later admitted with {int(low)}: either some of ours end without being stopped, or others hold chats too."
+        )
+        return _Found(Interval(None, lower, None), "not_explained", sentence)
     evidence["others_at_least"] = int(low - high)
     sentence = (
         f"At least {counted(int(low), 'chat')} may be open at once; some starts were refused with only {int(high)} of ours "
         f"open, so others hold chats too, or the quota moved."
     )
     return _Found(Interval(None, low, None), "not_explained", sentence)
+
+
+def _if_ours_end(counts: _Counts, low: float, high: float) -> float:
+    """Return what the quota is at the least if chats of ours may end by themselves; `low` where that explains nothing.
+
+    A start refused with `high` of ours begun and not stopped, and one admitted with `low` later on: if ours end by
+    themselves, as many ended in between as the two differ by, and before that not many more a second: then the quota was
+    not met yet, and in between it may not have been met all the time. One that had been admitted with more before says
+    that the quota moved or that others came.
+    """
+    possibly, after = counts.possibly_open(), counts.open_after()
+    answered = np.sort(counts.begun.received)
+    refused_at = float(counts.refused.sent[np.flatnonzero(possibly == high)].min())
+    later = answered[(after >= low) & (answered > refused_at)]
+    if not len(later):
+        return low
+    in_between = low - high + 2 * np.sqrt(low - high) + 1
+    ended_before = _FASTER_BEFORE * in_between / (float(later[0]) - refused_at) * (refused_at - float(answered[0]))
+    return float(max(0.0, min(low, np.floor(high - ended_before - 2 * np.sqrt(ended_before)))))
 
 
 def _course(begun: Attempts, ended: Floats) -> tuple[Floats, Floats]:

@@ -28,6 +28,7 @@ class ProbeMoves:
         self._received: list[float] = []
         self._outcome: list[str] = []
         self._ends: list[float] = []
+        self._gone = 0
         self._recent: deque[float] = deque()
         self._asked = 0
         self._unanswered: dict[int, float] = {}
@@ -116,6 +117,10 @@ class ProbeMoves:
         self._ends.append(at)
         self._open -= 1
         self._stopping -= 1
+
+    def found_gone(self, chats: int) -> None:
+        """Note that so many chats of the run were found to have ended without being stopped, in all."""
+        self._gone = chats
 
     def withheld(self, number: int) -> None:
         """Note that the `Send` of this `number` was not carried out: the budget of chats is spent."""

@@ -285,7 +285,7 @@ class ProbePlan(ProbeMoves):
             self.known.rate = (tps.rate.low or 0.0, tps.rate.high or 0.0)
             if tps.burst.low is not None and tps.burst.high is not None:
                 self.known.burst = (tps.burst.low, tps.burst.high)
-        self.known.active_chats = infer_active_chats(attempts, self._ends)
+        self.known.active_chats = infer_active_chats(attempts, self._ends, already_ended=self._gone)
 
 
 def _between_throttles(sent: list[float], outcome: list[str]) -> float | None:

@@ -258,6 +258,11 @@ class Session:
         """Chats that this process started and that are still open, the kept ones included."""
         return self._chats.left_open
 
+    @property
+    def already_ended(self) -> int:
+        """Chats of this process that were found to have ended without being stopped."""
+        return self._chats.counts().already_ended
+
     def summary(self) -> Summary:
         """Return what this process did so far."""
         self._attempts.settle()

@@ -1,5 +1,6 @@
 """What is inferred of the limit on chats open at once."""
 
+import math
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from harness.load.probe.actions import ProbeOptions
 from harness.quotas.active_chats import infer_active_chats
 from harness.quotas.attempts import Attempts
 from tests.support.virtual.driver import probe
+from tests.support.virtual.living import Living
 from tests.support.virtual.services import Latency, Service, TokenBucket
 
 Row = tuple[float, float, str]
@@ -82,11 +84,38 @@ def test_without_a_refusal_there_is_a_lower_bound_only() -> None:
     assert (found.verdict, found.chats.low, found.chats.high) == ("lower_bound", 20, None)
 
 
-def test_slots_that_others_free_are_told() -> None:
-    """A start that is admitted after a refusal while ours are all open means that somebody else's chat ended."""
+def test_others_that_take_slots_are_told() -> None:
+    """A start that is refused with fewer of ours open than another was admitted with before met somebody else's chats."""
+    rows = [*filled(20, refusals=0), (200.0, 200.1, "active_chat_limit")]
+    found = infer_active_chats(attempts(rows), [40.0] * 5)
+    assert (found.verdict, found.chats.estimate, found.chats.low) == ("not_explained", None, 20)
+    assert found.evidence["others_at_least"] == 5
+
+
+def test_a_start_admitted_after_a_refusal_may_have_met_an_end_that_nobody_saw() -> None:
+    """Ours that ended without being stopped are not counted as open: the bound leaves room for those that did before."""
     found = infer_active_chats(attempts([*filled(20), (40.0, 40.1, "started")]), [])
-    assert (found.verdict, found.chats.estimate, found.chats.low) == ("not_explained", None, 21)
-    assert found.evidence["others_at_least"] == 1
+    assert (found.verdict, found.chats.estimate, found.chats.high) == ("not_explained", None, None)
+    assert found.chats.low is not None
+    assert found.chats.low < 20
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_chats_that_end_by_themselves_do_not_raise_the_quota(seed: int) -> None:
+    """While a probe looks for the quota, chats end after a minute or five: what it says of the quota holds the true one."""
+    latency = Latency(0.03, 0.1, 0.5, random.Random(seed))
+    service = Living(TokenBucket(8, 12), 60, latency, lives=60.0 if seed % 2 else 300.0)
+    found = probe(service, ProbeOptions("active-chats", max_rate=500.0, seed=seed)).known.active_chats
+    assert found is not None
+    assert not found.chats.exact
+    assert (found.chats.low or 0) <= 60 <= (found.chats.high or math.inf)
+
+
+def test_chats_that_nobody_tried_to_stop_may_be_gone_too() -> None:
+    """Of five chats that were stopped one was gone; as many as four in five of the others may be."""
+    rows = filled(20)
+    found = infer_active_chats(attempts(rows), [50.0] * 5, already_ended=1)
+    assert (found.chats.low, found.chats.high) == (20 - 1 - 12, 20)
 
 
 def test_calls_that_overlap_widen_the_bounds() -> None:
@@ -104,7 +133,7 @@ def test_a_call_without_an_answer_may_hold_a_slot() -> None:
 
 def test_chats_that_ended_unseen_leave_no_number() -> None:
     """Chats of ours that somebody else ended make the count at the refusal an upper bound."""
-    found = infer_active_chats(attempts(filled(20)), [], already_ended=3)
+    found = infer_active_chats(attempts(filled(20)), [50.0] * 20, already_ended=3)
     assert (found.verdict, found.chats.estimate, found.chats.low, found.chats.high) == ("not_explained", None, 17, 20)
 
 

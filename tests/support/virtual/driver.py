@@ -30,12 +30,17 @@ def probe(
     """Let `plan` (by default a `ProbePlan` with `options`) find the limits of `service`, then stop its chats."""
     clock, plan = Clockwork(service), plan or ProbePlan(options)
     open_chats: list[int] = []
+    gone: list[int] = []
     why = "most_actions"
 
     def answered(number: int, answer: Answer) -> None:
         if answer.outcome == "started":
             open_chats.append(answer.chat)
         plan.answered(number, answer.sent, answer.received, answer.outcome)
+
+    def stopped(_chat: int) -> None:
+        plan.found_gone(len(gone))
+        plan.ended(clock.now)
 
     for _ in range(most_actions):
         action = plan.act(clock.now)
@@ -45,7 +50,7 @@ def probe(
             clock.run_until(action.until)
         elif isinstance(action, StopChats):
             for _ in range(min(action.count, len(open_chats))):
-                clock.stop(open_chats.pop(0), lambda _chat: plan.ended(clock.now))
+                clock.stop(open_chats.pop(0), stopped, gone.append)
         elif isinstance(action, Think):
             deque(action.steps, maxlen=0)
         else:

@@ -271,11 +271,13 @@ class Service:
         """Seconds for which the answer with this outcome, the last one decided, is held back by the limiter."""
         return self.limiter.delay if isinstance(self.limiter, Delaying) and outcome != "tps_throttled" else 0.0
 
-    def stop(self, chat: int, now: float) -> None:
-        """End a chat."""
-        if chat in self.chats:
+    def stop(self, chat: int, now: float) -> bool:
+        """End a chat; False if it had ended already."""
+        found = chat in self.chats
+        if found:
             self.chats.discard(chat)
             self.ended.append(now)
+        return found
 
     def _counted_open(self, now: float) -> int:
         if not self.count_lag and not self.slot_lag:
@@ -328,15 +330,19 @@ class Clockwork:
 
         self.at(sent + up, arrive)
 
-    def stop(self, chat: int, ended: Callable[[int], None]) -> None:
-        """Stop a chat; `ended` is called when the answer is back."""
+    def stop(
+        self, chat: int, ended: Callable[[int], None], found_gone: Callable[[int], None] = lambda _chat: None
+    ) -> None:
+        """Stop a chat; `ended` is called when the answer is back, before it `found_gone` if the chat had ended already."""
         up, down = self.service.latency.draw()
 
         def arrive() -> None:
-            self.service.stop(chat, self.now)
+            found = self.service.stop(chat, self.now)
 
             def back() -> None:
                 self.ends.append(self.now)
+                if not found:
+                    found_gone(chat)
                 ended(chat)
 
             self.at(self.now + down, back)
