@@ -163,10 +163,10 @@ class WorkerCoordinator:
         self._locust.send(Drained(run_id=run_id, complete=run_id == self._ended_run))
 
     def _say_what_is_left(self, session: Session) -> None:
-        if session.left_open and not session.settings.keep_chats:
+        if session.chats.left_open and not session.settings.keep_chats:
             logger.error(
                 "%s still open; `chatquota cleanup %s` ends what is open",
-                counted(session.left_open, "chat is", "chats are"),
+                counted(session.chats.left_open, "chat is", "chats are"),
                 session.part.directory,
             )
         elif not self._master_lives:

@@ -110,7 +110,7 @@ class Prober:
             gevent.sleep(_LOOK_EVERY)
             for contact_id in [c for c in waiting if not self._session.is_open(c)]:
                 waiting.remove(contact_id)
-                self.plan.found_gone(self._session.already_ended)
+                self.plan.found_gone(self._session.chats.already_ended)
                 self.plan.ended(now())
                 self._news.set()
 

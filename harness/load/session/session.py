@@ -26,6 +26,7 @@ from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.workload.model import Chat, Drawer
 from harness.quotas.stages import Stage
 from harness.recording.format.journey_probe import JourneyProbe
+from harness.recording.format.manifest import Chats
 from harness.recording.summary import Summary
 from harness.vocabulary import DESCRIBE_CONTACT, START_CHAT, STARTED, STOP_CONTACT, TIMEOUT
 
@@ -137,9 +138,8 @@ class Session:
             clock=clock,
         )
         self._sdk = _sdk_of(settings, target)
-        self.stages: list[Stage] = []
+        self.stages: list[Stage] = []  # those of the probe, if one runs here
         self.progress = ""  # what a probe is about to do and knows so far, in a line
-        """Those of the probe, if one runs here."""
         self.journey_probe: JourneyProbe | None = None
         self._users = 0
         self._withheld = 0
@@ -254,14 +254,9 @@ class Session:
         self._abandoned = True
 
     @property
-    def left_open(self) -> int:
-        """Chats that this process started and that are still open, the kept ones included."""
-        return self._chats.left_open
-
-    @property
-    def already_ended(self) -> int:
-        """Chats of this process that were found to have ended without being stopped."""
-        return self._chats.counts().already_ended
+    def chats(self) -> Chats:
+        """What became of the chats that this process started."""
+        return self._chats.counts()
 
     def summary(self) -> Summary:
         """Return what this process did so far."""
@@ -283,7 +278,7 @@ class Session:
             stages=tuple(self.stages),
             journey_probe=self.journey_probe,
             progress=self.progress,
-            chats=self._chats.counts(),
+            chats=self.chats,
         )
 
     def close(self) -> None:

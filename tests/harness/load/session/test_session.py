@@ -86,7 +86,7 @@ def test_arrivals_come_at_the_offered_rate_and_chats_end_after_their_hold(tmp_pa
     run.session.add_users(10)
     run.time.run(30.0)
     assert 299 <= len(run.service.starts) <= 301
-    assert run.session.left_open == pytest.approx(50, abs=3)
+    assert run.session.chats.left_open == pytest.approx(50, abs=3)
     summary = run.end()
     started = len(run.service.starts)
     assert summary.chats == Chats(started=started, stopped=started)
