@@ -18,7 +18,6 @@ from reports.figures.picture import FIGURES, Picture, standalone_svg
 from reports.figures.process import FigureProcess
 from reports.figures.what_happened import what_happened
 from reports.page.baseline import BaselineView
-from reports.page.page import load_templates, render
 from reports.run.files import own_folder, replace
 from reports.run.fold import Aggregates, fold, place_ends
 from reports.run.rundir import Run, read_run
@@ -68,6 +67,8 @@ def build_report(
     judgements = judge(gates, answer)
     shown = gates_view(judgements) if gates else None
     earlier = beside(answer) if beside is not None else None
+    from reports.page.page import render
+
     html, markdown = render(answer, drawn, total.counts_of(total.kinds.numbers, total.by_kind), shown, earlier)
     texts = {"report.md": markdown, "report.html": html}
     if wanted is not None:
@@ -120,7 +121,9 @@ def _answer(
     variety = variety_of(seen) if here and not summary else []
     if drawing is None:
         return msgspec.structs.replace(answer, variety=variety), [], total
-    load_templates()  # while the last figures are drawn
+    from reports.page.page import load_templates  # while the last figures are drawn
+
+    load_templates()
     pictures = drawing.drawn()
     return msgspec.structs.replace(answer, variety=variety if here else drawing.variety), pictures, total
 

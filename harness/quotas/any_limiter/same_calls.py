@@ -21,7 +21,7 @@ def of_exact_bucket(decisions: Decisions, tps: TpsEstimate | None) -> Decisions 
     level = burst - float(tps.evidence.get("deficit_at_start", 0.0))
     if not len(decisions):
         return decisions
-    admitted = admitted_in_turn(decisions.at.tolist(), float(decisions.at[0]), rate, burst, level)
+    admitted = admitted_in_turn(decisions.at, float(decisions.at[0]), rate, burst, level)
     return replace(decisions, admitted=np.array(admitted, bool))
 
 

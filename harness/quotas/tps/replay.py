@@ -37,27 +37,28 @@ def replay(
     answers = np.empty(moments.shape, bool)
     for answer, row in zip(answers, np.take_along_axis(moments, order, 1), strict=True):
         for turn in range(min(parts, len(row))):
-            answer[turn::parts] = admitted_in_turn(row[turn::parts].tolist(), float(row[0]), rate, burst, level)
+            answer[turn::parts] = admitted_in_turn(row[turn::parts], float(row[0]), rate, burst, level)
     result = np.empty(moments.shape, bool)
     np.put_along_axis(result, order, answers, 1)
     return result
 
 
-def admitted_in_turn(moments: list[float], last: float, rate: float, burst: float, level: float) -> list[bool]:
-    """Return whether a bucket that held `level` at `last` admits a call at each of `moments`, in order.
+def admitted_in_turn(moments: Floats, last: float, rate: float, burst: float, level: float) -> list[bool]:
+    """Return whether a bucket that held `level` at `last` admits a call at each of `moments`, (n,), in order.
 
     Each answer depends on the one before; numbers of Python cost a tenth of arrays that are a few replays long.
     """
-    answers = []
-    for now in moments:
-        level += rate * (now - last)
-        last = now
+    answers: list[bool] = []
+    answer = answers.append
+    for gained in (rate * np.diff(moments, prepend=last)).tolist():
+        level += gained
         if level > burst:  # noqa: PLR1730 - `min` would take half of the loop's time
             level = burst
-        there = level >= 1.0
-        if there:
+        if level >= 1.0:
             level -= 1.0
-        answers.append(there)
+            answer(True)
+        else:
+            answer(False)
     return answers
 
 

@@ -15,7 +15,7 @@ from harness.quotas.tps.timing import Calls
 def _record(deficit: float = 0.0, *, refused: bool = True) -> Record:
     draw = np.random.default_rng(5)
     sent = np.cumsum(draw.exponential(1 / 40, 900))
-    admitted = np.array(admitted_in_turn(sent.tolist(), float(sent[0]), 20.0, 30.0, 30.0 - deficit))
+    admitted = np.array(admitted_in_turn(sent, float(sent[0]), 20.0, 30.0, 30.0 - deficit))
     if not refused:
         sent, admitted = sent[admitted], admitted[admitted]
     attempts = Attempts.of(sent, sent + draw.lognormal(-3.5, 0.5, len(sent)), np.where(admitted, STARTED, THROTTLED))
