@@ -20,7 +20,7 @@ from tests.support.virtual.services import (
     SlidingLog,
     TokenBucket,
 )
-from tests.support.virtual.shared_limiters import FixedTier, Tiers
+from tests.support.virtual.shared_limiters import FixedTier, Nodes, Tiers
 
 
 def measured(
@@ -78,6 +78,16 @@ def test_shards_have_numbers_but_are_not_exact() -> None:
     assert found.findings
     assert found.sustained is not None
     assert found.sustained.low <= 5 <= found.sustained.high
+
+
+def test_every_volley_sends_as_many_at_once_as_the_largest_was_admitted() -> None:
+    """Of nodes a volley that met a sync admits fewer: the next one sends no fewer at once, or all would stay small."""
+    plan, done = measured(Nodes(15.0, 17.0, 4, 0.01, random.Random(3)), safe=False)
+    begins = [stage.begin for stage in plan.stages if stage.kind == "volley"]
+    at_once = [sum(abs(answer.sent - begin) < 1e-6 for answer in done.record) for begin in begins]
+    assert len(begins) >= 5
+    assert at_once == sorted(at_once)
+    assert at_once[0] > 17
 
 
 @pytest.mark.slow
