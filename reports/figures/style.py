@@ -175,7 +175,7 @@ def remembered() -> Iterator[None]:
     last: dict[Artist, tuple[object, Any]] = {}
 
     def once(artist: Artist, find: Callable[..., Any], *asked: object) -> Any:
-        state = (*asked, *_state(artist))
+        state = (*map(type, asked), *_state(artist))
         if artist not in last or last[artist][0] != state:
             last[artist] = state, find(artist, *asked)
         return last[artist][1]
