@@ -117,7 +117,8 @@ def _answer(
     answer = capacity(measured, inference)
     if drawing is not None:
         drawing.draw("draw_limits", answer, inference.tps, inference.any_limiter)
-        drawing.draw("draw_over_time", answer, view)
+        drawing.draw("draw_outcomes", answer, view)  # the last ones apart, so that every core draws to the end
+        drawing.draw("draw_active_chats", answer, view)
     here = drawing is None or len(seen) <= _FEW_CALLS
     variety = variety_of(seen) if here and not summary else []
     if drawing is None:

@@ -120,14 +120,38 @@ class FigureProcess:
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Begin each request when it comes; write the answers in their order once there are no more."""
+    """Begin each request when it comes; write the answers in their order once there are no more.
+
+    Until then the caller has work of its own, which all of the drawing waits for in the end: one core is left to it.
+    """
     gc.disable()  # looking for cycles costs a tenth of the time, and the processes live for a second
     load_drawing()
-    for process, answer in [_begin(request) for request in _read(requests)]:
+    turns = _Turns(max(1, (os.cpu_count() or 1) - 1))
+    begun = [_begin(request, turns) for request in _read(requests)]
+    turns.add(len(begun))  # for each, as one that was killed gives none back
+    for process, answer in begun:
         answers.write(answer.read())
         answers.flush()
         if process:
             os.waitpid(process, 0)
+
+
+class _Turns:
+    """As many copies of this process draw at a time as there are turns; the others wait."""
+
+    def __init__(self, count: int) -> None:
+        self._taken, self._given = os.pipe()
+        self.add(count)
+
+    def add(self, count: int) -> None:
+        """Let so many more draw."""
+        os.write(self._given, b"." * count)
+
+    def __enter__(self) -> None:
+        os.read(self._taken, 1)
+
+    def __exit__(self, *_: object) -> None:
+        self.add(1)
 
 
 def _read(requests: IO[bytes]) -> Iterator[Request]:
@@ -138,7 +162,7 @@ def _read(requests: IO[bytes]) -> Iterator[Request]:
             return
 
 
-def _begin(request: Request) -> tuple[int, IO[bytes]]:
+def _begin(request: Request, turns: _Turns) -> tuple[int, IO[bytes]]:
     """Draw in a copy of this process, which has no other thread; return its number and what gives the answer."""
     if not hasattr(os, "fork"):
         return 0, io.BytesIO(pickle.dumps(_answer(request)))
@@ -148,8 +172,10 @@ def _begin(request: Request) -> tuple[int, IO[bytes]]:
         return process, os.fdopen(reading, "rb")
     try:
         os.close(reading)
+        with turns:
+            answer = pickle.dumps(_answer(request), pickle.HIGHEST_PROTOCOL)
         with os.fdopen(writing, "wb") as pipe:
-            pickle.dump(_answer(request), pipe, pickle.HIGHEST_PROTOCOL)
+            pipe.write(answer)
     finally:
         os._exit(0)
 
