@@ -92,7 +92,8 @@ def test_a_caller_that_ends_without_a_word_is_not_answered() -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdout.close()
-    pickle.dump(("draw_varieties", (Varieties({}, {}, {}, {}),)), process.stdin)
+    asked = pickle.dumps(("reports.figures.draw.draw_varieties", (Varieties(COUNTS, COUNTS, LATENCY, LATENCY),)))
+    process.stdin.write(len(asked).to_bytes(8) + asked)
     process.stdin.close()
     assert process.stderr is not None
     assert process.stderr.read() == b""
