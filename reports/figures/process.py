@@ -46,6 +46,9 @@ class FigureProcess:
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is the caller's, who ends this one
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        _widen(self._process.stdin.fileno(), self._process.stdout.fileno())
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._asked: list[str] = []
         self.variety: list[Variety] = []
@@ -122,6 +125,15 @@ class FigureProcess:
             pass  # the process has ended, which is noticed where its answers are missing
 
 
+def _widen(*pipes: int) -> None:
+    """Have pipes hold a whole request or answer, where the system can: no end waits for the other in the middle of it."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # not Linux, or it allows no more
+        import fcntl
+
+        for pipe in pipes:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+
+
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Draw what is asked for, and write the answers in their order once nothing more is.
 
@@ -178,6 +190,7 @@ class _Copies:
         while self._waiting and len(self.drawing) < most:
             place, request = self._waiting.popleft()
             reading, writing = os.pipe()
+            _widen(writing)
             if process := os.fork():
                 os.close(writing)
                 self.drawing[reading] = place, process
