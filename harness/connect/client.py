@@ -12,6 +12,7 @@ import msgspec
 from harness.connect import fields
 from harness.connect.outcome import UNREADABLE_CODE, classify, read_error
 from harness.connect.signing import Credentials, CredentialsError, Signer
+from harness.connect.sockets.gathering import Gathering
 from harness.connect.wire import Connection, Pool, Response, WireError, WireTimeout
 from harness.vocabulary import (
     ACCESS_DENIED,
@@ -99,7 +100,8 @@ class ConnectClient:
 
     One call is one attempt: nothing is retried here or below. `credentials()` is asked before each call, so refreshed
     ones are used as soon as they are there. The time of sending is read right before the first byte is written, after
-    the request was signed and a connection was found; a new connection is opened before that moment as well.
+    the request was signed and a connection was found; a new connection is opened before that moment as well. The time of the
+    answer is when its last bytes reached this machine, where the kernel tells it, and else when they were read.
     """
 
     def __init__(
@@ -115,6 +117,14 @@ class ConnectClient:
         self._credentials = credentials
         self._signer = Signer(pool.endpoint.authority, region)
         self._common = f"User-Agent: {user_agent}\r\nContent-Length: ".encode("ascii")
+
+    def gather(self, begin: Callable[[], None], end: Callable[[], None]) -> Gathering | None:
+        """Read answers, and send calls, some at a time while calls leave often, as `Pool.gather` says; until `close`."""
+        return self._pool.gather(begin, end)
+
+    def close(self) -> None:
+        """Close the connections on which nothing is under way."""
+        self._pool.close()
 
     def start_chat(self, body: bytes) -> Reply:
         """PUT /contact/chat with a serialised StartChatContact request."""
@@ -160,10 +170,10 @@ def attempt(
     try:
         connection = pool.acquire()
         data = request()
-        sent = now()
         answer = connection.exchange(data)
     except WireError as error:
         if connection is not None:
+            sent = _EPOCH + connection.sent_at
             connection.close()
         return unanswered(error, sent), Response()
     except CredentialsError as error:  # nothing was sent, and what to do about it is as after a refusal
@@ -174,7 +184,7 @@ def attempt(
         if connection is not None:
             connection.close()
         raise
-    received = now()
+    sent, received = _EPOCH + connection.sent_at, _EPOCH + connection.arrived_at()
     pool.release(connection)
     return answered(operation, answer, sent, received, data, bare_429), answer
 

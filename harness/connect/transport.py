@@ -5,24 +5,20 @@ keeps one watcher for as long as it lives, and because every wait of a pool may 
 the first to run out, so one timer serves all of them. It works the same with and without monkey patching.
 """
 
-import _socket  # the standard library's own layer on it costs as much again, and nothing here needs it
-import os
 import select
 import ssl
 from collections.abc import Callable
-from errno import EALREADY, EINPROGRESS, EISCONN, EWOULDBLOCK
-from socket import IPPROTO_TCP, SO_ERROR, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 
 from gevent import get_hub, getcurrent
 from gevent.monkey import get_original
 
-from harness.connect.resolver import resolve
+from harness.connect.sockets import arrival
+from harness.connect.sockets.gathering import Gathering
 
 _POLL = get_original("select", "poll")  # the patched poll costs a trip through the hub
 _READ, _WRITE = 1, 2
-_NON_BLOCKING: int = getattr(_socket, "SOCK_NONBLOCK", 0)  # saves a system call where there is one
 BUFFER_BYTES = 65536
 _HEARD_BYTES = 16384
 """As much of what a listener hears is read at a time: frames are far shorter, and what is left comes at once."""
@@ -35,6 +31,12 @@ class Deadlines:
         self.seconds = seconds
         self._due: dict[Callable[[], None], float] = {}  # in the order of their deadlines
         self._timer: Any = None
+        self.look: Callable[[], None] = lambda: None
+        """Called before anything ends: what has come by now has come in time."""
+
+    def awaited(self) -> bool:
+        """Whether anything has begun that has not ended."""
+        return bool(self._due)
 
     def begin(self, expire: Callable[[], None]) -> None:
         """Call `expire` in `seconds` unless `end(expire)` comes first."""
@@ -53,6 +55,7 @@ class Deadlines:
     def _ring(self) -> None:
         # One timer a period, not one a call: it was armed for a call that has mostly been answered since. It stays in its
         # place while greenlets are woken, so that a wait that one of them begins arms no second one.
+        self.look()
         while self._due:
             expire, due = next(iter(self._due.items()))
             if due > monotonic():
@@ -68,7 +71,7 @@ class Deadlines:
 class Channel:
     """A connected stream of bytes, used by one greenlet at a time.
 
-    `receive` waits for bytes and `send` for room; both end with the TimeoutError that `expire` throws into them. Raises
+    `send` sends, and `receive` waits for bytes; both end with the TimeoutError that `expire` throws into them. Raises
     OSError, of which TimeoutError is one, and ssl.SSLError. `buffer` is where bytes are received: channels of one thread may
     share it, since what was received is to be used before anything is waited for.
     """
@@ -76,35 +79,74 @@ class Channel:
     def __init__(self, sock: Any, buffer: memoryview) -> None:
         self._sock = sock
         self._buffer = buffer
+        self._buffers = [buffer]
         self._hub = get_hub()
         self._waiter: Any = None
         self._heard: Callable[[bytes], None] | None = None
-        self._readable = self._hub.loop.io(sock.fileno(), _READ)
-        self._readable.start(self._on_readable)
+        self._descriptor: int = sock.fileno()
+        self._readable = self._hub.loop.io(self._descriptor, _READ)
+        self._readable.start(self.ready)
         self._poll: Callable[[int], list[Any]] | None = None
         self._open = True
+        self._gathering: Gathering | None = None
+        self._told: arrival.Told = []
+        self._unsent: memoryview | None = None  # of what was sent with others'
+        self.sent = perf_counter()
+        """When the last request began to be sent; before the first one, when the channel was made (of perf_counter)."""
+        self.broken: OSError | None = None
+        """What went wrong with sending: a server may refuse, and close, before it has read all, and its answer counts."""
+        arrival.ask(sock)
+
+    def arrived(self) -> float:
+        """Return when the bytes received last had come (of perf_counter), as the kernel tells; now where it does not."""
+        return arrival.moment(self._told, self.sent)
+
+    def gather(self, gathering: Gathering) -> None:
+        """Be looked at with others from now on, once the kernel tells when bytes come: they may have to wait for others."""
+        if self._gathering is None and self._told and self._open:
+            self._readable.stop()
+            self._gathering = gathering
+            gathering.join(self._descriptor, self)
+
+    def leave(self) -> None:
+        """Be looked at by itself again."""
+        if self._gathering is not None:
+            self._gathering.part(self._descriptor)
+            self._gathering = None
+            self._readable.start(self.ready)
 
     def send(self, data: bytes) -> None:
-        """Send all of `data`."""
-        try:
-            sent = self._sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        if sent < len(data):
-            self._send_rest(memoryview(data)[sent:])
+        """Send all of `data`; with others' where calls are gathered, which `receive` waits for. Raises only TimeoutError:
+        what else goes wrong is `broken`.
+        """
+        self.broken = None
+        if self._gathering is not None and self._gathering.gathers:
+            self._gathering.post(self, data)
+            return
+        self._finish_sending(self._begin_sending(data))
+
+    def put(self, data: bytes) -> None:
+        """Send what `send` has left to the end of this turn; called from the hub, while `receive` waits."""
+        rest = self._begin_sending(data)
+        if rest and self._waiter is not None:
+            self._unsent = rest
+            self._waiter.switch()
 
     def receive(self) -> memoryview:
         """Wait for bytes and return them, good until the next wait; none when the server has closed the connection."""
         while True:
-            self._waiter = getcurrent()
+            self._wait()
+            if self._unsent is not None:
+                rest, self._unsent = self._unsent, None
+                self._finish_sending(rest)
+                continue
             try:
-                self._hub.switch()
-            finally:
-                self._waiter = None
-            try:
-                return self._buffer[: self._sock.recv_into(self._buffer)]
+                size, self._told, _, _ = self._sock.recvmsg_into(self._buffers, arrival.TOLD_BYTES)
             except BlockingIOError:
                 continue
+            if not self._told:
+                self.leave()  # else what it does not tell would be told by a late look
+            return self._buffer[:size]
 
     def listen(self, heard: Callable[[bytes], None]) -> None:
         """From now on tell `heard` what comes, from the hub; nothing (b"") once the stream has ended or is broken."""
@@ -122,6 +164,8 @@ class Channel:
         """Whether the connection is open and the server has sent nothing that has not been received."""
         if not self._open:
             return False
+        if self._gathering is not None and self._gathering.is_fresh:
+            return True
         if self._poll is None:  # websockets never ask
             self._poll = _poller(self._sock)
         return not self._poll(0)
@@ -136,6 +180,9 @@ class Channel:
         if not self._open:
             return
         self._open = False
+        if self._gathering is not None:
+            self._gathering.part(self._descriptor)
+            self._gathering = None
         self._readable.close()  # before its file descriptor, whose number may be another socket's at once
         try:
             self._sock.close()
@@ -149,7 +196,12 @@ class Channel:
         finally:
             self._waiter = None
 
-    def _on_readable(self) -> None:
+    def awaits(self) -> bool:
+        """Whether a greenlet waits for what comes."""
+        return self._waiter is not None
+
+    def ready(self) -> None:
+        """Go on: bytes have come, or the end of the stream; called from the hub."""
         if self._waiter is not None:
             self._waiter.switch()
         else:
@@ -166,24 +218,44 @@ class Channel:
         self._heard(data)
 
     def _on_unasked(self) -> None:
-        self.close()  # closed by the server, or bytes that nobody asked for: of no more use either way
+        if not self.is_silent():
+            self.close()  # closed by the server, or bytes that nobody asked for: of no more use either way
 
-    def _send_rest(self, rest: memoryview) -> None:
-        # An early answer must not wake this wait again and again: reading has its turn once all is sent.
-        self._readable.stop()
-        writable = self._hub.loop.io(self._sock.fileno(), _WRITE)
+    def _begin_sending(self, data: bytes) -> memoryview:
+        """Send as much of `data` as there is room for, and return the rest."""
+        self.sent = perf_counter()
         try:
-            writable.start(self._on_readable)
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self.broken = error
+            sent = len(data)
+        return memoryview(data)[sent:]
+
+    def _finish_sending(self, rest: memoryview) -> None:
+        if not rest:
+            return
+        # An early answer must not wake this wait again and again: reading has its turn once all is sent.
+        self.leave()
+        self._readable.stop()
+        writable = self._hub.loop.io(self._descriptor, _WRITE)
+        try:
+            writable.start(self.ready)
             while rest:
                 self._wait()
                 try:
                     rest = rest[self._sock.send(rest) :]
                 except BlockingIOError:
                     continue
+        except TimeoutError:
+            raise
+        except OSError as error:
+            self.broken = error
         finally:
             writable.close()
             if self._open:
-                self._readable.start(self._on_readable)
+                self._readable.start(self.ready)
 
 
 class TlsChannel(Channel):
@@ -202,6 +274,8 @@ class TlsChannel(Channel):
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 self._flush()
+                if self.broken is not None:
+                    raise self.broken from None
                 self._take()
             except ssl.SSLError:
                 self._flush()  # the alert that tells the server why
@@ -211,9 +285,14 @@ class TlsChannel(Channel):
                 return
 
     def send(self, data: bytes) -> None:
-        """Send all of `data`."""
-        self._tls.write(data)
-        self._flush()
+        """Send all of `data`, as a channel without TLS does."""
+        self.sent = perf_counter()
+        try:
+            self._tls.write(data)
+        except OSError as error:  # ssl.SSLError is one
+            self.broken = error
+        else:
+            self._flush()
 
     def receive(self) -> memoryview:
         """Wait for bytes and return them, good until the next wait; none when the server has closed the connection."""
@@ -248,10 +327,6 @@ class TlsChannel(Channel):
         except OSError:  # ssl.SSLError is one
             pass
         return False
-
-    def _on_unasked(self) -> None:
-        if not self.is_silent():
-            self.close()
 
     def _on_heard(self) -> None:
         assert self._heard is not None
@@ -306,57 +381,3 @@ def _poller(sock: Any) -> Callable[[int], list[Any]]:
     poll.register(sock.fileno(), select.POLLIN)
     asks: Callable[[int], list[Any]] = poll.poll
     return asks
-
-
-def connect(host: str, port: int, seconds: float) -> Any:
-    """Return a non-blocking socket connected to the first address of `host` that answers.
-
-    `seconds` bounds all of it, the name's resolution included; each address that is left gets an equal part of what is left
-    of them. Raises OSError, of which TimeoutError is one.
-    """
-    give_up = monotonic() + seconds
-    addresses = resolve(host, port, seconds)
-    for number, (family, address) in enumerate(addresses):
-        sock = _socket.socket(family, SOCK_STREAM | _NON_BLOCKING)
-        try:
-            if not _NON_BLOCKING:
-                sock.setblocking(False)
-            _connect(sock, address, max((give_up - monotonic()) / (len(addresses) - number), 0.001))
-            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-        except OSError:
-            sock.close()
-            if number == len(addresses) - 1:
-                raise
-        except BaseException:  # the greenlet is being killed
-            sock.close()
-            raise
-        else:
-            return sock
-    raise OSError(f"{host} has no address")
-
-
-def _connect(sock: Any, address: Any, seconds: float) -> None:
-    """Connect a non-blocking socket. gevent's own would do so with six objects and a dozen system calls more."""
-    code = sock.connect_ex(address)
-    if code == EINPROGRESS:
-        code = sock.connect_ex(address)  # on one machine it is done by now, and need not be waited for
-    if code == EISCONN:
-        code = 0
-    if code in (EALREADY, EINPROGRESS, EWOULDBLOCK):
-        if not _is_writable(sock, seconds):
-            raise TimeoutError("timed out")
-        code = sock.getsockopt(SOL_SOCKET, SO_ERROR)
-    if code:
-        raise OSError(code, os.strerror(code))
-
-
-def _is_writable(sock: Any, seconds: float) -> bool:
-    hub, me = get_hub(), getcurrent()
-    writable, timer = hub.loop.io(sock.fileno(), _WRITE), hub.loop.timer(seconds)
-    try:
-        writable.start(me.switch, True)
-        timer.start(me.switch, False, update=True)
-        return bool(hub.switch())
-    finally:
-        writable.close()
-        timer.close()

@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 import httptools
 import msgspec
 
-from harness.connect.transport import BUFFER_BYTES, Channel, Deadlines, TlsChannel, connect
+from harness.connect.sockets.connecting import connect
+from harness.connect.sockets.gathering import Gathering, can_gather
+from harness.connect.transport import BUFFER_BYTES, Channel, Deadlines, TlsChannel
 
 _TLS_ALERT = b"\x15"
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -146,6 +148,8 @@ class Connection:
         self._expire = self._channel.expire
         self.is_idle: Callable[[], bool] = self._channel.is_silent
         """Whether the connection is open and silent, so that a request may be sent on it."""
+        self.arrived_at: Callable[[], float] = self._channel.arrived
+        self.gather: Callable[[Gathering], None] = self._channel.gather
         self._raw_headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._head_due = [True]
@@ -168,14 +172,8 @@ class Connection:
         self._deadlines.begin(self._expire)
         received = 0
         data = memoryview(b"")
-        broken: OSError | None = None
         try:
-            try:
-                self._channel.send(request)
-            except TimeoutError:
-                raise
-            except OSError as error:
-                broken = error  # a server may refuse, and close, before it has read everything: its answer counts
+            self._channel.send(request)
             while self._answer is None:
                 data = self._channel.receive()
                 if not data:
@@ -188,7 +186,7 @@ class Connection:
             raise WireTimeout(f"no answer within {self._deadlines.seconds:g} s", after_send=True) from error
         except OSError as error:
             fault = is_generator_fault(error)
-            reason = _reason(broken or error)
+            reason = _reason(self._channel.broken or error)
             raise WireError(f"connection broke: {reason}", after_send=True, generator_fault=fault) from error
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self._answer is None:
@@ -201,6 +199,11 @@ class Connection:
             self._silence
         )  # else bytes that nobody asked for came after the answer
         return self._answer
+
+    @property
+    def sent_at(self) -> float:
+        """When the last request was sent (of perf_counter)."""
+        return self._channel.sent
 
     def close(self) -> None:
         """Close the connection; never raises."""
@@ -252,7 +255,18 @@ class Pool:
         if endpoint.tls and context is None:
             self._context = ssl.create_default_context()
         self._idle: deque[Connection] = deque()
+        self._gathering: Gathering | None = None
         self.opened = 0
+
+    def gather(self, begin: Callable[[], None], end: Callable[[], None]) -> Gathering | None:
+        """Look at all connections together from now on, where the system lets us: None where not.
+
+        `begin` and `end` are called before and after answers are read. The pool is to be closed then.
+        """
+        if can_gather():
+            self._gathering = Gathering(self._deadlines.awaited, begin, end)
+            self._deadlines.look = self._gathering.look
+        return self._gathering
 
     def acquire(self) -> Connection:
         """Return a connection that is idle, or a new one. Raises WireTimeout or WireError when none can be had."""
@@ -268,13 +282,18 @@ class Pool:
         """Take `connection` back: kept when its last answer left it usable, closed otherwise."""
         if connection.reusable:
             self._idle.append(connection)
+            if self._gathering is not None:
+                connection.gather(self._gathering)
         else:
             connection.close()
 
     def close(self) -> None:
-        """Close every idle connection."""
+        """Close every idle connection, and look at the others each by itself."""
         while self._idle:
             self._idle.pop().close()
+        if self._gathering is not None:
+            self._gathering.close()
+            self._gathering = None
 
 
 def is_generator_fault(error: BaseException) -> bool:

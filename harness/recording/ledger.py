@@ -1,7 +1,8 @@
 """The ledger of chats: every chat that was started is on disk here before its process makes another call.
 
-One append-only file of JSON lines for each process, `contacts.<worker>.jsonl`, written with one system call a line, so a
-process killed at any instant loses no line that was written and tears at most the one being written.
+One append-only file of JSON lines for each process, `contacts.<worker>.jsonl`. A line, or those of chats whose answers are
+read together, are written with one system call: a process killed at any instant loses nothing that was written before, and
+tears at most one line.
 """
 
 import errno
@@ -24,12 +25,15 @@ class Ledger:
 
     `mirror` gets a copy of each line. Every method raises OSError when the disk is full or gone; a line that fitted only in
     part is not lost to the reader as more than that one line.
+
+    Lines of started chats that are noted between `gather` and `commit` are written by `commit`.
     """
 
     def __init__(
         self, directory: Path, worker: str, header: Mapping[str, object], mirror: Callable[[bytes], None] | None = None
     ) -> None:
         self._mirror = mirror
+        self._gathered: list[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         path = ledger_path(directory, worker)
         self._fd = open_plain(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
@@ -40,7 +44,11 @@ class Ledger:
 
     def started(self, contact_id: str, at: float) -> None:
         """Note that a start was answered with this contact."""
-        self._append({"event": STARTED, "at": at, "contact_id": redact_id(contact_id)})
+        entry = {"event": STARTED, "at": at, "contact_id": redact_id(contact_id)}
+        if self._gathered is None:
+            self._append(entry)
+        else:
+            self._gathered.append(self._line(entry))
 
     def ended(
         self,
@@ -70,16 +78,36 @@ class Ledger:
         """
         self._append({"event": RESOLVED, "at": at, "found": found})
 
+    def gather(self) -> None:
+        """Let the lines of chats that are started from now on wait for `commit`."""
+        self._gathered = []
+
+    def commit(self) -> None:
+        """Write the lines that wait, and let none wait any more."""
+        lines, self._gathered = self._gathered, None
+        if lines:
+            self._write(b"".join(lines))
+
     def close(self) -> None:
         """Close the file; safe to call again."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
-    def _append(self, entry: dict[str, object]) -> None:
+    def _append(self, entry: Mapping[str, object]) -> None:
+        line = self._line(entry)
+        if self._gathered:  # the file tells what happened in the order in which it did
+            waiting, self._gathered = self._gathered, []
+            line = b"".join((*waiting, line))
+        self._write(line)
+
+    def _line(self, entry: Mapping[str, object]) -> bytes:
         line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
         if self._mirror is not None:
             self._mirror(line)
+        return line
+
+    def _write(self, line: bytes) -> None:
         data = b"\n" + line if self._torn else line  # what follows a torn line must not be glued to it
         written = os.write(self._fd, data)
         self._torn = written != len(data)

@@ -27,6 +27,8 @@ class Service:
     starts: list[float] = field(default_factory=list)
     stops: list[tuple[float, str]] = field(default_factory=list)
     end: ContactEnd | None = EXPIRED
+    gathers: int = 0
+    closes: int = 0
 
     def start_chat(self, body: bytes) -> Reply:
         """Answer a StartChatContact."""
@@ -39,6 +41,14 @@ class Service:
         return Reply(
             outcome=outcome, sent=sent, received=self.time.at, status=STATUS.get(outcome, 0), contact_id=contact
         )
+
+    def gather(self, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        """Count who asks for it; there are no connections that could be looked at together."""
+        self.gathers += 1
+
+    def close(self) -> None:
+        """Count who asks for it."""
+        self.closes += 1
 
     def stop_contact(self, instance_id: str, contact_id: str) -> Reply:
         """Answer a StopContact."""

@@ -14,6 +14,7 @@ class Wiretap:
         self.endpoint = Endpoint.parse(endpoint)
         self.sent: list[bytes] = []
         self.answer = Response(200, {}, b'{"ContactId": "c"}')
+        self.sent_at = 0.0
 
     def client(self, credentials: Credentials, region: str = "us-east-1") -> ConnectClient:
         """A client that sends into this tap."""
@@ -25,6 +26,9 @@ class Wiretap:
 
     def release(self, connection: object) -> None:
         pass
+
+    def arrived_at(self) -> float:
+        return self.sent_at
 
     def exchange(self, request: bytes) -> Response:
         self.sent.append(request)

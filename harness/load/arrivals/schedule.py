@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from math import inf
+from typing import Protocol
 
 from gevent.event import Event
 
@@ -17,13 +18,31 @@ _CATCH_UP = 2.0  # times the offered rate at which missed arrivals leave, so tha
 _TIMER = 0.01  # seconds by which an alarm may ring late without slowing that down
 
 
+class Turns(Protocol):
+    """What arrivals that are due at the same time have in common (`harness.connect.sockets.gathering.Gathering`)."""
+
+    def offer(self, rate: float) -> float:
+        """Expect `rate` arrivals a second from now on. Returns how long one that is due may wait for others, in seconds."""
+
+    def turn(self, make_calls: Callable[[], None]) -> None:
+        """Have `make_calls` make the calls that are due."""
+
+
+class _EachByItself:
+    def offer(self, rate: float) -> float:
+        return 0.0
+
+    def turn(self, make_calls: Callable[[], None]) -> None:
+        make_calls()
+
+
 class Schedule:
     """One open schedule for all Locust users of a process.
 
     `start(due)` runs in a greenlet of its own for each arrival, so a slow answer never delays the next start. Arrivals that
     come while `max_in_flight` calls are on the wire, or that are over `max_late` seconds late (a process that was stopped
     or starved), are dropped and counted, by the unix second that they were due in. Those that are less late leave at no
-    more than twice the rate that is offered. `clock` gives unix seconds.
+    more than twice the rate that is offered. `turns` takes those that are due together. `clock` gives unix seconds.
     """
 
     def __init__(
@@ -35,8 +54,11 @@ class Schedule:
         offset: float = 0.0,
         max_late: float = inf,
         clock: Clock = CLOCK,
+        turns: Turns | None = None,
     ) -> None:
         self._start = start
+        self._turns: Turns = _EachByItself() if turns is None else turns
+        self._together = 0.0
         self._arrivals = Arrivals(spacing, clock.now(), rng, offset)
         self._max_in_flight = max_in_flight
         self._max_late = max_late
@@ -51,11 +73,12 @@ class Schedule:
         self._offering_until: float | None = None
         self._not_before = 0.0  # when the next late arrival may leave
         self._crew = Crew(self._one)
-        self._alarm = clock.alarm(self._send_due)
+        self._alarm = clock.alarm(self._ring)
 
     def set_rate(self, rate: float) -> None:
         """Offer `rate` arrivals per second from now on."""
         at = self._clock.now()
+        self._together = self._turns.offer(rate)
         self._arrivals.set_rate(max(rate, 0.0), at)
         if rate > 0:
             self._offering_since = self._offering_since or at
@@ -87,7 +110,10 @@ class Schedule:
         return self._clock.wait(self._idle, timeout) or self.in_flight == 0
 
     def _set_alarm(self) -> None:
-        self._alarm.set(min(self._arrivals.next_due() - self._clock.now(), _LONGEST_SLEEP))
+        self._alarm.set(min(self._arrivals.next_due() + self._together - self._clock.now(), _LONGEST_SLEEP))
+
+    def _ring(self) -> None:
+        self._turns.turn(self._send_due)
 
     def _send_due(self) -> None:
         for _ in range(_AT_ONCE):

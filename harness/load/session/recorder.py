@@ -75,6 +75,12 @@ class Recorder:
         self.attempt: Callable[[Sample, str], None] = self._collector.add
         self.late: Callable[[float], None] = self._collector.lateness.add
         self.settle: Callable[[], None] = self._collector.settle
+        # The ledger's lines of the chats that are started between the two are written by the second.
+        self.gather: Callable[[], None] = self._ledger.gather
+
+    def commit(self) -> None:
+        """Write the ledger's lines that have waited for each other since `gather`."""
+        self._keep(self._ledger.commit)
 
     def started(self, contact_id: str, at: float) -> None:
         """Note that a chat was started."""

@@ -19,6 +19,7 @@ from gevent.local import local
 from harness.connect.client import Reply, answered, now
 from harness.connect.target import Target
 from harness.connect.wire import MAX_ANSWER_BYTES, Response, is_generator_fault
+from harness.load.options.options import Settings
 from harness.recording.format.manifest import SdkRetries
 from harness.recording.summary import SdkTally
 from harness.recording.validity import LatenessHistogram
@@ -302,3 +303,12 @@ def merge(tallies: Sequence[SdkTally]) -> SdkRetries | None:
 
 def _quantiles(histogram: LatenessHistogram) -> dict[str, float | None]:
     return {name: histogram.quantile_ms(share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
+
+
+def sdk_of(settings: Settings, target: Target) -> RetryingSdk | None:
+    """Return the SDK that makes the calls of a run, where one is to."""
+    if settings.sdk_retries == "off":
+        return None
+    return RetryingSdk(
+        target, settings.sdk_retries, settings.call_timeout, settings.max_in_flight, settings.treat_bare_429_as
+    )

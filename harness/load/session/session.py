@@ -20,7 +20,7 @@ from harness.load.session.attempts import WATCHED, Attempts
 from harness.load.session.budget import Budget
 from harness.load.session.locust_statistics import Report
 from harness.load.session.recorder import Mirror, Recorder, Ship
-from harness.load.session.sdk_retries import RetryingSdk, SdkCall
+from harness.load.session.sdk_retries import SdkCall, sdk_of
 from harness.load.session.started_chats import StartedChats
 from harness.load.stopping.pace import DEFAULT_STOP_RATE, Pace
 from harness.load.workload.model import Chat, Drawer
@@ -128,6 +128,10 @@ class Session:
         self._chats = StartedChats(
             self._recorder, self._stop_chat, self._describe, self._attempts.end_reason, pace, clock
         )
+        self._sdk = sdk_of(settings, target)
+        # Who does more at an arrival than to start a chat goes on as soon as it is answered.
+        starts_alone = journey is None and self._sdk is None
+        turns = self.client.gather(self._recorder.gather, self._recorder.commit) if starts_alone else None
         self._schedule = Schedule(
             lambda due: self.journey.arrive(due),
             settings.arrivals,
@@ -136,8 +140,8 @@ class Session:
             offset_of(part.index, part.workers),
             max_late=settings.max_late,
             clock=clock,
+            turns=turns,
         )
-        self._sdk = _sdk_of(settings, target)
         self.stages: list[Stage] = []  # those of the probe, if one runs here
         self.progress = ""  # what a probe is about to do and knows so far, in a line
         self.journey_probe: JourneyProbe | None = None
@@ -288,6 +292,7 @@ class Session:
         self._chats.close(_ABANDONED_PATIENCE if self._abandoned else self.settings.call_timeout * 2)
         self._attempts.close()
         self._recorder.close()
+        self.client.close()
 
     def tell_if_spent(self) -> None:
         """Tell the listener when every place of the budget is spent: after a start, or an answer of the master's."""
@@ -389,12 +394,4 @@ def _recorder(
         ship=copies.ship if copies else None,
         mirror=copies.mirror if copies else None,
         clock=clock,
-    )
-
-
-def _sdk_of(settings: Settings, target: Target) -> RetryingSdk | None:
-    if settings.sdk_retries == "off":
-        return None
-    return RetryingSdk(
-        target, settings.sdk_retries, settings.call_timeout, settings.max_in_flight, settings.treat_bare_429_as
     )

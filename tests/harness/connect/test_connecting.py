@@ -11,9 +11,9 @@ from typing import Any
 import gevent
 import pytest
 
-from harness.connect import resolver
 from harness.connect.client import ConnectClient, Reply
 from harness.connect.signing import Credentials
+from harness.connect.sockets import resolver
 from harness.connect.wire import Endpoint, Pool, WireError, is_generator_fault
 from tests.support.scripted_server import STARTED, Peer, answering, serving
 

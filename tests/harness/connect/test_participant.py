@@ -23,12 +23,16 @@ class OneAnswer:
         self.endpoint = Endpoint.parse(URL)
         self._answer = Response(status, {}, body)
         self.sent = b""
+        self.sent_at = 0.0
 
     def acquire(self) -> "OneAnswer":
         return self
 
     def release(self, connection: "OneAnswer") -> None:
         assert connection is self
+
+    def arrived_at(self) -> float:
+        return self.sent_at
 
     def exchange(self, request: bytes) -> Response:
         self.sent = request

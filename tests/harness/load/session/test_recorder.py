@@ -24,6 +24,10 @@ def _sample(number: int) -> Sample:
     return Sample("StartChatContact", 1.0, 1.0, 1.1, "started", 200, request_id=str(number))
 
 
+def _ledger_text(directory: Path) -> str:
+    return (directory / "contacts.w.jsonl").read_text()
+
+
 def _close(time: VirtualTime, recorder: Recorder) -> None:
     time.finish(gevent.spawn(recorder.close))
 
@@ -48,6 +52,45 @@ def test_samples_are_on_disk_half_a_second_later_and_chats_at_once(tmp_path: Pat
     assert len(samples(tmp_path)) == 2
     assert merge_ledgers(read_ledgers(tmp_path)).ended == {"c-1": STOPPED}
     assert (recorder.summary().samples, recorder.summary().samples_lost) == (2, 0)
+
+
+def test_chats_that_start_together_are_written_together_and_in_order(tmp_path: Path) -> None:
+    """Between `gather` and `commit` a started chat waits, but for what is written after it; then each is written at once."""
+    time = VirtualTime()
+    recorder = Recorder(tmp_path, "w", HEADER, pytest.fail, clock=time.clock)
+
+    def lines() -> list[str]:
+        return [line.split('"contact_id":"')[-1][:3] for line in _ledger_text(tmp_path).splitlines()[1:]]
+
+    recorder.gather()
+    recorder.started("c-1", time.at)
+    recorder.started("c-2", time.at)
+    assert lines() == []
+    recorder.ended("c-1", STOPPED)
+    assert lines() == ["c-1", "c-2", "c-1"]
+    recorder.started("c-3", time.at)
+    recorder.commit()
+    recorder.started("c-4", time.at)
+    assert lines() == ["c-1", "c-2", "c-1", "c-3", "c-4"]
+    recorder.commit()
+    _close(time, recorder)
+    merged = merge_ledgers(read_ledgers(tmp_path))
+    assert merged.open.keys() == {"c-2", "c-3", "c-4"}
+
+
+def test_chats_that_wait_for_a_full_disk_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that cannot be written together are a trouble of the run, as each by itself is."""
+    time, told = VirtualTime(), list[str]()
+    recorder = Recorder(tmp_path, "w", HEADER, told.append, clock=time.clock)
+    recorder.gather()
+    recorder.started("c-1", time.at)
+    monkeypatch.setattr(os, "write", lambda fd, data: len(data) // 2)
+    recorder.commit()
+    monkeypatch.undo()
+    assert len(told) == 1
+    recorder.started("c-2", time.at)
+    _close(time, recorder)
+    assert "c-2" in merge_ledgers(read_ledgers(tmp_path)).open
 
 
 def test_a_full_disk_is_told_once_and_what_is_lost_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

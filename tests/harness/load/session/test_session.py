@@ -202,6 +202,23 @@ def test_a_journey_is_made_once_and_closed_before_the_chats_are_stopped(tmp_path
     assert journey.stops_when_closed == 0
 
 
+@pytest.mark.parametrize(("does_more", "gathers"), [(False, 1), (True, 0)])
+def test_answers_wait_for_each_other_where_nobody_waits_for_them(tmp_path: Path, does_more: bool, gathers: int) -> None:
+    """A user who only starts chats lets answers be read together; one who goes on after a start has each at once."""
+
+    class Onward:
+        def __init__(self, session: Session) -> None:
+            self.arrive = session.start_chat
+
+        def close(self) -> None:
+            """Nothing goes on."""
+
+    service = Service(VirtualTime())
+    run = run_of(tmp_path, service, journey=Onward if does_more else None)
+    run.end()
+    assert (service.gathers, service.closes) == (gathers, 1)
+
+
 def test_an_abandoned_run_leaves_its_chats_and_says_so(tmp_path: Path) -> None:
     """Nothing is waited for, and the ledger knows every chat that is open."""
     run = run_of(tmp_path, Service(VirtualTime()), "--hold", "1h", "--arrivals", "uniform")

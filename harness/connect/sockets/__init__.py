@@ -1,0 +1,1 @@
+"""How bytes reach a server: names, connects, and looking at many connections together."""
