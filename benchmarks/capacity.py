@@ -118,7 +118,7 @@ def measure(job: Job) -> Line:
     sustained, rest = found.sustained, found.burst_from_rest
     burst = refused = ratio = None
     if rest is not None and sustained is not None:
-        mean = truth.true_burst(job, latency, rest.rest_s, rest.median, sustained.estimate)
+        mean = truth.true_burst(job, latency, rest.rest_s, rest.high, sustained.estimate)
         burst = Told(rest.median, rest.mean_low, rest.mean_high, mean)
     if found.safe is not None and found.safe.poisson is not None and sustained is not None and job.family not in MOVING:
         claim, best = found.safe.poisson.low, truth.safe_truth(job, sustained.estimate)

@@ -100,6 +100,8 @@ def _answer(
     customers, calls = Customers(), CallsSeen()
     seen_by = [] if summary else [calls.add]
     total = _fold(samples, [*seen_by, customers.add] if samples.with_chats else seen_by, console)
+    if drawing is not None:
+        drawing.draw("draw_varieties", varieties(total))  # they take the longest, and need nothing else
     if not samples.with_chats:
         customers.add_kept(samples, total)
     told = told_ends(run)
@@ -110,13 +112,13 @@ def _answer(
     if drawing is not None:
         if len(seen) > _FEW_CALLS:
             drawing.find_variety(seen)
-        drawing.draw("draw_varieties", varieties(total))
         drawing.draw("draw_samples", measured, view, what_happened(run, total, view), curves(total))
     inference = infer(run, samples, total, customers, told)
     answer = capacity(measured, inference)
     if drawing is not None:
         drawing.draw("draw_limits", answer, inference.tps, inference.any_limiter)
-        drawing.draw("draw_over_time", answer, view)
+        drawing.draw("draw_outcomes", answer, view)  # the last ones apart, so that every core draws to the end
+        drawing.draw("draw_active_chats", answer, view)
     here = drawing is None or len(seen) <= _FEW_CALLS
     variety = variety_of(seen) if here and not summary else []
     if drawing is None:

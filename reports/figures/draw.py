@@ -16,14 +16,21 @@ from reports.run.tables import Curve, Varieties
 from reports.run.timeline import Timeline
 
 
-def draw_over_time(answer: Capacity, view: Timeline) -> list[Picture]:
-    """The figures of outcomes and of chats over time, with the limits."""
+def draw_outcomes(answer: Capacity, view: Timeline) -> list[Picture]:
+    """The figure of outcomes over time, with the rate."""
+    if not sum(answer.outcomes.values()) or not len(view.begins):
+        return []
+    with report_style():
+        return [figures.outcomes_over_time(view, answer)]
+
+
+def draw_active_chats(answer: Capacity, view: Timeline) -> list[Picture]:
+    """The figure of chats over time, with the quota."""
     if not sum(answer.outcomes.values()) or not len(view.begins):
         return []
     entry = declared_value(answer.declared, "active_chats")
-    declared = entry.value if entry is not None else None
     with report_style():
-        return [figures.outcomes_over_time(view, answer), figures.active_chats(view, answer, declared)]
+        return [figures.active_chats(view, answer, entry.value if entry is not None else None)]
 
 
 def draw_limits(answer: Capacity, tps: TpsEstimate, any_limiter: AnyLimiterEstimate | None) -> list[Picture]:

@@ -74,11 +74,9 @@ def inline_svg(one: Picture) -> str:
     svg = one.svg[one.svg.index("<svg ") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<title>.*?</title>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r'\bid="', f'id="{one.name}-', svg)
-    svg = re.sub(r"url\(#", f"url(#{one.name}-", svg)
-    svg = re.sub(r'href="#', f'href="#{one.name}-', svg)
-    for colour in DARK:
-        svg = svg.replace(colour, f"var({_variable(colour)})")
+    for before in (' id="', "url(#", 'href="#'):
+        svg = svg.replace(before, f"{before}{one.name}-")
+    svg = re.sub("#[0-9a-f]{6}", lambda found: f"var({_variable(found[0])})" if found[0] in DARK else found[0], svg)
     svg = re.sub(r"font: ([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font: \1var(--sans)", svg)
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r'<svg ([^>]*?)height="[^"]*" ([^>]*?)width="[^"]*"', r"<svg \1\2", svg, count=1)

@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import importlib
-import io
 import os
 import pickle
 import queue
@@ -11,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Pictures = list[Picture]
 Request = tuple[str, tuple[object, ...]]
+_SIZE = 8
+"""A request comes as so many bytes with its length, and its pickle."""
 _DRAWING, _VARIETY = "reports.figures.draw.", "reports.variety.findings.variety_of"
 
 
@@ -44,6 +46,9 @@ class FigureProcess:
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is the caller's, who ends this one
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        _widen(self._process.stdin.fileno(), self._process.stdout.fileno())
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._asked: list[str] = []
         self.variety: list[Variety] = []
@@ -113,45 +118,96 @@ class FigureProcess:
         try:
             with self._process.stdin as pipe:
                 while (request := self._requests.get()) is not None:
-                    pickle.dump(request, pipe, pickle.HIGHEST_PROTOCOL)
+                    asked = pickle.dumps(request, pickle.HIGHEST_PROTOCOL)
+                    pipe.write(len(asked).to_bytes(_SIZE) + asked)
                     pipe.flush()
         except OSError:
             pass  # the process has ended, which is noticed where its answers are missing
 
 
+def _widen(*pipes: int) -> None:
+    """Have pipes hold a whole request or answer, where the system can: no end waits for the other in the middle of it."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # not Linux, or it allows no more
+        import fcntl
+
+        for pipe in pipes:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+
+
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Begin each request when it comes; write the answers in their order once there are no more."""
+    """Draw what is asked for, and write the answers in their order once nothing more is.
+
+    Until then the caller has work of its own, for which all waits in the end: one core is left to it.
+    """
     gc.disable()  # looking for cycles costs a tenth of the time, and the processes live for a second
     load_drawing()
-    for process, answer in [_begin(request) for request in _read(requests)]:
-        answers.write(answer.read())
-        answers.flush()
-        if process:
-            os.waitpid(process, 0)
+    if not hasattr(os, "fork"):
+        for request in _read(requests):
+            answers.write(pickle.dumps(_answer(request), pickle.HIGHEST_PROTOCOL))
+            answers.flush()
+        return
+    import select
+
+    copies, coming, asked = _Copies(), [requests.fileno()], b""
+    while coming or copies.drawing:
+        ready, _, _ = select.select([*coming, *copies.drawing], [], [])
+        for pipe in ready:
+            if pipe not in coming:
+                copies.take(pipe)
+            elif more := os.read(pipe, 1 << 20):
+                asked += more
+                while len(asked) >= _SIZE and len(asked) - _SIZE >= (size := int.from_bytes(asked[:_SIZE])):
+                    copies.ask(pickle.loads(asked[_SIZE : _SIZE + size]))
+                    asked = asked[_SIZE + size :]
+            else:
+                coming = []
+        copies.begin(max(1, (os.cpu_count() or 1) - len(coming)))
+    answers.writelines(copies.answers)
+    answers.flush()
 
 
 def _read(requests: IO[bytes]) -> Iterator[Request]:
-    while True:
-        try:
-            yield pickle.load(requests)
-        except EOFError:
-            return
+    while size := requests.read(_SIZE):
+        yield pickle.loads(requests.read(int.from_bytes(size)))
 
 
-def _begin(request: Request) -> tuple[int, IO[bytes]]:
-    """Draw in a copy of this process, which has no other thread; return its number and what gives the answer."""
-    if not hasattr(os, "fork"):
-        return 0, io.BytesIO(pickle.dumps(_answer(request)))
-    reading, writing = os.pipe()
-    if process := os.fork():
-        os.close(writing)
-        return process, os.fdopen(reading, "rb")
-    try:
-        os.close(reading)
-        with os.fdopen(writing, "wb") as pipe:
-            pickle.dump(_answer(request), pipe, pickle.HIGHEST_PROTOCOL)
-    finally:
-        os._exit(0)
+class _Copies:
+    """Draws each request in a copy of this process, which has no other thread: some at a time, in their order."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+        self.drawing: dict[int, tuple[int, int]] = {}
+        """The pipes of those that draw, with each one's place among the answers and its process."""
+        self._waiting: deque[tuple[int, Request]] = deque()
+
+    def ask(self, request: Request) -> None:
+        """Have a request drawn when it is its turn."""
+        self._waiting.append((len(self.answers), request))
+        self.answers.append(b"")
+
+    def begin(self, most: int) -> None:
+        """Begin what waits, until so many draw."""
+        while self._waiting and len(self.drawing) < most:
+            place, request = self._waiting.popleft()
+            reading, writing = os.pipe()
+            _widen(writing)
+            if process := os.fork():
+                os.close(writing)
+                self.drawing[reading] = place, process
+                continue
+            try:
+                with os.fdopen(writing, "wb") as pipe:
+                    pickle.dump(_answer(request), pipe, pickle.HIGHEST_PROTOCOL)
+            finally:
+                os._exit(0)
+
+    def take(self, pipe: int) -> None:
+        """Take the answer of one that draws from its pipe."""
+        place, process = self.drawing[pipe]
+        with os.fdopen(pipe, "rb") as end:
+            self.answers[place] = end.read()  # it is written as one, and what is drawn takes longer
+        del self.drawing[pipe]
+        os.waitpid(process, 0)
 
 
 def _answer(request: Request) -> Any:

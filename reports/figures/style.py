@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -172,13 +171,13 @@ def remembered() -> Iterator[None]:
     Its layout, its axes and its labels each ask matplotlib for them, which works them out anew: a ninth of a figure's time.
     Where a version has no such functions, nothing is won.
     """
-    last: dict[Artist, tuple[object, Any]] = {}
+    last: dict[Axis | Text, tuple[object, object]] = {}
 
-    def once(artist: Artist, find: Callable[..., Any], *asked: object) -> Any:
-        state = (*asked, *_state(artist))
-        if artist not in last or last[artist][0] != state:
-            last[artist] = state, find(artist, *asked)
-        return last[artist][1]
+    def once(drawn: Axis | Text, find: Callable[..., object], *renderer: object) -> object:
+        state = (*map(type, renderer), *_state(drawn))  # those of a type measure alike
+        if drawn not in last or last[drawn][0] != state:
+            last[drawn] = state, find(drawn, *renderer)
+        return last[drawn][1]
 
     replaced = [(Axis, "_update_ticks"), (Text, "_get_layout")]
     found = [(kind, name, getattr(kind, name)) for kind, name in replaced if hasattr(kind, name)]
@@ -191,12 +190,11 @@ def remembered() -> Iterator[None]:
             setattr(kind, name, find)
 
 
-def _state(artist: Artist) -> tuple[object, ...]:
+def _state(drawn: Axis | Text) -> tuple[object, ...]:
     """What its ticks or its extent depend on, of all that changes while a figure is drawn."""
-    root = artist.get_figure(root=True)
+    root = drawn.get_figure(root=True)
     resolution = root.dpi if root is not None else None
-    if isinstance(artist, Axis):
-        return (resolution, *artist.get_view_interval(), *artist.axes.bbox.bounds)
-    assert isinstance(artist, Text)
-    place = object() if artist.get_wrap() else None  # where lines end depends on it: never the same
-    return (resolution, artist.get_text(), artist.get_rotation(), place)
+    if isinstance(drawn, Axis):
+        return (resolution, *drawn.get_view_interval(), *drawn.axes.bbox.bounds)
+    place = object() if drawn.get_wrap() else None  # where lines end depends on it: never the same
+    return (resolution, drawn.get_text(), drawn.get_rotation(), place)

@@ -84,8 +84,10 @@ class Samples:
     """
 
     def __init__(self, files: tuple[Path, ...], *, with_chats: bool = False) -> None:
-        self.rows = count_rows(files)
+        parts = {file: _rows_and_span(file) for file in files}
+        self.rows = sum(rows for rows, _ in parts.values())
         self._files = files
+        self._spans = {file: span for file, (_, span) in parts.items() if span is not None}
         self._kept: list[Batch | Damage] | None = [] if self.rows <= _KEPT_ROWS else None
         self.with_chats = with_chats and self._kept is None
 
@@ -106,18 +108,26 @@ class Samples:
 
     def read(self, columns: tuple[str, ...], window: tuple[float, float] | None = None) -> Iterator["Batch | Damage"]:
         """Yield the rows again, with `columns`; those of calls outside of a `window` (unix s) may be left out."""
-        return iter(self._kept) if self._kept is not None else read_batches(self._files, columns, window)
+        if self._kept is not None:
+            return iter(self._kept)
+        files = self._files
+        if window is not None:  # to open each of many files takes longer than to read what is wanted of a few
+            files = tuple(file for file in files if _meet(self._spans.get(file, window), window))
+        return read_batches(files, columns, window)
 
 
-def count_rows(files: tuple[Path, ...]) -> int:
-    """How many rows the readable files say they hold."""
-    total = 0
-    for file in files:
-        try:
-            total += int(pq.read_metadata(file).num_rows)
-        except _UNREADABLE:
-            continue
-    return total
+def _rows_and_span(file: Path) -> tuple[int, tuple[float, float] | None]:
+    """How many rows a file says it holds, and when its first and last call were sent (unix s); None if it does not tell."""
+    try:
+        metadata = pq.read_metadata(file)
+        rows = int(metadata.num_rows)
+        spans = [_span(metadata, number) for number in range(metadata.num_row_groups)]
+    except _UNREADABLE:
+        return 0, None
+    known = [span for span in spans if span is not None]
+    if not known or len(known) < len(spans):
+        return rows, None
+    return rows, (min(first for first, _ in known), max(last for _, last in known))
 
 
 def read_batches(
@@ -283,14 +293,23 @@ def _read_journal(file: Path, columns: tuple[str, ...]) -> Iterator[Batch | Dama
 
 def _overlaps(metadata: Any, group: int, window: tuple[float, float] | None) -> bool:
     """Whether a row group may hold calls sent within the window; True where the file does not tell."""
-    if window is None:
-        return True
+    return window is None or _meet(_span(metadata, group) or window, window)
+
+
+def _span(metadata: Any, group: int) -> tuple[float, float] | None:
+    """When (unix s) the first and the last call of a row group were sent; None where the file does not tell."""
     row_group = metadata.row_group(group)
     for number in range(row_group.num_columns):
         column = row_group.column(number)
         if column.path_in_schema == "sent" and column.is_stats_set and column.statistics.has_min_max:
-            return bool(column.statistics.min <= window[1] and column.statistics.max >= window[0])
-    return True
+            first, last = column.statistics.min, column.statistics.max
+            return (first, last) if isinstance(first, (int, float)) and isinstance(last, (int, float)) else None
+    return None
+
+
+def _meet(span: tuple[float, float], window: tuple[float, float]) -> bool:
+    """Whether two spans of time have a moment in common."""
+    return bool(span[0] <= window[1] and span[1] >= window[0])
 
 
 def _within(record: pa.RecordBatch, window: tuple[float, float]) -> pa.RecordBatch:

@@ -60,11 +60,11 @@ def blocks(sent: Floats) -> Codes:
 
 def within(values: Floats, block: Codes) -> Floats:
     """Return `values` (n,) or (n, k) less their mean in each block."""
-    table = values if values.ndim == 2 else values[:, None]
-    counts = np.bincount(block)
-    means = np.column_stack([np.bincount(block, column) / np.maximum(counts, 1) for column in table.T])
-    left = table - means[block]
-    return left if values.ndim == 2 else left[:, 0]
+    counts = np.maximum(np.bincount(block), 1)
+    if values.ndim == 1:
+        return np.asarray(values - (np.bincount(block, values) / counts)[block])
+    means = np.column_stack([np.bincount(block, column) / counts for column in values.T])
+    return np.asarray(values - means[block])
 
 
 def p_value(x: Floats, y: Floats, block: Codes, seed: int = 1) -> float:
@@ -136,18 +136,22 @@ def effect_of(x: Floats, y: Floats, block: Codes, tails: float = 0.0) -> Effect 
     # A call draws the slope and the block's mean towards itself (J. MacKinnon and H. White, 1985: HC3).
     drawn = np.minimum(1 / np.bincount(block)[block] + x_left * x_left / square, _MOST_DRAWN)
     error = float(np.sqrt(np.sum((x_left * left / (1 - drawn)) ** 2))) / square / share
-    return Effect(slope, error, square * square / float(np.sum(x_left**4)))
+    return Effect(slope, error, square * square / float(np.sum((x_left * x_left) ** 2)))
 
 
 def _cut(values: Floats, large: NDArray[np.bool_], tails: float) -> Floats:
     """Return the values with this share of either end cut to the next one: of `large` ones, or of the others, never most."""
     if not tails:
         return values
-    found = values.copy()
     low, high = np.quantile(values, (tails, 1 - tails))
+    found = np.clip(values, low, high)
+    outside = values != found
     for rows in (large, ~large):
-        least, most = np.quantile(values[rows], (_MOST_CUT, 1 - _MOST_CUT))
-        found[rows] = np.clip(values[rows], min(low, least), max(high, most))
+        if (
+            np.count_nonzero(outside & rows) > _MOST_CUT * (np.count_nonzero(rows) - 1) - 1
+        ):  # perhaps too many at one end
+            least, most = np.quantile(values[rows], (_MOST_CUT, 1 - _MOST_CUT))
+            found[rows] = np.clip(values[rows], min(low, least), max(high, most))
     return found
 
 

@@ -10,11 +10,11 @@ from harness.load.probe.actions import Action, Send
 from harness.load.probe.first_rate import first_rate
 from harness.load.probe.parts import PlanParts
 from harness.quotas.any_limiter.burst import burst_from_rest
-from harness.quotas.any_limiter.classes import explained
+from harness.quotas.any_limiter.classes import DECISIONS_OF_PROOF, explained
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, Sustained
 from harness.quotas.any_limiter.measure import class_so_far, measure_capacity, search_of
-from harness.quotas.any_limiter.safe import Batch, SafeSearch, least_seconds, next_batch, next_even
+from harness.quotas.any_limiter.safe import Batch, least_seconds, next_batch, next_even
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.cost import (
     MILD,
@@ -36,6 +36,8 @@ _CLOSE_ENOUGH = 0.03
 """Half of the sustained rate's interval, as a share, at which the pressure may end."""
 _EXACT_CALLS = 150
 """Calls at random moments that confirm a limiter which the exact inference explains."""
+_LONGEST_CHECK = 90.0
+"""Longest that the last pressure lasts to prove an exact limiter, seconds."""
 _CONTRARY_OF_NONE = 0.02
 """Share of contrary decisions from which no exact bucket is hoped for."""
 _FULL = 12
@@ -74,6 +76,7 @@ class CapacityPlan(PlanParts):
     doing_part: Part = "look"
     _jitter: float = 0.0
     _filled_under_pressure: bool = False
+    _check_lasts: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -153,7 +156,8 @@ class CapacityPlan(PlanParts):
             self.stages and self.stages[-1].kind == "volley"
         ):  # which some limiters have to pay for: wait until that is done
             yield from self._until_admitted(PRESSURE * self._rate)
-        yield from self._sustain(PRESSURE, "check", check_time(self._rate), check_time(self._rate))
+        self._check_lasts = self._check_seconds()
+        yield from self._sustain(PRESSURE, "check", self._check_lasts, self._check_lasts)
 
     def _fill(self) -> Iterator[Action]:
         """Start chats under mild pressure until the quota refuses some: what was admitted until then tells the rate too."""
@@ -188,7 +192,8 @@ class CapacityPlan(PlanParts):
                 total += part_cost(part, rate, self._first_burst)
         if PARTS.index(first) <= PARTS.index("settle"):
             total += volleys_cost(self._more_volleys(), rate, self._first_burst)
-        return total
+        longer = max(0.0, self._check_lasts - check_time(rate))
+        return total + Cost(longer, round(PRESSURE * rate * longer), round(rate * longer))
 
     def _look(self) -> Iterator[Action]:
         """Return a first burst and a first rate."""
@@ -322,17 +327,25 @@ class CapacityPlan(PlanParts):
             refused = yield from self._batch(batch, "poisson")
             search = search.seen(refused)
             if exact:
-                exact = not self._search_contradicts(search)
+                exact = self._exact_so_far()
 
     def _may_be_exact(self) -> bool:
         """Return False where a replayed bucket already contradicts the record: the exact inference can wait for the end."""
         return class_so_far(self.attempts(), None, self.stages)[1] < _CONTRARY_OF_NONE
 
-    def _search_contradicts(self, search: SafeSearch) -> bool:
-        """Return whether the batches so far speak against the exact limiter: then they have to find the safe rate
+    def _exact_so_far(self) -> bool:
+        """Return False where what was measured speaks against the exact limiter: then batches have to find the safe rate
         themselves.
         """
-        return class_so_far(self.attempts(), self.known.tps, self.stages)[0] not in ("exact", "exact_within_jitter")
+        return class_so_far(self.attempts(), self.known.tps, self.stages)[0] in ("exact", "exact_within_jitter")
+
+    def _check_seconds(self) -> float:
+        """Return how long the last pressure lasts: longer where too few calls were decided to prove an exact limiter."""
+        usual = check_time(self._rate)
+        if not self.safe or explained(self.known.tps) != "token_bucket" or not self._exact_so_far():
+            return usual
+        missing = 1.02 * DECISIONS_OF_PROOF - len(Decisions.of(self.attempts()))
+        return max(usual, min(missing / (PRESSURE * self._rate), _LONGEST_CHECK))
 
     def _find_even(self) -> Iterator[Action]:
         """Evenly spaced batches, until one rate passes."""

@@ -62,7 +62,7 @@ class PlanParts(ProbePlan):
         if volley is None:
             return False
         self._volleys_made.append(volley)
-        self._first_burst = max(1.0, volley.burst)
+        self._first_burst = max(self._first_burst, volley.burst)
         return True
 
     def _volley(self) -> Iterator[Action]:

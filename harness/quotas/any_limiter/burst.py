@@ -38,13 +38,16 @@ class Volley:
 
 
 def volley_of(decisions: Decisions, rest: float, rate: float) -> Volley | None:
-    """Read a volley from its decisions; at `rate` a second the limiter refills meanwhile. None where nothing was admitted.
+    """Read a volley from its decisions; at `rate` a second the limiter refills meanwhile.
 
-    None also where no call was refused: how many more would have been admitted is not known.
+    None where no call was refused: how many more would have been admitted is not known. One of which nothing was admitted
+    tells that its rest was too short, and counts: without it the mean would be that of the lucky ones.
     """
-    if not decisions.admitted.any() or decisions.admitted.all():
+    if decisions.admitted.all():
         return None
     times = decisions.admissions
+    if not len(times):
+        return Volley(rest, 0, 0.0)
     span = float(times[-1] - decisions.at[0])
     return Volley(rest, len(times), span, rate * span)
 
@@ -52,11 +55,11 @@ def volley_of(decisions: Decisions, rest: float, rate: float) -> Volley | None:
 def next_rest(volleys: Sequence[Volley], first: float) -> float | None:
     """Return the rest before the next volley, seconds, or None when there are enough.
 
-    Rests double from `first` until a longer one admits no more than 10 % (or one call) more; that rest is then used until
-    five volleys had it or a longer one.
+    Rests double from `first` (two minutes at the most) until a longer one admits no more than 10 % (or one call) more;
+    that rest is then used until five volleys had it or a longer one.
     """
     if not volleys:
-        return first
+        return min(first, _LONGEST_REST)
     enough = _rest_that_is_enough(volleys)
     if enough is None:
         return min(2 * max(v.rest for v in volleys), _LONGEST_REST)
@@ -74,10 +77,15 @@ def _rest_that_is_enough(volleys: Sequence[Volley]) -> float | None:
         else:
             groups.append(some)
     for shorter, longer in pairwise(groups):
-        before, after = (float(np.median([v.burst for v in group])) for group in (shorter, longer))
+        before, after = _least_sure(shorter), float(np.median([v.burst for v in longer]))
         if after <= before + max(1.0, _LONGER_ADMITS * before):
             return min(v.rest for v in shorter)
     return min(v.rest for v in groups[-1]) if groups[-1][0].rest >= 0.95 * _LONGEST_REST else None
+
+
+def _least_sure(volleys: Sequence[Volley]) -> float:
+    """Return what `volleys` of one rest admit in the middle; nothing where one was in vain: the rest is too short for it."""
+    return float(np.median([v.burst for v in volleys])) if all(v.admitted for v in volleys) else 0.0
 
 
 def burst_from_rest(volleys: Sequence[Volley]) -> BurstFromRest | None:

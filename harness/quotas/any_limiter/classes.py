@@ -13,11 +13,16 @@ from harness.quotas.any_limiter.safe import Batch
 from harness.quotas.estimates import TpsEstimate
 
 _CONTRARY_OF_EXACT = 0.004
+_CONTRARY_OF_PROVED = 0.003
+"""What the share of contrary decisions is at the most, with 97.5 %, where an exact limiter is proved."""
+DECISIONS_OF_PROOF = 1230
+"""So many decisions, none of them contrary, show that."""
 _FEW_CONTRARY = 2
 """So few contrary decisions do not speak against a limiter that explains the whole record, however short it is."""
-_TELLS_PARTS = 25.0
-"""How much better a record must fit one bucket than replays of its parts, in sd of those: true buckets of up to 80/s had
-35 and more, parts that were taken for one bucket 5 and 15."""
+_TELLS_PARTS = 20.0
+"""How much better a record must fit one bucket than replays of its parts, in sd of those: true buckets of up to 80/s mostly
+had 35 and more, none less than 20, parts that were taken for one bucket 5 and 15."""
+_TWO = 2.0
 _NEARLY = 0.08
 _DIFFER = 0.02
 """Rates under two pressures that differ by less are called the same."""
@@ -105,17 +110,11 @@ def _against_exact(evidence: Evidence) -> list[str]:
     """In sentences, what one exact limiter would not have done."""
     told: list[str] = []
     tps, contrary = evidence.tps, evidence.contrary
-    for name, found in (("under pressure", evidence.sustained), ("under mild pressure", evidence.mild)):
-        if found is not None:
-            told += _against_rate(name, found, tps)
+    if not _holds_one(tps):
+        told += _against_rates(evidence)
     if evidence.check is not None and check_differs(evidence.sustained, evidence.check, tps):
         told.append(
             f"At the end it sustained {evidence.check.estimate:.4g} a second, at first {evidence.sustained.estimate:.4g}."
-        )
-    if differ(evidence.sustained, evidence.mild) and evidence.mild is not None:
-        told.append(
-            f"It sustains {evidence.sustained.estimate:.4g} a second at {evidence.sustained.pressure:.2g} times the load, "
-            f"and {evidence.mild.estimate:.4g} at {evidence.mild.pressure:.2g} times."
         )
     if contrary is not None and contrary.share >= _CONTRARY_OF_EXACT and not _by_chance(contrary, tps):
         told.append(
@@ -129,9 +128,30 @@ def _against_exact(evidence: Evidence) -> list[str]:
     return told
 
 
+def _holds_one(tps: TpsEstimate | None) -> bool:
+    """Return whether an exact bucket holds one call: it admits less than its rate of even calls, as much as they fall behind
+    its tokens.
+    """
+    return tps is not None and explained(tps) == "token_bucket" and tps.burst.high is not None and tps.burst.high < _TWO
+
+
 def _by_chance(contrary: Contrary, tps: TpsEstimate | None) -> bool:
     """Return whether a record that an exact limiter explains holds so few contrary decisions that late answers make them."""
     return explained(tps) is not None and contrary.refused + contrary.admitted <= _FEW_CONTRARY
+
+
+def _against_rates(evidence: Evidence) -> list[str]:
+    told: list[str] = []
+    strong, mild = evidence.sustained, evidence.mild
+    for name, found in (("under pressure", strong), ("under mild pressure", mild)):
+        if found is not None:
+            told += _against_rate(name, found, evidence.tps)
+    if mild is not None and differ(strong, mild):
+        told.append(
+            f"It sustains {strong.estimate:.4g} a second at {strong.pressure:.2g} times the load, "
+            f"and {mild.estimate:.4g} at {mild.pressure:.2g} times."
+        )
+    return told
 
 
 def _against_rate(name: str, found: Sustained, tps: TpsEstimate | None) -> list[str]:
@@ -181,7 +201,7 @@ def _proved(evidence: Evidence) -> bool:
     sharp = evidence.sustained.half_width < 0.05 and evidence.mild is not None and evidence.mild.half_width < 0.08
     volleys = evidence.burst is not None and evidence.burst.volleys >= 3 and tps.burst.high is not None
     poisson = sum(batch.calls for batch in evidence.batches) >= 150
-    told = evidence.contrary is not None and _bucket_within_jitter(evidence)
+    told = evidence.contrary is not None and evidence.contrary.high < _CONTRARY_OF_PROVED
     return sharp and volleys and poisson and told and _told_from_parts(tps)
 
 

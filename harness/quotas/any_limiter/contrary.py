@@ -14,6 +14,8 @@ from harness.quotas.special import betaincinv
 _RATE_SLACK = 0.006
 """Share by which a candidate's rate may be off: candidates stand closer together than twice that."""
 _MOST_DECISIONS = 8000
+_AT_ONCE = 256
+"""What does not depend on the decision before is worked out for so many at a time."""
 _PENALTY_EXPLAINS = 0.005
 """Share of contrary decisions up to which a penalising bucket explains a record."""
 
@@ -112,22 +114,25 @@ def _replay(
     gaps = np.diff(decisions.at, prepend=decisions.at[0])
     taken = np.concatenate(([0], np.cumsum(decisions.admitted)))
     soon = taken[np.searchsorted(decisions.at, decisions.at + 2 * decisions.reach, side="right")] - taken[1:]
-    for index in range(n):
-        low = np.minimum(burst, low + rate * gaps[index] * (1 - _RATE_SLACK))
-        high = np.minimum(burst, high + rate * gaps[index] * (1 + _RATE_SLACK))
-        reach = decisions.reach[index] * rate + 1e-9
-        if decisions.admitted[index]:
-            admitted[index] = against = high < 1.0 - reach
-            low = np.where(against, low, np.maximum(low, 1.0 - reach) - 1.0)
-            high = np.where(against, high, high - 1.0)
-        else:
-            most = 1.0 + reach + soon[index]
-            refused[index] = against = low > most
-            low = np.where(against, low - 1.0, low)
-            high = np.where(against, high - 1.0, np.minimum(high, most))
-            if penalty is not None:
-                cost, floor = penalty
-                low = np.where(against, low, np.maximum(np.minimum(low, floor), low - cost - _PENALTY_SLACK))
-                high = np.where(against, high, np.maximum(floor, high - cost + _PENALTY_SLACK))
-        high = np.maximum(high, low)
+    for begin in range(0, n, _AT_ONCE):
+        part = np.s_[begin : begin + _AT_ONCE, np.newaxis]
+        gained, reach = rate * gaps[part], decisions.reach[part] * rate + 1e-9
+        slow, fast = gained * (1 - _RATE_SLACK), gained * (1 + _RATE_SLACK)
+        least, most = 1.0 - reach, 1.0 + reach + soon[part]
+        for row, index in enumerate(range(begin, min(n, begin + _AT_ONCE))):
+            np.minimum(burst, np.add(low, slow[row], out=low), out=low)
+            np.minimum(burst, np.add(high, fast[row], out=high), out=high)
+            if decisions.admitted[index]:
+                against = np.less(high, least[row], out=admitted[index])
+                low = np.where(against, low, np.maximum(low, least[row]) - 1.0)
+                high -= ~against
+            else:
+                against = np.greater(low, most[row], out=refused[index])
+                high = np.where(against, high - 1.0, np.minimum(high, most[row]))
+                low -= against
+                if penalty is not None:
+                    cost, floor = penalty
+                    low = np.where(against, low, np.maximum(np.minimum(low, floor), low - cost - _PENALTY_SLACK))
+                    high = np.where(against, high, np.maximum(floor, high - cost + _PENALTY_SLACK))
+            np.maximum(high, low, out=high)
     return refused, admitted

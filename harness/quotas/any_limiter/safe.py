@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.quotas.any_limiter.blocking import blocked, load_refused
 from harness.quotas.any_limiter.estimates import CurvePoint, LimiterClass, Safe, SafeRate
@@ -22,6 +23,8 @@ from harness.quotas.special import gammaln
 
 REFUSED_SHARE = 0.01
 """What may be refused at the safe rate."""
+_RATES = np.concatenate((np.geomspace(0.25, 0.8, 14)[:-1], np.linspace(0.8, 1.15, 29)))
+"""Of the sustained rate."""
 _BURSTS = np.geomspace(1.0, 1500.0, 44)
 _FLOORS = np.array([0.0, 0.0005, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1])
 _FLOOR_PRIOR = np.array([400.0, 10, 8, 8, 6, 4, 2, 1, 1, 1, 1, 1])
@@ -90,9 +93,7 @@ class SafeSearch:
     @property
     def rates(self) -> Floats:
         """Rates of the grid (k,)."""
-        return np.asarray(
-            self.sustained * np.concatenate((np.geomspace(0.25, 0.8, 14)[:-1], np.linspace(0.8, 1.15, 29)))
-        )
+        return np.asarray(self.sustained * _RATES)
 
     def seen(self, batch: Batch) -> SafeSearch:
         """Return the state after `batch`; a claim that its refusals make unlikely is dropped."""
@@ -269,15 +270,18 @@ def _safe_loads() -> Floats:
     return np.stack([load_refused((REFUSED_SHARE - floor) / (1 - 2 * floor), _BURSTS) for floor in _FLOORS], axis=1)
 
 
-def _safe_rates(rates: Floats) -> Floats:
-    return np.asarray(rates[:, None, None] * _safe_loads()[None, :, :])
+@lru_cache(maxsize=1)
+def _safe_shares() -> tuple[Floats, npt.NDArray[np.intp]]:
+    """Return the safe rates of (rate, burst, floor) in order, as shares of the sustained rate, and that order."""
+    shares = (_RATES[:, None, None] * _safe_loads()).ravel()
+    order = np.argsort(shares)
+    return shares[order], order
 
 
 def _quantile(search: SafeSearch, share: float) -> float:
-    rates, p = _safe_rates(search.rates).ravel(), _probability(search).ravel()
-    order = np.argsort(rates)
-    total = np.cumsum(p[order])
-    return float(rates[order][min(int(np.searchsorted(total, share)), len(total) - 1)])
+    shares, order = _safe_shares()
+    total = np.cumsum(_probability(search).ravel()[order])
+    return search.sustained * float(shares[min(int(np.searchsorted(total, share)), len(total) - 1)])
 
 
 def _chance(search: SafeSearch, claim: float) -> float:

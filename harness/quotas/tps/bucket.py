@@ -51,21 +51,20 @@ class Record:
 
         At most `most` decisions are judged, evenly chosen.
         """
-        yes = calls.admitted
-        spread = calls.spread(jitter)
-        at = np.where(yes, calls.decided(shares[0]), calls.decided(shares[1]))
+        spread, clear = calls.spread(jitter), ~calls.clouded
+        at = np.where(calls.admitted, calls.decided(shares[0]), calls.decided(shares[1]))
         at = at - (at.min() if len(at) else 0.0)
-        a_order, r_order = np.argsort(at[yes], kind="stable"), np.argsort(at[~yes], kind="stable")
-        admitted, refused = at[yes][a_order], at[~yes][r_order]
+        yes, no = np.flatnonzero(calls.admitted), np.flatnonzero(~calls.admitted)
+        yes, no = yes[np.argsort(at[yes], kind="stable")], no[np.argsort(at[no], kind="stable")]
         step = -(-len(at) // most) if len(at) else 1
         return cls(
-            admitted,
-            spread[yes][a_order],
-            np.flatnonzero(~calls.clouded[yes][a_order])[::step],
-            refused,
-            spread[~yes][r_order],
-            np.flatnonzero(~calls.clouded[~yes][r_order])[::step],
-            np.searchsorted(admitted, refused),
+            at[yes],
+            spread[yes],
+            np.flatnonzero(clear[yes])[::step],
+            at[no],
+            spread[no],
+            np.flatnonzero(clear[no])[::step],
+            np.searchsorted(at[yes], at[no]),
             deficit,
         )
 

@@ -26,6 +26,8 @@ and with this many an interval held in 97 % or more of the runs of every family 
 _GAP_IN_SPREADS = 2.2
 _NEARLY = 0.02
 """Disagreement up to which a rate is not ruled out where there are few decisions."""
+_BLUR, _ALL_ALIKE = 2.0, 4.0
+"""How many jitters a burst may be off by itself, and how many of one way's spread it may be with all moments off alike."""
 _HALF = 0.5
 _WIDEN = 1.3
 """The decisions of a record are less independent than the likelihood takes them to be: intervals are widened by this."""
@@ -112,18 +114,20 @@ def _intervals(reading: Reading) -> tuple[Interval, Interval]:
 
 
 def _blurred(burst: Interval, reading: Reading) -> Interval:
-    """Return the interval of a burst that does not fit as a whole number, no closer than jitter allows.
+    """Return the interval of a burst that does not fit as a whole number, no closer than the round trips' spread allows.
 
     The moments at which the bucket was full are known to a jitter only, and may be off all alike. Quotas are whole numbers:
-    one is told exactly if it lies within, and if the interval is too narrow to hold a half beside it.
+    one is told exactly if it lies within the jitter, and if that leaves too little room for a half beside it.
     """
-    blur = 2 * reading.rate * reading.fit.jitter
-    low, high = (burst.low or 0.0) - blur, (burst.high or 0.0) + blur
-    first, last = float(np.ceil(low)), float(np.floor(high))
-    if first > last:
-        return Interval(burst.estimate, low, high)
-    estimate = float(np.clip(round(reading.burst), first, last))
-    return Interval.exactly(estimate) if high - low < _HALF else Interval(estimate, low, high)
+    low, high = burst.low or 0.0, burst.high or 0.0
+    blur = _BLUR * reading.rate * reading.fit.jitter
+    first, last = float(np.ceil(low - blur)), float(np.floor(high + blur))
+    whole = first <= last
+    estimate = float(np.clip(round(reading.burst), first, last)) if whole else burst.estimate
+    if whole and high - low + 2 * blur < _HALF:
+        return Interval.exactly(estimate or first)
+    room = _ALL_ALIKE * reading.rate * max(reading.fit.jitter, 0.5 * reading.calls.typical_spread)
+    return Interval(estimate, low - room, high + room)
 
 
 def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:

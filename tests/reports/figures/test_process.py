@@ -66,6 +66,16 @@ def test_an_error_in_drawing_is_raised_where_the_pictures_are_waited_for() -> No
             drawing.drawn()
 
 
+def test_copies_that_die_do_not_hold_the_others_up() -> None:
+    """More copies of the process end without an answer than draw at a time; that some are missing is said."""
+    with FigureProcess() as drawing:
+        for _ in range((os.cpu_count() or 1) + 1):
+            drawing._ask("os._exit", (1,))
+        drawing.draw("draw_varieties", Varieties(COUNTS, COUNTS, LATENCY, LATENCY))
+        with pytest.raises(UsageError, match="--no-figures"):
+            drawing.drawn()
+
+
 def test_an_ended_process_is_said_to_have_ended() -> None:
     """Pictures of a process that was killed are not waited for for ever."""
     with FigureProcess() as drawing:
@@ -82,7 +92,8 @@ def test_a_caller_that_ends_without_a_word_is_not_answered() -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdout.close()
-    pickle.dump(("draw_varieties", (Varieties({}, {}, {}, {}),)), process.stdin)
+    asked = pickle.dumps(("reports.figures.draw.draw_varieties", (Varieties(COUNTS, COUNTS, LATENCY, LATENCY),)))
+    process.stdin.write(len(asked).to_bytes(8) + asked)
     process.stdin.close()
     assert process.stderr is not None
     assert process.stderr.read() == b""

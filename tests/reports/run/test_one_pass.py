@@ -110,6 +110,45 @@ def test_of_a_window_only_its_rows_are_read(make_run: MakeRun) -> None:
     assert all(len(batch.words["contact_id"]) <= len(batch) + 1 for batch in batches)
 
 
+def test_of_a_window_only_the_files_that_hold_some_of_it_are_opened(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many files, to open each takes longer than to read what is wanted of a few."""
+    monkeypatch.setattr(samples, "_KEPT_ROWS", 0)
+    rows = sorted(conversations(200), key=lambda row: float(row["sent"]))
+    files: list[Path] = []
+    for number in range(8):
+        path = make_run(rows=rows[number * len(rows) // 8 : (number + 1) * len(rows) // 8], files=1)
+        files.append(path.rename(path.with_name(f"part-{number}")) / "samples")
+    run = samples.Samples(tuple(file for folder in files for file in sample_files(folder)))
+    opened: list[Path] = []
+    open_one = samples._open
+
+    def noted(file: Path) -> pq.ParquetFile:
+        opened.append(file)
+        return open_one(file)
+
+    monkeypatch.setattr(samples, "_open", noted)
+    window = (rows[len(rows) // 2 + 5]["sent"], rows[len(rows) // 2 + 50]["sent"])
+    found = batches_of(run.read(("operation", "sent", "received"), window))
+    assert len(opened) == 1
+    assert sum(len(batch) for batch in found) >= 45
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.date64()], ids=["texts", "dates"])
+def test_times_of_another_kind_are_damage_for_an_excerpt_too(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType
+) -> None:
+    """What a file says of its times may be no numbers: its rows are named as missing, and the report is made."""
+    monkeypatch.setattr(samples, "_KEPT_ROWS", 0)
+    path = make_run(rows=conversations(40), files=2, user_class="ChatConversation")
+    file = sample_files(path / "samples")[1]
+    table = pq.read_table(file)
+    times = pa.array(["now"] * len(table)) if kind == pa.string() else pa.array([0] * len(table), kind)
+    pq.write_table(table.set_column(table.schema.get_field_index("sent"), "sent", times), file)
+    assert any("damaged" in problem for problem in answer_of(path)["problems"])
+
+
 def batches_of(parts: Iterable[samples.Batch | samples.Damage]) -> list[samples.Batch]:
     return [part for part in parts if isinstance(part, samples.Batch)]
 

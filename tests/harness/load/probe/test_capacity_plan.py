@@ -20,7 +20,7 @@ from tests.support.virtual.services import (
     SlidingLog,
     TokenBucket,
 )
-from tests.support.virtual.shared_limiters import FixedTier, Tiers
+from tests.support.virtual.shared_limiters import FixedTier, Nodes, Tiers
 
 
 def measured(
@@ -47,6 +47,8 @@ def test_the_documented_bucket_is_proved_exact_within_three_minutes() -> None:
     assert found is not None
     assert found.kind == "exact"
     assert done.seconds < 180
+    assert found.contrary is not None
+    assert found.contrary.high < 0.003  # seen of that many decisions: fewer might hide one contrary in two hundred
     assert found.sustained is not None
     assert found.sustained.low <= 5 <= found.sustained.high
     assert found.sustained_mild is not None
@@ -55,6 +57,17 @@ def test_the_documented_bucket_is_proved_exact_within_three_minutes() -> None:
     assert found.safe is not None
     assert found.safe.poisson is not None
     assert 3.6 <= found.safe.poisson.low <= 4.06  # M/D/1 with 8 places refuses 1 % at 4.05/s
+
+
+def test_a_bucket_that_holds_one_call_is_exact_though_it_sustains_less_of_even_calls() -> None:
+    """What falls behind its tokens is the even load's doing: 2.2/s with burst 1 admits 1.5 of 2.3 even calls a second."""
+    plan, _ = measured(TokenBucket(2.217, 1.0))
+    found = plan.estimate
+    assert found is not None
+    assert found.kind in ("exact", "exact_within_jitter")
+    assert found.findings == ()
+    assert found.sustained_mild is not None
+    assert found.sustained_mild.high < 2.0
 
 
 def test_a_mild_pressure_that_saw_one_turn_of_a_minutes_window_is_not_believed() -> None:
@@ -78,6 +91,16 @@ def test_shards_have_numbers_but_are_not_exact() -> None:
     assert found.findings
     assert found.sustained is not None
     assert found.sustained.low <= 5 <= found.sustained.high
+
+
+def test_every_volley_sends_as_many_at_once_as_the_largest_was_admitted() -> None:
+    """Of nodes a volley that met a sync admits fewer: the next one sends no fewer at once, or all would stay small."""
+    plan, done = measured(Nodes(15.0, 17.0, 4, 0.01, random.Random(3)), safe=False)
+    begins = [stage.begin for stage in plan.stages if stage.kind == "volley"]
+    at_once = [sum(abs(answer.sent - begin) < 1e-6 for answer in done.record) for begin in begins]
+    assert len(begins) >= 5
+    assert at_once == sorted(at_once)
+    assert at_once[0] > 17
 
 
 @pytest.mark.slow

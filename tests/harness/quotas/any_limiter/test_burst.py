@@ -1,9 +1,20 @@
 """The burst from rest: volleys, and how long to rest before the next."""
 
+import random
+
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest
+from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
+from harness.quotas.any_limiter.decisions import Decisions
+from tests.support.virtual.services import FixedWindow
+
+
+def decided(at: float, admitted: list[bool]) -> Decisions:
+    """Return decisions a millisecond apart."""
+    moments = np.array([at + 0.001 * call for call in range(len(admitted))])
+    return Decisions(moments, np.array(admitted), 0.001, np.zeros(len(admitted)))
 
 
 def test_rests_double_until_a_longer_one_admits_no_more() -> None:
@@ -22,6 +33,34 @@ def test_rests_double_until_a_longer_one_admits_no_more() -> None:
 def test_what_was_refilled_during_the_volley_does_not_count() -> None:
     """25 admitted in a second at 5 a second are a burst of 20."""
     assert Volley(4.0, 25, 1.0, 5.0).burst == 20.0
+
+
+def test_a_volley_of_which_nothing_was_admitted_counts() -> None:
+    """It tells that its rest was too short; one without a refusal tells nothing."""
+    assert volley_of(decided(9.0, [False] * 12), 4.0, 5.0) == Volley(4.0, 0, 0.0)
+    assert volley_of(decided(9.0, [True] * 12), 4.0, 5.0) is None
+
+
+def test_the_rest_that_is_enough_for_a_window_is_as_long_as_the_window() -> None:
+    """Two volleys in one window of ten seconds: the second admits nothing, and half of the window is not called enough."""
+    for seed in range(10):
+        rng, window, now = random.Random(seed), FixedWindow(40, 10.0, 3.0), 100.0
+        volleys: list[Volley] = []
+        while (rest := next_rest(volleys, 5.0)) is not None and len(volleys) < 12:
+            rested = rest * rng.uniform(1.0, 1.2)
+            now += rested
+            told = volley_of(decided(now, [window.admit(now + 0.001 * call) for call in range(60)]), rested, 4.0)
+            assert told is not None
+            volleys.append(told)
+        found = burst_from_rest(volleys)
+        assert found is not None
+        assert found.rest_s > 8.0
+        assert found.mean_low <= 40 <= found.mean_high + 0.3
+
+
+def test_the_first_rest_is_two_minutes_at_the_most() -> None:
+    """However much a slow limiter admitted at first, the probe's time is not spent on waiting."""
+    assert next_rest([], 280.0) == 120.0
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=10))

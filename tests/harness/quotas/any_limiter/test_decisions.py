@@ -27,3 +27,20 @@ def test_the_work_after_a_decision_does_not_move_it() -> None:
     assert found is not None
     assert found.refused + found.admitted == 0
     assert np.max(np.abs(decisions.at - np.array(sent) - 0.003)) < 0.002
+
+
+def test_a_candidate_among_many_is_replayed_as_one_alone() -> None:
+    """Of a thousand decisions, some of them contrary: the best candidate's answer is the one that it gives by itself."""
+    draw = np.random.default_rng(2)
+    sent = np.cumsum(draw.exponential(0.1, 1000))
+    outcome = np.where(draw.random(1000) < 0.5, "started", "tps_throttled").tolist()
+    decisions = Decisions.of(Attempts.of(sent, sent + draw.gamma(2.0, 0.01, 1000), outcome))
+    rates, bursts = np.linspace(3.0, 8.0, 9), [2.0, 5.0, 12.0]
+    best = contrary_share(decisions, rates, bursts)
+    assert best is not None
+    alone = contrary_share(decisions, [best.rate], [best.burst])
+    others = [found for rate in rates if (found := contrary_share(decisions, [rate], bursts)) is not None]
+    assert alone is not None
+    assert (alone.refused, alone.admitted) == (best.refused, best.admitted)
+    assert np.array_equal(alone.at, best.at)
+    assert best.share == min(one.share for one in others) > 0.1
