@@ -17,10 +17,10 @@ from harness.quotas.tps.timing import Calls
 PARTS = (2, 4)
 """Numbers of parts that are tried: tokens of parts that were emptied together come so many at a time."""
 _REPLAYS_IN_PARTS = 6
-_SOMEWHAT, _AS_WELL = 0.16, 0.5
+_SOMEWHAT, _AS_WELL = 0.16, 0.3
 """The record's log probability as one bucket's, as a share of that as its parts', from which on it is not told from parts,
-and from which on parts explain it about as well: true buckets had 0.14 at the most, more only where jitter hides the order
-of calls; parts that were taken for one bucket 0.19 to 0.24 at 200 to 350/s, and 0.7 and 1.6 at 50 to 90/s."""
+and from which on the burst may be the parts': true buckets had 0.14 at the most, more only where jitter hides the order
+of calls; parts that were taken for one bucket 0.19 to 0.24 at 200 to 350/s, and 0.25 to 7 at 30 to 90/s."""
 _SOMEWHAT_IN_ORDER, _IN_ORDER = 0.25, 0.1
 """The first of these where fewer tokens than the second lie within a jitter: true buckets had 0.2 there, while of 480 parts
 that take turns all that were taken for one bucket had 0.25 and more, and 0.118 tokens within a jitter."""
