@@ -22,7 +22,7 @@ _SOMEWHAT, _AS_WELL = 0.16, 0.3
 and from which on the burst may be the parts': true buckets had 0.14 at the most, more only where jitter hides the order
 of calls; parts that were taken for one bucket 0.19 to 0.24 at 200 to 350/s, and 0.25 to 7 at 30 to 90/s."""
 _SOMEWHAT_IN_ORDER, _IN_ORDER = 0.25, 0.1
-"""The first of these where fewer tokens than the second lie within a jitter: true buckets had 0.2 there, while of 480 parts
+"""The first of these where fewer tokens than the second lie within a jitter: true buckets had 0.2 there, while of 160 parts
 that take turns all that were taken for one bucket had 0.25 and more, and 0.118 tokens within a jitter."""
 _ORDER_HIDDEN = 0.12
 """Tokens within a jitter from which on one bucket is not told from its parts: jitter hides the order of calls."""
