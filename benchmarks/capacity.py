@@ -1,13 +1,13 @@
 """How well the capacity of any limiter is measured: hidden services in virtual time, their truth found by long simulation.
 
-`python -m benchmarks.capacity [--quick] [--alone] [RUNS_OF_EACH_FAMILY] [WORD_IN_A_FAMILY ...]`. The probe's whole plan
+`python -m benchmarks.capacity [--quick] [--alone] [--from=SEED] [RUNS_OF_EACH_FAMILY] [WORD_IN_A_FAMILY ...]`. The plan
 (without the even search) runs against each service: rates 2 to 100/s, bursts 0.5 to 3 times the rate, round trips of 5 to
 60 ms. What it says is then compared with the same service, simulated alone for thousands of calls, and with what people do
 otherwise: the ramp to the first throttle, the plain count at twice the rate, and 0.1's answer (the limiter, or nothing).
 Then the exact inference is tried on true buckets under each family of latencies, two workers' clocks and few throttles, and
 the chat quota on services that count late. Everything is drawn from seeds. `--quick` is a first look of one run a family,
 without the exact inference, so nothing is called exact. The words `latencies` and `quotas` choose those two parts. `--alone`
-takes one core in place of two.
+takes one core in place of two. Seeds count from 0, or from that of `--from`: what was set on some is judged on others.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def measure(job: Job) -> Line:
     found = plan.estimate
     assert found is not None
     rates = [
-        None if s is None else Told(s.estimate, s.low, s.high, truth.true_rate(job, s.pressure * s.estimate))
+        None if s is None else Told(s.estimate, s.low, s.high, truth.true_rate(job, latency, s.pressure * s.estimate))
         for s in (found.sustained, found.sustained_mild)
     ]
     sustained, rest = found.sustained, found.burst_from_rest
@@ -219,12 +219,13 @@ def main() -> int:
     words = [word for word in sys.argv[1:] if not word.isdigit() and not word.startswith("-")]
     names = [name for name in FAMILIES if not words or any(word in name for word in words)]
     each = numbers[0] if numbers else 1 if quick else 4
+    first = next((int(word.removeprefix("--from=")) for word in sys.argv[1:] if word.startswith("--from=")), 0)
     lines: list[Line] = []
     held: list[exact.Held] = []
     said: list[chats.Said] = []
     with multiprocessing.get_context("spawn").Pool(1 if alone else 2) as pool:
         if names:
-            lines = _each(pool, measure, [Job(family, seed, quick) for seed in range(each) for family in names])
+            lines = _each(pool, measure, [Job(family, first + n, quick) for n in range(each) for family in names])
             print(by_family(lines, NUMBERS), by_family(lines, OTHERWISE), sep="\n\n", flush=True)
         if "latencies" in words or not (words or quick):
             held = _each(pool, exact.hold, exact.trials(2 * each))

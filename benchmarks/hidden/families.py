@@ -69,6 +69,8 @@ FAMILIES: dict[str, Make] = {
 MOVING = ("moved by 10 or 50 %",)
 SLOW = ("fixed window 10 s", "fixed window 60 s", "two tiers")
 """Families that take minutes to show themselves: their rates end at 20 a second."""
+KEEPS_STEP = ("shared, even",)
+"""Families in which what is admitted depends on the moment at which the load began, however long it lasts."""
 SMOOTH = ("exact bucket", "burst of a half more", "ticks of 10 or 100 ms")
 """Families that one token bucket describes, or nearly: to call them exact is right where rate and burst are right."""
 

@@ -4,36 +4,47 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
+from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.hidden.families import SLOW, Job
+from benchmarks.hidden.families import KEEPS_STEP, Job
 from tests.support.virtual.services import Latency, Limiter
 
 _VOLLEYS = 200
 """Nodes that agree late admit from a third to twice the mean in a volley: 40 volleys left 6 % of chance in it."""
+_STARTS = 48
+"""Loads, each on a limiter that has rested, over which a rate is averaged that depends on when the load began."""
 
 
-def _admitted(limiter: Limiter, rate: float, calls: int, rng: random.Random, form: str) -> tuple[float, float]:
-    """The share admitted of `calls` at `rate` a second ("poisson" or "dithered"), and those admitted a second; the first
-    fifth is left out.
+def _dithered(rate: float, calls: int, rng: random.Random, latency: Latency, now: float = 0.0) -> list[float]:
+    """The moments at which dithered calls arrive that are sent at `rate` a second from `now` on."""
+    due = now + np.cumsum([rng.uniform(0.5, 1.5) for _ in range(calls)]) / rate
+    return sorted(at + latency.draw()[0] for at in due.tolist())
+
+
+def _admitted(limiter: Limiter, arriving: list[float]) -> tuple[float, float]:
+    """The share admitted of the calls `arriving`, and those admitted a second; the first fifth is left out."""
+    lead = max(len(arriving) // 5, 1)
+    admitted = [limiter.admit(now) for now in arriving][lead:]
+    span = arriving[-1] - arriving[lead - 1]
+    return sum(admitted) / max(len(admitted), 1), sum(admitted) / max(span, 1e-9)
+
+
+def true_rate(job: Job, latency: Latency, at: float) -> float:
+    """Admitted a second while `at` are offered, in the long run; the calls come as the probe's do.
+
+    Where others' even calls keep their place between the limiter's tokens until it has rested, one load however long shows
+    one such place: there it is the mean of many loads, that begin at any moment.
     """
-    now, lead, admitted, begin = 0.0, max(calls // 5, 1), 0, 0.0
-    for number in range(calls):
-        now += (rng.expovariate(1.0) if form == "poisson" else rng.uniform(0.5, 1.5)) / rate
-        got = limiter.admit(now)
-        if number < lead:
-            begin = now
-        else:
-            admitted += got
-    return admitted / max(calls - lead, 1), admitted / max(now - begin, 1e-9)
-
-
-def true_rate(job: Job, at: float) -> float:
-    """Admitted a second while `at` are offered, in the long run."""
-    seconds = 3000.0 if job.family in SLOW or "on and off" in job.family else 600.0
-    calls = int(min(max(4000.0, at * seconds), 200_000))
-    return _admitted(job.limiter(), at, calls, random.Random(9), "dithered")[1]
+    rng = random.Random(9)
+    alike = replace(latency, rng=random.Random(10))
+    if job.family in KEEPS_STEP:
+        calls = int(max(600.0, 75.0 * at))
+        loads = [_dithered(at, calls, rng, alike, rng.uniform(0.0, 10.0)) for _ in range(_STARTS)]
+        return float(np.mean([_admitted(job.limiter(), load)[1] for load in loads]))
+    most = 1_000_000 if "on and off" in job.family else 200_000
+    return _admitted(job.limiter(), _dithered(at, int(min(max(4000.0, 6000.0 * at), most)), rng, alike))[1]
 
 
 def true_burst(job: Job, latency: Latency, rest: float, most: float, rate: float) -> float:
@@ -63,7 +74,12 @@ def true_burst(job: Job, latency: Latency, rest: float, most: float, rate: float
 
 def refused_share(job: Job, rate: float, calls: int) -> float:
     """The share of Poisson arrivals at `rate` a second that is refused."""
-    return 1 - _admitted(job.limiter(), rate, calls, random.Random(7), "poisson")[0]
+    rng = random.Random(7)
+    now, arriving = 0.0, []
+    for _ in range(calls):
+        now += rng.expovariate(1.0) / rate
+        arriving.append(now)
+    return 1 - _admitted(job.limiter(), arriving)[0]
 
 
 def safe_truth(job: Job, rate: float) -> float:

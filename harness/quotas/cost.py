@@ -92,11 +92,12 @@ def effort(goal: Goal, rate: float = 5.0, burst: float = 8.0) -> str:
 
 
 def least_pressure(rate: float, load: float) -> float:
-    """Return the least seconds under `load` times the rate: 60 admissions, but 6 to 20 seconds.
+    """Return the least seconds under `load` times the rate: 60 admissions, but 12 to 20 seconds.
 
-    Mild pressure lasts 15 at the least: others' calls, which come in bouts of seconds, take most where least is offered.
+    It takes a limiter that adapts some seconds to do so. Mild pressure lasts 18: others' calls, which come in bouts of
+    seconds, take most where least is offered.
     """
-    shortest = 15.0 if load <= MILD else 6.0
+    shortest = 18.0 if load <= MILD else 12.0
     return min(max(shortest, 60 / rate), 20.0)
 
 

@@ -32,8 +32,10 @@ from harness.quotas.cost import (
 from harness.quotas.round_trips import RoundTrips
 from harness.quotas.stages import Stage, StageKind
 
-_CLOSE_ENOUGH = 0.03
+_CLOSE_ENOUGH = 0.025
 """Half of the sustained rate's interval, as a share, at which the pressure may end."""
+_WORTH_A_PRESSURE = 0.035
+"""The same of a fill, which takes the place of a pressure of its own."""
 _EXACT_CALLS = 150
 """Calls at random moments that confirm a limiter which the exact inference explains."""
 _LONGEST_CHECK = 90.0
@@ -77,6 +79,8 @@ class CapacityPlan(PlanParts):
     _jitter: float = 0.0
     _filled_under_pressure: bool = False
     _check_lasts: float = 0.0
+    _pressed: float = 0.0
+    """Calls a second of the strong pressure; 0 before it, and where a climb found that less has to be offered."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,6 +139,8 @@ class CapacityPlan(PlanParts):
         pressed = self._decisions(begin, self._now)
         if not self._best and len(pressed.admissions) < _NONE_ADMITTED * len(pressed) and not self._over():
             yield from self._climb(0.5 * first)
+        if not self._best and self.stages:
+            self._pressed = self.stages[-1].offered
         self.doing_part = "mild"
         if not (self._filled_under_pressure or self._best):
             yield from self._sustain(MILD, "pressure", least_pressure(self._rate, MILD), MOST_PRESSURE)
@@ -157,7 +163,7 @@ class CapacityPlan(PlanParts):
         ):  # which some limiters have to pay for: wait until that is done
             yield from self._until_admitted(PRESSURE * self._rate)
         self._check_lasts = self._check_seconds()
-        yield from self._sustain(PRESSURE, "check", self._check_lasts, self._check_lasts)
+        yield from self._sustain(PRESSURE, "check", self._check_lasts, self._check_lasts, self._pressed)
 
     def _fill(self) -> Iterator[Action]:
         """Start chats under mild pressure until the quota refuses some: what was admitted until then tells the rate too."""
@@ -176,7 +182,7 @@ class CapacityPlan(PlanParts):
             tries += 1
         self.stages.append(Stage("pressure", begin, self._now, offered))
         found = sustained_rate(self._decisions(begin, self._now), emptied=True)
-        self._filled_under_pressure = found is not None and _known(found)
+        self._filled_under_pressure = found is not None and _known(found, _WORTH_A_PRESSURE)
 
     def _has_to_go_on(self) -> bool:
         """Return whether the time that is left is needed for what is measured after the fill; half of all is at most."""
@@ -247,13 +253,18 @@ class CapacityPlan(PlanParts):
             pace, lambda: self.known.started + self.known.full_refusals > passed or self._now - begin > MOST_PRESSURE
         )
 
-    def _sustain(self, pressure: float, kind: StageKind, least: float, most: float) -> Iterator[Action]:
-        """Press for `least` seconds, and on until the rate is known closely enough or `most` seconds are over."""
+    def _sustain(
+        self, pressure: float, kind: StageKind, least: float, most: float, offered: float = 0.0
+    ) -> Iterator[Action]:
+        """Press for `least` seconds, and on until the rate is known closely enough or `most` seconds are over.
+
+        What is `offered` is `pressure` times the rate, unless it is given.
+        """
         if self._over():
             return
         self.known.doing = f"measuring the sustained rate at {pressure:g} times the load"
         begin, looked = self._now, self._now
-        offered = min(pressure * self._rate, 0.95 * self.options.max_rate)
+        offered = offered or min(pressure * self._rate, 0.95 * self.options.max_rate)
 
         def enough() -> bool:
             nonlocal looked
@@ -380,7 +391,7 @@ class CapacityPlan(PlanParts):
         self.estimate = measure_capacity(self.attempts(), self.known.tps, self.stages)
 
 
-def _known(found: Sustained) -> bool:
+def _known(found: Sustained, close: float = _CLOSE_ENOUGH) -> bool:
     if found.blocks:
         return len(found.batch_rate) >= _CYCLES
-    return found.half_width <= _CLOSE_ENOUGH
+    return found.half_width <= close

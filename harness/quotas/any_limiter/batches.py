@@ -1,8 +1,9 @@
 """The mean of batch durations with an honest interval, and whether that mean moved.
 
-The seconds that each of m batches of J admissions took are modelled as a mean, plus independent noise (the count wanders),
-plus differenced noise e_i - e_(i-1) (the count is kept to within an admission or two, as a bucket does: what one batch gains
-the next one loses). The sine basis makes that covariance diagonal, so the noises' ratio is averaged over a grid (REML).
+The seconds that each of m batches of J admissions took are modelled as a mean, plus noise that is independent or lasts for
+a few batches (the count wanders, as beside neighbours who come and go), plus differenced noise e_i - e_(i-1) (the count is
+kept to within an admission or two, as a bucket does: what one batch gains the next one loses). The sine basis makes that
+covariance diagonal, so the noises' ratio, and how long the first one lasts, are averaged over a grid (REML).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from harness.quotas.special import stdtr
 
 _RATIOS = np.concatenate(([0.0], np.geomspace(1e-4, 1e4, 29)))
 """Variance of the independent noise over that of the differenced noise: what the grid holds."""
+_LASTING = ((0.0, 1.0), (0.5, 0.3), (0.8, 0.1))
+"""How much of the wandering noise one batch hands on to the next, and how likely that is before the batches are seen."""
 _STEP_GAIN = 20.0
 _STEP_SHARE = 0.03
 _STEP_ADMISSIONS = 4.0
@@ -44,16 +47,29 @@ def _variances(m: int) -> Floats:
     return np.asarray(_RATIOS[:, None] + _sines(m)[1][None, :])
 
 
+@lru_cache(maxsize=64)
+def _noises(m: int) -> tuple[Floats, Floats]:
+    """Relative variance in the sine basis for each noise of the grid, (noises, m), and the logarithm of its weight."""
+    angle = np.pi * np.arange(1, m + 1) / (m + 1)
+    variances, weights = [], []
+    for kept, weight in _LASTING:
+        wandering = (1 - kept) ** 2 / (1 + kept**2 - 2 * kept * np.cos(angle))  # 1 where slowest
+        variances.append(_RATIOS[:, None] * wandering[None, :] + _sines(m)[1][None, :])
+        weights.append(np.full(len(_RATIOS), np.log(weight)))
+    return np.concatenate(variances), np.concatenate(weights)
+
+
 def mean_of(durations: Floats, confidence: float = 0.95) -> Mean:
-    """Return the mean of `durations` (m,), m at least 3, with an interval of Student quantiles over the grid of ratios."""
+    """Return the mean of `durations` (m,), m at least 3, with an interval of Student quantiles over the grid of noises."""
     m = len(durations)
     basis, _ = _sines(m)
-    y, ones, v = basis @ durations, basis @ np.ones(m), _variances(m)
+    y, ones = basis @ durations, basis @ np.ones(m)
+    v, log_weight = _noises(m)
     information = np.sum(ones**2 / v, axis=1)
     centre = np.sum(ones * y / v, axis=1) / information
     rest = np.sum((y[None, :] - centre[:, None] * ones[None, :]) ** 2 / v, axis=1)
     rest = np.maximum(rest, 1e-18 * max(1.0, float(np.sum(durations**2))))
-    log_p = -0.5 * (np.sum(np.log(v), axis=1) + np.log(information) + (m - 1) * np.log(rest))
+    log_p = log_weight - 0.5 * (np.sum(np.log(v), axis=1) + np.log(information) + (m - 1) * np.log(rest))
     p = np.exp(log_p - log_p.max())
     p /= p.sum()
     scale = np.sqrt(rest / (m - 1) / information)
@@ -75,16 +91,6 @@ def _quantile(p: Floats, centre: Floats, scale: Floats, degrees: int, share: flo
         else:
             high = guess
     return 0.5 * (low + high)
-
-
-def wanders(durations: Floats) -> bool:
-    """Return whether neighbouring batches resemble each other: the von Neumann ratio is below its 5 % point."""
-    m = len(durations)
-    spread = float(np.sum((durations - durations.mean()) ** 2))
-    if m < 6 or spread <= 0:
-        return False
-    ratio = float(np.sum(np.diff(durations) ** 2)) / spread
-    return bool(ratio < 2 * (1 - 1.645 * np.sqrt((m - 2) / (m * m - 1))))
 
 
 def moved(durations: Floats, admissions: int) -> int | None:

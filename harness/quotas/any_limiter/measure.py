@@ -36,10 +36,13 @@ _NOTHING_ADMITTED = (
 _PAID, _LOOK_BACK = 0.75, 4.0
 """Share of the sustained rate from which a silence pays for what was admitted before it, looked for as far back as so many
 times its length."""
-_OTHERS_CHANGE = 0.06
+_OTHERS_CHANGE = 0.025
 """Share by which what is sustained may differ at another time, where it depends on others or on the pressure."""
-_STRONG = 2.0
-"""Pressure from which a stage counts as strong: the sustained rate is that of the strongest."""
+_UNSEEN_TAKEN = 4.0
+"""Admissions that others take at the most in a stretch in which they were not seen to: an upper bound of a Poisson count."""
+_STRONG, _STRONGER = 2.0, 1.4
+"""Pressure from which a stage counts as strong: the sustained rate is that of the longest of those, or of those from the
+second on, where the first idea of the rate was too low."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +76,18 @@ def measure_capacity(
     burst = burst_from_rest(measured.volleys)
     contrary = _contrary(decisions, measured, burst, tps)
     kind, findings = class_of(_evidence(measured, burst, contrary, tps))
-    penalty = _penalty(decisions, measured, burst, contrary) if kind not in ("exact", "window", "blocks") else None
+    penalty = None
+    if kind == "blocks":
+        measured, penalty = _penalty_for_blocks(decisions, measured, burst, contrary, stages)
+    elif kind not in ("exact", "window"):
+        penalty = _penalty(decisions, measured, burst, contrary)
     if penalty is not None:
         kind, findings = "depends_on_pressure", (*findings, penalty.sentence())
     elif measured.sustained.admitted == 0:
         kind, findings = "depends_on_pressure", (*findings, _NOTHING_ADMITTED)
     sustained, mild = _held_back(measured, tps)
     if kind in ("shared", "depends_on_pressure"):
-        sustained, mild = _left_open(sustained), None if mild is None else _left_open(mild)
+        sustained, mild = _left_open(sustained, kind), None if mild is None else _left_open(mild, kind)
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even))
     if safe is not None:
         safe = of_exact(safe, tps, sustained.low) if kind == "exact" and tps is not None else of_class(safe, kind)
@@ -143,7 +150,7 @@ def read_stages(decisions: Decisions, stages: Sequence[Stage]) -> Measured | Non
     pressed = [s for s in (_sustained(decisions, stage, stages) for stage in _of(stages, "pressure")) if s is not None]
     if not pressed:
         return None
-    strong = max(pressed, key=lambda s: (s.pressure > _STRONG, s.seconds))
+    strong = max(pressed, key=lambda s: (s.pressure > _STRONG, s.pressure > _STRONGER, s.seconds))
     milder = [s for s in pressed if s is not strong and s.pressure < 0.8 * strong.pressure]
     climbs = [_counted(decisions, stage) for stage in _of(stages, "climb")]
     mild = climbs[-1] if climbs else max(milder, key=lambda s: s.seconds, default=None)
@@ -271,6 +278,24 @@ def _penalty(
     return found if found is not None and found.share < contrary.share / 3 else None
 
 
+def _penalty_for_blocks(
+    decisions: Decisions,
+    measured: Measured,
+    burst: BurstFromRest | None,
+    contrary: Contrary | None,
+    stages: Sequence[Stage],
+) -> tuple[Measured, Penalty | None]:
+    """Return a penalising bucket where silences were seen beside a pressure without any, with that pressure as it was.
+
+    Such a bucket falls silent where it is pressed more, as by volleys: that says nothing of what it sustains.
+    """
+    alone = read_stages(decisions, stages) if stages else None
+    if alone is None or any(s is not None and s.blocks for s in (alone.sustained, alone.mild)):
+        return measured, None
+    found = _penalty(decisions, alone, burst, contrary)
+    return (measured if found is None else alone), found
+
+
 def _held_back(measured: Measured, tps: TpsEstimate | None) -> tuple[Sustained, Sustained | None]:
     """Widen each rate by what the others say against it: a flagged answer holds what was seen of it anywhere."""
     first, mild, check = measured.sustained, measured.mild, measured.check
@@ -282,13 +307,19 @@ def _held_back(measured: Measured, tps: TpsEstimate | None) -> tuple[Sustained, 
         half = max(first.estimate - first.low, first.high - first.estimate)
         first = replace(first, low=max(0.0, first.estimate - half), high=first.estimate + half)
         if mild is not None:
-            mild = replace(mild, low=min(first.low, mild.low), high=max(first.high, mild.high))
+            share = min(half / first.estimate, 1.0)
+            mild = replace(
+                mild,
+                low=min(first.low, mild.low, (1 - share) * mild.estimate),
+                high=max(first.high, mild.high, (1 + share) * mild.estimate),
+            )
     return first, mild
 
 
-def _left_open(found: Sustained) -> Sustained:
+def _left_open(found: Sustained, kind: LimiterClass) -> Sustained:
     """Return `found` for a rate that others' calls, or one's own, change: a minute's interval is too close for that."""
-    low, high = (1 - _OTHERS_CHANGE) * found.estimate, (1 + _OTHERS_CHANGE) * found.estimate
+    fewer = _OTHERS_CHANGE if kind != "shared" else max(_OTHERS_CHANGE, _UNSEEN_TAKEN / max(found.admitted, 1))
+    low, high = max(0.0, 1 - fewer) * found.estimate, (1 + _OTHERS_CHANGE) * found.estimate
     return replace(found, low=min(found.low, low), high=max(found.high, high))
 
 

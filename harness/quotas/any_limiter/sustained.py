@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.quotas.any_limiter.batches import mean_of, moved, wanders
+from harness.quotas.any_limiter.batches import mean_of, moved
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import Sustained
 from harness.quotas.attempts import Floats
@@ -15,6 +15,8 @@ from harness.quotas.special import gammaincinv, stdtrit
 _BATCHES = (32, 21)
 _EDGE = 8.0
 """Admissions that a silence at an edge of the stretch has room for, from which it counts, if none within is as long."""
+_UNSEEN = 2.0
+"""Admissions that are lost so seldom (a token that a neighbour takes now and then) that a stretch may show none of it."""
 _FEWEST = 8
 """Fewest admissions that batches are made of; from fewer, the interval is that of a Poisson count."""
 
@@ -39,16 +41,16 @@ def sustained_rate(decisions: Decisions, *, emptied: bool = False) -> Sustained 
     found = _by_cycles(steady, offered)
     if found is None:
         found = _few(steady) if len(times) < _FEWEST else _with_its_edges(_by_batches(times, offered), steady)
-    return found if found is None else _not_closer_than_one(found)
+    return found if found is None else _not_closer_than_a_count(found)
 
 
 def _without_lead_in(decisions: Decisions) -> Decisions:
-    """Leave out max(2 s, 12 admissions), but never more than a quarter of the stretch."""
+    """Leave out max(4 s, 12 admissions), but never more than a third of the stretch."""
     span = float(decisions.at[-1] - decisions.at[0]) if len(decisions) > 1 else 0.0
     count = int(np.count_nonzero(decisions.admitted))
     if span <= 0 or not count:
         return decisions
-    lead = min(max(2.0, 12 * span / count), 0.25 * span)
+    lead = min(max(4.0, 12 * span / count), span / 3)
     return decisions.between(float(decisions.at[0]) + lead, float(decisions.at[-1]) + 1e-9)
 
 
@@ -65,9 +67,6 @@ def _by_batches(times: Floats, offered: float) -> Sustained:
             shown = ends, tuple(float(each / max(d, 1e-9)) for d in durations)
         step = moved(durations, each)
         steps.append(None if step is None else step / m)
-        while m >= 12 and wanders(durations):
-            m //= 2
-            durations, each = _batched(times, m)
         mean = mean_of(durations)
         middles.append(each / mean.estimate)
         lows.append(each / mean.high)
@@ -106,10 +105,11 @@ def _batched(times: Floats, m: int) -> tuple[Floats, int]:
 
 
 def _both_sides(found: Sustained, times: Floats, share: float) -> Sustained:
-    """Widen to hold the rates before and after the step."""
-    cut = int(np.clip(round(share * len(times)), 1, len(times) - 2))
+    """Widen to hold the rates before and after the step, which is known to about a batch."""
+    cut, batch = round(share * len(times)), len(times) // min(_BATCHES)
+    first, last = (int(np.clip(index, 1, len(times) - 2)) for index in (cut - batch, cut + batch))
     sides = []
-    for part in (times[: cut + 1], times[cut:]):
+    for part in (times[: first + 1], times[last:]):
         rate = (len(part) - 1) / max(float(part[-1] - part[0]), 1e-9)
         if rate < 5 * found.estimate:
             slack = 1.5 / (len(part) - 1)
@@ -152,7 +152,7 @@ def _by_cycles(decisions: Decisions, offered: float) -> Sustained | None:
     if whole >= 2:
         spread = float(np.std(counts - middle * lengths, ddof=1)) / np.sqrt(whole) / float(lengths.mean())
         half = float(stdtrit(whole - 1, 0.975)) * spread
-    half = max(half, 0.1 * middle / whole)
+    half = max(half, 0.05 * middle / whole)
     return replace(
         found,
         estimate=middle,
@@ -200,11 +200,11 @@ def _few(decisions: Decisions) -> Sustained | None:
     )
 
 
-def _not_closer_than_one(found: Sustained) -> Sustained:
-    """Return a count cannot be known closer than one admission."""
+def _not_closer_than_a_count(found: Sustained) -> Sustained:
+    """Return `found` no closer than a count can be: one admission more, or `_UNSEEN` fewer."""
     one = found.estimate / max(1, found.admitted - 1)
     return replace(
-        found, low=max(0.0, min(found.low, found.estimate - one)), high=max(found.high, found.estimate + one)
+        found, low=max(0.0, min(found.low, found.estimate - _UNSEEN * one)), high=max(found.high, found.estimate + one)
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.quotas.any_limiter.measure import measure_capacity
-from harness.quotas.attempts import Attempts
+from harness.quotas.attempts import STARTED, Attempts
 from harness.quotas.tps.infer import infer_tps
 from tests.support.virtual.records import arrivals, default_bucket
 from tests.support.virtual.services import (
@@ -18,6 +18,7 @@ from tests.support.virtual.services import (
     SlidingLog,
     TokenBucket,
 )
+from tests.support.virtual.shared_limiters import Adaptive
 
 LIMITERS: dict[str, Callable[[random.Random], Limiter]] = {
     "bucket": lambda rng: default_bucket(),
@@ -74,6 +75,23 @@ def test_a_rate_that_moves_is_flagged_and_both_rates_are_held() -> None:
     assert found.sustained is not None
     assert found.sustained.low <= 5.2
     assert found.sustained.high >= 9.8
+
+
+def test_a_token_that_is_taken_now_and_then_may_not_have_been_seen() -> None:
+    """A bucket's interval leaves room for two admissions fewer, which neighbours take so seldom that none was missed yet."""
+    found = measure_capacity(arrivals(default_bucket(), 15, 30)).sustained
+    assert found is not None
+    assert found.low <= found.estimate * (1 - 1.99 / found.admitted)
+
+
+def test_a_limiter_that_adapts_is_counted_once_it_has() -> None:
+    """The seconds in which a rate falls under pressure are left out of what it sustains."""
+    attempts = arrivals(Adaptive(24.0, 63.0), 76, 12.0, even=True)
+    found = measure_capacity(attempts).sustained
+    truth = arrivals(Adaptive(24.0, 63.0), 76, 300.0, even=True)
+    late = truth.outcome[truth.sent > 100.0]
+    assert found is not None
+    assert found.estimate == pytest.approx(float((late == STARTED).sum()) / 200.0, rel=0.015)
 
 
 def test_long_silences_are_blocks() -> None:
