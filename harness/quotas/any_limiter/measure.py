@@ -36,7 +36,7 @@ _NOTHING_ADMITTED = (
 _PAID, _LOOK_BACK = 0.75, 4.0
 """Share of the sustained rate from which a silence pays for what was admitted before it, looked for as far back as so many
 times its length."""
-_OTHERS_CHANGE = 0.025
+_OTHERS_CHANGE = 0.024
 """Share by which what is sustained may differ at another time, where it depends on others or on the pressure."""
 _UNSEEN_TAKEN = 4.0
 """Admissions that others take at the most in a stretch in which they were not seen to: an upper bound of a Poisson count."""
@@ -86,8 +86,7 @@ def measure_capacity(
     elif measured.sustained.admitted == 0:
         kind, findings = "depends_on_pressure", (*findings, _NOTHING_ADMITTED)
     sustained, mild = _held_back(measured, tps)
-    if kind in ("shared", "depends_on_pressure"):
-        sustained, mild = _left_open(sustained, kind), None if mild is None else _left_open(mild, kind)
+    sustained, mild = _left_open(sustained, mild, kind)
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even))
     if safe is not None:
         safe = of_exact(safe, tps, sustained.low) if kind == "exact" and tps is not None else of_class(safe, kind)
@@ -316,10 +315,26 @@ def _held_back(measured: Measured, tps: TpsEstimate | None) -> tuple[Sustained, 
     return first, mild
 
 
-def _left_open(found: Sustained, kind: LimiterClass) -> Sustained:
-    """Return `found` for a rate that others' calls, or one's own, change: a minute's interval is too close for that."""
-    fewer = _OTHERS_CHANGE if kind != "shared" else max(_OTHERS_CHANGE, _UNSEEN_TAKEN / max(found.admitted, 1))
-    low, high = max(0.0, 1 - fewer) * found.estimate, (1 + _OTHERS_CHANGE) * found.estimate
+def _left_open(sustained: Sustained, mild: Sustained | None, kind: LimiterClass) -> tuple[Sustained, Sustained | None]:
+    """Widen both for a rate that others' calls, or one's own, change: a minute's interval is too close for that.
+
+    Where others were seen, the mild one is as wide in proportion as the strong one: they met the others at the same time.
+    """
+    if kind == "depends_on_pressure":
+        share = _OTHERS_CHANGE
+        return _widened(sustained, share, share), None if mild is None else _widened(mild, share, share)
+    if kind != "shared":
+        return sustained, mild
+    if mild is not None:
+        share = max(_OTHERS_CHANGE, sustained.half_width)
+        mild = _widened(mild, max(share, _UNSEEN_TAKEN / max(mild.admitted, 1)), share)
+    unseen = _UNSEEN_TAKEN / max(sustained.admitted, 1)
+    return _widened(sustained, max(_OTHERS_CHANGE, unseen), _OTHERS_CHANGE), mild
+
+
+def _widened(found: Sustained, below: float, above: float) -> Sustained:
+    """Return `found` with an interval that holds these shares `below` and `above` the estimate."""
+    low, high = max(0.0, 1 - below) * found.estimate, (1 + above) * found.estimate
     return replace(found, low=min(found.low, low), high=max(found.high, high))
 
 
