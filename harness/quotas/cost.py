@@ -19,8 +19,9 @@ MOST_PRESSURE = 60.0
 """Longest that one pressure lasts, seconds."""
 USUAL_VOLLEYS = 7
 """Volleys that it usually takes to know the rest and the burst."""
-SAFE_SECONDS = 120.0
-"""Longest that the safe rate is looked for, seconds, unless fewer than 300 calls fit into them."""
+SAFE_SECONDS, MOST_SAFE_SECONDS, ENOUGH_SAFE_CALLS = 120.0, 300.0, 300
+"""Longest that the safe rate is looked for, seconds; where fewer than 300 calls fit into them, or nothing can be claimed by
+then, up to the second figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,11 @@ def part_cost(part: Part, rate: float, burst: float) -> Cost:
     if part == "volleys":
         return volleys_cost(USUAL_VOLLEYS, rate, burst)
     if part == "safe":
-        calls = max(300.0, SAFE_SECONDS * 0.8 * rate)
-        return Cost(calls / (0.8 * rate), round(calls), round(calls))
+        offered = (
+            min(0.8, max(0.4, 0.2 + 0.1 * rate)) * rate
+        )  # slow limiters have small bursts, so that less of it is safe
+        seconds = min(max(ENOUGH_SAFE_CALLS / offered, SAFE_SECONDS), MOST_SAFE_SECONDS)
+        return Cost(seconds, round(seconds * offered), round(seconds * offered))
     if part == "even":
         return Cost(330 / (0.9 * rate), 330, 325)
     seconds = check_time(rate)

@@ -21,6 +21,10 @@ _SYSTEMATIC = 0.01
 _OTHER_PHASES = 0.08
 """The same for a limiter that is not a bucket: five volleys have not met every phase of a window or of a sync."""
 
+_OF_RANGE = 0.6
+"""Share of the volleys' range by which their mean may be off: nodes that agree late admit a third of the most at times, and
+of five volleys none may be such a one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Volley:
@@ -114,9 +118,12 @@ def burst_from_rest(volleys: Sequence[Volley]) -> BurstFromRest | None:
 def widened(found: BurstFromRest, volleys: Sequence[Volley]) -> BurstFromRest:
     """Return `found` for a limiter that is not a bucket: its mean is known less closely than five volleys make it look.
 
-    Nor is it known whether it refilled during a volley, as a bucket does: what was admitted in all is held too.
+    Volleys after other rests met other phases, so they show how far apart volleys lie too, but for those in vain. Nor is it
+    known whether it refilled during a volley, as a bucket does: what was admitted in all is held too.
     """
     middle = 0.5 * (found.mean_low + found.mean_high)
-    half = max(0.5 * (found.mean_high - found.mean_low), _OTHER_PHASES * middle)
+    seen = [v.burst for v in volleys if v.admitted]
+    apart = _OF_RANGE * (max(seen) - min(seen)) if seen else 0.0
+    half = max(0.5 * (found.mean_high - found.mean_low), _OTHER_PHASES * middle, apart)
     whole = float(np.mean([v.admitted for v in volleys if v.rest >= 0.95 * found.rest_s]))
     return replace(found, mean_low=max(0.0, middle - half), mean_high=max(middle + half, whole))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from harness.quotas.any_limiter.blocking import blocked, load_refused
 from harness.quotas.any_limiter.estimates import CurvePoint, LimiterClass, Safe, SafeRate
 from harness.quotas.attempts import Floats
-from harness.quotas.cost import SAFE_SECONDS
+from harness.quotas.cost import ENOUGH_SAFE_CALLS, MOST_SAFE_SECONDS, SAFE_SECONDS
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.special import gammaln
 
@@ -34,10 +34,15 @@ _BUNCHED_PRIOR = np.array([0.7, 0.17, 0.09, 0.04])
 """How many times as far apart the counts of refusals lie as a bucket's: others' calls and slow nodes come in bouts."""
 _AS_CONTRARY = 10.0
 """How many times likelier a floor is that is about the share of contrary decisions: some of these come at any load."""
-_LEAST_SECONDS, _MOST_SECONDS = 40.0, 300.0
-_ENOUGH_CALLS = 300
-"""So many calls are made at least, unless they take longer than the longest."""
-_CLAIM_QUANTILE, _SURE, _NEARLY_SURE = 0.30, 0.95, 0.85
+_AS_SOME_CONTRARY = 6.0
+"""The same for a floor of 1 to 2 % where more decisions are contrary: it decides whether any rate is safe, so it is not
+taken for rare."""
+_LEAST_SECONDS = 40.0
+_CLAIM_QUANTILE, _NEARLY_SURE = 0.40, 0.80
+_FEW_CALLS, _MANY_CALLS = 400, 3000
+_SURE_OF_FEW, _SURE_OF_MANY = 0.90, 0.95
+"""How likely a claim has to hold. Of few calls most of the doubt is what the posterior begins with (small effective bursts,
+bunched refusals): what it then calls 90 % sure held in 99 of 100 replays, and of many calls what it calls 95 % sure."""
 _CLOSE = 0.94
 """A claim over this share of the estimate is close enough to end the search before the time is over."""
 _CAUTION_OF_CLASS: dict[LimiterClass, float] = {
@@ -48,14 +53,14 @@ _CAUTION_OF_CLASS: dict[LimiterClass, float] = {
     "not_stationary": 0.93,
 }
 _CAUTION = 0.97
-"""Share of the bound that is claimed, by class: a limiter which is not a bucket is described by one only so well, and where
-refusals come in bouts some minutes do not show how far apart these are.
+"""Share of the bound that is claimed, by class: a limiter which is not a bucket is described by one only so well (few calls
+leave a margin of their own), and where refusals come in bouts some minutes do not show how far apart these are.
 """
 _CLAIMED_OF_EXACT = 0.8
 """Share of 1 % that an exact limiter refuses at the rate which is claimed."""
 _OF_SUSTAINED = 0.95
 """No safe rate is claimed over this share of the sustained rate's lower bound."""
-_LEAST = 0.35
+_LEAST = 0.2
 """No batch is offered below this share of the sustained rate."""
 _SHARES = (0.5, 0.7, 0.85)
 _UNLIKELY = 1e-7
@@ -127,7 +132,7 @@ def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
     if len(search.batches) < 4:
         return search, _batch(_offerable(search, 0.5))
     claim = search.claim
-    if claim is not None and _chance(search, claim) >= _SURE:
+    if claim is not None and _holds(search, claim):
         if search.seconds >= search.least_seconds and _is_close(search, claim):
             return search, None
         claim = max(claim, _offerable(search, _CLAIM_QUANTILE))
@@ -138,15 +143,15 @@ def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
 
 def least_seconds(kind: LimiterClass) -> float:
     """Return how long at least the safe rate of a limiter of this class is looked for: bouts have to be seen."""
-    return SAFE_SECONDS if kind in ("shared", "depends_on_pressure", "not_stationary") else _LEAST_SECONDS
+    return _LEAST_SECONDS if kind in ("exact", "exact_within_jitter") else SAFE_SECONDS
 
 
 def _spent(search: SafeSearch) -> bool:
     longer = 1.0
-    if _quantile(search, 1 - _SURE) < 0.3 * search.sustained:  # nothing could be claimed yet
+    if _claimable(search) < 0.3 * search.sustained:  # nothing could be claimed yet
         longer = 2.5 if search.claim is not None and _chance(search, search.claim) > _NEARLY_SURE else 1.5
-    enough = search.calls >= longer * _ENOUGH_CALLS and search.seconds >= longer * SAFE_SECONDS
-    return enough or search.seconds >= _MOST_SECONDS
+    enough = search.calls >= longer * ENOUGH_SAFE_CALLS and search.seconds >= longer * SAFE_SECONDS
+    return enough or search.seconds >= MOST_SAFE_SECONDS
 
 
 def _offerable(search: SafeSearch, share: float) -> float:
@@ -156,7 +161,7 @@ def _offerable(search: SafeSearch, share: float) -> float:
 
 
 def _is_close(search: SafeSearch, claim: float) -> bool:
-    low = max(claim, _quantile(search, 1 - _SURE))
+    low = max(claim, _claimable(search))
     return low >= min(_CLOSE * _quantile(search, 0.5), 0.99 * _OF_SUSTAINED * search.sustained_low)
 
 
@@ -169,8 +174,8 @@ def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
     if not search.batches:
         return Safe(None, even) if even else None
     top = _OF_SUSTAINED * search.sustained_low
-    low = min(top, _quantile(search, 1 - _SURE))
-    if search.claim is not None and _chance(search, search.claim) >= _SURE:
+    low = min(top, _claimable(search))
+    if search.claim is not None and _holds(search, search.claim):
         low = min(top, max(low, search.claim))
     poisson = SafeRate(
         REFUSED_SHARE,
@@ -190,8 +195,10 @@ def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
 
 def of_class(safe: Safe, kind: LimiterClass) -> Safe:
     """Return the answer with a claim that is as cautious as the class of the limiter asks for."""
-    share = _CAUTION_OF_CLASS.get(kind, _CAUTION)
-    return safe if safe.poisson is None else replace(safe, poisson=replace(safe.poisson, low=share * safe.poisson.low))
+    if safe.poisson is None:
+        return safe
+    share = _CAUTION_OF_CLASS.get(kind, _between(safe.poisson.calls, 1.0, _CAUTION))
+    return replace(safe, poisson=replace(safe.poisson, low=share * safe.poisson.low))
 
 
 def of_exact(safe: Safe, tps: TpsEstimate, sustained_low: float) -> Safe:
@@ -232,7 +239,8 @@ def _prior(search: SafeSearch) -> Floats:
     if search.contrary is not None:
         floor = np.where(max(3 * search.contrary, 0.004) < _FLOORS, floor - 3.0, floor)
         alike = (max(0.6 * search.contrary, 0.005) <= _FLOORS) & (1.7 * search.contrary >= _FLOORS)
-        floor = np.where(alike, floor + np.log(_AS_CONTRARY), floor)
+        some = (_FLOORS >= REFUSED_SHARE) & (min(2 * REFUSED_SHARE, 1.7 * search.contrary) >= _FLOORS)
+        floor = floor + np.log(np.where(alike, _AS_CONTRARY, np.where(some, _AS_SOME_CONTRARY, 1.0)))
     bunched = np.log(_BUNCHED_PRIOR)
     return np.asarray(rate[:, None, None, None] + burst[:, None, None] + floor[:, None] + bunched)
 
@@ -265,15 +273,13 @@ def _probability(search: SafeSearch) -> Floats:
 
 
 @lru_cache(maxsize=1)
-def _safe_loads() -> Floats:
-    """Return the safe load for each (burst, floor): 0 where the share refused at any load is 1 % or more."""
-    return np.stack([load_refused((REFUSED_SHARE - floor) / (1 - 2 * floor), _BURSTS) for floor in _FLOORS], axis=1)
-
-
-@lru_cache(maxsize=1)
 def _safe_shares() -> tuple[Floats, npt.NDArray[np.intp]]:
-    """Return the safe rates of (rate, burst, floor) in order, as shares of the sustained rate, and that order."""
-    shares = (_RATES[:, None, None] * _safe_loads()).ravel()
+    """Return the safe rates of (rate, burst, floor) in order, as shares of the sustained rate, and that order.
+
+    They are 0 where the share refused at any load is 1 % or more.
+    """
+    loads = np.stack([load_refused((REFUSED_SHARE - floor) / (1 - 2 * floor), _BURSTS) for floor in _FLOORS], axis=1)
+    shares = (_RATES[:, None, None] * loads).ravel()
     order = np.argsort(shares)
     return shares[order], order
 
@@ -282,6 +288,29 @@ def _quantile(search: SafeSearch, share: float) -> float:
     shares, order = _safe_shares()
     total = np.cumsum(_probability(search).ravel()[order])
     return search.sustained * float(shares[min(int(np.searchsorted(total, share)), len(total) - 1)])
+
+
+def _sure(search: SafeSearch) -> float:
+    """Return how likely a claim has to hold after so many calls."""
+    return _between(search.calls, _SURE_OF_FEW, _SURE_OF_MANY)
+
+
+def _between(calls: int, of_few: float, of_many: float) -> float:
+    """Return what goes with so many calls, between what goes with few and with many."""
+    ends = np.log((_FEW_CALLS, _MANY_CALLS))
+    return float(np.interp(np.log(max(calls, 1)), ends, (of_few, of_many)))
+
+
+def _claimable(search: SafeSearch) -> float:
+    """Return the rate that is safe for all that is known, calls a second; 0 where none is, or only one far below what was
+    offered.
+    """
+    rate = _quantile(search, 1 - _sure(search))
+    return rate if rate >= 0.5 * _LEAST * search.sustained else 0.0
+
+
+def _holds(search: SafeSearch, claim: float) -> bool:
+    return _chance(search, claim) >= _sure(search)
 
 
 def _chance(search: SafeSearch, claim: float) -> float:

@@ -3,10 +3,11 @@
 import random
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
+from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of, widened
 from harness.quotas.any_limiter.decisions import Decisions
 from tests.support.virtual.services import FixedWindow
 
@@ -56,6 +57,20 @@ def test_the_rest_that_is_enough_for_a_window_is_as_long_as_the_window() -> None
         assert found is not None
         assert found.rest_s > 8.0
         assert found.mean_low <= 40 <= found.mean_high + 0.3
+
+
+def test_volleys_that_lie_far_apart_leave_the_mean_open() -> None:
+    """Nodes that agree late: one of six volleys after a shorter rest admitted two thirds, and the mean may lie there too."""
+    volleys = [
+        Volley(12.0, 89, 0.4),
+        *(Volley(28.0, count, 0.5) for count in (132, 127, 120, 108, 130)),
+        Volley(13.0, 0, 0.0),
+    ]
+    found = burst_from_rest(volleys)
+    assert found is not None
+    open_ = widened(found, volleys)
+    assert open_.mean_high - open_.mean_low == pytest.approx(2 * 0.6 * (132 - 89))
+    assert open_.mean_low <= 100 <= open_.mean_high
 
 
 def test_the_first_rest_is_two_minutes_at_the_most() -> None:

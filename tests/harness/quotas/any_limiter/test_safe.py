@@ -80,13 +80,23 @@ def test_less_is_claimed_of_a_limiter_that_others_use() -> None:
     assert exact == safe
 
 
-def test_a_limiter_that_others_use_is_looked_at_for_two_minutes() -> None:
+def test_few_calls_leave_a_margin_of_their_own() -> None:
+    """Of a limiter that is no bucket 3 % less is claimed after many calls, and nothing less after few."""
+    for rate, share in ((20.0, 0.97), (3.0, 1.0)):
+        found = safe_of(searched(TokenBucket(rate, 2 * rate), rate, 2 * rate, 1, "approximate"))
+        assert found is not None
+        assert found.poisson is not None
+        claimed = of_class(found, "approximate").poisson
+        assert claimed is not None
+        assert claimed.low == pytest.approx(share * found.poisson.low, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["shared", "approximate"])
+def test_a_limiter_that_is_no_bucket_is_looked_at_for_two_minutes(kind: LimiterClass) -> None:
     """A claim that holds closely ends the search of a bucket before that."""
-    bucket, shared = (
-        searched(TokenBucket(50.0, 80.0), 50.0, 80.0, 1, kind) for kind in ("exact_within_jitter", "shared")
-    )
+    bucket, other = (searched(TokenBucket(50.0, 80.0), 50.0, 80.0, 1, kind) for kind in ("exact_within_jitter", kind))
     assert 40 <= bucket.seconds < 100
-    assert 120 <= shared.seconds < 130
+    assert 120 <= other.seconds < 130
 
 
 @pytest.mark.slow
@@ -102,7 +112,8 @@ def test_the_claim_holds_beside_a_neighbour_that_comes_and_goes() -> None:
         claim = of_class(safe, "shared").poisson
         assert claim is not None
         again = OnOff(TokenBucket(13.0, 20.0), 6.0, 3.0, random.Random(seed + 50))
-        held.append((claim.low, refused_share(again, claim.low, 30_000, random.Random(seed)) <= 0.015))
+        refused = refused_share(again, claim.low, 30_000, random.Random(seed)) if claim.low else 0.0
+        held.append((claim.low, refused <= 0.015))
     assert sum(good for _, good in held) >= 11
     assert float(np.median([claim for claim, _ in held])) > 5.0
 
@@ -132,6 +143,17 @@ def test_no_safe_rate_is_claimed_where_three_per_cent_are_refused_at_any_load() 
     assert found.poisson.low < 4.0
 
 
+def test_no_rate_far_below_what_was_offered_is_claimed() -> None:
+    """Some refusals of each few calls at a fifth of the rate: that none would be at a hundredth of it is not known."""
+    search = SafeSearch(2.34, 2.2, 2.5, 3.0, 0.2)
+    for share, calls, refused in ((0.85, 26, 3), (0.27, 25, 3), (0.2, 25, 2), (0.2, 25, 2), (0.2, 25, 1), (0.2, 25, 1)):
+        search = search.seen(Batch(share * 2.34, calls, refused))
+    found = safe_of(search)
+    assert found is not None
+    assert found.poisson is not None
+    assert found.poisson.low == 0
+
+
 def test_no_safe_rate_is_claimed_of_a_slow_limiter_that_refuses_more_at_any_load() -> None:
     """Some 450 calls are few to tell 1.6 % from 1 %; the share of contrary decisions under pressure says where to look."""
     for seed in range(8):
@@ -140,6 +162,38 @@ def test_no_safe_rate_is_claimed_of_a_slow_limiter_that_refuses_more_at_any_load
         assert found is not None
         assert found.poisson is not None
         assert found.poisson.low < 0.5
+
+
+def claims(share: float) -> list[float]:
+    """Return what is claimed of 16 limiters of 12/s which refuse `share` at any load; many decisions are contrary."""
+    found = []
+    for seed in range(16):
+        service = Contrary(TokenBucket(12.0, 12.0), share, random.Random(seed))
+        safe = safe_of(searched(service, 12.0, 12.0, seed, "approximate", contrary=0.12))
+        assert safe is not None
+        assert safe.poisson is not None
+        found.append(safe.poisson.low)
+    return found
+
+
+@pytest.mark.slow
+def test_no_safe_rate_is_claimed_where_about_one_per_cent_is_refused_at_any_load() -> None:
+    """1 % at any load is not told from 0.9 % in two minutes: nothing is claimed then. Of 0.2 % a rate is."""
+    assert sum(claim > 3.0 for claim in claims(0.01)) <= 3
+    assert sum(claim > 6.0 for claim in claims(0.002)) >= 14
+
+
+@pytest.mark.slow
+def test_what_is_claimed_of_a_slow_limiter_is_close_to_its_safe_rate() -> None:
+    """Of four a second with burst 8, 3.3 are safe: in the middle 2.7 are claimed, and no claim is over what is safe."""
+    lows = []
+    for seed in range(16):
+        safe = safe_of(searched(TokenBucket(4.0, 8.0), 4.0, 8.0, seed, "nearly_bucket", contrary=0.02))
+        assert safe is not None
+        assert safe.poisson is not None
+        lows.append(safe.poisson.low)
+    assert float(np.median(lows)) > 2.7
+    assert max(lows) < 3.3
 
 
 def test_the_refused_share_grows_with_the_load() -> None:
