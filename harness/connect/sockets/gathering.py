@@ -17,12 +17,13 @@ from gevent.monkey import get_original
 _READ = 1
 OFTEN = 200.0
 """Calls a second from which answers wait for each other: then the process wakes up less often than for each by itself."""
-TOGETHER = 0.0005
-"""Seconds at most that a call which is due waits for the next one, while calls leave often: the loop's timer adds up to a
-millisecond."""
-_BETWEEN = 0.008
+CLOSE = 400.0
+"""Calls a second from which it pays that a call which is due waits for the next one."""
+TOGETHER = 0.0004
+"""Seconds that it waits at most: the loop's timer adds up to a millisecond."""
+_BETWEEN = 0.012
 """Seconds after the last look from which answers are read along with the next calls."""
-_LONGEST = 0.016
+_LONGEST = 0.02
 """Seconds after the last look at which they are read even if no call leaves."""
 _ENOUGH = 12
 """Calls after which answers are read without waiting any longer: to read more of them at once would hold up the sends."""
@@ -85,7 +86,7 @@ class Gathering:
             if not self._closed:
                 self._prompt.start(self.look)
         self._often = often
-        return min(TOGETHER, 1 / rate) if often else 0.0
+        return min(TOGETHER, 1 / rate) if often and rate >= CLOSE else 0.0
 
     def turn(self, make_calls: Callable[[], None]) -> None:
         """Read what has come, if it is time to, and let `make_calls` make calls, which then leave together; in the hub.
