@@ -17,10 +17,6 @@ from gevent.monkey import get_original
 _READ = 1
 OFTEN = 200.0
 """Calls a second from which answers wait for each other: then the process wakes up less often than for each by itself."""
-CLOSE = 400.0
-"""Calls a second from which it pays that a call which is due waits for the next one."""
-TOGETHER = 0.0004
-"""Seconds that it waits at most: the loop's timer adds up to a millisecond."""
 _BETWEEN = 0.012
 """Seconds after the last look from which answers are read along with the next calls."""
 _LONGEST = 0.02
@@ -75,8 +71,8 @@ class Gathering:
         """How many channels are looked at together."""
         return len(self._channels)
 
-    def offer(self, rate: float) -> float:
-        """Expect `rate` calls a second from now on. Returns how long a call that is due may wait for others, in seconds."""
+    def offer(self, rate: float) -> None:
+        """Expect `rate` calls a second from now on."""
         often = rate >= OFTEN and not self._closed
         if often and not self._often:
             self._prompt.stop()
@@ -86,7 +82,6 @@ class Gathering:
             if not self._closed:
                 self._prompt.start(self.look)
         self._often = often
-        return min(TOGETHER, 1 / rate) if often and rate >= CLOSE else 0.0
 
     def turn(self, make_calls: Callable[[], None]) -> None:
         """Read what has come, if it is time to, and let `make_calls` make calls, which then leave together; in the hub.

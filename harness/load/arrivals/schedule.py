@@ -21,16 +21,16 @@ _TIMER = 0.01  # seconds by which an alarm may ring late without slowing that do
 class Turns(Protocol):
     """What arrivals that are due at the same time have in common (`harness.connect.sockets.gathering.Gathering`)."""
 
-    def offer(self, rate: float) -> float:
-        """Expect `rate` arrivals a second from now on. Returns how long one that is due may wait for others, in seconds."""
+    def offer(self, rate: float) -> None:
+        """Expect `rate` arrivals a second from now on."""
 
     def turn(self, make_calls: Callable[[], None]) -> None:
         """Have `make_calls` make the calls that are due."""
 
 
 class _EachByItself:
-    def offer(self, rate: float) -> float:
-        return 0.0
+    def offer(self, rate: float) -> None:
+        pass
 
     def turn(self, make_calls: Callable[[], None]) -> None:
         make_calls()
@@ -58,7 +58,6 @@ class Schedule:
     ) -> None:
         self._start = start
         self._turns: Turns = _EachByItself() if turns is None else turns
-        self._together = 0.0
         self._arrivals = Arrivals(spacing, clock.now(), rng, offset)
         self._max_in_flight = max_in_flight
         self._max_late = max_late
@@ -78,7 +77,7 @@ class Schedule:
     def set_rate(self, rate: float) -> None:
         """Offer `rate` arrivals per second from now on."""
         at = self._clock.now()
-        self._together = self._turns.offer(rate)
+        self._turns.offer(rate)
         self._arrivals.set_rate(max(rate, 0.0), at)
         if rate > 0:
             self._offering_since = self._offering_since or at
@@ -110,7 +109,7 @@ class Schedule:
         return self._clock.wait(self._idle, timeout) or self.in_flight == 0
 
     def _set_alarm(self) -> None:
-        self._alarm.set(min(self._arrivals.next_due() + self._together - self._clock.now(), _LONGEST_SLEEP))
+        self._alarm.set(min(self._arrivals.next_due() - self._clock.now(), _LONGEST_SLEEP))
 
     def _ring(self) -> None:
         self._turns.turn(self._send_due)

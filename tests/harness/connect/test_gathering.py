@@ -19,7 +19,7 @@ from gevent.event import Event
 from harness.connect.client import ConnectClient, Reply, now
 from harness.connect.signing import Credentials
 from harness.connect.sockets import arrival, gathering
-from harness.connect.sockets.gathering import CLOSE, OFTEN, Gathering, can_gather
+from harness.connect.sockets.gathering import OFTEN, Gathering, can_gather
 from harness.connect.wire import Endpoint, Pool
 from harness.load.arrivals.greenlets import Crew
 from tests.support.certificates import Authority
@@ -266,18 +266,6 @@ def test_a_killed_call_leaves_no_connection_behind_for_others() -> None:
         killed.kill()
         assert len(calls.gathering) == before - 1
         assert calls.client.start_chat(b"2").contact_id == "mine"
-
-
-def test_where_calls_are_few_nothing_waits() -> None:
-    """Under some rate a call that is due waits for no other; over it no longer than until the next one on average."""
-    together = Gathering(lambda: False, lambda: None, lambda: None)
-    try:
-        assert [together.offer(rate) for rate in (OFTEN / 2, OFTEN, CLOSE - 1)] == [0.0] * 3
-        assert all(0.0 < together.offer(rate) <= 1 / rate for rate in (CLOSE, 1000.0, 10_000.0))
-        assert together.offer(0.0) == 0.0
-    finally:
-        together.close()
-    assert together.offer(OFTEN) == 0.0
 
 
 @contextlib.contextmanager
