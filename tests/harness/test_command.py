@@ -105,6 +105,8 @@ def test_what_cannot_be_written_for_want_of_room_is_one_line(arguments: list[str
 def test_a_command_that_is_interrupted_ends_of_that_without_a_traceback() -> None:
     """Ctrl-C ends the process as a shell expects it, so that a script that called it ends too."""
     lines = (
+        "import signal",
+        "signal.signal(signal.SIGINT, signal.default_int_handler)",  # which a shell's background jobs ignore
         "import harness.command as command",
         "command.COMMANDS['report'] = ('signal:raise_signal', '')",
         "command._done = lambda name, raises, rest: raises(2)",
