@@ -3,8 +3,11 @@
 import contextlib
 import errno
 import select
+import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -312,3 +315,17 @@ def test_a_kernel_that_cannot_tell_is_asked_in_vain() -> None:
             raise OSError(errno.ENOPROTOOPT, "not available")
 
     arrival.ask(Old())
+
+
+@pytest.mark.skipif(not shutil.which("faketime"), reason="faketime is not installed")
+def test_the_kernel_is_not_asked_where_its_clock_is_another() -> None:
+    """Where a process is given a clock of its own, the kernel's moments would be off by as much: the read tells them."""
+    script = (
+        "import _socket; from harness.connect.sockets import arrival; here = _socket.socket(); arrival.ask(here); "
+        "print(here.getsockopt(1, 64))"
+    )
+    asked = [
+        subprocess.run([*fake, sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+        for fake in ((), ("faketime", "-f", "+0.05s"))
+    ]
+    assert asked == ["1\n", "0\n"]
