@@ -32,7 +32,9 @@ def test_form_is_in_groups_and_shows_the_running_values_after_a_reload(tmp_path:
         page.goto(ui.url)
         page.get_by_text("Custom parameters").click()
         assert _groups(page.locator("form")) == _expected()
-        page.get_by_label(re.compile("^Keep Chats")).check()
+        keep = page.get_by_label(re.compile("^Keep Chats"))
+        keep.press("Space")  # the options are still sliding open, and would slide away from under a mouse
+        expect(keep).to_be_checked()
         page.get_by_label(re.compile("^Arrivals")).select_option("uniform")
         page.get_by_text("Advanced options").click()
         _fill(page, hold="10m", runTime="5m", userCount="40", spawnRate="0.5")
