@@ -70,9 +70,10 @@ def report(argv: list[str]) -> int:
 def _report(arguments: argparse.Namespace, gates: tuple[Gate, ...], drawing: "FigureProcess | None") -> int:
     """Load what makes a report, while the process that draws loads what it needs, and make it."""
     gc.disable()  # among what is loaded there is nothing to collect; to look for it takes a fifteenth of the loading
-    from reports.build import build_report
-
-    gc.enable()
+    try:
+        from reports.build import build_report
+    finally:
+        gc.enable()
     return build_report(
         arguments.run,
         gates=gates,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,7 +114,7 @@ def _with_unseen_ends(counts: _Counts, low: float, already_ended: int) -> _Found
     high, stopped = float(counts.possibly_open().min()), len(counts.ended)
     # Of those that nobody has tried to stop yet, as large a share may be gone; the oldest are stopped first.
     share = min(1.0, (already_ended + _FURTHER_GONE) / max(stopped, 1))
-    unseen = np.ceil(share * max(len(counts.begun) - stopped, 0))
+    unseen = math.ceil(share * max(len(counts.begun) - stopped, 0))
     lower = max(min(low, high) - already_ended - unseen, 0.0)
     sentence = (
         f"Starts were refused with at most {counted(int(high), 'chat')} open, but somebody else ended {already_ended} of "
@@ -188,9 +189,9 @@ def _if_ours_end(counts: _Counts, low: float, high: float) -> float:
     later = answered[(after >= low) & (answered > refused_at)]
     if not len(later):
         return low
-    in_between = low - high + 2 * np.sqrt(low - high) + 1
+    in_between = low - high + 2 * math.sqrt(low - high) + 1
     ended_before = _FASTER_BEFORE * in_between / (float(later[0]) - refused_at) * (refused_at - float(answered[0]))
-    return float(max(0.0, min(low, np.floor(high - ended_before - 2 * np.sqrt(ended_before)))))
+    return max(0.0, min(low, math.floor(high - ended_before - 2 * math.sqrt(ended_before))))
 
 
 def _course(begun: Attempts, ended: Floats) -> tuple[Floats, Floats]:

@@ -51,6 +51,15 @@ class Peer:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         self.sock.close()
 
+    def leave(self, how: str) -> None:
+        """End an idle connection: "close", "reset", or tell something unasked first, as servers do that close."""
+        if how == "reset":
+            self.reset()
+        elif how == "close":
+            self.sock.close()
+        else:
+            self.send(answer(408, b"", "Connection: close"))
+
     def hold(self) -> None:
         """Do nothing until the test is over."""
         self.server.over.wait(PATIENCE)

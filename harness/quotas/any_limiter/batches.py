@@ -42,21 +42,20 @@ def _sines(m: int) -> tuple[Floats, Floats]:
     return basis, 2 - 2 * np.cos(np.pi * index / (m + 1))
 
 
-def _variances(m: int) -> Floats:
-    """Relative variance in the sine basis for each ratio of the grid, (ratios, m)."""
-    return np.asarray(_RATIOS[:, None] + _sines(m)[1][None, :])
+def _variances(m: int, kept: float = 0.0) -> Floats:
+    """Relative variance in the sine basis for each ratio of the grid, (ratios, m), where a batch hands on so much of the
+    wandering noise to the next.
+    """
+    differenced = _sines(m)[1]
+    wandering = (1 - kept) ** 2 / ((1 - kept) ** 2 + kept * differenced)  # 1 where slowest
+    return np.asarray(_RATIOS[:, None] * wandering[None, :] + differenced[None, :])
 
 
 @lru_cache(maxsize=64)
 def _noises(m: int) -> tuple[Floats, Floats]:
     """Relative variance in the sine basis for each noise of the grid, (noises, m), and the logarithm of its weight."""
-    angle = np.pi * np.arange(1, m + 1) / (m + 1)
-    variances, weights = [], []
-    for kept, weight in _LASTING:
-        wandering = (1 - kept) ** 2 / (1 + kept**2 - 2 * kept * np.cos(angle))  # 1 where slowest
-        variances.append(_RATIOS[:, None] * wandering[None, :] + _sines(m)[1][None, :])
-        weights.append(np.full(len(_RATIOS), np.log(weight)))
-    return np.concatenate(variances), np.concatenate(weights)
+    variances = np.concatenate([_variances(m, kept) for kept, _ in _LASTING])
+    return variances, np.repeat(np.log([weight for _, weight in _LASTING]), len(_RATIOS))
 
 
 def mean_of(durations: Floats, confidence: float = 0.95) -> Mean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +16,15 @@ from harness.quotas.estimates import TpsEstimate
 _CONTRARY_OF_EXACT = 0.004
 _CONTRARY_OF_PROVED = 0.003
 """What the share of contrary decisions is at the most, with 97.5 %, where an exact limiter is proved."""
-DECISIONS_OF_PROOF = 1230
-"""So many decisions, none of them contrary, show that."""
+DECISIONS_OF_PROOF = math.ceil(math.log(0.025) / math.log1p(-_CONTRARY_OF_PROVED))
+"""So many decisions, none of them contrary, show that: some 1,230."""
 _FEW_CONTRARY = 2
 """So few contrary decisions do not speak against a limiter that explains the whole record, however short it is."""
 _TELLS_PARTS = 20.0
 """How much better a record must fit one bucket than replays of its parts, in sd of those: true buckets of up to 80/s mostly
 had 35 and more, none less than 20, parts that were taken for one bucket 5 and 15."""
-_TWO = 2.0
+_HOLDS_ONE = 2.0
+"""Tokens of a bucket below which it holds one call."""
 _NEARLY = 0.08
 _DIFFER = 0.02
 """Rates under two pressures that differ by less are called the same."""
@@ -132,7 +134,12 @@ def _holds_one(tps: TpsEstimate | None) -> bool:
     """Return whether an exact bucket holds one call: it admits less than its rate of even calls, as much as they fall behind
     its tokens.
     """
-    return tps is not None and explained(tps) == "token_bucket" and tps.burst.high is not None and tps.burst.high < _TWO
+    return (
+        tps is not None
+        and explained(tps) == "token_bucket"
+        and tps.burst.high is not None
+        and tps.burst.high < _HOLDS_ONE
+    )
 
 
 def _by_chance(contrary: Contrary, tps: TpsEstimate | None) -> bool:

@@ -29,6 +29,7 @@ _NEARLY = 0.02
 _BLUR, _ALL_ALIKE = 2.0, 4.0
 """How many jitters a burst may be off by itself, and how many of one way's spread it may be with all moments off alike."""
 _HALF = 0.5
+"""Width of an interval that holds a whole number and has room for a half beside it."""
 _WIDEN = 1.3
 """The decisions of a record are less independent than the likelihood takes them to be: intervals are widened by this."""
 

@@ -185,10 +185,7 @@ def test_a_connection_that_died_is_found_out_before_a_turns_send(how: str, monke
             with contextlib.suppress(TimeoutError):
                 peer.request()
                 peer.send(STARTED)
-        if how == "close":
-            peer.sock.close()
-        else:
-            peer.send(answer(408, b"", "Connection: close"))
+        peer.leave(how)
         died.set()
         peer.hold()
 

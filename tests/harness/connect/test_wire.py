@@ -237,12 +237,7 @@ def test_a_kept_connection_that_died_is_found_out_before_the_send(how: str) -> N
     def die(peer: Peer) -> None:
         peer.request()
         peer.send(STARTED)
-        if how == "reset":
-            peer.reset()
-        elif how == "close":
-            peer.sock.close()
-        else:
-            peer.send(answer(408, b"", "Connection: close"))
+        peer.leave(how)
         gone.send()
         peer.hold()
 
