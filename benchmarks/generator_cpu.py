@@ -22,6 +22,8 @@ WANTED_TLS = 2.0
 """How much dearer TLS with keep-alive may be than plain HTTP."""
 _ROUNDS, _SECONDS = 3, 3.0
 _NAIVE, _HARNESS = "Locust user + boto3 client (naive)", "chatquota StartChat"
+_FULL = f"{_HARNESS}, 18,000/s"
+"""As busy as the rivals are, which call as fast as they can: a core that is half idle finds colder caches at each call."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def _bare(target: bench.Nginx, scratch: str) -> list[str]:
 
 AS_FAST_AS_IT_GOES = (
     Contender(_HARNESS, _harness(80, 100)),
+    Contender(_FULL, _harness(80, 225)),
     Contender(_NAIVE, _rival("boto3_user", 50)),
     Contender("botocore's serialiser and signer, geventhttpclient", _rival("botocore_direct", 50)),
     Contender("FastHttpUser, constant and unsigned", _rival("fast_http_user", 50)),
@@ -112,6 +115,7 @@ def _report(windows: dict[str, list[bench.Window]]) -> int:
     met = True
     for wanted, dearer, cheaper, text in (
         (WANTED, _NAIVE, _HARNESS, "naive / chatquota"),
+        (WANTED, _NAIVE, _FULL, "naive / chatquota, 18,000/s"),
         (0.0, f"{_NAIVE}, 500/s", f"{_HARNESS}, 500/s", "naive / chatquota, both at 500/s"),
         (0.0, f"{_NAIVE}, TLS", f"{_HARNESS}, TLS", "naive / chatquota, TLS"),
         (-WANTED_TLS, f"{_HARNESS}, TLS", _HARNESS, "chatquota TLS / plain"),
