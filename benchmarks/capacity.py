@@ -1,13 +1,14 @@
 """How well the capacity of any limiter is measured: hidden services in virtual time, their truth found by long simulation.
 
-`python -m benchmarks.capacity [--quick] [--alone] [--from=SEED] [RUNS_OF_EACH_FAMILY] [WORD_IN_A_FAMILY ...]`. The plan
-(without the even search) runs against each service: rates 2 to 100/s, bursts 0.5 to 3 times the rate, round trips of 5 to
-60 ms. What it says is then compared with the same service, simulated alone for thousands of calls, and with what people do
+`python -m benchmarks.capacity [--quick] [--alone] [--filled] [--from=SEED] [RUNS_OF_EACH_FAMILY] [WORD_IN_A_FAMILY ...]`.
+The plan (without the even search) runs against each service: rates 2 to 100/s, bursts 0.5 to 3 times the rate, round
+trips of 5 to 60 ms. What it says is then compared with the same service, simulated alone for thousands of calls, and with what people do
 otherwise: the ramp to the first throttle, the plain count at twice the rate, and 0.1's answer (the limiter, or nothing).
 Then the exact inference is tried on true buckets under each family of latencies, two workers' clocks and few throttles, and
 the chat quota on services that count late. Everything is drawn from seeds. `--quick` is a first look of one run a family,
 without the exact inference, so nothing is called exact. The words `latencies` and `quotas` choose those two parts. `--alone`
 takes one core in place of two. Seeds count from 0, or from that of `--from`: what was set on some is judged on others.
+`--filled` gives each service a quota of 100 to 500 active chats: the probe fills it, and measures at the brim.
 """
 
 from __future__ import annotations
@@ -25,14 +26,13 @@ from typing import TypeVar
 import numpy as np
 
 from benchmarks.hidden import chats, exact, truth
-from benchmarks.hidden.families import FAMILIES, MOVING, SMOOTH, Job
+from benchmarks.hidden.families import FAMILIES, MOVING, NO_CHATS, SMOOTH, Job
 from harness.load.probe.actions import Action, ProbeOptions
 from harness.load.probe.capacity_plan import CapacityPlan
 from harness.quotas.estimates import TpsEstimate
 from tests.support.virtual.driver import probe, ramp, saturate
 from tests.support.virtual.services import Latency, Service
 
-NO_CHATS = 10**9
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -106,9 +106,9 @@ def measure(job: Job) -> Line:
     rng = random.Random(job.seed + 2)
     trip, up = rng.uniform(0.005, 0.06), rng.choice([0.0, 0.5, 1.0])
     latency = Latency(trip, 0.1, up, rng)
-    options = ProbeOptions("tps", max_rate=2000.0, seed=job.seed, max_seconds=900.0)
+    options = ProbeOptions("both" if job.fills else "tps", max_rate=2000.0, seed=job.seed, max_seconds=900.0)
     plan = (Unexplained if job.quick else CapacityPlan)(options, safe=True)
-    done = probe(Service(job.limiter(), NO_CHATS, latency), options, plan=plan)
+    done = probe(Service(job.limiter(), job.chats, latency), options, plan=plan)
     found = plan.estimate
     assert found is not None
     rates = [
@@ -214,6 +214,7 @@ def main() -> int:
     """Print the tables; 1 where a limiter or a chat quota was falsely called exact."""
     begin = time.monotonic()
     quick = "--quick" in sys.argv
+    fills = "--filled" in sys.argv
     alone = "--alone" in sys.argv
     numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
     words = [word for word in sys.argv[1:] if not word.isdigit() and not word.startswith("-")]
@@ -225,7 +226,9 @@ def main() -> int:
     said: list[chats.Said] = []
     with multiprocessing.get_context("spawn").Pool(1 if alone else 2) as pool:
         if names:
-            lines = _each(pool, measure, [Job(family, first + n, quick) for n in range(each) for family in names])
+            lines = _each(
+                pool, measure, [Job(family, first + n, quick, fills) for n in range(each) for family in names]
+            )
             print(by_family(lines, NUMBERS), by_family(lines, OTHERWISE), sep="\n\n", flush=True)
         if "latencies" in words or not (words or quick):
             held = _each(pool, exact.hold, exact.trials(2 * each))

@@ -71,17 +71,22 @@ SLOW = ("fixed window 10 s", "fixed window 60 s", "two tiers")
 """Families that take minutes to show themselves: their rates end at 20 a second."""
 KEEPS_STEP = ("shared, even",)
 """Families in which what is admitted depends on the moment at which the load began, however long it lasts."""
+NO_CHATS = 10**9
+"""A quota of active chats that is never met."""
 SMOOTH = ("exact bucket", "burst of a half more", "ticks of 10 or 100 ms")
 """Families that one token bucket describes, or nearly: to call them exact is right where rate and burst are right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One hidden service: its family and seed; `quick` leaves the exact inference out."""
+    """One hidden service: its family and seed; `quick` leaves the exact inference out, `fills` gives it a quota of active
+    chats, to which the probe fills it before it goes on.
+    """
 
     family: str
     seed: int
     quick: bool = False
+    fills: bool = False
 
     def drawn(self) -> tuple[float, float]:
         """Return its rate, calls a second, and its burst."""
@@ -89,6 +94,11 @@ class Job:
         rate = math.exp(rng.uniform(math.log(2), math.log(20 if self.family in SLOW else 100)))
         rate = float(round(rate)) if rng.random() < 0.5 else rate
         return rate, float(max(1, round(rate * rng.uniform(0.5, 3))))
+
+    @property
+    def chats(self) -> int:
+        """Its quota of active chats; so many that it is never met, unless it fills."""
+        return random.Random(self.seed + 77).choice((100, 200, 300, 500)) if self.fills else NO_CHATS
 
     def limiter(self) -> Limiter:
         """Return a new limiter, rested."""

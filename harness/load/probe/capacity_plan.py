@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness.load.probe.actions import Action, Send
 from harness.load.probe.first_rate import first_rate
-from harness.load.probe.parts import PlanParts
+from harness.load.probe.parts import PlanParts, is_mild
 from harness.quotas.any_limiter.burst import burst_from_rest
 from harness.quotas.any_limiter.classes import DECISIONS_OF_PROOF, explained
 from harness.quotas.any_limiter.decisions import Decisions
@@ -36,6 +36,8 @@ _CLOSE_ENOUGH = 0.025
 """Half of the sustained rate's interval, as a share, at which the pressure may end."""
 _WORTH_A_PRESSURE = 0.035
 """The same of a fill, which takes the place of a pressure of its own."""
+_BETTER_THAN_FIRST = 0.15
+"""The same of a fill, which tells the rate better than the first look did."""
 _EXACT_CALLS = 150
 """Calls at random moments that confirm a limiter which the exact inference explains."""
 _LONGEST_CHECK = 90.0
@@ -174,15 +176,16 @@ class CapacityPlan(PlanParts):
             return
         self.known.doing = "filling to the chat quota"
         self.doing_part = "mild"
-        begin, tries = self._now, 0
-        offered = min((_BELOW if self._best else MILD) * self._rate, 0.95 * self.options.max_rate)
-        while not self._over() and tries < 40 and self._full_streak < 2 and not self._has_to_go_on():
-            yield from self._offer(offered, lambda: self._full_streak > 0 or self._has_to_go_on())
-            yield from self._quiet()
-            tries += 1
-        self.stages.append(Stage("pressure", begin, self._now, offered))
-        found = sustained_rate(self._decisions(begin, self._now), emptied=True)
-        self._filled_under_pressure = found is not None and _known(found, _WORTH_A_PRESSURE)
+        pressed = yield from self._fill_pressing((_BELOW if self._best else MILD) * self._rate, self._has_to_go_on)
+        found = sustained_rate(self._decisions(pressed.begin, pressed.end), emptied=True)
+        if found is None or not is_mild(found.pressure):
+            return
+        if found.half_width < _BETTER_THAN_FIRST:
+            self._rate = max(found.estimate, self._best)
+        lasted = pressed.end - pressed.begin >= least_pressure(self._rate, MILD)
+        self._filled_under_pressure = lasted and _known(found, _WORTH_A_PRESSURE)
+        if self._filled_under_pressure:
+            self.stages.append(pressed)
 
     def _has_to_go_on(self) -> bool:
         """Return whether the time that is left is needed for what is measured after the fill; half of all is at most."""

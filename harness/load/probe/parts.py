@@ -9,7 +9,7 @@ from harness.load.probe.actions import Action, Send, StopChats
 from harness.load.probe.plan import ProbePlan
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
 from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.cost import first_rest
+from harness.quotas.cost import MILD, first_rest
 from harness.quotas.stages import Stage
 from harness.vocabulary import TPS_THROTTLED
 
@@ -18,8 +18,19 @@ _SATURATED = 0.3
 """Each step of the climb offers so many times the one before, for so long; more than this refused share ends it."""
 _COLLAPSES = 1.5
 """How many times more is admitted where less is offered, so that the limiter is taken for one that counts refused calls."""
+_TRIES, _PACES = 40, 8
+"""Refusals by the quota, at the most, that end a fill, and paces that it is tried at."""
+_LOOK_SECONDS, _LOOK_CALLS, _LOOK_ADMITTED = 5.0, 30, 12
+"""A pace of a fill is looked at after so many seconds, calls and admissions."""
+_MILDLY = (1.08, 1.7)
+"""Calls for each that is admitted under what counts as mild pressure."""
 _IN_VAIN = 2
 """So many volleys in a row that tell no burst end the volleys: one may have met a generator that was held up."""
+
+
+def is_mild(pressure: float) -> bool:
+    """Whether `pressure`, calls for each that is admitted, tells what is sustained under mild pressure."""
+    return _MILDLY[0] <= pressure <= _MILDLY[1]
 
 
 @dataclass
@@ -79,6 +90,28 @@ class PlanParts(ProbePlan):
                 yield from self._pace(1.0 / pace)
             calls += 1
             yield Send()
+
+    def _fill_pressing(self, offered: float, has_to_end: Callable[[], bool]) -> Generator[Action, None, Stage]:
+        """Start chats until the quota has refused two in a row, or until `has_to_end()`; `offered` a second at first.
+
+        Where that turns out to be no mild pressure, for want of a good idea of the rate, another pace is taken. Returns the
+        stage at the last one.
+        """
+        top, paces = 0.95 * self.options.max_rate, 1
+        begin, tries, offered = self._now, 0, min(offered, top)
+        while not self._over() and tries < _TRIES and self._full_streak < 2 and not has_to_end():
+            look = self._reached(self._now + max(_LOOK_SECONDS, _LOOK_CALLS / offered))
+            yield from self._offer(offered, lambda: self._full_streak > 0 or has_to_end() or look())  # noqa: B023
+            yield from self._quiet()
+            tries += self._full_streak > 0
+            seen = self._decisions(begin, self._now)
+            if self._full_streak or paces >= _PACES or len(seen) < _LOOK_CALLS:
+                continue
+            admitted = len(seen.admissions)
+            if admitted >= _LOOK_ADMITTED and not is_mild(len(seen) / admitted):
+                offered = min(MILD * admitted / (self._now - begin), top)
+                begin, paces = self._now, paces + 1
+        return Stage("pressure", begin, self._now, offered)
 
     def _climb(self, first: float) -> Iterator[Action]:
         """Offer more from step to step, beginning at `first` a second: of those that came fast hardly any were admitted.

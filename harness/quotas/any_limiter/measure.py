@@ -24,7 +24,7 @@ from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_cla
 from harness.quotas.any_limiter.same_calls import beyond, of_exact_bucket
 from harness.quotas.any_limiter.stretches import under_pressure
 from harness.quotas.any_limiter.sustained import sustained_rate
-from harness.quotas.attempts import THROTTLED, Attempts
+from harness.quotas.attempts import THROTTLED, Attempts, Floats
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.stages import Stage, StageKind
 
@@ -360,12 +360,15 @@ def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
     longest = max(3.0, 12 / first.estimate)
     change = np.flatnonzero(np.diff(np.concatenate(([1], decisions.admitted.astype(int), [1]))))
     begins, ends = change[0::2], change[1::2] - 1  # runs of refusals
-    lasted = decisions.at[ends] - decisions.at[begins] if len(begins) else np.empty(0)
-    long = np.flatnonzero((lasted > longest) & (ends - begins >= 12))
+    long = [
+        index
+        for index in np.flatnonzero(ends - begins >= 12)
+        if _called(decisions.at[begins[index] : ends[index] + 1]) > longest
+    ]
     mild = measured.mild
     if first.blocks and mild is not None and not mild.blocks:  # it was over before a turn was
         return replace(measured, mild=_as_seen(mild, first.estimate, first.low))
-    if first.blocks or not len(long):
+    if first.blocks or not long:
         return measured
     rates = np.array([_paid_for(decisions, int(begins[index]), int(ends[index])) for index in long])
     unpaid = rates[rates < _PAID * first.estimate]
@@ -381,6 +384,11 @@ def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
         sustained=replace(first, estimate=estimate, low=low, pressure=offered / estimate, blocks=True),
         mild=None if mild is None else _as_seen(mild, estimate, low),
     )
+
+
+def _called(at: Floats) -> float:
+    """Return for how long calls at `at` (n,), all refused, were made: a rest among them is no silence of the limiter."""
+    return float(at[-1] - at[0] - np.diff(at).max())
 
 
 def _as_seen(mild: Sustained, estimate: float, low: float) -> Sustained:

@@ -181,6 +181,22 @@ def test_at_the_brim_of_the_chat_quota_admissions_cost_no_chat() -> None:
     assert done.known.active_chats.chats.estimate == 100
 
 
+@pytest.mark.parametrize("nodes", [3, 4])
+def test_a_fill_that_hardly_presses_is_made_at_a_better_pace(nodes: int) -> None:
+    """Nodes that agree late owe what they have just admitted, so the first look finds too low a rate: a fill at a little
+    more than that was hardly refused anything, and was taken for what they sustain.
+    """
+    plan, _ = measured(Nodes(7.0, 10.0, nodes, 0.1, random.Random(3)), chats=300, goal="both", safe=False)
+    assert plan.estimate is not None
+    strong, mild = plan.estimate.sustained, plan.estimate.sustained_mild
+    assert strong is not None
+    assert mild is not None
+    assert strong.pressure == pytest.approx(3.0, rel=0.15)
+    assert 1.1 < mild.pressure < 1.5
+    assert strong.low <= 7 <= strong.high
+    assert mild.low <= 7 <= mild.high
+
+
 @pytest.mark.slow
 def test_pressure_on_a_fast_limiter_ends_as_soon_as_its_rate_is_known() -> None:
     """Where calls come closer than a hundredth of a second, answers are told to the calls that they belong to.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.quotas.any_limiter.measure import measure_capacity
-from harness.quotas.attempts import STARTED, Attempts
+from harness.quotas.attempts import STARTED, THROTTLED, Attempts
 from harness.quotas.tps.infer import infer_tps
 from tests.support.virtual.records import arrivals, default_bucket
 from tests.support.virtual.services import (
@@ -100,6 +100,19 @@ def test_long_silences_are_blocks() -> None:
     assert found.kind == "blocks"
     assert found.sustained is not None
     assert found.sustained.low <= 5.0 <= found.sustained.high
+
+
+def test_a_rest_between_refusals_is_no_silence() -> None:
+    """Refused calls before and after a rest, in which nobody called, are no long turn of the limiter."""
+    pressed = arrivals(default_bucket(), 15, 60)
+    refused = [pressed.sent[-1] + 0.02 * number for number in range(1, 15)]
+    rested = [refused[-1] + 25.0, *(refused[-1] + 25.01 + 0.02 * number for number in range(6))]
+    sent = [*pressed.sent, *refused, *rested]
+    outcome = [*pressed.outcome, *[THROTTLED] * len(refused), THROTTLED, *[STARTED] * 6]
+    found = measure_capacity(Attempts.of(sent, [at + 0.03 for at in sent], [int(o) for o in outcome]))
+    assert found.kind != "blocks"
+    assert found.sustained is not None
+    assert found.sustained.low <= 5 <= found.sustained.high
 
 
 def test_a_plain_run_never_proves_an_exact_limiter() -> None:
