@@ -2,13 +2,14 @@
 
 `python -m benchmarks.capacity [--quick] [--alone] [--filled] [--from=SEED] [RUNS_OF_EACH_FAMILY] [WORD_IN_A_FAMILY ...]`.
 The plan (without the even search) runs against each service: rates 2 to 100/s, bursts 0.5 to 3 times the rate, round
-trips of 5 to 60 ms. What it says is then compared with the same service, simulated alone for thousands of calls, and with what people do
-otherwise: the ramp to the first throttle, the plain count at twice the rate, and 0.1's answer (the limiter, or nothing).
-Then the exact inference is tried on true buckets under each family of latencies, two workers' clocks and few throttles, and
-the chat quota on services that count late. Everything is drawn from seeds. `--quick` is a first look of one run a family,
-without the exact inference, so nothing is called exact. The words `latencies` and `quotas` choose those two parts. `--alone`
-takes one core in place of two. Seeds count from 0, or from that of `--from`: what was set on some is judged on others.
-`--filled` gives each service a quota of 100 to 500 active chats: the probe fills it, and measures at the brim.
+trips of 5 to 60 ms. What it says is then compared with the same service, simulated alone for thousands of calls, and with
+what people do otherwise: the ramp to the first throttle, the plain count at twice the rate, and 0.1's answer (the
+limiter, or nothing). Then the exact inference is tried on true buckets under each family of latencies, two workers'
+clocks and few throttles, and the chat quota on services that count late. Everything is drawn from seeds. `--quick` is a
+first look of one run a family, without the exact inference, so nothing is called exact. The words `latencies` and
+`quotas` choose those two parts. `--alone` takes one core in place of two. Seeds count from 0, or from that of `--from`:
+what was set on some is judged on others. `--filled` gives each service a quota of 100 to 500 active chats: the probe
+fills it, and measures at the brim.
 """
 
 from __future__ import annotations
