@@ -31,7 +31,8 @@ from harness.quotas.stages import Stage, StageKind
 _PENALTY_WORTH = 0.01
 """Share of contrary decisions from which a penalising bucket is tried."""
 _NOTHING_ADMITTED = (
-    "Nothing was admitted under pressure: a refused call seems to cost as much as an admitted one. Offer less."
+    "Nothing was admitted under pressure: a refused call seems to cost as much as an admitted one, or there is a window "
+    "that is longer than the run. Offer less, or go on for longer."
 )
 _PAID, _LOOK_BACK = 0.75, 4.0
 """Share of the sustained rate from which a silence pays for what was admitted before it, looked for as far back as so many
@@ -84,7 +85,8 @@ def measure_capacity(
     if penalty is not None:
         kind, findings = "depends_on_pressure", (*findings, penalty.sentence())
     elif measured.sustained.admitted == 0:
-        kind, findings = "depends_on_pressure", (*findings, _NOTHING_ADMITTED)
+        kind = kind if kind == "blocks" else "depends_on_pressure"
+        findings = (*findings, _NOTHING_ADMITTED)
     sustained, mild = _held_back(measured, tps)
     sustained, mild = _left_open(sustained, mild, kind)
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even))

@@ -33,7 +33,13 @@ def sustained_rate(decisions: Decisions, *, emptied: bool = False) -> Sustained 
     begin, end = float(decisions.at[0]), float(decisions.at[-1])
     if not emptied:
         begin = float(decisions.refusals[0])
-    steady = _without_lead_in(decisions.between(begin, end + 1e-9))
+    found = _of_steady(_without_lead_in(decisions.between(begin, end + 1e-9)))
+    if found is not None and not emptied:
+        return _with_what_silence_pays_for(found, decisions, begin)
+    return found
+
+
+def _of_steady(steady: Decisions) -> Sustained | None:
     times = steady.admissions
     if len(times) < 2 or times[-1] <= times[0]:
         return _few(steady)
@@ -42,6 +48,34 @@ def sustained_rate(decisions: Decisions, *, emptied: bool = False) -> Sustained 
     if found is None:
         found = _few(steady) if len(times) < _FEWEST else _with_its_edges(_by_batches(times, offered), steady)
     return found if found is None else _not_closer_than_a_count(found)
+
+
+def _with_what_silence_pays_for(found: Sustained, decisions: Decisions, refused: float) -> Sustained:
+    """Where the first refusal, at `refused`, begins a long silence, count what was admitted before it, too.
+
+    A window was full then, or a refused call costs as much as an admitted one. What is sustained lies between what little
+    was admitted afterwards and what was admitted until then.
+    """
+    times = decisions.admissions
+    later = times[times > refused]
+    before = len(times) - len(later)
+    begin, end = float(decisions.at[0]), float(decisions.at[-1])
+    if before < _FEWEST or refused <= begin or (found.blocks and found.batch_rate):  # whole turns are counted
+        return found
+    at_first = before / (refused - begin)
+    silence = (float(later[0]) if len(later) else end) - refused
+    usual = float(np.median(np.diff(later))) if len(later) > 2 else 0.0
+    if silence < max(3.0, 12 / at_first, 4 * usual):
+        return found
+    estimate = max(found.estimate, len(times) / (end - begin))
+    return replace(
+        found,
+        estimate=estimate,
+        low=min(found.low, 0.25 * estimate if len(later) else 0.0),
+        high=max(found.high, at_first),
+        pressure=found.pressure * found.estimate / estimate,
+        blocks=True,
+    )
 
 
 def _without_lead_in(decisions: Decisions) -> Decisions:

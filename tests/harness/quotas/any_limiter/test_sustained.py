@@ -18,7 +18,7 @@ from tests.support.virtual.services import (
     SlidingLog,
     TokenBucket,
 )
-from tests.support.virtual.shared_limiters import Adaptive
+from tests.support.virtual.shared_limiters import Adaptive, FixedTier, Tiers
 
 LIMITERS: dict[str, Callable[[random.Random], Limiter]] = {
     "bucket": lambda rng: default_bucket(),
@@ -100,6 +100,32 @@ def test_long_silences_are_blocks() -> None:
     assert found.kind == "blocks"
     assert found.sustained is not None
     assert found.sustained.low <= 5.0 <= found.sustained.high
+
+
+@pytest.mark.parametrize(
+    ("limiter", "load", "truth"),
+    [
+        (lambda: FixedWindow(240, 60.0, 5.0), 12.0, 4.0),
+        (lambda: FixedWindow(780, 60.0, 15.0), 39.0, 13.0),
+        (lambda: Tiers([TokenBucket(12, 12), FixedTier(240)]), 4.6, 4.0),
+    ],
+)
+def test_a_silence_from_the_first_refusal_on_belongs_to_what_was_admitted_before(
+    limiter: Callable[[], Limiter], load: float, truth: float
+) -> None:
+    """Of a window of a minute that is full, which refuses all further calls, a run told that it sustains next to nothing."""
+    found = measure_capacity(arrivals(limiter(), load, 60))
+    assert found.kind == "blocks"
+    assert found.sustained is not None
+    assert found.sustained.low <= truth <= found.sustained.high
+
+
+def test_one_token_in_ten_seconds_is_no_silence() -> None:
+    """After its burst a slow bucket admits hardly anything, and that is what it sustains."""
+    found = measure_capacity(arrivals(TokenBucket(0.1, 20), 3.0, 300))
+    assert found.kind != "blocks"
+    assert found.sustained is not None
+    assert found.sustained.low <= 0.1 <= found.sustained.high < 0.2
 
 
 def test_a_rest_between_refusals_is_no_silence() -> None:
