@@ -1,8 +1,11 @@
 """`chatquota demo` (`make run`): a run against the embedded emulator that meets both limits, and its capacity report."""
 
 import argparse
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -36,12 +39,35 @@ def main(argv: list[str]) -> int:
     print(
         f"Offering {USERS} chat starts/s in waves for {arguments.seconds} s to an emulated Amazon Connect ({EMULATOR}) ..."
     )
-    with subprocess.Popen(_command(directory, arguments)) as load:
+    with subprocess.Popen(_command(directory, arguments)) as load, _ended_together(load):
         _show_progress(load, arguments.seconds)
     if not (directory / MANIFEST).exists():
         return load.returncode or 1
     report = subprocess.run([sys.executable, "-P", "-m", "harness", "report", str(directory)], check=False)
     return load.returncode or report.returncode
+
+
+@contextmanager
+def _ended_together(load: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Let what ends this process end `load` in order first, so that it does not go on by itself."""
+    came: list[int] = []
+
+    def pass_on(number: int, _frame: object) -> None:
+        came.append(number)
+        load.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, pass_on)
+    try:
+        yield
+    finally:
+        load.wait()  # Ctrl-C reaches it without us
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is pass_on:
+                signal.signal(number, signal.SIG_DFL)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _show_progress(load: "subprocess.Popen[bytes]", seconds: int) -> None:

@@ -1,7 +1,6 @@
 """Hooks a run into Locust: its events on one side, the coordinator of the run on the other."""
 
 import logging
-import os
 import signal
 import sys
 
@@ -12,7 +11,7 @@ from locust.runners import MasterRunner, Runner, WorkerRunner
 from locust.web import WebUI
 
 from harness.cli.result import ResultPrinter, ResultTables
-from harness.errors import EXIT_INVALID, ChatquotaError, UsageError, refuse
+from harness.errors import ChatquotaError, UsageError, refuse
 from harness.load.options.guard import PROBE_CLASS
 from harness.load.options.reading import read_settings, unknown_variables
 from harness.load.run.coordinator import Coordinator
@@ -20,6 +19,7 @@ from harness.load.run.host import Host, RunPart, attach
 from harness.load.users.load_shape import attach_shape
 from harness.load.users.locust_options import check_tags, check_web_address
 from harness.load.users.selection import select_users
+from harness.plugin.signals import Endings
 from harness.recording.redact import redact
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,7 @@ def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | No
         worker_host = WorkerHost(environment, runner)
         worker = WorkerCoordinator(worker_host)
         attach(environment, worker)
-        _listen(worker_host, worker)
-        _take_one_sigterm(worker_host)
+        _listen(worker_host, worker).attach()
         return
     coordinator = _coordinator_of(environment, runner)
     attach(environment, coordinator)
@@ -51,14 +50,14 @@ def hook_run(environment: Environment, runner: Runner | None, web_ui: WebUI | No
         from harness.webui.install import install_web_ui
 
         install_web_ui(LocustPage(web_ui), coordinator, tables.of)
-    _listen(coordinator.host, coordinator)
+    endings = _listen(coordinator.host, coordinator)
     if isinstance(runner, MasterRunner) and web_ui is None:
         # Locust stops the load when the last worker has gone, and waits for others; the run of the missing ones is over.
         coordinator.host.listen("test_stop", lambda: gevent.spawn(coordinator.host.leave))
     if coordinator.host.options.otel:
         _export(coordinator)
     _show_results(coordinator, ResultPrinter(tables.of))
-    _take_one_sigterm(coordinator.host)
+    endings.attach()
     # While all this was loaded, gevent's loop has not looked at the clock: --run-time would be counted from before that.
     gevent.get_hub().loop.update_now()
 
@@ -107,7 +106,7 @@ def check_locust_options(host: Host) -> None:
         logger.warning("QuotaProbe probes once, however many users there are; the other %d do nothing", idle)
 
 
-def _listen(host: Host, coordinator: RunPart) -> None:
+def _listen(host: Host, coordinator: RunPart) -> Endings:
     def on_test_start() -> None:
         try:
             coordinator.begin()
@@ -121,18 +120,9 @@ def _listen(host: Host, coordinator: RunPart) -> None:
                 UsageError(f"the run could not begin: {type(error).__name__}: {redact(str(error))}"),
             )
 
-    def on_quitting() -> None:
-        interrupt.leaving = True
-        coordinator.finish("signal")
-        interrupt.ended = True
-        if coordinator.exit_code is not None:
-            host.exit_with(coordinator.exit_code)
-
-    interrupt = _Interrupt(coordinator)
-    gevent.signal_handler(signal.SIGINT, interrupt)
     host.listen("test_start", on_test_start)
     host.listen("test_stopping", lambda: coordinator.finish(host.plain_end))
-    host.listen("quitting", on_quitting)
+    return Endings(host, coordinator)
 
 
 def _show_results(coordinator: Coordinator, printer: ResultPrinter) -> None:
@@ -159,19 +149,6 @@ def _show_results(coordinator: Coordinator, printer: ResultPrinter) -> None:
         host.listen("test_stopping", lambda: after_runs.spawn(show))
 
 
-def _take_one_sigterm(host: Host) -> None:
-    """Let further SIGTERMs be without effect, and any once Locust is on its way out.
-
-    To Locust each is a reason to end anew, beside the ending that is under way or in the middle of Python's own.
-    """
-
-    def take_no_more() -> None:
-        signal.signal(signal.SIGTERM, lambda *_: None)  # not SIG_IGN, which child processes would inherit
-
-    gevent.signal_handler(signal.SIGTERM, take_no_more)
-    host.listen("quit", take_no_more)
-
-
 def _export(coordinator: Coordinator) -> None:
     """Export metrics of each run, from after it has begun until after it has ended."""
     from harness.telemetry.sender import Telemetry
@@ -180,33 +157,6 @@ def _export(coordinator: Coordinator) -> None:
     coordinator.host.listen("test_start", telemetry.begin)
     coordinator.host.listen("test_stopping", telemetry.end)
     coordinator.host.listen("quitting", telemetry.end)
-
-
-class _Interrupt:
-    """What Ctrl-C does: the first ends the run in order, the second leaves chats to `chatquota cleanup`, the third exits.
-
-    Python's own handler would raise KeyboardInterrupt in whichever greenlet runs just then, such as one that has a chat's
-    id in its hand and has not written it down yet.
-    """
-
-    def __init__(self, coordinator: RunPart) -> None:
-        self._coordinator = coordinator
-        self.leaving = False
-        self.ended = False
-
-    def __call__(self) -> None:
-        if not self.leaving:
-            self.leaving = True
-            hub = gevent.get_hub()
-            hub.handle_system_error(KeyboardInterrupt, KeyboardInterrupt())  # raised in the main greenlet
-        elif self.ended:
-            pass  # Locust is on its way out
-        elif not self._coordinator.abandoned:
-            logger.warning("leaving the chats that are still open; the ledger knows them")
-            self._coordinator.abandon()
-        else:
-            logger.error("exiting at once; `chatquota cleanup` brings the run in order")
-            os._exit(EXIT_INVALID)
 
 
 def _fail(host: Host, coordinator: RunPart, error: ChatquotaError) -> None:

@@ -46,6 +46,85 @@ def test_interrupting_the_whole_process_group_loses_nothing(tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
+def test_a_terminal_that_goes_away_ends_the_run_in_order(workers: int, tmp_path: Path) -> None:
+    """SIGHUP, which the end of an SSH session sends to all processes of the run, leaves no chat open."""
+    with counting_server("--latency", "0.02") as server:
+        command = locust(server, *BUSY, "--run-dir", "run", *(processes(workers) if workers else []))
+        with started(command, tmp_path, server) as run:
+            wait_until_started(server, 60)
+            run.signal_group(signal.SIGHUP)
+            done = run.wait()
+        assert done.code == 0, done.said
+        assert "Traceback" not in done.said
+        assert compare(server, tmp_path / "run") == (set(), set())
+        assert server.count()["open"] == 0
+        assert manifest(tmp_path / "run")["status"] == "finished"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_that_follows_a_load_shape(number: int, workers: int, tmp_path: Path) -> None:
+    """Locust has no handler of SIGTERM while it follows a shape; the run is ended in order all the same, and at once."""
+    shape = ("--load-shape", "soak:1h", *BUSY, "--run-dir", "run", *(processes(workers) if workers else []))
+    with counting_server("--latency", "0.02") as server:
+        with started(locust(server, *shape), tmp_path, server) as run:
+            wait_until_started(server, 60)
+            run.process.send_signal(number)
+            done = run.wait()
+        assert done.code == 0, done.said
+        assert "Traceback" not in done.said
+        assert compare(server, tmp_path / "run") == (set(), set())
+        assert server.count()["open"] == 0
+        written = manifest(tmp_path / "run")
+        assert (written["status"], written["ended_by"]) == ("finished", "signal")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_master_that_waits_for_its_workers_can_be_ended(number: int, tmp_path: Path) -> None:
+    """It leaves with exit code 4 and one line: nothing was started."""
+    master = ("--master", "--master-bind-port", str(free_port()), "--expect-workers", "2", "--loglevel", "DEBUG")
+    with counting_server() as server, started(locust(server, *master), tmp_path, server) as run:
+        while "Waiting for workers" not in run.log.read_text("utf-8"):
+            pass
+        run.process.send_signal(number)
+        done = run.wait()
+    assert done.code == 4, done.said
+    assert "ended before its workers came; nothing was started" in done.said
+    assert "Traceback" not in done.said
+
+
+@pytest.mark.slow
+def test_nohup_keeps_a_run_going_when_its_terminal_goes_away(tmp_path: Path) -> None:
+    """A process that was started to ignore SIGHUP ignores it: the run goes on to the end of its time."""
+    with counting_server() as server:
+        command = ["nohup", *locust(server, "-u", "20", "-r", "20", "-t", "5s", "--run-dir", "run")]
+        with started(command, tmp_path, server) as run:
+            wait_until_started(server, 10)
+            run.signal_group(signal.SIGHUP)
+            done = run.wait()
+        assert done.code == 0, done.said
+        assert manifest(tmp_path / "run")["ended_by"] == "run_time"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demonstration_that_is_ended_ends_its_load_first(number: int, tmp_path: Path) -> None:
+    """A signal to `chatquota demo` alone ends in order the run that it started, and then itself."""
+    with counting_server() as server:
+        with started(chatquota("demo", "--run-dir", "run"), tmp_path, server) as demo:
+            while not list((tmp_path / "run").glob("contacts.*")):
+                pass
+            demo.process.send_signal(number)
+            done = demo.wait()
+        assert done.code == -number
+        written = manifest(tmp_path / "run")
+        assert (written["status"], written["ended_by"]) == ("finished", "signal")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_second_sigterm_changes_nothing(workers: int, tmp_path: Path) -> None:
     """The ending that is under way goes on to its end, without a traceback; so it does where the signal comes at its end."""
     slow = [*BUSY[:-1], "20", *(processes(workers) if workers else [])]

@@ -59,6 +59,12 @@ class MasterHost(_Connected):
         super().__init__(environment, runner)
         self._runner = runner
 
+    @property
+    def waits_for_workers(self) -> bool:
+        """Whether this is a headless master that begins once its --expect-workers are connected, and not before."""
+        wanted: int = self.options.expect_workers
+        return self.options.headless and self._runner.state == "ready" and len(self._runner.clients.ready) < wanted
+
     def workers(self) -> list[str]:
         """Return the workers that can take load, by Locust's ids, in the order of their indices."""
         clients = self._runner.clients

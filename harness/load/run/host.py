@@ -129,6 +129,11 @@ class Host:
         return getattr(self.environment.runner, "worker_count", 1) == 0
 
     @property
+    def waits_for_workers(self) -> bool:
+        """Whether this is a headless master that begins once its --expect-workers are connected, and not before."""
+        return False
+
+    @property
     def choice(self) -> tuple[list[type[User]], LoadTestShape | None]:
         """The user classes of the next run and the shape that it follows, if any."""
         return list(self.environment.user_classes), self.environment.shape_class
