@@ -1,17 +1,16 @@
 """The `chatquota` command: a run of Locust, and what comes before and after it."""
 
 import difflib
-import errno
 import gc
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Callable
 
 from harness import __version__
-from harness.errors import EXIT_USAGE, ChatquotaError, UsageError, refuse
+from harness.errors import EXIT_USAGE, ChatquotaError, refuse
 from harness.libraries import quieten_libraries
+from harness.output import take_output
 
 # Names, not imports: each command loads only its own side of the house, so `chatquota report` starts without
 # Locust or boto3 and `chatquota emulator` without pandas.
@@ -39,7 +38,20 @@ READ_RUNS = ("report", "compare", "plan", "cleanup")
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand and return its exit code (see the table in the README)."""
-    arguments = sys.argv[1:] if argv is None else argv
+    if argv is not None:
+        return _run(argv)
+    output = take_output()
+    code = _run(sys.argv[1:], alone=True)
+    sys.stdout.flush()
+    if output.failure is not None:
+        reason = (output.failure.strerror or str(output.failure)).lower()
+        print(f"{' '.join(['chatquota', *sys.argv[1:2]])}: what it says cannot be written: {reason}", file=sys.stderr)
+        return code or EXIT_USAGE
+    return code
+
+
+def _run(arguments: list[str], *, alone: bool = False) -> int:
+    """Run one subcommand and return its exit code. The process is for it `alone` where it ends with it."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0
@@ -58,38 +70,22 @@ def main(argv: list[str] | None = None) -> int:
     quieten_libraries()
     command: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
     try:
-        return _done(name, command, rest)
+        if name in READ_RUNS:
+            code: int = importlib.import_module("harness.storage.run_names").on_runs(name, command, rest)
+            return code
+        return command(rest)
     except ChatquotaError as error:
         return refuse(f"chatquota {name}", error)
     except KeyboardInterrupt:
-        if argv is not None:
+        if not alone:
             raise
         sys.stdout.flush()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)  # as a shell expects it of who is interrupted, and without a traceback
         raise
     finally:
-        if argv is None and module == "reports.commands":
+        if alone and module == "reports.commands":
             gc.freeze()  # the process ends: to look for cycles among all that was loaded takes it a twelfth of a report
-
-
-def _done(name: str, command: Callable[[list[str]], int], rest: list[str]) -> int:
-    """Run `command` and return its exit code. Raises UsageError where what it says cannot be written."""
-    try:
-        if name in READ_RUNS:
-            code: int = importlib.import_module("harness.storage.run_names").on_runs(name, command, rest)
-        else:
-            code = command(rest)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `chatquota ... | head`
-        sys.stderr.close()
-        return 0
-    except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
-            raise
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - what is left unwritten would be tried again at the exit
-        raise UsageError("what it says cannot be written: no space left on device") from error
-    return code
 
 
 def _help() -> str:

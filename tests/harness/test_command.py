@@ -105,15 +105,15 @@ def test_what_cannot_be_written_for_want_of_room_is_one_line(arguments: list[str
 def test_a_command_that_is_interrupted_ends_of_that_without_a_traceback() -> None:
     """Ctrl-C ends the process as a shell expects it, so that a script that called it ends too."""
     lines = (
-        "import signal",
+        "import signal, sys, types",
         "signal.signal(signal.SIGINT, signal.default_int_handler)",  # which a shell's background jobs ignore
         "import harness.command as command",
-        "command.COMMANDS['report'] = ('signal:raise_signal', '')",
-        "command._done = lambda name, raises, rest: raises(2)",
+        "sys.modules['raising'] = types.SimpleNamespace(main=lambda rest: signal.raise_signal(2))",
+        "command.COMMANDS['runs'] = ('raising:main', '')",
         "command.main()",
     )
     ended = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines), "report"],
+        [sys.executable, "-c", "\n".join(lines), "runs"],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -121,3 +121,48 @@ def test_a_command_that_is_interrupted_ends_of_that_without_a_traceback() -> Non
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
+MAIN = "import sys; from harness.command import main; sys.exit(main())"
+
+
+def shell(line: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a line of a shell in which `chatquota` is the command of this checkout."""
+    command = f"chatquota() {{ {sys.executable} -c '{MAIN}' \"$@\"; }}; {line}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(
+        ["bash", "-c", command], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_changes_nothing(closed: str, tmp_path: Path) -> None:
+    """What would be said goes nowhere, and into no file that the command opens; the exit code is what it would be."""
+    assert shell(f"chatquota init made {closed}", tmp_path).returncode == 0
+    assert shell("chatquota init whole", tmp_path).returncode == 0
+    for file in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "made" / file.name).read_bytes() == file.read_bytes()
+    assert shell(f"chatquota repotr {closed}", tmp_path).returncode == 2
+    ended = shell(f"chatquota completion bash {closed}", tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_reader_that_has_gone_changes_no_exit_code(tmp_path: Path) -> None:
+    """A command behind `| head` does what it does to the end: a gate that is breached is told."""
+    main = "lambda rest: [print(line) for line in range(99999)] and 1"
+    lines = f"import sys, types, harness.command as command; sys.modules['long'] = types.SimpleNamespace(main={main})"
+    script = f"{lines}; command.COMMANDS['runs'] = ('long:main', ''); sys.exit(command.main())"
+    (tmp_path / "long.py").write_text(script, "utf-8")
+    for unbuffered in ("", "1"):
+        line = f"{sys.executable} long.py runs | head -n 1; exit ${{PIPESTATUS[0]}}"
+        ended = shell(line, tmp_path, PYTHONUNBUFFERED=unbuffered)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (1, "0\n", "")
+
+
+def test_what_the_encoding_of_the_terminal_lacks_is_written_as_escapes(tmp_path: Path) -> None:
+    """A plus-minus sign of a plan, or a name, ends in no traceback where the locale is none of Unicode."""
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = shell("chatquota plan --arrivals 4/s --length 8m", tmp_path, **ascii_only)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "\\xb1" in ended.stdout
