@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # what is not asked for is not loaded
 _FEW_CALLS = 10_000
 """Of so many the tests of variety take less time than to have them done by another process."""
 
+_WHERE_ELSE = "copy the run directory to where there is room and you may write, or print the table alone with --summary"
+
 ONLY_STARTS = "StartChat"
 """The user class whose runs have no customers: ids of chats are not read of a long one."""
 
@@ -82,9 +84,9 @@ def build_report(
             replace(junit_path or run.path / "junit.xml", junit(judgements, answer.run.id))
         tell_github(annotations(judgements, answer), markdown)
     except OSError as error:
-        raise UsageError(
-            f"{error.filename or run.path} cannot be written ({error.strerror}); give a place that can"
-        ) from error
+        where = error.filename or str(run.path)
+        advice = "name another --junit" if where == str(junit_path) else _WHERE_ELSE
+        raise UsageError(f"{where} cannot be written ({(error.strerror or 'no reason').lower()}); {advice}") from error
     _print(console, answer, run.path / "report.html", shown)
     return 1 if shown is not None and shown.breached else 0
 

@@ -33,8 +33,8 @@ def report(argv: list[str]) -> int:
     parser.add_argument("--check-gates", metavar="FILE", type=Path, help="only validate a file of gates, and end")
     parser.add_argument("--summary", action="store_true", help="print the short table alone, and write nothing")
     parser.add_argument("--request", action="store_true", help="also write RUN/quota-request.md, the text for AWS")
-    parser.add_argument("--want-tps", metavar="RATE", type=float, help="chat starts a second to ask for")
-    parser.add_argument("--want-active-chats", metavar="N", type=int, help="chats at once to ask for")
+    parser.add_argument("--want-tps", metavar="RATE", type=_positive, help="chat starts a second to ask for")
+    parser.add_argument("--want-active-chats", metavar="N", type=_whole, help="chats at once to ask for")
     parser.add_argument("--by", metavar="DATE", help="when the new quotas are needed, such as 2027-01-15")
     parser.add_argument(
         "--from-plan", metavar="DIR", type=Path, help="the expected chats of `chatquota plan --out DIR`, as the reason"
@@ -54,17 +54,26 @@ def report(argv: list[str]) -> int:
         return 0
     if arguments.run is None:
         raise UsageError("no run directory; give one, such as runs/<time>-start-chat")
+    _refuse_contradictions(arguments)
     gates = read_gates(arguments.gates) if arguments.gates is not None else ()
-    if not arguments.request and (
-        arguments.want_tps or arguments.want_active_chats or arguments.by or arguments.from_plan
-    ):
-        raise UsageError("--want-tps, --want-active-chats, --by and --from-plan belong to --request; add it")
     # Threads for small matrices only spin, a tenth of a second of a core, and sum in an order that depends on the machine.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from reports.figures.process import FigureProcess
 
     with nullcontext() if arguments.no_figures or arguments.summary else FigureProcess() as drawing:
         return _report(arguments, gates, drawing)
+
+
+def _refuse_contradictions(arguments: argparse.Namespace) -> None:
+    """Refuse what one of the options would let be without effect in silence, such as gates that nobody judges."""
+    given = {name for name, value in vars(arguments).items() if value is not None and value is not False}
+    if not arguments.request and given & {"want_tps", "want_active_chats", "by", "from_plan"}:
+        raise UsageError("--want-tps, --want-active-chats, --by and --from-plan belong to --request; add it")
+    if arguments.junit is not None and arguments.gates is None:
+        raise UsageError("--junit belongs to --gates; add it")
+    beyond = sorted(given & {"gates", "request", "baseline", "quiet"})
+    if arguments.summary and beyond:
+        raise UsageError(f"--summary prints the short table and does nothing else; leave it or --{beyond[0]} out")
 
 
 def _report(arguments: argparse.Namespace, gates: tuple[Gate, ...], drawing: "FigureProcess | None") -> int:
@@ -149,10 +158,10 @@ def plan(argv: list[str]) -> int:
         "--refused", metavar="SHARE", type=_share, default=0.001, help="customers that may be refused (default: 0.1%%)"
     )
     parser.add_argument(
-        "--margin", metavar="SHARE", type=_share, default=0.2, help="safety margin on what to request (default: 20%%)"
+        "--margin", metavar="SHARE", type=_part, default=0.2, help="safety margin on what to request (default: 20%%)"
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="write plan.json, plan.md and the charts here")
-    parser.add_argument("--seed", metavar="N", type=int, default=1, help="of the simulation (default: 1)")
+    parser.add_argument("--seed", metavar="N", type=_seed, default=1, help="of the simulation (default: 1)")
     arguments = parser.parse_args(argv)
     from reports.plan.command import PlanRequest, run_plan
 
@@ -174,11 +183,29 @@ def _whole(text: str) -> int:
 
 
 def _share(text: str) -> float:
-    """A share written as 0.001 or 0.1%."""
-    value = _number(text[:-1]) / 100 if text.endswith("%") else _number(text)
+    """A share written as 0.001 or 0.1%, neither nothing nor all."""
+    value = _part_of(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1, such as 0.1%")
     return value
+
+
+def _part(text: str) -> float:
+    """A share that may be nothing or all."""
+    value = _part_of(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1, such as 20%")
+    return value
+
+
+def _part_of(text: str) -> float:
+    return _number(text[:-1]) / 100 if text.endswith("%") else _number(text)
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
 
 
 def _number(text: str) -> float:
@@ -197,7 +224,7 @@ def compare(argv: list[str]) -> int:
     parser.add_argument("base", metavar="BASE", type=Path, help="a reported run directory, or its capacity.json")
     parser.add_argument("new", metavar="NEW", type=Path, nargs="+", help="one or more to compare with it")
     parser.add_argument(
-        "--tolerance", metavar="SHARE", type=_share, default=0.02, help="changes up to this do not count (default: 2%%)"
+        "--tolerance", metavar="SHARE", type=_part, default=0.02, help="changes up to this do not count (default: 2%%)"
     )
     parser.add_argument(
         "--allow", metavar="CONDITION", action="append", default=[], help="compare although this condition differs"

@@ -4,6 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.recording.format.files import open_plain
 from harness.recording.format.layout import LOCK
 
@@ -42,3 +43,20 @@ class RunLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def is_held(directory: Path) -> bool:
+    """Whether a process holds the lock of `directory`: its run, or a cleanup of it, is going on. Changes nothing there."""
+    try:
+        fd = open_plain(directory / LOCK, os.O_RDONLY)
+    except (OSError, UsageError):
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return False

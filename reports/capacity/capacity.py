@@ -311,8 +311,8 @@ def _run(run: Run, total: Aggregates) -> RunNote:
 def _generator(run: Run, total: Aggregates, calls: int) -> Generator:
     told = run.manifest.generator
     valid, reasons = validity(run)
-    if missing := missing_rows(run, total):
-        reasons.append(f"{missing[0].lower()}{missing[1:]}")
+    if (missing := missing_rows(run, total)) and (reason := f"{missing[0].lower()}{missing[1:]}") not in reasons:
+        reasons.append(reason)
     if calls and not _anything_served(total):
         reasons.append("no call was served, so that nothing was measured of the limits")
     lateness = MeasuredLateness(

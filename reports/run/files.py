@@ -8,7 +8,17 @@ from harness.errors import UsageError
 
 
 def replace(path: Path, content: str | bytes) -> None:
-    """Write a file whole: a reader sees the old one or the new one. A symbolic link is replaced, not followed."""
+    """Write a file whole: a reader sees the old one or the new one. A symbolic link is replaced, not followed.
+
+    Raises OSError with the name of the file where it cannot be written.
+    """
+    try:
+        _replace(path, content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _replace(path: Path, content: str | bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -25,7 +25,7 @@ from harness.load.stopping.stopper import Hopeless
 from harness.recording.format.files import check_own_directory
 from harness.recording.format.layout import MANIFEST, SAMPLES, ledger_paths
 from harness.recording.format.ledger import ALREADY_ENDED, LedgerChats, merge_ledgers, read_ledgers
-from harness.recording.format.manifest import StoredManifest, read_manifest, write_manifest
+from harness.recording.format.manifest import NotReadable, StoredManifest, read_manifest, write_manifest
 from harness.recording.journal import recover
 from harness.recording.lock import Locked, RunLock
 from harness.recording.recovery import amend_counts, recovered_manifest
@@ -50,7 +50,7 @@ class Cleanup:
         not be called; OSError where it cannot be written.
         """
         if (self._directory / MANIFEST).exists() or (self._directory / MANIFEST).is_symlink():
-            self._manifest = read_manifest(self._directory)
+            self._manifest = self._read_manifest()
         elif not ledger_paths(self._directory):
             raise UsageError(f"{self._directory}: not a run directory: it holds neither {MANIFEST} nor a ledger")
         self._claims()  # a directory that contradicts itself is left as it is
@@ -66,6 +66,16 @@ class Cleanup:
             return self._clean_up()
         finally:
             lock.release()
+
+    def _read_manifest(self) -> StoredManifest:
+        try:
+            return read_manifest(self._directory)
+        except NotReadable as error:
+            if not ledger_paths(self._directory):
+                raise
+            raise UsageError(
+                f"{error}; move it elsewhere: what the ledgers name is then cleaned up without it"
+            ) from error
 
     def _claims(self) -> Claims:
         manifest = None if self._manifest is None else self._manifest.contents

@@ -7,6 +7,7 @@ import pytest
 from harness.errors import UsageError
 from reports.build import write
 from reports.figures.picture import FIGURES, Picture
+from reports.run.files import replace
 
 
 def drawn(name: str) -> Picture:
@@ -39,3 +40,10 @@ def test_figures_that_lead_elsewhere_are_refused(tmp_path: Path, kind: str) -> N
     with pytest.raises(UsageError, match=r"remove it, and make the report again$"):
         write(run, {}, [drawn(FIGURES[0])])
     assert [file.read_text() for file in elsewhere.iterdir()] == ["mine"]
+
+
+def test_a_file_that_cannot_be_written_is_named_by_its_own_name(tmp_path: Path) -> None:
+    """An error tells the file that was to be written, not the one beside it that takes its place."""
+    with pytest.raises(OSError, match="No such file or directory") as error:
+        replace(tmp_path / "nowhere" / "junit.xml", "text")
+    assert error.value.filename == str(tmp_path / "nowhere" / "junit.xml")

@@ -54,6 +54,17 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return said
 
 
+def test_a_damaged_record_is_moved_away_and_the_ledgers_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A `run.json` that a power cut has torn is refused with what to do, which stops the chats."""
+    with counting_server() as server:
+        run = _run(tmp_path / "run", server.endpoint, [], own=True)
+        (run / "run.json").write_text('{"schema": 1, "run')
+        said = _refused(capsys, str(run))
+        assert said.endswith("move it elsewhere: what the ledgers name is then cleaned up without it\n")
+        (run / "run.json").rename(tmp_path / "elsewhere.json")
+        assert main(["cleanup", str(run), "--yes"]) == 0
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [
