@@ -19,8 +19,8 @@ MOST_PRESSURE = 60.0
 """Longest that one pressure lasts, seconds."""
 USUAL_VOLLEYS = 7
 """Volleys that it usually takes to know the rest and the burst."""
-SAFE_SECONDS, MOST_SAFE_SECONDS, ENOUGH_SAFE_CALLS = 120.0, 300.0, 300
-"""Longest that the safe rate is looked for, seconds; where fewer than 300 calls fit into them, or nothing can be claimed by
+SAFE_SECONDS, MOST_SAFE_SECONDS, ENOUGH_SAFE_CALLS = 120.0, 300.0, 1500
+"""How long the safe rate is looked for, seconds; where fewer than 1,500 calls fit into them, or nothing can be claimed by
 then, up to the second figure."""
 
 

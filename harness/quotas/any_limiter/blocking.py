@@ -1,4 +1,4 @@
-"""The share of Poisson arrivals that a token bucket refuses: blocking in M/D/1 with a bounded workload."""
+"""The share of Poisson arrivals that a limiter refuses: a token bucket (blocking in M/D/1 with a bounded workload), a window."""
 
 from __future__ import annotations
 
@@ -83,3 +83,28 @@ def load_refused(share: float, burst: Floats) -> Floats:
         logs = np.maximum.accumulate(np.log(np.maximum(table[:, column], 1e-300)))
         result[column] = np.interp(np.log(share), logs, _LOADS, left=share, right=_LOADS[-1])
     return result
+
+
+def window_refused(load: float, limit: int, *, sliding: bool) -> float:
+    """Return the share refused of Poisson arrivals at `load` times the rate of a window of `limit` calls.
+
+    A sliding window is a group of `limit` places, each held for the window's length: Erlang's formula. A fixed one refuses
+    what comes beyond its limit.
+    """
+    mean = load * limit
+    if mean <= 0:
+        return 0.0
+    counts = np.arange(limit + 1)
+    chances = np.exp(counts * np.log(mean) - mean - gammaln(counts + 1.0))
+    if sliding:
+        return float(chances[-1] / chances.sum())
+    return float(1 - (limit - (limit - counts) @ chances) / mean)
+
+
+def window_load_refused(share: float, limit: int, *, sliding: bool) -> float:
+    """Return the load, in rates, at which a window of `limit` calls refuses `share` of Poisson arrivals."""
+    low, high = 0.0, 1.2
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if window_refused(middle, limit, sliding=sliding) <= share else (low, middle)
+    return low

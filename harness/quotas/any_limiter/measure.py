@@ -20,7 +20,7 @@ from harness.quotas.any_limiter.estimates import (
     Penalty,
     Sustained,
 )
-from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_class, of_exact, safe_of
+from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_model, safe_of
 from harness.quotas.any_limiter.same_calls import beyond, of_exact_bucket
 from harness.quotas.any_limiter.stretches import under_pressure
 from harness.quotas.any_limiter.sustained import sustained_rate
@@ -89,9 +89,9 @@ def measure_capacity(
         findings = (*findings, _NOTHING_ADMITTED)
     sustained, mild = _held_back(measured, tps)
     sustained, mild = _left_open(sustained, mild, kind)
-    safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even))
+    safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even), kind)
     if safe is not None:
-        safe = of_exact(safe, tps, sustained.low) if kind == "exact" and tps is not None else of_class(safe, kind)
+        safe = of_model(safe, kind, tps, sustained.low)
     if burst is not None and kind not in ("exact", "exact_within_jitter"):
         burst = widened(burst, measured.volleys)
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)

@@ -7,6 +7,7 @@ make a posterior over them. Pure: a state goes in, the next batch comes out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from harness.quotas.any_limiter.blocking import blocked, load_refused
+from harness.quotas.any_limiter.blocking import blocked, load_refused, window_load_refused
 from harness.quotas.any_limiter.estimates import CurvePoint, LimiterClass, Safe, SafeRate
 from harness.quotas.attempts import Floats
 from harness.quotas.cost import ENOUGH_SAFE_CALLS, MOST_SAFE_SECONDS, SAFE_SECONDS
@@ -38,11 +39,22 @@ _AS_SOME_CONTRARY = 6.0
 """The same for a floor of 1 to 2 % where more decisions are contrary: it decides whether any rate is safe, so it is not
 taken for rare."""
 _LEAST_SECONDS = 40.0
+_FAR_BELOW = 0.6
+"""Share of the likely safe rate that is offered to a slow limiter while it is in doubt whether 1 % is refused at any load:
+there hardly any other refusals come. A fast one has calls enough, and a pause would hide that it is overloaded for as long
+as its bucket lasts.
+"""
+_DOUBT, _NO_DOUBT = 0.5, 0.95
+"""It is in doubt while its chance is over this share of what a claim may fail by, until it is that likely."""
 _CLAIM_QUANTILE, _NEARLY_SURE = 0.40, 0.80
 _FEW_CALLS, _MANY_CALLS = 400, 3000
-_SURE_OF_FEW, _SURE_OF_MANY = 0.90, 0.95
+_SURE_OF_FEW, _SURE_OF_MANY = 0.80, 0.95
 """How likely a claim has to hold. Of few calls most of the doubt is what the posterior begins with (small effective bursts,
 bunched refusals): what it then calls 90 % sure held in 99 of 100 replays, and of many calls what it calls 95 % sure."""
+_CALLS_OF_BUCKET = 300
+"""So many calls are enough of a limiter that is exact within jitter: the search begins near its safe rate."""
+_MOST_OF_TIME = 0.97
+"""Share of the longest time after which no batch is begun any more."""
 _CLOSE = 0.94
 """A claim over this share of the estimate is close enough to end the search before the time is over."""
 _CAUTION_OF_CLASS: dict[LimiterClass, float] = {
@@ -126,19 +138,21 @@ def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
     """
     if not search.batches:
         top = _OF_SUSTAINED * search.sustained_low
-        return search, _batch(min(0.85 * search.sustained, max(top, 0.5 * search.sustained)))
+        return search, _batch(search, min(0.85 * search.sustained, max(top, 0.5 * search.sustained)))
     if _spent(search):
         return search, None
     if len(search.batches) < 4:
-        return search, _batch(_offerable(search, 0.5))
+        return search, _batch(search, _offerable(search, 0.5))
     claim = search.claim
+    if _floor_in_doubt(search):
+        return search, _batch(search, max(_FAR_BELOW * _offerable(search, 0.5), _LEAST * search.sustained))
     if claim is not None and _holds(search, claim):
         if search.seconds >= search.least_seconds and _is_close(search, claim):
             return search, None
         claim = max(claim, _offerable(search, _CLAIM_QUANTILE))
     elif claim is None:
         claim = _offerable(search, _CLAIM_QUANTILE)
-    return replace(search, claim=claim), _batch(claim)
+    return replace(search, claim=claim), _batch(search, claim)
 
 
 def least_seconds(kind: LimiterClass) -> float:
@@ -150,8 +164,10 @@ def _spent(search: SafeSearch) -> bool:
     longer = 1.0
     if _claimable(search) < 0.3 * search.sustained:  # nothing could be claimed yet
         longer = 2.5 if search.claim is not None and _chance(search, search.claim) > _NEARLY_SURE else 1.5
-    enough = search.calls >= longer * ENOUGH_SAFE_CALLS and search.seconds >= longer * SAFE_SECONDS
-    return enough or search.seconds >= MOST_SAFE_SECONDS
+    few = search.least_seconds <= _LEAST_SECONDS
+    wanted = _CALLS_OF_BUCKET if few else ENOUGH_SAFE_CALLS
+    enough = search.calls >= longer * wanted and search.seconds >= longer * SAFE_SECONDS
+    return enough or search.seconds >= _MOST_OF_TIME * MOST_SAFE_SECONDS
 
 
 def _offerable(search: SafeSearch, share: float) -> float:
@@ -160,27 +176,42 @@ def _offerable(search: SafeSearch, share: float) -> float:
     return float(np.clip(_quantile(search, share), _LEAST * search.sustained, top))
 
 
+def _floor_in_doubt(search: SafeSearch) -> bool:
+    """Return whether a slow limiter may well refuse 1 % at any load."""
+    if search.sustained * SAFE_SECONDS > ENOUGH_SAFE_CALLS:
+        return False
+    chance = float(_probability(search)[..., _FLOORS >= REFUSED_SHARE].sum())
+    return _DOUBT * (1 - _sure(search)) < chance < _NO_DOUBT
+
+
 def _is_close(search: SafeSearch, claim: float) -> bool:
     low = max(claim, _claimable(search))
     return low >= min(_CLOSE * _quantile(search, 0.5), 0.99 * _OF_SUSTAINED * search.sustained_low)
 
 
-def _batch(rate: float) -> Batch:
-    return Batch(rate, max(25, min(50, round(15 * rate)), round(4 * rate)))
+def _batch(search: SafeSearch, rate: float) -> Batch:
+    """Return a batch at `rate` that ends within the time."""
+    left = math.ceil((MOST_SAFE_SECONDS - search.seconds) * rate)
+    return Batch(rate, min(max(25, min(50, round(15 * rate)), round(4 * rate)), max(left, 1)))
 
 
-def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
-    """Return the answer so far; None before the first batch."""
+def safe_of(
+    search: SafeSearch, even: SafeRate | None = None, kind: LimiterClass = "exact_within_jitter"
+) -> Safe | None:
+    """Return the answer so far, with a claim that is as cautious as the class of the limiter asks for; None before the first
+    batch.
+    """
     if not search.batches:
         return Safe(None, even) if even else None
     top = _OF_SUSTAINED * search.sustained_low
-    low = min(top, _claimable(search))
+    low = _claimable(search)
     if search.claim is not None and _holds(search, search.claim):
-        low = min(top, max(low, search.claim))
+        low = max(low, search.claim)
+    estimate = max(min(low, top), min(_quantile(search, 0.5), search.sustained_high))
     poisson = SafeRate(
         REFUSED_SHARE,
-        max(low, min(_quantile(search, 0.5), search.sustained_high)),
-        low,
+        estimate,
+        min(_CAUTION_OF_CLASS.get(kind, _between(search.calls, 1.0, _CAUTION)) * low, top),
         search.calls,
         search.seconds,
     )
@@ -193,12 +224,11 @@ def safe_of(search: SafeSearch, even: SafeRate | None = None) -> Safe | None:
     )
 
 
-def of_class(safe: Safe, kind: LimiterClass) -> Safe:
-    """Return the answer with a claim that is as cautious as the class of the limiter asks for."""
-    if safe.poisson is None:
-        return safe
-    share = _CAUTION_OF_CLASS.get(kind, _between(safe.poisson.calls, 1.0, _CAUTION))
-    return replace(safe, poisson=replace(safe.poisson, low=share * safe.poisson.low))
+def of_model(safe: Safe, kind: LimiterClass, tps: TpsEstimate | None, sustained_low: float) -> Safe:
+    """Return the answer with what is claimed of an exact limiter or a window, where it is one: that follows from its model."""
+    if tps is not None and kind == "exact":
+        return of_exact(safe, tps, sustained_low)
+    return of_window(safe, tps) if tps is not None and kind == "window" else safe
 
 
 def of_exact(safe: Safe, tps: TpsEstimate, sustained_low: float) -> Safe:
@@ -214,6 +244,19 @@ def of_exact(safe: Safe, tps: TpsEstimate, sustained_low: float) -> Safe:
     low = min(rate.low * claimed, rate.low, _OF_SUSTAINED * sustained_low)
     estimate = max(low, min(rate.estimate * load, rate.estimate))
     return replace(safe, poisson=replace(safe.poisson, estimate=estimate, low=low))
+
+
+def of_window(safe: Safe, tps: TpsEstimate) -> Safe:
+    """Return the safe rate of a window of time that explains every decision, which follows from its calls and seconds."""
+    rate, limit = tps.rate, tps.burst.estimate
+    if safe.poisson is None or not rate.estimate or rate.low is None or limit is None:
+        return safe
+    sliding = tps.limiter == "sliding_window"
+    load, claimed = (
+        window_load_refused(share, round(limit), sliding=sliding)
+        for share in (REFUSED_SHARE, _CLAIMED_OF_EXACT * REFUSED_SHARE)
+    )
+    return replace(safe, poisson=replace(safe.poisson, estimate=rate.estimate * load, low=rate.low * claimed))
 
 
 def refused_at(search: SafeSearch, rate: float) -> CurvePoint:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.quotas.any_limiter.blocking import blocked, blocking, load_refused
-from harness.quotas.any_limiter.estimates import LimiterClass
+from harness.quotas.any_limiter.estimates import LimiterClass, SafeRate
 from harness.quotas.any_limiter.safe import (
     Batch,
     SafeSearch,
@@ -14,7 +14,6 @@ from harness.quotas.any_limiter.safe import (
     least_seconds,
     next_batch,
     next_even,
-    of_class,
     safe_of,
 )
 from tests.support.virtual.services import Limiter, Shards, TokenBucket
@@ -68,27 +67,34 @@ def searched(
     raise AssertionError("the search did not end")
 
 
+def claim_of(search: SafeSearch, kind: LimiterClass) -> SafeRate:
+    """What is claimed of a limiter of that class."""
+    safe = safe_of(search, kind=kind)
+    assert safe is not None
+    assert safe.poisson is not None
+    return safe.poisson
+
+
 def test_less_is_claimed_of_a_limiter_that_others_use() -> None:
     """Its refusals come in bouts that some minutes do not show: the claim is 7 % lower, the estimate is as it was."""
-    safe = safe_of(searched(TokenBucket(10.0, 16.0), 10.0, 16.0, 1))
-    assert safe is not None
-    shared, exact = of_class(safe, "shared"), of_class(safe, "exact_within_jitter")
-    assert safe.poisson is not None
-    assert shared.poisson is not None
-    assert shared.poisson.low == pytest.approx(0.93 * safe.poisson.low)
-    assert shared.poisson.estimate == safe.poisson.estimate
-    assert exact == safe
+    search = searched(TokenBucket(10.0, 8.0), 10.0, 8.0, 1)
+    shared, exact = claim_of(search, "shared"), claim_of(search, "exact_within_jitter")
+    assert shared.low == pytest.approx(0.93 * exact.low)
+    assert shared.estimate == exact.estimate
 
 
 def test_few_calls_leave_a_margin_of_their_own() -> None:
-    """Of a limiter that is no bucket 3 % less is claimed after many calls, and nothing less after few."""
-    for rate, share in ((20.0, 0.97), (3.0, 1.0)):
-        found = safe_of(searched(TokenBucket(rate, 2 * rate), rate, 2 * rate, 1, "approximate"))
-        assert found is not None
-        assert found.poisson is not None
-        claimed = of_class(found, "approximate").poisson
-        assert claimed is not None
-        assert claimed.low == pytest.approx(share * found.poisson.low, rel=0.01)
+    """Of a limiter that is no bucket 3 % less is claimed after many calls, and nearly nothing less after few."""
+    for rate, share in ((30.0, 0.97), (2.0, 1.0)):
+        search = searched(TokenBucket(rate, 8.0), rate, 8.0, 1, "approximate")
+        whole, claimed = claim_of(search, "exact_within_jitter").low, claim_of(search, "approximate").low
+        assert claimed == pytest.approx(share * whole, rel=0.01)
+
+
+def test_caution_takes_nothing_of_what_the_sustained_rate_does_not_allow() -> None:
+    """Where the calls would allow more than 0.95 of the sustained rate's lower bound, that is claimed of any class."""
+    search = searched(TokenBucket(50.0, 150.0), 50.0, 150.0, 1, "approximate")
+    assert claim_of(search, "approximate").low == pytest.approx(0.95 * 0.975 * 50.0)
 
 
 @pytest.mark.parametrize("kind", ["shared", "approximate"])
@@ -107,10 +113,7 @@ def test_the_claim_holds_beside_a_neighbour_that_comes_and_goes() -> None:
     held = []
     for seed in range(12):
         service = OnOff(TokenBucket(13.0, 20.0), 6.0, 3.0, random.Random(seed))
-        safe = safe_of(searched(service, 11.8, 20.0, seed, "shared"))
-        assert safe is not None
-        claim = of_class(safe, "shared").poisson
-        assert claim is not None
+        claim = claim_of(searched(service, 11.8, 20.0, seed, "shared"), "shared")
         again = OnOff(TokenBucket(13.0, 20.0), 6.0, 3.0, random.Random(seed + 50))
         refused = refused_share(again, claim.low, 30_000, random.Random(seed)) if claim.low else 0.0
         held.append((claim.low, refused <= 0.015))
