@@ -126,6 +126,10 @@ class ConnectClient:
         """Close the connections on which nothing is under way."""
         self._pool.close()
 
+    def reconnect(self) -> None:
+        """Let the next calls open new connections; what is under way goes on."""
+        self._pool.close_idle()
+
     def start_chat(self, body: bytes) -> Reply:
         """PUT /contact/chat with a serialised StartChatContact request."""
         return self._call(START_CHAT, "PUT", "/contact/chat", body)[0]

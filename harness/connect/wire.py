@@ -287,10 +287,14 @@ class Pool:
         else:
             connection.close()
 
-    def close(self) -> None:
-        """Close every idle connection, and look at the others each by itself."""
+    def close_idle(self) -> None:
+        """Close every idle connection: the next calls open new ones."""
         while self._idle:
             self._idle.pop().close()
+
+    def close(self) -> None:
+        """Close every idle connection, and look at the others each by itself."""
+        self.close_idle()
         if self._gathering is not None:
             self._gathering.close()
             self._gathering = None

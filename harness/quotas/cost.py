@@ -23,6 +23,9 @@ SAFE_SECONDS, MOST_SAFE_SECONDS, ENOUGH_SAFE_CALLS = 120.0, 300.0, 1500
 """How long the safe rate is looked for, seconds; where fewer than 1,500 calls fit into them, or nothing can be claimed by
 then, up to the second figure."""
 
+EXACT_SAFE_CALLS = 150
+"""Calls at random moments that confirm a limiter which the exact inference explains."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -41,8 +44,10 @@ class Cost:
         return f"about {self.seconds / 60:.1f} minutes, {counted(self.calls, 'call')}{chats}"
 
 
-def part_cost(part: Part, rate: float, burst: float) -> Cost:
-    """Return what one part costs against a limiter of about `rate` a second and `burst` from rest."""
+def part_cost(part: Part, rate: float, burst: float, *, exact: bool = False) -> Cost:
+    """Return what one part costs against a limiter of about `rate` a second and `burst` from rest, `exact` if it is known to
+    be.
+    """
     if part in ("settle", "done"):  # what more volleys cost is known once the jitter is
         return Cost(0.0, 0, 0)
     if part == "look":
@@ -58,6 +63,8 @@ def part_cost(part: Part, rate: float, burst: float) -> Cost:
             min(0.8, max(0.4, 0.2 + 0.1 * rate)) * rate
         )  # slow limiters have small bursts, so that less of it is safe
         seconds = min(max(ENOUGH_SAFE_CALLS / offered, SAFE_SECONDS), MOST_SAFE_SECONDS)
+        if exact:
+            seconds = EXACT_SAFE_CALLS / offered
         return Cost(seconds, round(seconds * offered), round(seconds * offered))
     if part == "even":
         return Cost(330 / (0.9 * rate), 330, 325)
@@ -70,13 +77,17 @@ def volleys_cost(count: int, rate: float, burst: float) -> Cost:
     return Cost(count * first_rest(rate, burst), round(count * (burst + 15)), round(count * burst))
 
 
-def expected_cost(rate: float = 5.0, burst: float = 8.0, *, safe: bool = True, even: bool = False) -> Cost:
-    """Return what the whole measurement costs; the default is AWS's documented limit for StartChatContact."""
+def expected_cost(
+    rate: float = 5.0, burst: float = 8.0, *, safe: bool = True, even: bool = False, exact: bool = False
+) -> Cost:
+    """Return what the whole measurement costs, less of a limiter that is `exact`; the default is AWS's documented limit for
+    StartChatContact.
+    """
     left_out = {part for part, wanted in (("safe", safe), ("even", even)) if not wanted}
     total = Cost(0.0, 0, 0)
     for part in PARTS:
         if part not in left_out:
-            total += part_cost(part, rate, burst)
+            total += part_cost(part, rate, burst, exact=exact)
     return total
 
 
@@ -92,7 +103,8 @@ def effort(goal: Goal, rate: float = 5.0, burst: float = 8.0) -> str:
     if goal == "tps":
         return f"{limit} {told.sentence()}"
     calls = Cost(told.seconds, told.calls, 0)
-    return f"{limit} {calls.sentence()}, and before that it opens {fill}"
+    less = expected_cost(rate, burst, even=True, exact=True).seconds / 60
+    return f"{limit} {calls.sentence()} ({less:.1f} minutes if it is exact), and before that it opens {fill}"
 
 
 def least_pressure(rate: float, load: float) -> float:

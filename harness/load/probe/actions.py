@@ -38,13 +38,18 @@ class Think:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Nothing is on the wire: close the connections, so that the next calls open new ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The probe is over; `why` is a short reason."""
 
     why: str
 
 
-Action = Send | Pause | StopChats | Think | Done
+Action = Send | Pause | StopChats | Think | Reconnect | Done
 
 
 @dataclass(frozen=True, slots=True)

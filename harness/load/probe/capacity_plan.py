@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
-from harness.load.probe.actions import Action, Send
+from harness.load.probe.actions import Action, Reconnect, Send
 from harness.load.probe.first_rate import first_rate
 from harness.load.probe.parts import PlanParts, is_mild
 from harness.quotas.any_limiter.burst import burst_from_rest
@@ -17,6 +17,7 @@ from harness.quotas.any_limiter.measure import class_so_far, measure_capacity, s
 from harness.quotas.any_limiter.safe import Batch, least_seconds, next_batch, next_even
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.cost import (
+    EXACT_SAFE_CALLS,
     MILD,
     MOST_PRESSURE,
     PARTS,
@@ -38,8 +39,6 @@ _WORTH_A_PRESSURE = 0.035
 """The same of a fill, which takes the place of a pressure of its own."""
 _BETTER_THAN_FIRST = 0.15
 """The same of a fill, which tells the rate better than the first look did."""
-_EXACT_CALLS = 150
-"""Calls at random moments that confirm a limiter which the exact inference explains."""
 _LONGEST_CHECK = 90.0
 """Longest that the last pressure lasts to prove an exact limiter, seconds."""
 _CONTRARY_OF_NONE = 0.02
@@ -164,6 +163,8 @@ class CapacityPlan(PlanParts):
             self.stages and self.stages[-1].kind == "volley"
         ):  # which some limiters have to pay for: wait until that is done
             yield from self._until_admitted(PRESSURE * self._rate)
+        yield from self._quiet()
+        yield Reconnect()  # a service in parts may pin connections: all of them may have met the same part
         self._check_lasts = self._check_seconds()
         yield from self._sustain(PRESSURE, "check", self._check_lasts, self._check_lasts, self._pressed)
 
@@ -195,10 +196,10 @@ class CapacityPlan(PlanParts):
 
     def _cost_from(self, first: Part, rate: float) -> Cost:
         """Return what the parts from `first` on cost against a limiter of about `rate` a second."""
-        total = Cost(0.0, 0, 0)
+        total, exact = Cost(0.0, 0, 0), explained(self.known.tps) == "token_bucket"
         for part in PARTS[PARTS.index(first) :]:
             if (part != "safe" or self.safe) and (part != "even" or self.even):
-                total += part_cost(part, rate, self._first_burst)
+                total += part_cost(part, rate, self._first_burst, exact=exact)
         if PARTS.index(first) <= PARTS.index("settle"):
             total += volleys_cost(self._more_volleys(), rate, self._first_burst)
         longer = max(0.0, self._check_lasts - check_time(rate))
@@ -335,7 +336,7 @@ class CapacityPlan(PlanParts):
         yield from self._batch(Batch(0.85 * search.sustained, round(lead)), "poisson", staged=False)
         while not self._over():
             search, batch = next_batch(search)
-            if batch is None or (exact and search.calls >= _EXACT_CALLS):
+            if batch is None or (exact and search.calls >= EXACT_SAFE_CALLS):
                 return
             self.known.doing = f"offering {batch.rate:.3g} a second at random moments"
             refused = yield from self._batch(batch, "poisson")

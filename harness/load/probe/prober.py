@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness.connect.client import now
 from harness.load.options.options import JOURNEY
-from harness.load.probe.actions import Done, Pause, ProbeOptions, Send, StopChats, Think
+from harness.load.probe.actions import Done, Pause, ProbeOptions, Reconnect, Send, StopChats, Think
 from harness.load.probe.capacity_plan import CapacityPlan
 from harness.load.probe.journey_prober import JourneyProber
 from harness.load.session.session import Session
@@ -81,6 +81,8 @@ class Prober:
                     self._news.wait(max(0.0, action.until - now()))
                 elif isinstance(action, StopChats):
                     gevent.spawn(self._stop, action.count)
+                elif isinstance(action, Reconnect):
+                    self._session.client.reconnect()
                 elif isinstance(action, Think):
                     self._think(action.steps, say)
                 else:

@@ -227,6 +227,16 @@ def test_connections_are_kept_and_used_again() -> None:
     assert (server.connections, len(server.requests), pool.opened) == (1, 50, 1)
 
 
+def test_after_reconnecting_calls_take_new_connections() -> None:
+    """Connections that are idle are closed, and the next call opens one, which is kept again."""
+    with serving(answering(STARTED)) as server, pool_for(server.url) as pool:
+        client = client_of(pool)
+        for _ in range(2):
+            assert {client.start_chat(b"{}").outcome for _ in range(3)} == {"started"}
+            client.reconnect()
+    assert (server.connections, len(server.requests), pool.opened) == (2, 6, 2)
+
+
 @pytest.mark.parametrize("how", ["close", "reset", "unasked bytes"])
 def test_a_kept_connection_that_died_is_found_out_before_the_send(how: str) -> None:
     """What the server did to an idle connection never costs a call, which goes out once, on a new connection."""

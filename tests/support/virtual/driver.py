@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 
+from harness.load.probe.actions import Reconnect
 from harness.load.probe.plan import Known, Pause, ProbeOptions, ProbePlan, Send, StopChats, Think
 from tests.support.virtual.services import Answer, Clockwork, Service
 
@@ -51,6 +52,8 @@ def probe(
         elif isinstance(action, StopChats):
             for _ in range(min(action.count, len(open_chats))):
                 clock.stop(open_chats.pop(0), stopped, gone.append)
+        elif isinstance(action, Reconnect):
+            service.reconnect()
         elif isinstance(action, Think):
             deque(action.steps, maxlen=0)
         else:

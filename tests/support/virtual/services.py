@@ -267,6 +267,12 @@ class Service:
         self.begun.append(now)
         return "started", self.counted
 
+    def reconnect(self) -> None:
+        """Let the client's connections be new ones: a limiter that tells them apart has a method for it."""
+        pinned = getattr(self.limiter, "reconnect", None)
+        if callable(pinned):
+            pinned()
+
     def held(self, outcome: str) -> float:
         """Seconds for which the answer with this outcome, the last one decided, is held back by the limiter."""
         return self.limiter.delay if isinstance(self.limiter, Delaying) and outcome != "tps_throttled" else 0.0

@@ -167,6 +167,10 @@ class ByConnection:
     rng: random.Random
     pinned: list[int] = field(default_factory=list)
 
+    def reconnect(self) -> None:
+        """Pin each connection anew."""
+        self.pinned = []
+
     def admit(self, now: float) -> bool:
         if not self.pinned:
             self.pinned = [self.rng.randrange(len(self.shards)) for _ in range(self.connections)]

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from harness.quotas.any_limiter.blocking import blocked, blocking, load_refused
+from harness.quotas.any_limiter.blocking import blocked, blocking, load_refused, window_load_refused, window_refused
 from harness.quotas.any_limiter.estimates import LimiterClass, SafeRate
 from harness.quotas.any_limiter.safe import (
     Batch,
@@ -16,7 +16,7 @@ from harness.quotas.any_limiter.safe import (
     next_even,
     safe_of,
 )
-from tests.support.virtual.services import Limiter, Shards, TokenBucket
+from tests.support.virtual.services import FixedWindow, Limiter, Shards, SlidingLog, TokenBucket
 from tests.support.virtual.shared_limiters import Contrary, OnOff
 
 
@@ -42,6 +42,15 @@ def test_the_load_that_refuses_one_per_cent_grows_with_the_burst() -> None:
     loads = load_refused(0.01, np.array([1.0, 2.0, 8.0, 20.0, 100.0]))
     assert loads[2] == pytest.approx(0.81, abs=0.01)
     assert np.all(np.diff(loads) > 0)
+
+
+@pytest.mark.parametrize("limit", [2, 20, 100])
+def test_a_window_refuses_as_a_simulated_one_does(limit: int) -> None:
+    """At the load at which a window is said to refuse 1 %, simulated ones refuse 0.8 to 1.2 %, fixed and sliding."""
+    for sliding, limiter in ((False, FixedWindow(limit, 1.0, 0.3)), (True, SlidingLog(limit, 1.0))):
+        load = window_load_refused(0.01, limit, sliding=sliding)
+        assert window_refused(load, limit, sliding=sliding) == pytest.approx(0.01)
+        assert 0.008 < refused_share(limiter, load * limit, 60_000, random.Random(1)) < 0.012
 
 
 def searched(
