@@ -251,12 +251,6 @@ class CapacityPlan(PlanParts):
             yield from self._climb(max(2 * self._rate, 0.5))
         self.known.rate = (0.7 * self._rate, 1.4 * self._rate)
 
-    def _until_admitted(self, pace: float) -> Iterator[Action]:
-        passed, begin = self.known.started + self.known.full_refusals, self._now
-        yield from self._offer(
-            pace, lambda: self.known.started + self.known.full_refusals > passed or self._now - begin > MOST_PRESSURE
-        )
-
     def _sustain(
         self, pressure: float, kind: StageKind, least: float, most: float, offered: float = 0.0
     ) -> Iterator[Action]:
@@ -332,6 +326,8 @@ class CapacityPlan(PlanParts):
         exact = explained(told) == "token_bucket"
         kind, _ = class_so_far(self.attempts(), told, self.stages)
         search = replace(search, least_seconds=least_seconds(kind))
+        if kind == "blocks":
+            yield from self._next_turn(PRESSURE * search.sustained)
         lead = 12.0  # calls after which the empty bucket is forgotten
         yield from self._batch(Batch(0.85 * search.sustained, round(lead)), "poisson", staged=False)
         while not self._over():

@@ -9,7 +9,7 @@ from harness.load.probe.actions import Action, Send, StopChats
 from harness.load.probe.plan import ProbePlan
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
 from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.cost import MILD, first_rest
+from harness.quotas.cost import MILD, MOST_PRESSURE, first_rest
 from harness.quotas.stages import Stage
 from harness.vocabulary import TPS_THROTTLED
 
@@ -24,6 +24,8 @@ _LOOK_SECONDS, _LOOK_CALLS, _LOOK_ADMITTED = 5.0, 30, 12
 """A pace of a fill is looked at after so many seconds, calls and admissions."""
 _MILDLY = (1.08, 1.7)
 """Calls for each that is admitted under what counts as mild pressure."""
+_LONG_RUN = 20
+"""So many refusals in a row are a turn of them."""
 _IN_VAIN = 2
 """So many volleys in a row that tell no burst end the volleys: one may have met a generator that was held up."""
 
@@ -112,6 +114,22 @@ class PlanParts(ProbePlan):
                 offered = min(MILD * admitted / (self._now - begin), top)
                 begin, paces = self._now, paces + 1
         return Stage("pressure", begin, self._now, offered)
+
+    def _until_admitted(self, pace: float) -> Iterator[Action]:
+        passed, begin = self.known.started + self.known.full_refusals, self._now
+        yield from self._offer(
+            pace, lambda: self.known.started + self.known.full_refusals > passed or self._now - begin > MOST_PRESSURE
+        )
+
+    def _next_turn(self, pace: float) -> Iterator[Action]:
+        """Call until a long turn of refusals begins, and until it is over: what is offered next meets a whole turn."""
+        self.known.doing = "waiting for the limiter's next turn"
+        begin = self._now
+        yield from self._offer(
+            pace,
+            lambda: self._outcome[-_LONG_RUN:].count(TPS_THROTTLED) == _LONG_RUN or self._now - begin > MOST_PRESSURE,
+        )
+        yield from self._until_admitted(pace)
 
     def _climb(self, first: float) -> Iterator[Action]:
         """Offer more from step to step, beginning at `first` a second: of those that came fast hardly any were admitted.

@@ -41,6 +41,12 @@ _OTHERS_CHANGE = 0.024
 """Share by which what is sustained may differ at another time, where it depends on others or on the pressure."""
 _UNSEEN_TAKEN = 4.0
 """Admissions that others take at the most in a stretch in which they were not seen to: an upper bound of a Poisson count."""
+_OF_TURNS = 0.98
+"""Share of what is sustained in whole turns up to which calls at random moments are offered: of a few turns the interval is
+far too wide to say.
+"""
+_TURNS_TAKE = 240.0
+"""Seconds of such calls that show whole turns; of fewer no more is claimed than the interval says."""
 _STRONG, _STRONGER = 2.0, 1.4
 """Pressure from which a stage counts as strong: the sustained rate is that of the longest of those, or of those from the
 second on, where the first idea of the rate was too low."""
@@ -170,11 +176,16 @@ def read_stages(decisions: Decisions, stages: Sequence[Stage]) -> Measured | Non
     )
 
 
-def safe_search(measured: Measured, burst: BurstFromRest | None, contrary: Contrary | None = None) -> SafeSearch:
-    """Return the state of the search for the safe rate after the batches that were offered."""
+def safe_search(
+    measured: Measured, burst: BurstFromRest | None, contrary: Contrary | None, *, offering: bool = False
+) -> SafeSearch:
+    """Return the state of the search for the safe rate after the batches that were offered, which goes on if `offering`."""
     base = measured.mild or measured.sustained
+    low = base.low
+    if base.blocks and (offering or sum(batch.seconds for batch in measured.batches) > _TURNS_TAKE):
+        low = max(low, _OF_TURNS * base.estimate)
     search = SafeSearch(
-        base.estimate, base.low, base.high, burst.median if burst else None, contrary.share if contrary else None
+        base.estimate, low, base.high, burst.median if burst else None, contrary.share if contrary else None
     )
     for batch in measured.batches:
         if batch.calls:
@@ -188,8 +199,9 @@ def search_of(attempts: Attempts, stages: Sequence[Stage]) -> SafeSearch | None:
     measured = read_stages(decisions, stages)
     if measured is None:
         return None
+    measured = _seen_in_blocks(decisions, measured)
     burst = burst_from_rest(measured.volleys)
-    return safe_search(measured, burst, _contrary(decisions, measured, burst, None))
+    return safe_search(measured, burst, _contrary(decisions, measured, burst, None), offering=True)
 
 
 def _of(stages: Sequence[Stage], kind: StageKind) -> list[Stage]:

@@ -156,7 +156,9 @@ def next_batch(search: SafeSearch) -> tuple[SafeSearch, Batch | None]:
 
 
 def least_seconds(kind: LimiterClass) -> float:
-    """Return how long at least the safe rate of a limiter of this class is looked for: bouts have to be seen."""
+    """Return how long at least the safe rate of a limiter of this class is looked for: bouts have to be seen, and turns."""
+    if kind == "blocks":
+        return MOST_SAFE_SECONDS
     return _LEAST_SECONDS if kind in ("exact", "exact_within_jitter") else SAFE_SECONDS
 
 
