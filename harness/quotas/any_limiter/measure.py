@@ -41,12 +41,8 @@ _OTHERS_CHANGE = 0.024
 """Share by which what is sustained may differ at another time, where it depends on others or on the pressure."""
 _UNSEEN_TAKEN = 4.0
 """Admissions that others take at the most in a stretch in which they were not seen to: an upper bound of a Poisson count."""
-_OF_TURNS = 0.98
-"""Share of what is sustained in whole turns up to which calls at random moments are offered: of a few turns the interval is
-far too wide to say.
-"""
-_TURNS_TAKE = 240.0
-"""Seconds of such calls that show whole turns; of fewer no more is claimed than the interval says."""
+_OF_TURNS, _TURNS_TAKE = 0.98, 240.0
+"""Share of what is sustained in turns that random calls are taken to bear out in so many seconds, whatever its interval."""
 _STRONG, _STRONGER = 2.0, 1.4
 """Pressure from which a stage counts as strong: the sustained rate is that of the longest of those, or of those from the
 second on, where the first idea of the rate was too low."""
@@ -181,9 +177,8 @@ def safe_search(
 ) -> SafeSearch:
     """Return the state of the search for the safe rate after the batches that were offered, which goes on if `offering`."""
     base = measured.mild or measured.sustained
-    low = base.low
-    if base.blocks and (offering or sum(batch.seconds for batch in measured.batches) > _TURNS_TAKE):
-        low = max(low, _OF_TURNS * base.estimate)
+    borne_out = base.blocks and (offering or sum(batch.seconds for batch in measured.batches) > _TURNS_TAKE)
+    low = max(base.low, _OF_TURNS * base.estimate) if borne_out else base.low
     search = SafeSearch(
         base.estimate, low, base.high, burst.median if burst else None, contrary.share if contrary else None
     )

@@ -168,7 +168,8 @@ def _spent(search: SafeSearch) -> bool:
         longer = 2.5 if search.claim is not None and _chance(search, search.claim) > _NEARLY_SURE else 1.5
     few = search.least_seconds <= _LEAST_SECONDS
     wanted = _CALLS_OF_BUCKET if few else ENOUGH_SAFE_CALLS
-    enough = search.calls >= longer * wanted and search.seconds >= longer * SAFE_SECONDS
+    seconds = max(longer * SAFE_SECONDS, _MOST_OF_TIME * search.least_seconds)
+    enough = search.calls >= longer * wanted and search.seconds >= seconds
     return enough or search.seconds >= _MOST_OF_TIME * MOST_SAFE_SECONDS
 
 
