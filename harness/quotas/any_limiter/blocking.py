@@ -1,4 +1,4 @@
-"""The share of Poisson arrivals that a limiter refuses: a token bucket (blocking in M/D/1 with a bounded workload), a window."""
+"""The share of Poisson arrivals that a limiter refuses: a token bucket (M/D/1 with a bounded workload), a window of time."""
 
 from __future__ import annotations
 

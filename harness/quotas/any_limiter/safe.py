@@ -228,7 +228,7 @@ def safe_of(
 
 
 def of_model(safe: Safe, kind: LimiterClass, tps: TpsEstimate | None, sustained_low: float) -> Safe:
-    """Return the answer with what is claimed of an exact limiter or a window, where it is one: that follows from its model."""
+    """Return the answer with what is claimed of an exact limiter or a window, where it is one: its model says it."""
     if tps is not None and kind == "exact":
         return of_exact(safe, tps, sustained_low)
     return of_window(safe, tps) if tps is not None and kind == "window" else safe

@@ -126,7 +126,7 @@ def test_shards_have_numbers_but_are_not_exact() -> None:
 
 
 def test_the_last_pressure_meets_shards_that_no_connection_had_met() -> None:
-    """All ten connections are pinned to one of two shards: the new ones of the last pressure meet both, and it is not exact."""
+    """Ten connections are all pinned to one of two shards; the new ones of the last pressure meet both: it is not exact."""
     shards = [TokenBucket(10.0, 16.0) for _ in range(2)]
     plan, _ = measured(ByConnection(shards, 10, random.Random(3), [0] * 10))
     assert plan.estimate is not None
@@ -152,6 +152,29 @@ def test_a_window_of_ten_seconds_ends() -> None:
     assert plan.estimate.kind in ("blocks", "window")
     assert plan.estimate.sustained is not None
     assert plan.estimate.sustained.low <= 5 <= plan.estimate.sustained.high
+
+
+@pytest.mark.slow
+def test_what_is_claimed_of_a_window_follows_from_it() -> None:
+    """100 calls in 10 seconds refuse 1 % at 9.1 random ones a second, in turns of ten seconds that a search hardly tells."""
+    plan, _ = measured(FixedWindow(100, 10.0, 3.0))
+    assert plan.estimate is not None
+    assert plan.estimate.kind == "window"
+    assert plan.estimate.safe is not None
+    assert plan.estimate.safe.poisson is not None
+    assert 8.7 < plan.estimate.safe.poisson.low < 9.1
+
+
+@pytest.mark.slow
+def test_a_safe_rate_is_claimed_of_two_tiers() -> None:
+    """The batches meet whole minutes, not the end of one that the pressure before has spent."""
+    plan, done = measured(Tiers([TokenBucket(30.0, 30.0), FixedTier(600)]), max_seconds=900.0)
+    assert done.why == "done"
+    assert plan.estimate is not None
+    assert plan.estimate.kind == "blocks"
+    assert plan.estimate.safe is not None
+    assert plan.estimate.safe.poisson is not None
+    assert 7.5 < plan.estimate.safe.poisson.low < 9.6
 
 
 @pytest.mark.slow
