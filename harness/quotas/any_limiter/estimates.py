@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harness.counting import counted
@@ -62,6 +62,11 @@ class Sustained:
     def half_width(self) -> float:
         """Half of the interval, as a share of the estimate."""
         return (self.high - self.low) / (2 * self.estimate) if self.estimate else float("inf")
+
+    def widened(self, below: float, above: float) -> Sustained:
+        """Return the same with an interval that holds these shares `below` and `above` the estimate."""
+        low, high = max(0.0, 1 - below) * self.estimate, (1 + above) * self.estimate
+        return replace(self, low=min(self.low, low), high=max(self.high, high))
 
     def to_json(self) -> dict[str, float | int]:
         return {

@@ -331,20 +331,14 @@ def _left_open(sustained: Sustained, mild: Sustained | None, kind: LimiterClass)
     """
     if kind == "depends_on_pressure":
         share = _OTHERS_CHANGE
-        return _widened(sustained, share, share), None if mild is None else _widened(mild, share, share)
+        return sustained.widened(share, share), None if mild is None else mild.widened(share, share)
     if kind != "shared":
         return sustained, mild
     if mild is not None:
         share = max(_OTHERS_CHANGE, sustained.half_width)
-        mild = _widened(mild, max(share, _UNSEEN_TAKEN / max(mild.admitted, 1)), share)
+        mild = mild.widened(max(share, _UNSEEN_TAKEN / max(mild.admitted, 1)), share)
     unseen = _UNSEEN_TAKEN / max(sustained.admitted, 1)
-    return _widened(sustained, max(_OTHERS_CHANGE, unseen), _OTHERS_CHANGE), mild
-
-
-def _widened(found: Sustained, below: float, above: float) -> Sustained:
-    """Return `found` with an interval that holds these shares `below` and `above` the estimate."""
-    low, high = max(0.0, 1 - below) * found.estimate, (1 + above) * found.estimate
-    return replace(found, low=min(found.low, low), high=max(found.high, high))
+    return sustained.widened(max(_OTHERS_CHANGE, unseen), _OTHERS_CHANGE), mild
 
 
 def _paid_for(decisions: Decisions, first: int, last: int) -> float:
