@@ -92,8 +92,7 @@ def measure_capacity(
     sustained, mild = _held_back(measured, tps)
     sustained, mild = _left_open(sustained, mild, kind)
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even), kind)
-    if safe is not None:
-        safe = of_model(safe, kind, tps, sustained.low)
+    safe = of_model(safe, kind, tps, sustained.low) if safe is not None else None
     if burst is not None and kind not in ("exact", "exact_within_jitter"):
         burst = widened(burst, measured.volleys)
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)
