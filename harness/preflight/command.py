@@ -27,6 +27,8 @@ EXIT_STOP = 3
 _WIDTH = 160
 """Columns of a table that is not printed to a terminal: wide enough that most rows are one line."""
 
+_MOST = 1_000_000
+"""The largest number of users, calls a second, messages and dollars that is taken for one."""
 _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "stop": "bold red", "not_known": "cyan"}
 
 
@@ -42,8 +44,10 @@ def main(argv: list[str]) -> int:
         live=options.live,
     )
     intent = _intent(options, target.live)
+    if options.runs is not None and not Path(options.runs).is_dir():
+        raise UsageError(f"--runs {options.runs}: no such directory; name the one where earlier runs were recorded")
     account = Account(boto3.Session(), target.region, target.endpoint, target.instance_id, target.contact_flow_id)
-    around = Surroundings(target.participant_endpoint, target.ca_bundle, Path(options.runs), time.time)
+    around = Surroundings(target.participant_endpoint, target.ca_bundle, Path(options.runs or "runs"), time.time)
     rows = run_checks(account, intent, around)
     if options.plan:
         _write(Path(options.plan), plan_document(account, intent, rows))
@@ -130,7 +134,7 @@ def _parser() -> Parser:
     out = parser.add_argument_group("output")
     out.add_argument("--json", action="store_true", help="print JSON in place of the table")
     out.add_argument("--plan", metavar="FILE", help="write the test plan that AWS asks for, as Markdown")
-    out.add_argument("--runs", default="runs", metavar="DIR", help="where earlier runs were recorded (default: runs)")
+    out.add_argument("--runs", metavar="DIR", help="where earlier runs were recorded (default: runs)")
     return parser
 
 
@@ -140,8 +144,12 @@ def _intent(options: argparse.Namespace, live: bool) -> Intent:
         raise UsageError(f"{options.user_class!r} is not a user class; use StartChat, ChatConversation or QuotaProbe")
     for name in ("users", "starts_per_user", "max_probe_rate", "stop_rate"):
         value = getattr(options, name)
-        if not 0 < value < 1e6:
-            raise UsageError(f"--{name.replace('_', '-')} {value:g} is out of range; give a number above 0")
+        if not 0 < value <= _MOST:
+            raise UsageError(f"--{name.replace('_', '-')} {value:g}: give a number above 0, up to {_MOST:,}")
+    for name in ("messages_per_chat", "price_per_message"):
+        value = getattr(options, name)
+        if not 0 <= value <= _MOST:
+            raise UsageError(f"--{name.replace('_', '-')} {value:g}: give a number from 0 to {_MOST:,}")
     if options.max_chats is not None and options.max_chats < 1:
         raise UsageError(f"--max-chats {options.max_chats} leaves no chat to start; give 1 or more")
     try:

@@ -39,7 +39,10 @@ def check_leftovers(runs: Path, account: Account, now: Callable[[], float] = tim
     """Yield a row for each earlier run of the instance that left chats open or never ended, newest first."""
     local = dict(_local(runs, account.instance_id))
     yield from local.values()
-    if not local:
+    if not runs.is_dir():
+        text = f"there is no directory {runs} here, so that no earlier run was looked at"
+        yield Row(check="leftovers", state="note", text=text)
+    elif not local:
         yield Row(check="leftovers", state="ok", text=f"no run in {runs} left a chat open on this instance")
     yield from _on_the_instance(account, set(local), now)
 

@@ -44,6 +44,8 @@ def check(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", cloudwatch)
 
+    (tmp_path / "runs").mkdir()
+
     def run(script: Script | None = None, *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
         with ScriptedAws(script or Script()) as aws:
             for service in SCRIPTED:

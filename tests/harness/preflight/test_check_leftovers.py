@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import boto3
 import pytest
 
+from harness.command import main
+from harness.preflight.looks.leftovers import check_leftovers
+from harness.preflight.model.asking import Account
 from tests.harness.preflight.conftest import INSTANCE, Check
 from tests.support.scripted_aws import Refusal, Script
 
@@ -18,11 +22,40 @@ def test_leftovers_name_their_cleanup(check: Check, tmp_path: Path) -> None:
         "b": json.dumps({"status": "ended", "target": {"instance_id": "another"}, "chats": {"left_open": 9}}),
         "c": "{",
     }.items():
-        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name).mkdir()
         (tmp_path / "runs" / name / "run.json").write_text(text)
     _, rows = check()
     assert rows["leftovers"]["text"].startswith("a left 4 chats open")
     assert "chatquota cleanup" in rows["leftovers"]["text"]
+
+
+def test_runs_that_are_not_there_are_not_said_to_have_left_nothing(tmp_path: Path) -> None:
+    """From another directory than the runs were made in, nothing is known of them, which is a note."""
+    account = Account(boto3.Session(), "us-east-1", "http://127.0.0.1:1", INSTANCE, "flow")
+    runs = tmp_path / "runs"
+    row = next(iter(check_leftovers(runs, account)))
+    text = f"there is no directory {runs} here, so that no earlier run was looked at"
+    assert (row.check, row.state, row.text) == ("leftovers", "note", text)
+    runs.mkdir()
+    assert next(iter(check_leftovers(runs, account))).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--runs", "nowhere"), "--runs nowhere: no such directory; name the one where earlier runs were recorded"),
+        (("--messages-per-chat", "nan"), "--messages-per-chat nan: give a number from 0 to 1,000,000"),
+        (("--price-per-message", "-1"), "--price-per-message -1: give a number from 0 to 1,000,000"),
+        (("--users", "100000000"), "--users 1e+08: give a number above 0, up to 1,000,000"),
+    ],
+)
+def test_what_cannot_be_checked_is_one_line(
+    arguments: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is asked of anybody, and no cost below zero is announced."""
+    where = ("--host", "http://127.0.0.1:1", "--region", "us-east-1", "--instance-id", "i", "--contact-flow-id", "f")
+    assert main(["check", *where, *arguments]) == 2
+    assert capsys.readouterr().err == f"chatquota check: {said}\n"
 
 
 def test_chats_of_other_machines_runs_are_found_on_the_instance(check: Check) -> None:
@@ -44,7 +77,7 @@ def test_chats_of_other_machines_runs_are_found_on_the_instance(check: Check) ->
 def test_a_run_with_a_directory_here_is_named_once(check: Check, tmp_path: Path) -> None:
     """Chats whose run has a directory on this machine are cleaned up with that, so no second command is given."""
     record = {"run_id": "r1", "target": {"instance_id": INSTANCE}, "chats": {"left_open": 1}}
-    (tmp_path / "runs" / "r1").mkdir(parents=True)
+    (tmp_path / "runs" / "r1").mkdir()
     (tmp_path / "runs" / "r1" / "run.json").write_text(json.dumps(record))
     _, rows = check(Script(open_chats={"c1": "r1"}))
     assert rows["leftovers"]["state"] == "note"
