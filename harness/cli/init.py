@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
         contents = {name: files("harness.cli").joinpath("starter", name).read_bytes() for name in FILES}
     there = [name for name in contents if (directory / name).exists()]
     if there and not arguments.force:
-        raise UsageError(f"{directory}: {', '.join(there)} is there already; name another directory, or give --force")
+        raise UsageError(f"{directory}: already there: {', '.join(there)}; name another directory, or give --force")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():

@@ -11,6 +11,8 @@ from harness.day_file import read_day_file
 from harness.durations import parse_duration
 
 FORMS = "ramp:2m, steps:5,1m, spike:2m,30s,0.1, waves:3,10s,5s, soak:8h or day:FILE.csv,60"
+DAY = "day"
+"""The form that names a file."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,9 @@ _CURVES: dict[str, tuple[tuple[int, ...], Callable[[str, list[str]], Curve]]] = 
     "spike": ((2, 3), _spike),
     "waves": ((3,), _waves),
     "soak": ((1,), _soak),
-    "day": ((1, 2), _day),
+    DAY: ((1, 2), _day),
 }
 """The name of each form, how many arguments it takes, and its curve."""
+
+SHAPES = frozenset(_CURVES)
+"""The names of the forms."""

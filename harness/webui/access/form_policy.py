@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.connect.target import is_loopback
 from harness.errors import UsageError
 from harness.load.options.declaration import Option
+from harness.load.options.load_profile import DAY, SHAPES
 from harness.load.options.reading import OPTIONS, checked
 
 RUNS = "runs"
@@ -77,9 +78,9 @@ class FormPolicy:
 def _file_in(value: str) -> str:
     """Return the path in a value; of the load shapes only a day has one."""
     kind, _, rest = value.partition(":")
-    if kind == "day":
+    if kind == DAY:
         return rest.split(",")[0].strip()
-    return "" if kind in ("ramp", "steps", "spike", "soak") else value
+    return "" if kind in SHAPES else value
 
 
 def _check_directory(option: Option, value: str) -> None:

@@ -49,7 +49,7 @@ def test_the_directory_runs(tmp_path: Path) -> None:
 def test_files_that_are_there_are_kept(tmp_path: Path) -> None:
     """Nothing is written where one of the files is there already, unless --force is given."""
     (tmp_path / "gates.toml").write_text("# mine\n")
-    with pytest.raises(UsageError, match=r"gates\.toml is there already; name another directory, or give --force"):
+    with pytest.raises(UsageError, match=r"already there: gates\.toml; name another directory, or give --force"):
         main([str(tmp_path)])
     assert [path.name for path in tmp_path.iterdir()] == ["gates.toml"]
     assert main([str(tmp_path), "--force"]) == 0

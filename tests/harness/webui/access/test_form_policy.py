@@ -1,6 +1,7 @@
 """What a browser may choose, beside what the process was started with; and the tokens of announced live runs."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from configargparse import ArgumentParser
 
 from harness.errors import UsageError
+from harness.load.options.load_profile import FORMS, parse_curve
 from harness.load.options.reading import add_options
 from harness.webui.access.confirmation import FIELD, VALID_FOR, Confirmations
 from harness.webui.access.form_policy import FormPolicy
@@ -123,3 +125,10 @@ def test_announcement_is_agreed_to_once_for_the_same_form_and_not_for_ever() -> 
     token = confirmations.ask(form, lines).token
     now[0] = VALID_FOR
     assert not confirmations.agreed({**form, FIELD: token}, lines)
+
+
+@pytest.mark.parametrize("shape", [form for form in re.split(", (?=[a-z])| or ", FORMS) if not form.startswith("day:")])
+def test_form_may_follow_each_shape_that_names_no_file(shape: str) -> None:
+    """Whatever forms the help tells are the browser's to choose."""
+    parse_curve(shape)
+    FormPolicy(options(), None).check(options(load_shape=shape), None)
