@@ -122,6 +122,10 @@ class ConnectClient:
         """Read answers, and send calls, some at a time while calls leave often, as `Pool.gather` says; until `close`."""
         return self._pool.gather(begin, end)
 
+    def spread_over(self, connections: int) -> None:
+        """Spread calls that come often over so many connections from now on, as `Pool` says."""
+        self._pool.spread = connections
+
     def close(self) -> None:
         """Close the connections on which nothing is under way."""
         self._pool.close()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.connect.client import ConnectClient
 from harness.connect.participant import ParticipantClient
 from harness.connect.signing import Credentials, CredentialsError
-from harness.connect.wire import Endpoint, Pool
+from harness.connect.wire import SPREAD, Endpoint, Pool
 from harness.errors import UsageError
 from harness.vocabulary import UNCLASSIFIED_429
 
@@ -51,7 +51,7 @@ class Target:
     def client(self, user_agent: str, timeout: float, bare_429: str = UNCLASSIFIED_429) -> ConnectClient:
         """Return a new client with a pool of its own; `timeout` in seconds bounds each connect and each answer."""
         endpoint = Endpoint.parse(self.endpoint)
-        return ConnectClient(self.pool(endpoint, timeout), self.region, self.credentials, user_agent, bare_429)
+        return ConnectClient(self.pool(endpoint, timeout, SPREAD), self.region, self.credentials, user_agent, bare_429)
 
     def participant_client(
         self, user_agent: str, timeout: float, bare_429: str = UNCLASSIFIED_429
@@ -60,10 +60,12 @@ class Target:
         pool = self.pool(Endpoint.parse(self.participant_endpoint), timeout)
         return ParticipantClient(pool, user_agent, self.region, self.live, bare_429)
 
-    def pool(self, endpoint: Endpoint, timeout: float) -> Pool:
-        """Return a pool of connections to `endpoint` that trusts what AWS_CA_BUNDLE or the profile's ca_bundle names."""
+    def pool(self, endpoint: Endpoint, timeout: float, spread: int = 1) -> Pool:
+        """Return a pool of connections to `endpoint` that trusts what AWS_CA_BUNDLE or the profile's ca_bundle names; calls
+        are spread over `spread` of them.
+        """
         context = ssl.create_default_context(cafile=self.ca_bundle) if endpoint.tls else None
-        return Pool(endpoint, timeout, context)
+        return Pool(endpoint, timeout, context, spread)
 
     def sdk_proxies(self, url: str | None) -> dict[str, str] | None:
         """Return the proxies of an SDK client for `url` (None: the SDK's own endpoint of a service).

@@ -34,6 +34,10 @@ class Deadlines:
         self.look: Callable[[], None] = lambda: None
         """Called before anything ends: what has come by now has come in time."""
 
+    def __len__(self) -> int:
+        """How much has begun that has not ended."""
+        return len(self._due)
+
     def awaited(self) -> bool:
         """Whether anything has begun that has not ended."""
         return bool(self._due)

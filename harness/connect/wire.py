@@ -5,29 +5,34 @@ send (a look at the socket, no bytes sent); a connection that breaks after the s
 acted. Parsing is llhttp's, through httptools; `transport` has the sockets.
 """
 
-import errno
 import ipaddress
+import random
 import re
-import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from urllib.parse import urlsplit
 
+import gevent
 import httptools
 import msgspec
 
 from harness.connect.sockets.connecting import connect
+from harness.connect.sockets.faults import is_generator_fault, reason_of
 from harness.connect.sockets.gathering import Gathering, can_gather
 from harness.connect.transport import BUFFER_BYTES, Channel, Deadlines, TlsChannel
 
+SPREAD = 10
+"""Connections over which a run's calls are spread: of two nodes, all of them are pinned to one in 0.2 % of cases."""
+_USED_EVERY = 4.0
+"""Seconds after which a connection is used again, in the middle: servers close those that nobody uses for longer."""
+_TRY_AGAIN = 3.0
+"""Seconds after which another one is opened beside the calls again, where that has failed."""
 _TLS_ALERT = b"\x15"
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-
-
-_GENERATOR_FAULTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
-"""What this machine has run out of: file descriptors, memory, local ports. No service is to blame for it."""
 
 
 class WireError(Exception):
@@ -138,7 +143,7 @@ class Connection:
             raise WireTimeout(f"no connection within {deadlines.seconds:g} s", after_send=False) from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name with a label that no resolver takes
             fault = is_generator_fault(error)
-            raise WireError(f"cannot connect: {_reason(error)}", after_send=False, generator_fault=fault) from error
+            raise WireError(f"cannot connect: {reason_of(error)}", after_send=False, generator_fault=fault) from error
         if context is None:
             self._channel = Channel(sock, buffer)
         else:
@@ -186,7 +191,7 @@ class Connection:
             raise WireTimeout(f"no answer within {self._deadlines.seconds:g} s", after_send=True) from error
         except OSError as error:
             fault = is_generator_fault(error)
-            reason = _reason(self._channel.broken or error)
+            reason = reason_of(self._channel.broken or error)
             raise WireError(f"connection broke: {reason}", after_send=True, generator_fault=fault) from error
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self._answer is None:
@@ -245,17 +250,29 @@ class Connection:
 
 
 class Pool:
-    """Kept-alive connections to one endpoint; grows to as many as are in flight at once."""
+    """Kept-alive connections to one endpoint; grows to as many as are in flight at once.
 
-    def __init__(self, endpoint: Endpoint, timeout: float = 30.0, context: ssl.SSLContext | None = None) -> None:
+    Calls are spread at random over the last used of `spread` connections, or of as many as are used every few seconds: a
+    balancer may pin each to one of the service's nodes, and calls that always take the one that was used last would meet
+    a single node. Further ones are opened beside the calls, which do not wait for them.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, timeout: float = 30.0, context: ssl.SSLContext | None = None, spread: int = 1
+    ) -> None:
         self.endpoint = endpoint
         self._deadlines = Deadlines(timeout)
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._context = context if endpoint.tls else None
         if endpoint.tls and context is None:
             self._context = ssl.create_default_context()
-        self._idle: deque[Connection] = deque()
+        self._idle: deque[Connection] = deque()  # in the order in which they were used
         self._gathering: Gathering | None = None
+        self.spread = spread
+        self._random = random.Random().random
+        self._acquired_at = self._opens_from = -inf
+        self._interval = _USED_EVERY  # seconds between calls, of late
+        self._closed = False
         self.opened = 0
 
     def gather(self, begin: Callable[[], None], end: Callable[[], None]) -> Gathering | None:
@@ -270,13 +287,44 @@ class Pool:
 
     def acquire(self) -> Connection:
         """Return a connection that is idle, or a new one. Raises WireTimeout or WireError when none can be had."""
+        among = 1  # the last used is the least likely to have been closed
+        if 1 < self.spread > len(self._deadlines):  # else so many connections are in use anyway
+            among = self._spread_out()
         while self._idle:
-            connection = self._idle.pop()  # the last used is the least likely to have been closed
+            number = -1 - int(self._random() * min(among, len(self._idle))) if among > 1 else -1
+            connection = self._idle[number]
+            del self._idle[number]
             if connection.is_idle():
                 return connection
             connection.close()
+        return self._open()
+
+    def _spread_out(self) -> int:
+        """Return over how many connections calls are spread; where there are fewer, open another beside the calls."""
+        at = monotonic()
+        self._interval += 0.1 * (min(at - self._acquired_at, _USED_EVERY) - self._interval)
+        self._acquired_at = at
+        among = min(self.spread, int(_USED_EVERY / self._interval))
+        if len(self._idle) < among > 1 and at >= self._opens_from:
+            self._opens_from = inf  # until this one is open
+            gevent.spawn(self._open_another)
+        return among
+
+    def _open(self) -> Connection:
         self.opened += 1
         return Connection(self.endpoint, self._deadlines, self._context, self._buffer)
+
+    def _open_another(self) -> None:
+        try:
+            connection = self._open()
+        except WireError:  # calls will tell
+            self._opens_from = monotonic() + _TRY_AGAIN
+            return
+        self._opens_from = -inf
+        if self._closed:
+            connection.close()
+        else:
+            self.release(connection)
 
     def release(self, connection: Connection) -> None:
         """Take `connection` back: kept when its last answer left it usable, closed otherwise."""
@@ -294,15 +342,11 @@ class Pool:
 
     def close(self) -> None:
         """Close every idle connection, and look at the others each by itself."""
+        self._closed = True
         self.close_idle()
         if self._gathering is not None:
             self._gathering.close()
             self._gathering = None
-
-
-def is_generator_fault(error: BaseException) -> bool:
-    """Whether `error` says that this machine has run out of file descriptors, memory or local ports."""
-    return isinstance(error, OSError) and error.errno in _GENERATOR_FAULTS
 
 
 def _handshake(channel: TlsChannel, deadlines: Deadlines, authority: str) -> TlsChannel:
@@ -317,7 +361,7 @@ def _handshake(channel: TlsChannel, deadlines: Deadlines, authority: str) -> Tls
         if channel.first_bytes.startswith(b"HTTP/"):
             raise WireError(f"{authority} speaks http: write http://{authority}", after_send=False) from error
         if isinstance(error, OSError | ssl.CertificateError):
-            raise WireError(f"TLS: {_reason(error)}", after_send=False) from error
+            raise WireError(f"TLS: {reason_of(error)}", after_send=False) from error
         raise
     finally:
         deadlines.end(channel.expire)
@@ -336,13 +380,3 @@ def _header_name(raw: bytes) -> str:
         if len(_HEADER_NAMES) < 256:
             _HEADER_NAMES[raw] = name
     return name
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"the name does not resolve ({error.args[-1]})"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate not trusted ({error.verify_message})"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error) or type(error).__name__

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 _LINE_EVERY = 3.0
 _LOOK_EVERY = 0.02
+_CONNECTIONS = 32
+"""Connections over which a probe's calls are spread. Of two nodes that they are pinned to, the one with fewer then has less
+than a third of the calls in 5 % of cases; of ten connections it is in 34 %."""
 
 
 def begin(session: Session, done: Callable[[str], None]) -> "Prober | JourneyProber":
@@ -47,6 +50,7 @@ class Prober:
         )
         self.plan = CapacityPlan(options)
         session.stages = self.plan.stages
+        session.client.spread_over(_CONNECTIONS)
         logger.info("probe: %s; --probe-time ends it after %g min", effort(options.goal), settings.probe_time / 60)
         self._session = session
         self._done = done

@@ -17,8 +17,9 @@ import orjson
 from gevent.local import local
 
 from harness.connect.client import Reply, answered, now
+from harness.connect.sockets.faults import is_generator_fault
 from harness.connect.target import Target
-from harness.connect.wire import MAX_ANSWER_BYTES, Response, is_generator_fault
+from harness.connect.wire import MAX_ANSWER_BYTES, Response
 from harness.load.options.options import Settings
 from harness.recording.format.manifest import SdkRetries
 from harness.recording.summary import SdkTally

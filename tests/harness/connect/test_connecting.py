@@ -14,7 +14,8 @@ import pytest
 from harness.connect.client import ConnectClient, Reply
 from harness.connect.signing import Credentials
 from harness.connect.sockets import resolver
-from harness.connect.wire import Endpoint, Pool, WireError, is_generator_fault
+from harness.connect.sockets.faults import is_generator_fault
+from harness.connect.wire import Endpoint, Pool, WireError
 from tests.support.scripted_server import STARTED, Peer, answering, serving
 
 
