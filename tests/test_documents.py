@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.command import COMMANDS, main
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
@@ -41,3 +43,14 @@ def test_glossary_has_each_term_once_in_order() -> None:
     ]
     terms = [row.lower() for row in rows[2:]]
     assert terms == sorted(set(terms))
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_option_of_a_command_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `--help` lists stands in the README or a page of docs/ too."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", capsys.readouterr().out)) - {"--help"}
+    text = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
+    locusts_own = {"--locustfile", "--spawn-rate"}
+    assert {each for each in options if not re.search(rf"{each}(?![\w-])", text)} <= locusts_own
