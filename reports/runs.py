@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,9 @@ from harness.recording.lock import is_held
 from reports.capacity.load import load_capacity
 from reports.capacity.model import ActiveChats, Interval, Tps
 from reports.wording.numbers import number, utc
+
+_WIDEST = 200
+"""Characters of the widest line, where a terminal or a pipe sets none."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ def list_runs(directory: Path, at_most: int) -> int:
     rows = sorted(map(_row, _runs_below(directory)), key=lambda row: row.began, reverse=True)
     console = Console()
     if not console.is_terminal:  # a pipe has no width to keep to
-        console = Console(width=200)
+        console = Console(width=_WIDEST)
     if not rows:
         console.print(f"no runs below {directory}/; `chatquota run` makes one")
         return 0
@@ -58,7 +62,11 @@ def list_runs(directory: Path, at_most: int) -> int:
             row.active_chats,
         )
         table.add_row(*(Text(cell) for cell in cells))
-    console.print(table)
+    # What the terminal has no room for goes on in its next line: cells that are folded to a few characters nobody reads.
+    needed = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
+    if needed > console.width:
+        console = Console(width=needed)
+    console.print(table, crop=False)
     if len(rows) > at_most:
         console.print(f"and {len(rows) - at_most} older; --all shows them")
     if any(row.open for row in rows[:at_most]):

@@ -42,7 +42,7 @@ def print_summary(answer: Capacity, page: Path | None, console: Console) -> None
 def _table(answer: Capacity) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", overflow="fold")
     table.add_column(overflow="fold")
     table.add_row("offered", f"{answer.generator.offered:,}", "by the probe" if words.by_probe(answer) else "")
     for name, count in answer.outcomes.items():

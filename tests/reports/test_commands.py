@@ -52,3 +52,12 @@ def test_a_reason_is_told_once(make_run: MakeRun, capsys: pytest.CaptureFixture[
     generator = {"valid": False, "samples_lost": 1, "reasons": ["1 sample was lost"]}
     assert main(["report", str(make_run(generator=generator)), "--summary"]) == 0
     assert capsys.readouterr().out.count("1 sample was lost") == 1
+
+
+def test_no_number_is_cut_on_a_narrow_terminal(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of the terminal folds what it has no room for."""
+    monkeypatch.setenv("COLUMNS", "32")
+    assert main(["report", str(make_run()), "--summary"]) == 0
+    assert "…" not in capsys.readouterr().out

@@ -54,3 +54,18 @@ def test_a_run_whose_record_is_gone_is_listed(tmp_path: Path, capsys: pytest.Cap
     assert "run.json cannot be read" in rows["torn"]
     assert "run.json is missing" in rows["bare"]
     assert "notes" not in rows
+
+
+@pytest.mark.parametrize("width", ["40", "80"])
+def test_on_a_narrow_terminal_a_run_is_one_line(
+    width: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The terminal goes on in its next line; cells are not folded to a few characters, nor left out."""
+    make_run(tmp_path / "a-run", "finished", [], generator={"valid": True})
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what the list takes for a terminal
+    monkeypatch.setenv("COLUMNS", width)
+    assert main(["runs", str(tmp_path)]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if "a-run" in line)
+    assert "StartChat" in row
+    assert "UTC" in row
+    assert "no report yet" in row
