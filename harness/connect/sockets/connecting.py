@@ -2,6 +2,7 @@
 
 import _socket  # the standard library's own layer on it costs as much again, and nothing here needs it
 import os
+import random
 from errno import EALREADY, EINPROGRESS, EISCONN, EWOULDBLOCK
 from socket import IPPROTO_TCP, SO_ERROR, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
 from time import monotonic
@@ -9,20 +10,21 @@ from typing import Any
 
 from gevent import get_hub, getcurrent
 
-from harness.connect.sockets.resolver import resolve
+from harness.connect.sockets.resolver import Address, resolve
 
 _WRITE = 2
 _NON_BLOCKING: int = getattr(_socket, "SOCK_NONBLOCK", 0)  # saves a system call where there is one
 
 
 def connect(host: str, port: int, seconds: float) -> Any:
-    """Return a non-blocking socket connected to the first address of `host` that answers.
+    """Return a non-blocking socket connected to an address of `host` that answers. Of a family, IPv4 or IPv6, they are tried
+    at random: a service has several so that its clients come to all of them, and some resolvers always give the same order.
 
     `seconds` bounds all of it, the name's resolution included; each address that is left gets an equal part of what is left
     of them. Raises OSError, of which TimeoutError is one.
     """
     give_up = monotonic() + seconds
-    addresses = resolve(host, port, seconds)
+    addresses = _spread(resolve(host, port, seconds))
     for number, (family, address) in enumerate(addresses):
         sock = _socket.socket(family, SOCK_STREAM | _NON_BLOCKING)
         try:
@@ -40,6 +42,12 @@ def connect(host: str, port: int, seconds: float) -> Any:
         else:
             return sock
     raise OSError(f"{host} has no address")
+
+
+def _spread(addresses: list[Address]) -> list[Address]:
+    """Return the addresses in random order within each family; the families stay in the system's order."""
+    families = {family: len(addresses) - number for number, (family, _) in enumerate(reversed(addresses), 1)}
+    return sorted(addresses, key=lambda each: (families[each[0]], random.random()))
 
 
 def _connect(sock: Any, address: Any, seconds: float) -> None:

@@ -59,6 +59,21 @@ def test_names_are_resolved_and_each_address_is_tried(monkeypatch: pytest.Monkey
         assert start(f"http://two.example:{server.port}").outcome == "started"
 
 
+def test_connections_come_to_all_addresses_of_a_family_and_families_keep_their_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A resolver that always gives the same order would lead all connections to one address."""
+    with serving(answering(STARTED)) as one, serving(answering(STARTED)) as other, serving(answering(STARTED)) as last:
+        infos = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", server.port)) for server in (one, other)]
+        infos.append((socket.AF_INET6, 1, 6, "", ("::ffff:127.0.0.1", last.port)))
+        monkeypatch.setattr(resolver, "get_original", lambda *_: lambda *_: infos)
+        for _ in range(40):
+            assert start("http://three.example:80").outcome == "started"
+        reached = [server.connections for server in (one, other, last)]
+    assert min(reached[:2]) > 0
+    assert reached[2] == 0
+
+
 def test_a_name_that_does_not_exist_says_so(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """The resolver's own words are in the message, and gevent prints no traceback of its thread's."""
 
