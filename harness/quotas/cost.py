@@ -122,6 +122,11 @@ def check_time(rate: float) -> float:
     return min(max(5.0, 40 / rate), 20.0)
 
 
+def again_time(rate: float) -> float:
+    """Seconds of each short pressure after a volley, where others may use the limiter too."""
+    return min(max(3.5, 24 / rate), 10.0)
+
+
 def first_rest(rate: float, burst: float) -> float:
     """Return the first rest to try, seconds: what a bucket of `burst` takes to fill, and a quarter more."""
     return 1.25 * burst / rate + 2 / rate + 0.1

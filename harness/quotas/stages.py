@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-StageKind = Literal["pressure", "volley", "poisson", "even", "check", "climb"]
+StageKind = Literal["pressure", "volley", "poisson", "even", "check", "climb", "again"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,7 @@ class Stage:
 
     `pressure` and `check`: calls at `offered` a second, above the rate; `check` is the last one, compared with the first.
     `climb`: the most that a limiter which counts refused calls admitted, of calls at `offered` a second.
+    `again`: a short pressure at `offered` a second right after a volley, so that it began at rest.
     `volley`: calls at once after `rest` seconds without any. `poisson` and `even`: a batch at `offered` a second, below
     the rate, at random moments or evenly spaced.
     """

@@ -33,6 +33,7 @@ _PHASES: dict[StageKind, str] = {
     "even": "even arrivals",
     "check": "check",
     "climb": "fewer calls",
+    "again": "pressure again",
 }
 _FEWEST_SECONDS, _LEAST_CHANGE, _LEAST_GAIN = 10, 1.15, 25.0
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from harness.load.probe.actions import Action, Reconnect, Send
 from harness.load.probe.first_rate import first_rate
-from harness.load.probe.parts import PlanParts, is_mild
+from harness.load.probe.parts import PlanParts, is_mild, known, known_for_a_while
 from harness.quotas.any_limiter.burst import burst_from_rest
 from harness.quotas.any_limiter.classes import DECISIONS_OF_PROOF, explained
 from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, Sustained
+from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
 from harness.quotas.any_limiter.measure import class_so_far, measure_capacity, search_of
 from harness.quotas.any_limiter.safe import Batch, least_seconds, next_batch, next_even
 from harness.quotas.any_limiter.sustained import sustained_rate
@@ -33,8 +33,6 @@ from harness.quotas.cost import (
 from harness.quotas.round_trips import RoundTrips
 from harness.quotas.stages import Stage, StageKind
 
-_CLOSE_ENOUGH = 0.025
-"""Half of the sustained rate's interval, as a share, at which the pressure may end."""
 _WORTH_A_PRESSURE = 0.035
 """The same of a fill, which takes the place of a pressure of its own."""
 _BETTER_THAN_FIRST = 0.15
@@ -57,8 +55,6 @@ _TOLD_BY_FEW, _VOLLEYS_FOR_ONE = 0.35, 15.0
 """Tokens within a jitter up to which a few volleys tell the burst, and how many do where one token comes in a jitter: in
 replays of n volleys it varies by 0.63 / sqrt(n) of the tokens within a jitter, and 0.16 leave one whole number."""
 _VOLLEYS_AT_A_TIME, _MOST_MORE = 8, 20
-_CYCLES = 3
-"""Whole cycles to see of a limiter that admits in blocks."""
 
 
 @dataclass
@@ -184,7 +180,7 @@ class CapacityPlan(PlanParts):
         if found.half_width < _BETTER_THAN_FIRST:
             self._rate = max(found.estimate, self._best)
         lasted = pressed.end - pressed.begin >= least_pressure(self._rate, MILD)
-        self._filled_under_pressure = lasted and _known(found, _WORTH_A_PRESSURE)
+        self._filled_under_pressure = lasted and known(found, _WORTH_A_PRESSURE)
         if self._filled_under_pressure:
             self.stages.append(pressed)
 
@@ -202,6 +198,8 @@ class CapacityPlan(PlanParts):
                 total += part_cost(part, rate, self._first_burst, exact=exact)
         if PARTS.index(first) <= PARTS.index("settle"):
             total += volleys_cost(self._more_volleys(), rate, self._first_burst)
+        if PARTS.index(first) <= PARTS.index("volleys"):
+            total += self._again_cost()
         longer = max(0.0, self._check_lasts - check_time(rate))
         return total + Cost(longer, round(PRESSURE * rate * longer), round(rate * longer))
 
@@ -270,8 +268,7 @@ class CapacityPlan(PlanParts):
             if lasted < least or self._now - looked < max(1.0, 0.08 * lasted):
                 return lasted >= most
             looked = self._now
-            found = sustained_rate(self._decisions(begin, self._settled), emptied=True)
-            return lasted >= most or (found is not None and _known(found))
+            return lasted >= most or known_for_a_while(self._decisions(begin, self._settled), lasted)
 
         yield from self._offer(offered, enough)
         yield from self._quiet()
@@ -389,9 +386,3 @@ class CapacityPlan(PlanParts):
 
     def _conclude(self) -> None:
         self.estimate = measure_capacity(self.attempts(), self.known.tps, self.stages)
-
-
-def _known(found: Sustained, close: float = _CLOSE_ENOUGH) -> bool:
-    if found.blocks:
-        return len(found.batch_rate) >= _CYCLES
-    return found.half_width <= close

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -9,7 +10,10 @@ from harness.load.probe.actions import Action, Send, StopChats
 from harness.load.probe.plan import ProbePlan
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
 from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.cost import MILD, MOST_PRESSURE, first_rest
+from harness.quotas.any_limiter.estimates import Sustained
+from harness.quotas.any_limiter.measure import class_so_far
+from harness.quotas.any_limiter.sustained import sustained_rate
+from harness.quotas.cost import MILD, MOST_PRESSURE, USUAL_VOLLEYS, Cost, again_time, first_rest
 from harness.quotas.stages import Stage
 from harness.vocabulary import TPS_THROTTLED
 
@@ -26,6 +30,16 @@ _MILDLY = (1.08, 1.7)
 """Calls for each that is admitted under what counts as mild pressure."""
 _LONG_RUN = 20
 """So many refusals in a row are a turn of them."""
+_REST_OF_SHARED = 1.4
+"""How many times longer the first rest is where others may take tokens meanwhile: the next load is to find a full bucket."""
+_CLOSE_ENOUGH = 0.025
+"""Half of the sustained rate's interval, as a share, at which the pressure may end."""
+_A_WHILE = 0.25
+"""Share of a pressure for which its rate has been known closely when it ends: it is not to end at a moment of luck."""
+_CYCLES = 3
+"""Whole cycles to see of a limiter that admits in blocks."""
+_LOADS_MAY_DIFFER = ("shared", "depends_on_pressure", "not_stationary", "approximate")
+"""Classes of limiters that another load may find otherwise."""
 _IN_VAIN = 2
 """So many volleys in a row that tell no burst end the volleys: one may have met a generator that was held up."""
 
@@ -44,12 +58,18 @@ class PlanParts(ProbePlan):
     """Most calls a second that a limiter which counts refused calls has admitted; 0 for any other."""
     _first_burst: float = 8.0
     _volleys_made: list[Volley] = field(default_factory=list)
+    _again: tuple[float, ...] = ()
+    """Calls a second that are offered for a short while after each volley, one after the other."""
 
     def _volleys(self) -> Iterator[Action]:
         """Volleys after rests, until a longer rest admits no more and five had that rest."""
+        decided = not (self._best or self._costless)  # where refusals cost no token, they look like contrary decisions
+        if decided and class_so_far(self.attempts(), None, self.stages)[0] in _LOADS_MAY_DIFFER:
+            self._again = tuple(stage.offered for stage in self.stages if stage.kind == "pressure")
         volleys, in_vain = self._volleys_made, 0
         while not self._over() and len(volleys) < 12 and in_vain < _IN_VAIN:
-            rest = next_rest(volleys, first_rest(self._rate, self._first_burst))
+            longer = _REST_OF_SHARED if self._again else 1.0
+            rest = next_rest(volleys, longer * first_rest(self._rate, self._first_burst))
             if rest is None:
                 break
             told = yield from self._volley_after(rest)
@@ -76,7 +96,24 @@ class PlanParts(ProbePlan):
             return False
         self._volleys_made.append(volley)
         self._first_burst = max(self._first_burst, volley.burst)
+        yield from self._press_again()
         return True
+
+    def _press_again(self) -> Iterator[Action]:
+        """Press for a short while: from one load to the next, others who call too may take more or less."""
+        for offered in self._again:
+            begin = self._now
+            yield from self._offer(offered, self._reached(begin + again_time(self._rate)))
+            self.stages.append(Stage("again", begin, self._now, offered))
+
+    def _again_cost(self) -> Cost:
+        """Return what the short pressures after the usual volleys cost."""
+        seconds = USUAL_VOLLEYS * again_time(self._rate)
+        return Cost(
+            seconds * len(self._again),
+            round(seconds * sum(self._again)),
+            round(seconds * self._rate * len(self._again)),
+        )
 
     def _volley(self) -> Iterator[Action]:
         """As many calls at once as were admitted before, then a quick pace until most of the last ten are refused."""
@@ -186,3 +223,20 @@ class PlanParts(ProbePlan):
 
     def _decisions(self, begin: float, end: float) -> Decisions:
         return Decisions.of(self.attempts(), False if self._costless else None).between(begin, end)
+
+
+def known(found: Sustained, close: float = _CLOSE_ENOUGH) -> bool:
+    """Return whether a rate is known as closely as to `close`, a share, or in turns of which enough were seen."""
+    if found.blocks:
+        return len(found.batch_rate) >= _CYCLES
+    return found.half_width <= close
+
+
+def known_for_a_while(decisions: Decisions, lasted: float) -> bool:
+    """Return whether the rate of a pressure that `lasted` so many seconds is known, and was before: not by luck."""
+    found = sustained_rate(decisions, emptied=True)
+    if found is None or not known(found):
+        return False
+    until = float(decisions.at[0]) + (1 - _A_WHILE) * lasted
+    before = sustained_rate(decisions.between(-math.inf, until), emptied=True)
+    return found.blocks or (before is not None and known(before, _CLOSE_ENOUGH / (1 - _A_WHILE)))

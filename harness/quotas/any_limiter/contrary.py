@@ -9,7 +9,7 @@ import numpy as np
 from harness.quotas.any_limiter.decisions import Decisions, Mask
 from harness.quotas.any_limiter.estimates import Contrary, Penalty, Sustained
 from harness.quotas.attempts import Floats
-from harness.quotas.special import betaincinv
+from harness.quotas.special import betaincinv, gammaincinv
 
 _RATE_SLACK = 0.006
 """Share by which a candidate's rate may be off: candidates stand closer together than twice that."""
@@ -48,6 +48,43 @@ def contrary_share(decisions: Decisions, rates: Iterable[float], bursts: Iterabl
         decisions.at[against],
         decisions.admitted[against].astype(float),
     )
+
+
+_MOST_SINGLE, _PRIOR_EVENTS = 0.12, 2.0
+"""Share of contrary decisions above which they are no single ones; how many that come independently are taken as seen."""
+_BLOCKS = 8
+_KEPT = 0.01
+"""How seldom the balance of contrary decisions that come independently is so even that they are taken for kept."""
+
+
+def wandering(contrary: Contrary | None, decisions: Decisions, pressed: Iterable[Sustained]) -> float:
+    """Return the variance, admissions squared a decision, that contrary decisions give to what is admitted under pressure.
+
+    It is their share where they come independently of each other, more where they come in bouts, and 0 where one is made
+    good by the next (the count is kept, as shards and ticks do), or where there are too many to be told from a limiter of
+    another kind. Read in the stretches that were `pressed`, where the balance of eight parts each tells which it is.
+    """
+    if contrary is None or not contrary.share or contrary.share > _MOST_SINGLE:
+        return 0.0
+    way = np.where(contrary.was_admitted > 0, 1.0, -1.0)
+    squares = expected = 0.0
+    freedom = seen = 0
+    for found in pressed:
+        part = decisions.between(found.begin, found.end + 1e-9)
+        if len(part) < 2 * _BLOCKS or found.blocks:
+            continue
+        edges = part.at[(np.arange(_BLOCKS + 1) * (len(part) - 1)) // _BLOCKS]
+        within = (contrary.at >= edges[0]) & (contrary.at <= edges[-1])
+        balance = np.histogram(contrary.at[within], edges, weights=way[within])[0]
+        squares += float(np.sum((balance - balance.mean()) ** 2))
+        expected += float(np.count_nonzero(within)) * (1 - 1 / _BLOCKS)
+        freedom += _BLOCKS - 1
+        seen += len(part)
+    kept = (squares + _PRIOR_EVENTS) / (expected + _PRIOR_EVENTS)
+    if not seen or kept < float(gammaincinv(freedom / 2, _KEPT)) / (freedom / 2):
+        return 0.0
+    share = min(contrary.share, (expected / (1 - 1 / _BLOCKS) + 1) / seen)
+    return share * max(1.0, kept)
 
 
 _LEAST_PENALTY = 0.05

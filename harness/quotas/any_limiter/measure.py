@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, volley_of, widened
-from harness.quotas.any_limiter.classes import Evidence, check_differs, class_of, explained
-from harness.quotas.any_limiter.contrary import contrary_share, penalty_of
+from harness.quotas.any_limiter.classes import Evidence, class_of, explained
+from harness.quotas.any_limiter.contrary import contrary_share, penalty_of, wandering
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import (
     AnyLimiterEstimate,
@@ -22,8 +22,8 @@ from harness.quotas.any_limiter.estimates import (
 )
 from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_model, safe_of
 from harness.quotas.any_limiter.same_calls import beyond, of_exact_bucket
-from harness.quotas.any_limiter.stretches import under_pressure
-from harness.quotas.any_limiter.sustained import sustained_rate
+from harness.quotas.any_limiter.stretches import Load, load_of, over_several_loads, under_pressure
+from harness.quotas.any_limiter.sustained import held_back, left_open, sustained_rate, wider
 from harness.quotas.attempts import THROTTLED, Attempts, Floats
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.stages import Stage, StageKind
@@ -37,12 +37,11 @@ _NOTHING_ADMITTED = (
 _PAID, _LOOK_BACK = 0.75, 4.0
 """Share of the sustained rate from which a silence pays for what was admitted before it, looked for as far back as so many
 times its length."""
-_OTHERS_CHANGE = 0.024
-"""Share by which what is sustained may differ at another time, where it depends on others or on the pressure."""
-_UNSEEN_TAKEN = 4.0
-"""Admissions that others take at the most in a stretch in which they were not seen to: an upper bound of a Poisson count."""
 _OF_TURNS, _TURNS_TAKE = 0.98, 240.0
 """Share of what is sustained in turns that random calls are taken to bear out in so many seconds, whatever its interval."""
+_LESS = 0.8
+"""A pressure that offers less than so much of the strong one is milder."""
+_BY_ONE_MODEL: tuple[LimiterClass, ...] = ("exact", "exact_within_jitter", "window")
 _STRONG, _STRONGER = 2.0, 1.4
 """Pressure from which a stage counts as strong: the sustained rate is that of the longest of those, or of those from the
 second on, where the first idea of the rate was too low."""
@@ -58,6 +57,9 @@ class Measured:
     volleys: tuple[Volley, ...]
     batches: tuple[Batch, ...]
     even: tuple[Batch, ...]
+    again: tuple[Load, ...] = ()
+    again_mild: tuple[Load, ...] = ()
+    """Short loads that each began at rest, as strong as the strong pressure and as the mild one."""
 
 
 def measure_capacity(
@@ -89,8 +91,7 @@ def measure_capacity(
     elif measured.sustained.admitted == 0:
         kind = kind if kind == "blocks" else "depends_on_pressure"
         findings = (*findings, _NOTHING_ADMITTED)
-    sustained, mild = _held_back(measured, tps)
-    sustained, mild = _left_open(sustained, mild, kind)
+    sustained, mild = _in_all(decisions, measured, kind, contrary, tps)
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even), kind)
     safe = of_model(safe, kind, tps, sustained.low) if safe is not None else None
     if burst is not None and kind not in ("exact", "exact_within_jitter"):
@@ -153,7 +154,7 @@ def read_stages(decisions: Decisions, stages: Sequence[Stage]) -> Measured | Non
     if not pressed:
         return None
     strong = max(pressed, key=lambda s: (s.pressure > _STRONG, s.pressure > _STRONGER, s.seconds))
-    milder = [s for s in pressed if s is not strong and s.pressure < 0.8 * strong.pressure]
+    milder = [s for s in pressed if s is not strong and s.pressure < _LESS * strong.pressure]
     climbs = [_counted(decisions, stage) for stage in _of(stages, "climb")]
     mild = climbs[-1] if climbs else max(milder, key=lambda s: s.seconds, default=None)
     checks = [s for s in (_sustained(decisions, stage, stages) for stage in _of(stages, "check")) if s is not None]
@@ -168,7 +169,30 @@ def read_stages(decisions: Decisions, stages: Sequence[Stage]) -> Measured | Non
         tuple(volley for volley in volleys if volley is not None),
         tuple(_batch(decisions, stage) for stage in _of(stages, "poisson")),
         tuple(_batch(decisions, stage) for stage in _of(stages, "even")),
+        *_loads(decisions, stages, strong.pressure * strong.estimate),
     )
+
+
+def _in_all(
+    decisions: Decisions, measured: Measured, kind: LimiterClass, contrary: Contrary | None, tps: TpsEstimate | None
+) -> tuple[Sustained, Sustained | None]:
+    """Return what is sustained under strong and mild pressure, by all that the record says of it."""
+    sustained, mild = held_back(measured.sustained, measured.mild, measured.check, tps)
+    if kind not in _BY_ONE_MODEL:
+        lost = wandering(contrary, decisions, [s for s in (measured.sustained, measured.mild) if s is not None])
+        sustained, mild = wider(sustained, lost), None if mild is None else wider(mild, lost)
+        sustained, mild = over_several_loads(sustained, mild, decisions, measured.again, measured.again_mild)
+    return left_open(sustained, mild, kind)
+
+
+def _loads(decisions: Decisions, stages: Sequence[Stage], offered: float) -> tuple[tuple[Load, ...], tuple[Load, ...]]:
+    """Return the short loads that were pressed again: those of about the strong pressure's `offered`, and those of less."""
+    found: tuple[list[Load], list[Load]] = ([], [])
+    for stage in _of(stages, "again"):
+        load = load_of(decisions.between(stage.begin, stage.end))
+        if load is not None:
+            found[stage.offered < _LESS * offered].append(load)
+    return tuple(found[0]), tuple(found[1])
 
 
 def safe_search(
@@ -301,43 +325,6 @@ def _penalty_for_blocks(
         return measured, None
     found = _penalty(decisions, alone, burst, contrary)
     return (measured if found is None else alone), found
-
-
-def _held_back(measured: Measured, tps: TpsEstimate | None) -> tuple[Sustained, Sustained | None]:
-    """Widen each rate by what the others say against it: a flagged answer holds what was seen of it anywhere."""
-    first, mild, check = measured.sustained, measured.mild, measured.check
-    others = [s for s in (mild, check) if s is not None and not s.blocks]
-    if first.moved or any(s.moved for s in others) or check_differs(first, check, tps):
-        first = replace(
-            first, low=min([first.low, *(s.low for s in others)]), high=max([first.high, *(s.high for s in others)])
-        )
-        half = max(first.estimate - first.low, first.high - first.estimate)
-        first = replace(first, low=max(0.0, first.estimate - half), high=first.estimate + half)
-        if mild is not None:
-            share = min(half / first.estimate, 1.0)
-            mild = replace(
-                mild,
-                low=min(first.low, mild.low, (1 - share) * mild.estimate),
-                high=max(first.high, mild.high, (1 + share) * mild.estimate),
-            )
-    return first, mild
-
-
-def _left_open(sustained: Sustained, mild: Sustained | None, kind: LimiterClass) -> tuple[Sustained, Sustained | None]:
-    """Widen both for a rate that others' calls, or one's own, change: a minute's interval is too close for that.
-
-    Where others were seen, the mild one is as wide in proportion as the strong one: they met the others at the same time.
-    """
-    if kind == "depends_on_pressure":
-        share = _OTHERS_CHANGE
-        return sustained.widened(share, share), None if mild is None else mild.widened(share, share)
-    if kind != "shared":
-        return sustained, mild
-    if mild is not None:
-        share = max(_OTHERS_CHANGE, sustained.half_width)
-        mild = mild.widened(max(share, _UNSEEN_TAKEN / max(mild.admitted, 1)), share)
-    unseen = _UNSEEN_TAKEN / max(sustained.admitted, 1)
-    return sustained.widened(max(_OTHERS_CHANGE, unseen), _OTHERS_CHANGE), mild
 
 
 def _paid_for(decisions: Decisions, first: int, last: int) -> float:

@@ -1,20 +1,49 @@
-"""Which parts of a record were under pressure: more calls were offered than admitted, for a while, at a steady pace."""
+"""Which parts of a record were under pressure, at a steady pace, and whether short loads sustain what a long one did."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.any_limiter.sustained import Stretch
+from harness.quotas.any_limiter.estimates import Sustained
 from harness.quotas.attempts import Floats
+from harness.quotas.special import stdtrit
 
 _PRESSURE = 1.08
 _FEWEST_REFUSED = 3
 _MOST_CELLS = 1500
 _GAIN = 25.0
 _CHANGE = 1.15
+_FEWEST_CALLS, _FEWEST_LOADS, _COUNTED = 8, 4, 0.5
+"""Calls of a short load, and how many of those tell how far loads differ; the sd of a count, admissions, if it is kept."""
+_FAR_OFF, _ALWAYS_OFF = 0.25, 2.7
+"""Share of a long load's rate, beyond an admission, by which no short one of the same kind is off; so many of their sd their
+mean is not."""
+_DIFFER, _APART = 3.0, 2.5
+"""How many times the variance of the parts of one load theirs is, where loads differ; how many standard errors the mean of
+the short ones is off then."""
+_TOO_FEW = 25.0
+"""Admissions of a short load up to which it hardly tells loads that differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a record with calls at a steady rate: `begin` to `end` seconds, `offered` and `admitted` calls."""
+
+    begin: float
+    end: float
+    offered: int
+    admitted: int
+
+    @property
+    def pressure(self) -> float:
+        """Offered over admitted."""
+        return self.offered / max(1, self.admitted)
 
 
 def under_pressure(decisions: Decisions) -> list[Stretch]:
@@ -95,3 +124,118 @@ def _best_cut(total: Floats, first: int, last: int, dispersion: float) -> int | 
     gain = np.where(change > _CHANGE, gain / dispersion, 0.0)
     best = int(np.argmax(gain))
     return int(cut[best]) if gain[best] > _GAIN else None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A short load that began at rest: what it admitted, and in how many seconds."""
+
+    admitted: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Admissions a second."""
+        return self.admitted / self.seconds
+
+
+def load_of(decisions: Decisions) -> Load | None:
+    """Return what a short load sustained after its first quarter, from a refusal on; None where there is none in its first
+    half.
+    """
+    if len(decisions) < _FEWEST_CALLS:
+        return None
+    first, end = float(decisions.at[0]), float(decisions.at[-1])
+    refused = decisions.refusals[decisions.refusals >= first + 0.25 * (end - first)]
+    if not len(refused) or refused[0] > 0.5 * (first + end):
+        return None
+    begin = float(refused[0])
+    return Load(int(np.count_nonzero(decisions.admissions > begin)), end - begin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What short loads say of a long one, in shares of its rate: their rates (n,), and the sd of the parts of the long one
+    that are as long as they are.
+    """
+
+    rates: Floats
+    within: float
+    few: float = 0.0
+    """Admissions of a short load, at the rate of the long one."""
+
+    @property
+    def alike(self) -> bool:
+        """Whether they are enough, and none is off by so much as where a limiter has to be paid for its burst first."""
+        return len(self.rates) >= _FEWEST_LOADS and float(np.abs(self.rates - 1).max()) <= _FAR_OFF + 1 / self.few
+
+    @property
+    def always_off(self) -> int:
+        """Which way all of them are off, 1 or -1; 0 where the long load may be one of them."""
+        off, n = self.rates - 1, len(self.rates)
+        mean, reach = float(off.mean()), _ALWAYS_OFF * float(off.std(ddof=1)) * float(np.sqrt(1 + 1 / n))
+        return 0 if abs(mean) < reach else int(np.sign(mean))
+
+    def differ(self, usual: float) -> bool:
+        """Return whether loads differ more than parts of one do, whose sd is `usual`, or this one from the others."""
+        n = len(self.rates)
+        spread = float(np.var(np.append(self.rates, 1.0), ddof=1))
+        apart = abs(float(self.rates.mean()) - 1) > _APART * float(self.rates.std(ddof=1)) / math.sqrt(n)
+        return spread > _DIFFER * usual**2 or (apart and spread > usual**2)
+
+
+def _beside(found: Sustained, decisions: Decisions, loads: Sequence[Load]) -> _Beside:
+    rates = np.array([load.rate for load in loads]) / found.estimate
+    if not len(loads) or found.blocks:
+        return _Beside(np.empty(0), 0.0)
+    seconds = float(np.mean([load.seconds for load in loads]))
+    edges = np.arange(found.begin, found.end, seconds)
+    parts = np.histogram(decisions.admissions, edges)[0] if len(edges) > 2 else np.zeros(2)
+    few = seconds * found.estimate
+    return _Beside(rates, max(float(np.std(parts, ddof=1)), _COUNTED) / few, few)
+
+
+def over_several_loads(
+    strong: Sustained, mild: Sustained | None, decisions: Decisions, again: Sequence[Load], again_mild: Sequence[Load]
+) -> tuple[Sustained, Sustained | None]:
+    """Return both rates as the mean of several loads in place of one, where loads differ more than parts of one do.
+
+    Others' even calls keep their place between a limiter's tokens until it has rested, so that a load however long shows
+    one such place: what it takes at another place is seen from one load to the next only. Where parts are too short to tell,
+    the interval holds both. Where strong or mild loads are all off, but not in the same way, it is the limiter that
+    answers a short load otherwise than a long one.
+    """
+    first, second = _beside(strong, decisions, again), None if mild is None else _beside(mild, decisions, again_mild)
+    told = [beside for beside in (first, second) if beside is not None and beside.alike]
+    ways = {beside.always_off for beside in told}
+    if not told or len(ways) > 1 or (len(told) == 1 and ways != {0}):
+        return strong, mild
+    differ = any(beside.differ(max(beside.within, first.within)) for beside in told)
+    if first.alike:
+        strong = _of_loads(strong, first, differ)
+    if mild is not None and second is not None and second.alike:
+        mild = _of_loads(mild, second, differ)
+    return strong, mild
+
+
+def _of_loads(found: Sustained, beside: _Beside, differ: bool) -> Sustained:
+    if differ:
+        return _mean_of(found, beside)
+    if beside.few > _TOO_FEW:
+        return found
+    mean = _mean_of(found, beside)
+    return replace(found, low=min(found.low, mean.low), high=max(found.high, mean.high))
+
+
+def _mean_of(found: Sustained, beside: _Beside) -> Sustained:
+    rates = np.append(beside.rates, 1.0)
+    middle, n = float(rates.mean()), len(rates)
+    error = max(float(stdtrit(n - 1, 0.975)) * float(rates.std(ddof=1)), beside.within)
+    half = error / math.sqrt(n)
+    return replace(
+        found,
+        estimate=middle * found.estimate,
+        low=max(0.0, middle - half) * found.estimate,
+        high=(middle + half) * found.estimate,
+        pressure=found.pressure / middle,
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import replace
 
 import numpy as np
 
 from harness.quotas.any_limiter.batches import mean_of, moved
+from harness.quotas.any_limiter.classes import check_differs
 from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.any_limiter.estimates import Sustained
+from harness.quotas.any_limiter.estimates import LimiterClass, Sustained
 from harness.quotas.attempts import Floats
+from harness.quotas.estimates import TpsEstimate
 from harness.quotas.special import gammaincinv, stdtrit
 
 _BATCHES = (32, 21)
@@ -19,6 +22,11 @@ _UNSEEN = 2.0
 """Admissions that are lost so seldom (a token that a neighbour takes now and then) that a stretch may show none of it."""
 _FEWEST = 8
 """Fewest admissions that batches are made of; from fewer, the interval is that of a Poisson count."""
+_OTHERS_CHANGE = 0.024
+"""Share by which what is sustained may differ at another time, where it depends on others or on the pressure."""
+_UNSEEN_TAKEN = 4.0
+"""Admissions that others take at the most in a stretch in which they were not seen to: an upper bound of a Poisson count."""
+_NORMAL = 1.96
 
 
 def sustained_rate(decisions: Decisions, *, emptied: bool = False) -> Sustained | None:
@@ -242,16 +250,45 @@ def _not_closer_than_a_count(found: Sustained) -> Sustained:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A part of a record with calls at a steady rate: `begin` to `end` seconds, `offered` and `admitted` calls."""
+def wider(found: Sustained, lost: float) -> Sustained:
+    """Return `found` no closer than contrary decisions let it be that add a variance of `lost` admissions squared a call."""
+    share = _NORMAL * math.sqrt(lost * found.pressure / max(found.admitted, 1))
+    return found.widened(share, share)
 
-    begin: float
-    end: float
-    offered: int
-    admitted: int
 
-    @property
-    def pressure(self) -> float:
-        """Offered over admitted."""
-        return self.offered / max(1, self.admitted)
+def held_back(
+    first: Sustained, mild: Sustained | None, check: Sustained | None, tps: TpsEstimate | None
+) -> tuple[Sustained, Sustained | None]:
+    """Widen each rate by what the others say against it: a flagged answer holds what was seen of it anywhere."""
+    others = [s for s in (mild, check) if s is not None and not s.blocks]
+    if first.moved or any(s.moved for s in others) or check_differs(first, check, tps):
+        first = replace(
+            first, low=min([first.low, *(s.low for s in others)]), high=max([first.high, *(s.high for s in others)])
+        )
+        half = max(first.estimate - first.low, first.high - first.estimate)
+        first = replace(first, low=max(0.0, first.estimate - half), high=first.estimate + half)
+        if mild is not None:
+            share = min(half / first.estimate, 1.0)
+            mild = replace(
+                mild,
+                low=min(first.low, mild.low, (1 - share) * mild.estimate),
+                high=max(first.high, mild.high, (1 + share) * mild.estimate),
+            )
+    return first, mild
+
+
+def left_open(sustained: Sustained, mild: Sustained | None, kind: LimiterClass) -> tuple[Sustained, Sustained | None]:
+    """Widen both for a rate that others' calls, or one's own, change: a minute's interval is too close for that.
+
+    Where others were seen, the mild one is as wide in proportion as the strong one: they met the others at the same time.
+    """
+    if kind == "depends_on_pressure":
+        share = _OTHERS_CHANGE
+        return sustained.widened(share, share), None if mild is None else mild.widened(share, share)
+    if kind != "shared":
+        return sustained, mild
+    if mild is not None:
+        share = max(_OTHERS_CHANGE, sustained.half_width)
+        mild = mild.widened(max(share, _UNSEEN_TAKEN / max(mild.admitted, 1)), share)
+    unseen = _UNSEEN_TAKEN / max(sustained.admitted, 1)
+    return sustained.widened(max(_OTHERS_CHANGE, unseen), _OTHERS_CHANGE), mild

@@ -1,15 +1,19 @@
 """The plan that measures a capacity for any limiter, against hidden services in virtual time."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
 from harness.load.probe.actions import ProbeOptions
 from harness.load.probe.capacity_plan import CapacityPlan
+from harness.load.probe.parts import known, known_for_a_while
+from harness.quotas.any_limiter.decisions import Decisions
+from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.cost import expected_cost
 from tests.support.virtual.driver import Probed, probe
-from tests.support.virtual.records import NO_QUOTA, default_bucket
+from tests.support.virtual.records import NO_QUOTA, arrivals, default_bucket
 from tests.support.virtual.services import (
     Delaying,
     FixedWindow,
@@ -21,7 +25,16 @@ from tests.support.virtual.services import (
     SlidingLog,
     TokenBucket,
 )
-from tests.support.virtual.shared_limiters import Adaptive, ByConnection, FixedTier, Nodes, Penalising, Tiers
+from tests.support.virtual.shared_limiters import (
+    Adaptive,
+    ByConnection,
+    Contrary,
+    FixedTier,
+    Nodes,
+    OnOff,
+    Penalising,
+    Tiers,
+)
 
 
 def measured(
@@ -111,7 +124,7 @@ def test_a_limiter_that_others_call_leaves_room_for_what_they_take_unseen() -> N
     for rate in (found.sustained, found.sustained_mild):
         assert rate is not None
         assert rate.low <= rate.estimate * (1 - 3.99 / rate.admitted)
-        assert rate.half_width < 0.055
+        assert rate.half_width < 0.07
 
 
 def test_shards_have_numbers_but_are_not_exact() -> None:
@@ -409,3 +422,68 @@ def test_a_small_slow_bucket_is_explained_where_there_is_hardly_any_jitter(
     assert tps.verdict == "explained"
     assert tps.rate.estimate == pytest.approx(3.0, rel=0.002)
     assert tps.burst.estimate == burst
+
+
+def admitted_in_loads(make: Callable[[], Limiter], offered: float) -> float:
+    """Return what is admitted a second of `offered`, in the middle of 40 loads that each begin at rest."""
+    rng, rates = random.Random(3), []
+    for _ in range(40):
+        limiter, now, begin, admitted = make(), rng.uniform(0, 10), 0.0, 0
+        for call in range(round(40 * offered)):
+            now += rng.uniform(0.5, 1.5) / offered
+            if call == round(10 * offered):
+                begin, admitted = now, 0
+            admitted += limiter.admit(now)
+        rates.append(admitted / (now - begin))
+    return sum(rates) / len(rates)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "burst"), [(20.0, 30.0), (10.0, 8.0), (19.0, 39.0)])
+def test_what_even_neighbours_leave_is_told_of_several_loads(rate: float, burst: float) -> None:
+    """Others' even calls keep their place between the tokens for a whole load: the intervals hold the mean of many loads,
+    and are no wider than a sixth.
+    """
+
+    def make() -> Limiter:
+        return Shared(TokenBucket(1.4 * rate, burst), 0.4 * rate, random.Random(1), even=True)
+
+    plan, _ = measured(make(), safe=False)
+    assert sum(stage.kind == "again" for stage in plan.stages) >= 8
+    assert plan.estimate is not None
+    for found in (plan.estimate.sustained, plan.estimate.sustained_mild):
+        assert found is not None
+        assert found.low <= admitted_in_loads(make, found.pressure * found.estimate) <= found.high
+        assert found.half_width < 1 / 6
+
+
+def test_an_exact_bucket_is_not_pressed_again() -> None:
+    """Loads of a limiter that is one bucket so far do not differ, and cost nothing more."""
+    plan, done = measured(default_bucket(), safe=False)
+    assert {stage.kind for stage in plan.stages} == {"pressure", "volley", "check"}
+    assert done.seconds < 90
+
+
+@pytest.mark.slow
+def test_what_the_short_loads_cost_is_told() -> None:
+    """While volleys of a limiter that others use are to come, the outlook holds the pressure after each of them."""
+    plan, _ = measured(OnOff(TokenBucket(13, 8), 6.0, 3.0, random.Random(1)), safe=False)
+    plan.doing_part = "volleys"
+    before = plan._cost_from("check", 10.0)
+    pressed = [stage for stage in plan.stages if stage.kind == "again"]
+    told = plan._cost_from("volleys", 10.0)
+    assert told.seconds - before.seconds > 0.8 * sum(stage.end - stage.begin for stage in pressed)
+
+
+def test_a_pressure_does_not_end_at_a_moment_of_luck() -> None:
+    """Where few contrary decisions were met yet, an interval is close by chance at times: it has to be close for a while."""
+    close = []
+    for seed in range(60):
+        limiter = Contrary(TokenBucket(20, 8), 0.02, random.Random(seed))
+        decisions = Decisions.of(arrivals(limiter, 60, 16, seed=seed, even=True))
+        found = sustained_rate(decisions, emptied=True)
+        assert found is not None
+        if known(found):
+            close.append(decisions)
+    assert not all(known_for_a_while(decisions, 16) for decisions in close)
+    assert known_for_a_while(Decisions.of(arrivals(TokenBucket(20, 8), 60, 16, even=True)), 16)

@@ -1,11 +1,18 @@
 """The sustained rate of a plain record, whatever the limiter behind it is."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from harness.quotas.any_limiter.contrary import contrary_share, wandering
+from harness.quotas.any_limiter.decisions import Decisions
+from harness.quotas.any_limiter.estimates import Sustained
 from harness.quotas.any_limiter.measure import measure_capacity
+from harness.quotas.any_limiter.stretches import Load, over_several_loads
+from harness.quotas.any_limiter.sustained import sustained_rate, wider
 from harness.quotas.attempts import STARTED, THROTTLED, Attempts
 from harness.quotas.tps.infer import infer_tps
 from tests.support.virtual.records import arrivals, default_bucket
@@ -18,7 +25,7 @@ from tests.support.virtual.services import (
     SlidingLog,
     TokenBucket,
 )
-from tests.support.virtual.shared_limiters import Adaptive, FixedTier, Tiers
+from tests.support.virtual.shared_limiters import Adaptive, Contrary, FixedTier, Tiers
 
 LIMITERS: dict[str, Callable[[random.Random], Limiter]] = {
     "bucket": lambda rng: default_bucket(),
@@ -148,3 +155,62 @@ def test_a_plain_run_never_proves_an_exact_limiter() -> None:
     assert found.kind == "exact_within_jitter"
     assert found.exact_numbers_hold
     assert measure_capacity(attempts).kind != "exact"
+
+
+def _admissions_lost(limiter: Limiter) -> tuple[float, float]:
+    """Return the variance that contrary decisions give to what is admitted of a minute, a decision, and their share."""
+    decisions = Decisions.of(arrivals(limiter, 45, 60, even=True))
+    found = sustained_rate(decisions)
+    contrary = contrary_share(decisions, np.linspace(14.0, 16.0, 41), [8.0, 15.0, 20.0])
+    assert found is not None
+    assert contrary is not None
+    return wandering(contrary, decisions, [found]), contrary.share
+
+
+def test_contrary_decisions_that_come_by_themselves_keep_an_interval_wide() -> None:
+    """One decision in fifty that goes the other way changes what is admitted, however even it looks; shards in turn, whose
+    contrary decisions make each other good, do not.
+    """
+    told = [_admissions_lost(Contrary(TokenBucket(15, 20), 0.02, random.Random(seed))) for seed in range(8)]
+    assert sum(lost > 0.5 * share > 0 for lost, share in told) >= 6
+    in_turn = Shards([TokenBucket(7.5, 10), TokenBucket(7.5, 10)], random.Random(1), in_turn=True)
+    lost, share = _admissions_lost(in_turn)
+    assert lost == 0 < share
+
+
+def test_an_interval_is_no_closer_than_contrary_decisions_let_it_be() -> None:
+    """Few of them may be met in a short pressure, but all of the record tells how many there are."""
+    found = replace(default_found(), low=4.99, high=5.01)
+    assert wider(found, 0.0) == found
+    assert wider(found, 0.02).half_width == pytest.approx(1.96 * (0.02 * found.pressure / found.admitted) ** 0.5)
+
+
+def default_found() -> Sustained:
+    """Return what a minute at three times the rate tells of the default bucket."""
+    found = measure_capacity(arrivals(default_bucket(), 15, 60)).sustained
+    assert found is not None
+    return found
+
+
+def _short(found: Sustained, shares: Sequence[float]) -> list[Load]:
+    """Return short loads of 10 seconds that sustain these shares of what was found."""
+    return [Load(round(10 * share * found.estimate), 10.0) for share in shares]
+
+
+@pytest.mark.parametrize(
+    ("strong", "mild", "taken"),
+    [
+        ((0.92, 1.08, 0.95, 1.1, 1.0), (0.95, 1.05, 0.96, 1.06, 1.0), True),
+        ((1.0, 1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1.0, 1.0), False),
+        ((1.1, 1.1, 1.1, 1.12, 1.1), (0.94, 0.94, 0.94, 0.92, 0.94), False),  # it adapts
+        ((0.0, 0.4, 1.0, 0.0, 0.2), (0.9, 0.8, 0.9, 1.0, 0.0), False),  # it has to be paid for its burst
+    ],
+)
+def test_loads_that_differ_stand_in_place_of_one(strong: Sequence[float], mild: Sequence[float], taken: bool) -> None:
+    """The mean of loads that others change is told; that of loads which the limiter itself answers otherwise is not."""
+    attempts = arrivals(TokenBucket(25, 8), 75, 60, even=True)
+    found = measure_capacity(attempts).sustained
+    assert found is not None
+    told, _ = over_several_loads(found, found, Decisions.of(attempts), _short(found, strong), _short(found, mild))
+    assert (told.half_width > 0.03) == taken
+    assert (told == found) == (not taken)
