@@ -27,7 +27,7 @@ from harness.connect.transport import BUFFER_BYTES, Channel, Deadlines, TlsChann
 
 SPREAD = 10
 """Connections over which a run's calls are spread: of two nodes, all of them are pinned to one in 0.2 % of cases."""
-_USED_EVERY = 4.0
+_USED_EVERY = 3.0
 """Seconds after which a connection is used again, in the middle: servers close those that nobody uses for longer."""
 _TRY_AGAIN = 3.0
 """Seconds after which another one is opened beside the calls again, where that has failed."""
