@@ -48,9 +48,9 @@ _DOUBT, _NO_DOUBT = 0.5, 0.95
 """It is in doubt while its chance is over this share of what a claim may fail by, until it is that likely."""
 _CLAIM_QUANTILE, _NEARLY_SURE = 0.40, 0.80
 _FEW_CALLS, _MANY_CALLS = 400, 3000
-_SURE_OF_FEW, _SURE_OF_MANY = 0.80, 0.95
+_SURE_OF_FEW, _SURE_OF_MANY = 0.82, 0.95
 """How likely a claim has to hold. Of few calls most of the doubt is what the posterior begins with (small effective bursts,
-bunched refusals): what it then calls 90 % sure held in 99 of 100 replays, and of many calls what it calls 95 % sure."""
+bunched refusals): what it then calls 80 % sure held in 97 of 100 replays, and of many calls what it calls 95 % sure."""
 _CALLS_OF_BUCKET = 300
 """So many calls are enough of a limiter that is exact within jitter: the search begins near its safe rate."""
 _MOST_OF_TIME = 0.97
@@ -60,6 +60,7 @@ _CLOSE = 0.94
 _CAUTION_OF_CLASS: dict[LimiterClass, float] = {
     "exact": 1.0,
     "exact_within_jitter": 1.0,
+    "blocks": 0.93,
     "shared": 0.93,
     "depends_on_pressure": 0.93,
     "not_stationary": 0.93,
