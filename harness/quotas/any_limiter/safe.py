@@ -170,7 +170,7 @@ def _spent(search: SafeSearch) -> bool:
     few = search.least_seconds <= _LEAST_SECONDS
     wanted = _CALLS_OF_BUCKET if few else ENOUGH_SAFE_CALLS
     seconds = max(longer * SAFE_SECONDS, _MOST_OF_TIME * search.least_seconds)
-    enough = search.calls >= longer * wanted and search.seconds >= seconds
+    enough = search.calls >= longer * wanted and search.seconds >= seconds and not _floor_in_doubt(search)
     return enough or search.seconds >= _MOST_OF_TIME * MOST_SAFE_SECONDS
 
 
