@@ -39,6 +39,8 @@ CLASSES: dict[LimiterClass, str] = {
     "not_stationary": "a limit that moved during the run",
     "not_met": "not met",
 }
+BOUNDS_ONLY: frozenset[LimiterClass] = frozenset({"blocks", "not_stationary"})
+"""Classes of which the estimates hold for this run's turns or times alone, and only the lower bounds for others."""
 _ANY = "The numbers that are given hold for any limiter, at 95 %."
 _LIMITERS = {
     "token_bucket": "a token bucket",

@@ -11,6 +11,7 @@ from rich.text import Text
 from harness.errors import UsageError
 from reports.capacity.load import load_capacity
 from reports.capacity.model import ActiveChats, Interval, Tps
+from reports.capacity.sentences import BOUNDS_ONLY, CLASSES
 from reports.figures.picture import standalone_svg
 from reports.figures.style import report_style
 from reports.plan.day import parse_arrivals
@@ -119,7 +120,8 @@ def find_limits(arguments: PlanRequest) -> Limits:
     curve = limits.curve if not {"tps", "burst"} & set(chosen) else ()
     named = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
     source = f"given ({named})" if len(chosen) == 3 else f"given ({named}); the rest from {limits.source}"
-    return _bounded(Limits(values["tps"], values["burst"], int(values["active_chats"]), source, curve))
+    invalid = limits.invalid if len(chosen) < 3 else None
+    return _bounded(Limits(values["tps"], values["burst"], int(values["active_chats"]), source, curve, invalid))
 
 
 def _bounded(limits: Limits) -> Limits:
@@ -139,35 +141,50 @@ def run_limits(path: Path) -> Limits:
         raise UsageError(f"{path} does not explain its TPS limit; give it with --tps and --burst")
     if chats.verdict == "not_explained":
         raise UsageError(f"{path} does not explain its active-chat limit; give it with --active-chats")
-    rate, burst, curve, note = _tps_limits(tps)
+    rate, burst, curve, notes = _tps_limits(tps)
     if not rate and tps.verdict == "lower_bound":
         raise UsageError(f"{path} met no TPS limit, and a burst may have carried what it admitted; give --tps")
     quota = _figure(chats, chats)
     if not rate or not quota or rate <= 0:
         raise UsageError(f"{path} says nothing about a limit; give --tps, --burst and --active-chats")
-    bounds = [name for name, limit in (("TPS", tps), ("active chats", chats)) if limit.verdict == "lower_bound"]
-    note += f" ({' and '.join(bounds)}: a lower bound only, the limit was not reached)" if bounds else ""
-    return Limits(rate, burst or max(1.0, 1.6 * rate), max(1, int(quota)), f"run {answer.run.id}{note}", curve)
+    notes = [*notes, *_doubts(burst is not None, tps, chats)]
+    told = "; ".join(notes)
+    source = f"run {answer.run.id} ({told})" if told else f"run {answer.run.id}"
+    invalid = None if answer.generator.valid else "; ".join(answer.generator.reasons) or "it does not say why"
+    return Limits(rate, burst or max(1.0, 1.6 * rate), max(1, int(quota)), source, curve, invalid)
+
+
+def _doubts(burst_known: bool, tps: Tps, chats: ActiveChats) -> list[str]:
+    """What of the limits the run does not know, or knows only roughly: each is planned with all the same."""
+    doubts = []
+    if not burst_known:
+        doubts.append("the burst was not measured: 1.6 times the rate is taken, as in AWS's documented pair")
+    elif tps.exact and tps.burst.high is None:
+        doubts.append("the burst is a lower bound")
+    low, high = chats.low, chats.high
+    if chats.verdict == "lower_bound":
+        doubts.append("active chats: a lower bound only, the limit was not reached")
+    elif low is not None and high is not None and low < high:
+        doubts.append(f"active chats lie between {number(low)} and {number(high)}")
+    return doubts
 
 
 _Curve = tuple[tuple[float, float], ...]
 
 
-def _tps_limits(tps: Tps) -> tuple[float | None, float | None, _Curve, str]:
+def _tps_limits(tps: Tps) -> tuple[float | None, float | None, _Curve, list[str]]:
     """Rate, burst, measured curve and what is to be said of them: the exact limiter's, or what holds for any limiter."""
     if tps.exact or tps.sustained is None:
-        return _figure(tps.rate, tps), _figure(tps.burst, tps), (), ""
+        return _figure(tps.rate, tps), _figure(tps.burst, tps), (), []
     burst = tps.burst_from_rest.median if tps.burst_from_rest else None
-    curve = _curve_of(tps)
-    if curve:
-        return (
-            tps.sustained.estimate,
-            burst,
-            curve,
-            " (no exact limiter: planned with the measured curve of refused shares)",
-        )
-    note = " (no exact limiter: planned with the sustained rate under pressure, as if it were a token bucket)"
-    return tps.sustained.estimate, burst, (), note
+    if curve := _curve_of(tps):
+        note = "no exact limiter: planned with the measured curve of refused shares"
+        return tps.sustained.estimate, burst, curve, [note]
+    if tps.class_ in BOUNDS_ONLY:
+        kind = CLASSES[tps.class_]
+        return tps.sustained.low, burst, (), [f"{kind}: planned with the lower bound of the sustained rate"]
+    note = "no exact limiter: planned with the sustained rate under pressure, as if it were a token bucket"
+    return tps.sustained.estimate, burst, (), [note]
 
 
 def _curve_of(tps: Tps) -> _Curve:

@@ -14,6 +14,7 @@ from harness.errors import UsageError
 _PER = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _FORM = f"a rate such as 4/s, 240/m or 9000/h, or {FORM}"
 _STEPS = 1440
+_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,19 @@ class Day:
         """How many arrivals the day has on average."""
         ends = np.append(self.starts[1:], self.length)
         return float(self.rates @ (ends - self.starts))
+
+    @property
+    def busiest_hour(self) -> tuple[str | None, float]:
+        """With which interval the hour with the most arrivals begins (None: within one), and how many it has.
+
+        Of a day that is shorter than an hour, all of it.
+        """
+        edges = np.append(self.starts, self.length)
+        so_far = np.concatenate(([0.0], np.cumsum(self.rates * np.diff(edges))))
+        begins = np.clip(np.concatenate((self.starts, edges - _HOUR)), 0.0, max(0.0, self.length - _HOUR))
+        counts = np.interp(begins + _HOUR, edges, so_far) - np.interp(begins, edges, so_far)
+        begin, most = float(begins[counts.argmax()]), float(counts.max())
+        return self.label(begin) if begin in self.starts else None, most
 
 
 def parse_arrivals(text: str) -> Day:

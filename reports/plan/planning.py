@@ -27,7 +27,8 @@ class Limits:
     """The quotas to plan against: starts a second, burst and chats at once, and where they come from.
 
     With a `curve`, (arrivals a second, share refused) as measured on a limiter that is not an exact bucket, ordered by rate,
-    refusals by TPS are read from it; `tps` is then the sustained rate and `burst` the burst from rest.
+    refusals by TPS are read from it; `tps` is then the sustained rate and `burst` the burst from rest. `invalid` says why
+    the run that they come from is not to be relied on.
     """
 
     tps: float
@@ -35,6 +36,7 @@ class Limits:
     active_chats: int
     source: str
     curve: tuple[tuple[float, float], ...] = ()
+    invalid: str | None = None
 
     def tps_refusal(self, arrivals: float) -> float:
         """The share of Poisson arrivals (1/s) that the TPS limit refuses."""
@@ -156,18 +158,13 @@ def plan(
     run = course(day, length, limits)
     _check_open_chats(run)
     weights = run.rates / run.rates.sum()
-    busiest = int(run.rates.argmax())
     fullest = int(run.open_chats.argmax())
     bucket = (limits.tps, limits.burst, limits.active_chats)
     checked = None if limits.curve else simulate(day, length, bucket, seed)
     tps_share, chats_share = float(weights @ run.tps_refused), float(weights @ run.chats_refused)
     return {
         "schema": 1,
-        "arrivals": {
-            "peak_per_s": float(run.rates[busiest]),
-            "peak_at": day.label(float(run.at[busiest]) - 1e-9),
-            "a_day": None if day.constant else day.expected,
-        },
+        "arrivals": _arrivals(day, run),
         "length": {"distribution": length.text, "mean_s": length.mean},
         "abandoned": left,
         "limits": {
@@ -175,11 +172,12 @@ def plan(
             "burst": limits.burst,
             "active_chats": limits.active_chats,
             "source": limits.source,
+            "invalid_run": limits.invalid,
             "measured_curve": [list(point) for point in limits.curve],
             "crossover_s": limits.active_chats / limits.tps,
         },
         "load": {
-            "tps_share": float(run.rates[busiest]) / limits.tps,
+            "tps_share": float(run.rates.max()) / limits.tps,
             "peak_open_chats": float(run.open_chats[fullest]),
             "peak_open_chats_at": day.label(float(run.at[fullest]) - 1e-9),
             "active_chats_share": float(run.open_chats[fullest]) / limits.active_chats,
@@ -193,6 +191,18 @@ def plan(
         },
         "simulated": _simulated(checked, tps_share, chats_share),
         "request": request(run, limits, refused, margin),
+    }
+
+
+def _arrivals(day: Day, run: Course) -> dict[str, Any]:
+    busiest = int(run.rates.argmax())
+    begins, in_busiest_hour = day.busiest_hour
+    return {
+        "peak_per_s": float(run.rates[busiest]),
+        "peak_at": day.label(float(run.at[busiest]) - 1e-9),
+        "a_day": None if day.constant else day.expected,
+        "busiest_hour": in_busiest_hour,
+        "busiest_hour_at": begins,
     }
 
 

@@ -24,8 +24,9 @@ def sentences(plan: Mapping[str, Any]) -> list[str]:
     arrivals, length = plan["arrivals"], plan["length"]
     rate, quota = number(limits["tps"]), number(limits["active_chats"])
     open_chats, cross = number(load["peak_open_chats"]), seconds(limits["crossover_s"])
+    invalid = limits["invalid_run"]
     return [
-        _verdict(plan),
+        f"{f'Not to be relied on, for the run is invalid ({invalid}): ' if invalid else ''}{_verdict(plan)}",
         f"Busiest arrivals {number(arrivals['peak_per_s'])}/s{_at(arrivals['peak_at'])}: {load['tps_share']:.0%} of the "
         f"TPS quota ({rate}/s{' sustained' if limits['measured_curve'] else ''}, burst {number(limits['burst'])}).",
         f"Most chats open {open_chats}{_at(load['peak_open_chats_at'])}: {load['active_chats_share']:.0%} of the "

@@ -20,6 +20,18 @@ class _Arrivals(Struct, frozen=True):
     peak_per_s: _Positive
     peak_at: _Label
     a_day: _Positive | None = None
+    busiest_hour: _Positive | None = None
+    busiest_hour_at: _Label | None = None
+
+    @property
+    def chats_a_day(self) -> float:
+        """How many a day has; a constant rate holds all day."""
+        return self.a_day if self.a_day is not None else self.peak_per_s * 86_400
+
+    @property
+    def in_busiest_hour(self) -> float:
+        """How many the busiest hour has, or where an older version's plan does not say it, has at most."""
+        return self.busiest_hour if self.busiest_hour is not None else min(self.chats_a_day, 3600 * self.peak_per_s)
 
 
 class _Length(Struct, frozen=True):
@@ -34,12 +46,14 @@ class Volumes(Struct, frozen=True):
 
     def sentence(self) -> str:
         """Say them in one line."""
-        a_day = self.arrivals.a_day if self.arrivals.a_day is not None else self.arrivals.peak_per_s * 86_400
-        when = "" if self.arrivals.peak_at == "any time" else f" at {self.arrivals.peak_at}"
+        arrivals, hour = self.arrivals, self.arrivals.busiest_hour_at
+        when = "" if hour is None or hour == "any time" else f" from {hour} on"
+        peak = f"{number(arrivals.peak_per_s)} a second"
+        if arrivals.peak_at != "any time":
+            peak = f"{peak} at the busiest moment, {arrivals.peak_at}"
         return (
-            f"{counted(number(round(a_day)), 'chat')} a day are expected; the busiest hour{when} has "
-            f"{number(round(3600 * self.arrivals.peak_per_s))} ({number(self.arrivals.peak_per_s)} a second); a mean chat "
-            f"lasts {seconds(self.length.mean_s)}"
+            f"{counted(number(round(arrivals.chats_a_day)), 'chat')} a day are expected; the busiest hour{when} has "
+            f"{number(round(arrivals.in_busiest_hour))} ({peak}); a mean chat lasts {seconds(self.length.mean_s)}"
         )
 
 

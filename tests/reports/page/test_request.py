@@ -1,5 +1,6 @@
 """`chatquota report --request`: the text that AWS asks for."""
 
+import json
 import re
 from pathlib import Path
 
@@ -65,6 +66,20 @@ def test_a_request_has_the_expected_chats_of_a_plan(make_run: MakeRun, tmp_path:
     assert main(["plan", "--arrivals", "2/s", "--length", "8m", "--out", str(plan)]) == 0
     text = request(make_run(target=LIVE), "--from-plan", str(plan))
     assert "172,800 chats a day are expected; the busiest hour has 7,200 (2 a second); a mean chat lasts 8 min" in text
+
+
+def test_the_busiest_hour_is_counted_over_an_hour(make_run: MakeRun, tmp_path: Path) -> None:
+    """A peak of five minutes is not taken for an hour of it: no hour has more chats than the day."""
+    day, plan = tmp_path / "day.csv", tmp_path / "plan"
+    day.write_text("time,arrivals\n08:00,200\n08:30,3000\n08:35,200\n12:00,500\n18:00,0\n")
+    assert main(["plan", "--arrivals", str(day), "--length", "8m", "--out", str(plan)]) == 0
+    text = request(make_run(target=LIVE), "--from-plan", str(plan))
+    assert "3,900 chats a day are expected" in text
+    assert "the busiest hour from 08:00 on has 3,224 (10 a second at the busiest moment, 08:30)" in text
+    told = json.loads((plan / "plan.json").read_text())
+    del told["arrivals"]["busiest_hour"], told["arrivals"]["busiest_hour_at"]
+    (plan / "plan.json").write_text(json.dumps(told))
+    assert "the busiest hour has 3,900 (" in request(make_run(target=LIVE), "--from-plan", str(plan))
 
 
 def test_alarms_for_the_instance_are_valid_in_both_forms(make_run: MakeRun) -> None:

@@ -3,7 +3,9 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 from harness.command import main
 from harness.errors import UsageError
-from reports.capacity.model import ActiveChats, Interval, Tps, to_json
+from reports.capacity.model import ActiveChats, Generator, Interval, Sustained, Tps, to_json
+from reports.plan.command import run_limits
 from reports.plan.day import Day, parse_arrivals, read_day
 from reports.plan.lengths import parse_length
 from reports.plan.planning import Abandoned, Limits, abandoned_chats, frontier, plan
@@ -329,3 +332,36 @@ def test_wrong_durations_of_abandoned_chats_are_named(
     """A duration that Amazon Connect would refuse is refused here."""
     assert main(["plan", "--arrivals", "1/s", "--length", "8m", *options]) == 2
     assert said in capsys.readouterr().err
+
+
+EXACT = Tps(Interval(5.0, 4.99, 5.01), Interval(8.0, 8.0, None), "token_bucket", "explained", class_="exact")
+"""A bucket that was never seen full."""
+PRESSED = Tps(Interval(), Interval(), "unknown", "not_explained", sustained=Sustained(5.0, 4.0, 6.0))
+
+
+def planned(tmp_path: Path, **members: Any) -> list[str]:
+    """What a plan against a run says that found 49 to 60 chats at once, and `members`."""
+    chats = ActiveChats(60.0, 49.0, 60.0, verdict="explained")
+    told = {"active_chats": chats, "tps": EXACT, "generator": Generator(valid=True), **members}
+    (tmp_path / "capacity.json").write_text(to_json(an_answer(**told)))
+    limits = run_limits(tmp_path)
+    return sentences(plan(parse_arrivals("1/s"), parse_length("10s"), limits, refused=0.01, margin=0.2))
+
+
+def test_a_plan_against_an_invalid_run_says_so_first(tmp_path: Path) -> None:
+    """What a run's report warns of is not left out of what is planned with its limits."""
+    first, *_ = planned(tmp_path, generator=Generator(valid=False, reasons=["it was late"]))
+    assert first.startswith("Not to be relied on, for the run is invalid (it was late): ")
+    assert not planned(tmp_path)[0].startswith("Not to be relied on")
+
+
+def test_a_plan_names_what_of_its_limits_the_run_does_not_know(tmp_path: Path) -> None:
+    """Bounds, an assumed burst and classes of which bounds alone hold are said to be such."""
+    known = " ".join(planned(tmp_path))
+    assert "the burst is a lower bound; active chats lie between 49 and 60)" in known
+    assumed = " ".join(planned(tmp_path, tps=msgspec.structs.replace(PRESSED, class_="approximate")))
+    assert "(5/s, burst 8)" in assumed
+    assert "the burst was not measured: 1.6 times the rate is taken" in assumed
+    moved = " ".join(planned(tmp_path, tps=msgspec.structs.replace(PRESSED, class_="not_stationary")))
+    assert "(4/s, burst 6.4)" in moved
+    assert "a limit that moved during the run: planned with the lower bound of the sustained rate" in moved
