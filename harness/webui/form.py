@@ -13,6 +13,7 @@ from harness.load.options.options import Settings
 from harness.load.options.reading import NAMES, read_settings
 from harness.load.run.coordinator import Coordinator
 from harness.load.users.load_shape import attach_shape
+from harness.load.users.locust_options import number_of_users
 from harness.load.users.selection import select_users
 from harness.webui.access.confirmation import FIELD, Confirmations
 from harness.webui.access.form_policy import FormPolicy
@@ -20,6 +21,7 @@ from harness.webui.access.form_policy import FormPolicy
 Number = TypeVar("Number", int, float)
 EDIT = "chatquota_edit"
 """The field that tells that the page took the form for an edit of a run that is on."""
+_NO_SHAPE = "Default"
 _LOCUSTS_FIELDS = ("user_count", "spawn_rate", "run_time", "host", "user_classes", "shape_class", "profile")
 
 
@@ -63,8 +65,8 @@ class Form:
             self._check_edit(options, host)
             return False
         self._check_moment()
+        policy.check(options, host)  # before the options are read, as some of them name files
         settings = read_settings(options, host)
-        policy.check(options, host)
         self._check_for_real(settings, options.num_users or 1, confirmations)
         # Where the form has none, Locust would leave the last run's here.
         self._host.options.run_time = options.run_time
@@ -83,9 +85,10 @@ class Form:
     def _fill(self, options: argparse.Namespace) -> None:
         """Put the form's values into `options`, each with the type that the option has."""
         if "user_count" in self._fields:
-            options.num_users = _number(self._fields["user_count"], "Number of users", int)
-            if options.num_users < 1:
-                raise UsageError("Number of users: at least 1")
+            try:
+                options.num_users = number_of_users(self._fields["user_count"])
+            except ValueError as error:
+                raise UsageError(f"Number of users {error}") from error
         if "spawn_rate" in self._fields:
             options.spawn_rate = _number(self._fields["spawn_rate"], "Ramp up", float)
             if not 0 < options.spawn_rate < math.inf:
@@ -94,8 +97,11 @@ class Form:
             run_time = self._fields["run_time"]
             try:
                 options.run_time = parse_timespan(run_time) if run_time else None
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise UsageError(f"Run time {run_time!r}: write 20, 20s, 3m, 2h or 1h20m") from error
+        shape = self._fields.get("shape_class") or _NO_SHAPE
+        if shape != _NO_SHAPE and shape not in (self._host.environment.available_shape_classes or {}):
+            raise UsageError(f"no shape class {shape[:60]!r}; leave it at {_NO_SHAPE}, and use Load Shape")
         for name in NAMES:
             if name in self._fields:
                 setattr(options, name, _typed(self._fields[name], name, getattr(options, name)))

@@ -67,6 +67,7 @@ def _tidy(shown: dict[str, Any], coordinator: Coordinator, live: LiveRun) -> Non
     for name, field in shown["extra_options"].items():
         if name in NAMES:
             field["default_value"] = getattr(host.options, name)
+            field["help_text"] = field["help_text"].replace("%%", "%")  # it is written for argparse
 
 
 def _check_forms(page: LocustPage, coordinator: Coordinator, live: LiveRun) -> None:

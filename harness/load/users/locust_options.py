@@ -59,14 +59,22 @@ def _path(text: str) -> str:
     return text
 
 
-def _users(text: str) -> int:
+def number_of_users(text: str) -> int:
+    """Return the number of users that `text` asks for. Raises ValueError for one that no run can have."""
     try:
         users = int(text)
     except ValueError:
         users = 0
     if not 1 <= users <= _MOST_USERS:
-        raise argparse.ArgumentTypeError(f"{text!r}: a whole number of users from 1 to {_MOST_USERS:,}")
+        raise ValueError(f"{text[:40]!r}: a whole number of users from 1 to {_MOST_USERS:,}")
     return users
+
+
+def _users(text: str) -> int:
+    try:
+        return number_of_users(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _processes(text: str) -> int:

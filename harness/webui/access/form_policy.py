@@ -61,7 +61,7 @@ class FormPolicy:
 
     def _check_file(self, option: Option, value: str, started: str) -> None:
         name, of_start = _file_in(value), _file_in(started)
-        if name and (not of_start or Path(name).resolve() != Path(of_start).resolve()):
+        if name and not (of_start and _same_place(name, of_start)):
             raise UsageError(
                 f"{option.flag} {name}: the form may name only a file that Locust was started with; start it with "
                 f"{option.flag}"
@@ -73,6 +73,14 @@ class FormPolicy:
         for name in _FLOW_FILE.findall(spec):
             if name not in known:
                 raise UsageError("--emulator flow=...: the form may name only a file that Locust was started with")
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two paths lead to the same place. One that cannot be a path leads nowhere."""
+    try:
+        return Path(one).resolve() == Path(other).resolve()
+    except (OSError, ValueError):
+        return False
 
 
 def _file_in(value: str) -> str:

@@ -92,6 +92,15 @@
   const plain = (name) => name.replaceAll("_", "").toLowerCase(); // Locust's page writes hold_time as holdTime
   const groups = Object.entries(window.templateArgs?.chatquota_groups ?? {});
   const groupOf = new Map(groups.flatMap(([title, names]) => names.map((name) => [plain(name), title])));
+  // Locust's page makes "Treat Bare 42 9As" of treat_bare_429_as.
+  const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
+  const titleOf = new Map(groups.flatMap(([, names]) => names).map((name) => [plain(name), name.split("_").map(capital).join(" ")]));
+  const entitle = (field) => {
+    const text = [...(field.labels ?? [])].flatMap((label) => [...label.childNodes]).find((one) => one.nodeType === Node.TEXT_NODE);
+    const [wrong] = text?.data.split(" (") ?? [""];
+    const title = titleOf.get(plain(field.name));
+    if (wrong && wrong !== title && plain(wrong.replaceAll(" ", "_")) === plain(field.name)) text.data = title + text.data.slice(wrong.length);
+  };
   let grouped = 0;
   const headed = (title, fields) => {
     const group = document.createElement("div");
@@ -113,6 +122,7 @@
     let list = named[0];
     while (!list.contains(named.at(-1))) list = list.parentElement;
     if (list.querySelector(".chatquota-group")) return;
+    named.forEach(entitle);
     const runs = [];
     for (const field of list.children) {
       const title = groupOf.get(plain(field.querySelector("[name]")?.name ?? "")) ?? "Of the locustfile";

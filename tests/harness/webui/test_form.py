@@ -32,6 +32,8 @@ def test_form_is_in_groups_and_shows_the_running_values_after_a_reload(tmp_path:
         page.goto(ui.url)
         page.get_by_text("Custom parameters").click()
         assert _groups(page.locator("form")) == _expected()
+        assert [label for label in page.locator("form label").all_inner_texts() if "%%" in label] == []
+        expect(page.get_by_label(re.compile("^Treat Bare 429 As"))).to_have_value("unclassified_429")
         keep = page.get_by_label(re.compile("^Keep Chats"))
         keep.press("Space")  # the options are still sliding open, and would slide away from under a mouse
         expect(keep).to_be_checked()

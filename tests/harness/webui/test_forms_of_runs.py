@@ -69,6 +69,30 @@ def test_a_page_loaded_during_a_run_can_change_its_users_and_a_stale_one_starts_
 
 
 @pytest.mark.slow
+def test_values_that_no_run_can_have_and_files_of_others_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    """Nothing of a file that the command line did not name comes back; numbers beyond all measure are one sentence."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("time,arrivals\nuser = hunter2\n")
+    wrong = {
+        "workload": (str(secret), "the form may name only a file that Locust was started with"),
+        "load_shape": (f"day:{secret}", "the form may name only a file that Locust was started with"),
+        "gates": ("a\0b", "the form may name only a file that Locust was started with"),
+        "user_count": ("1000000000000", "a whole number of users from 1 to 1,000,000"),
+        "run_time": ("99999999999999999999h", "write 20, 20s, 3m, 2h or 1h20m"),
+        "shape_class": ("Nobodys", "no shape class 'Nobodys'"),
+    }
+    begin = {"user_classes": "StartChat", "user_count": "2", "spawn_rate": "2"}
+    with web_ui(tmp_path) as ui:
+        for field, (value, said) in wrong.items():
+            answer = _post(ui, "/swarm", **(begin | {field: value}))
+            assert not answer["success"]
+            assert said in answer["message"]
+            assert "hunter2" not in answer["message"]
+        assert not ui.runs
+        assert "hunter2" not in ui.log.read_text()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one process", "workers"])
 def test_a_probe_says_in_the_browser_what_it_does(tmp_path: Path, processes: tuple[str, ...]) -> None:
     """What a probe prints in a terminal while it works is in the page's data too, also of a worker's, and ends with the
