@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable
+from shlex import quote
 
 from gevent.lock import Semaphore
 
@@ -50,5 +51,5 @@ class ResultPrinter:
         if options.no_summary or judged or directory is None or directory == self._shown:
             return
         self._shown = directory
-        sys.stderr.write(f"{self._table_of(directory)}`chatquota report {directory}` makes the report.\n")
+        sys.stderr.write(f"{self._table_of(directory)}`chatquota report {quote(directory)}` makes the report.\n")
         sys.stderr.flush()

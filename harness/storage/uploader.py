@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import gevent
 from gevent.event import Event
@@ -71,7 +72,7 @@ class Uploader:
                 "the run is not in S3: %s. It is whole in %s; `chatquota upload %s %s` sends it",
                 said,
                 self._directory,
-                self._directory,
+                quote(str(self._directory)),
                 self._address,
             )
         else:

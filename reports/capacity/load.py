@@ -1,6 +1,7 @@
 """Reads `capacity.json`, of schema 1 or 2, from a run directory or by its own path."""
 
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -20,11 +21,11 @@ def load_capacity(path: Path) -> Capacity:
         content = read_plain(file, LONGEST)
     except FileNotFoundError:
         if path.is_dir():
-            raise UsageError(f"{path} has no {FILE}; make it with 'chatquota report {path}'") from None
+            raise UsageError(f"{path} has no {FILE}; make it with `chatquota report {quote(str(path))}`") from None
         raise UsageError(f"{path} does not exist; give a run directory or a {FILE}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{str(file)!r} cannot be read ({reason}); make it with 'chatquota report RUN'") from None
+        raise UsageError(f"{str(file)!r} cannot be read ({reason}); make it with `chatquota report RUN`") from None
     return parse_capacity(content, str(file))
 
 
@@ -39,7 +40,7 @@ def parse_capacity(content: bytes, where: str) -> Capacity:
         answer = msgspec.json.decode(content, type=Capacity)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise UsageError(f"{where} is not a {FILE} ({reason}); make it with 'chatquota report RUN'") from None
+        raise UsageError(f"{where} is not a {FILE} ({reason}); make it with `chatquota report RUN`") from None
     if answer.target is None:
         answer = msgspec.structs.replace(answer, target=_target_of_schema_1(answer))
     return answer

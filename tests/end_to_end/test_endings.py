@@ -1,6 +1,8 @@
 """However a run ends, the master's directory holds every attempt, and every chat is ended or known."""
 
 import os
+import re
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -93,6 +95,24 @@ def test_a_master_that_waits_for_its_workers_can_be_ended(number: int, tmp_path:
     assert done.code == 4, done.said
     assert "ended before its workers came; nothing was started" in done.said
     assert "Traceback" not in done.said
+
+
+@pytest.mark.slow
+def test_commands_that_are_told_can_be_copied(tmp_path: Path) -> None:
+    """A run in a directory whose name holds a space tells commands that a shell takes as they stand."""
+    slow = [*BUSY[:-1], "2", "--run-dir", "my run"]
+    with counting_server("--latency", "0.02") as server:
+        with started(locust(server, *slow), tmp_path, server) as run:
+            wait_until_started(server, 60)
+            run.signal_group(signal.SIGINT)
+            while server.count()["stopped"] == 0:
+                pass
+            run.signal_group(signal.SIGINT)
+            done = run.wait()
+        told = re.findall(r"`chatquota ([^`]*)`", done.said)
+        assert {shlex.split(line)[0] for line in told} == {"cleanup", "report"}
+        assert {shlex.split(line)[1] for line in told} == {str(tmp_path / "my run")}
+        assert all(len(shlex.split(line)) == 2 for line in told)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import gevent
 from gevent.event import Event
@@ -167,7 +168,7 @@ class WorkerCoordinator:
             logger.error(
                 "%s still open; `chatquota cleanup %s` ends what is open",
                 counted(session.chats.left_open, "chat is", "chats are"),
-                session.part.directory,
+                quote(str(session.part.directory)),
             )
         elif not self._master_lives:
             logger.error("what this worker did is in %s; `chatquota cleanup` brings it in", session.part.directory)

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import gevent
@@ -302,23 +303,22 @@ class Coordinator:
         self.abandoned = True
 
     def _close(self, record: RunRecord) -> None:
+        run = quote(str(record.directory))
         if record.to_stop:
             still = counted(record.to_stop, "chat is", "chats are")
-            logger.error("%s still open; `chatquota cleanup %s` ends what is open", still, record.directory)
+            logger.error("%s still open; `chatquota cleanup %s` ends what is open", still, run)
         if record.workers_lost:
-            logger.warning(
-                "calls of lost workers may have started chats; `chatquota cleanup %s` looks for them", record.directory
-            )
+            logger.warning("calls of lost workers may have started chats; `chatquota cleanup %s` looks for them", run)
         if record.chats.unanswered:
             logger.warning(
                 "%s got no answer and may have begun a chat all the same; `chatquota cleanup %s` looks for it",
                 counted(record.chats.unanswered, "start"),
-                record.directory,
+                run,
             )
         gates = self.host.options.gates
         if gates and self.exit_code in (EXIT_DONE, EXIT_GATE):
             self._judge_gates(record, gates)
-        logger.info("run recorded; `chatquota report %s` explains it", record.directory)
+        logger.info("run recorded; `chatquota report %s` explains it", run)
 
     def _judge_gates(self, record: RunRecord, gates: str) -> None:
         """Let a report judge the gates. A report that cannot be made, or crashes, passes no gate and breaches none."""
@@ -336,8 +336,8 @@ class Coordinator:
             logger.error(
                 "the gates could not be judged: the report ended with code %d; then `chatquota report %s --gates %s`",
                 done.returncode,
-                record.directory,
-                gates,
+                quote(str(record.directory)),
+                quote(gates),
             )
 
     def _end_load(self) -> None:
