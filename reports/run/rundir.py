@@ -10,8 +10,10 @@ from harness.recording.format.files import check_own_directory, check_plain
 from harness.recording.format.layout import MANIFEST, RUN_SCHEMA, SAMPLES, sample_files
 from harness.recording.format.ledger import merge_ledgers, read_ledgers
 from harness.recording.format.manifest import Chats, Manifest, NotReadable, StoredManifest, load_manifest
+from harness.recording.lock import is_held
 
 _NOT_IN_ORDER = "the run did not end in order"
+_GOING_ON = "the run is still going on"
 _UNKNOWN = "options, target and generator figures are unknown"
 _MOST_PROBLEMS = 20
 _MOST_STAGES = 10_000
@@ -24,7 +26,7 @@ class Run:
 
     Whatever of run.json was not of its type is left out of `manifest` and named in `problems`, one sentence each. `told`
     holds the names that run.json has in its tables: what is not there is unknown, not zero. `stages` are those that a probe
-    went through, in unix seconds.
+    went through, in unix seconds. `going_on` is whether a process of this machine still writes it.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class Run:
     problems: tuple[str, ...]
     stages: tuple[Stage, ...] = ()
     told: dict[str, frozenset[str]] = field(default_factory=dict)
+    going_on: bool = False
 
     @property
     def finished(self) -> bool:
@@ -82,7 +85,8 @@ def _read_run(path: Path) -> Run:
         name: frozenset(key for key, value in stored.section(name).items() if value is not None)
         for name in ("generator", "chats", "target")
     }
-    return Run(path, stored.contents, files, tuple(problems), _stages(stored), told)
+    going_on = stored.contents.status == "running" and is_held(path)
+    return Run(path, stored.contents, files, tuple(problems), _stages(stored), told, going_on)
 
 
 def _read_manifest(path: Path) -> tuple[StoredManifest, list[str]]:
@@ -99,7 +103,9 @@ def _read_manifest(path: Path) -> tuple[StoredManifest, list[str]]:
     if stored.schema != RUN_SCHEMA:
         problems.append(f"{MANIFEST} does not say schema {RUN_SCHEMA}: read as if it did")
     status = stored.contents.status
-    if status != "finished":
+    if status == "running" and is_held(path):
+        problems.append(f"{_GOING_ON}: this is what it has recorded so far")
+    elif status != "finished":
         problems.append(f"{_NOT_IN_ORDER} (status {status or 'unknown'!r}): its last samples may be lost")
     return stored, problems
 
@@ -128,7 +134,7 @@ def validity(run: Run) -> tuple[bool, list[str]]:
     generator = run.manifest.generator
     reasons = list(generator.reasons)
     if not run.finished:
-        reasons.append(_NOT_IN_ORDER)
+        reasons.append(_GOING_ON if run.going_on else _NOT_IN_ORDER)
     if not run.tells("generator", "valid"):
         reasons.append("the generator left no account of itself")
     elif not generator.valid and not reasons:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UsageError
 from harness.recording.format.manifest import Chats, Manifest
+from harness.recording.lock import RunLock
 from reports.run.rundir import ledger_chats, read_run, validity
 from tests.reports.conftest import MakeRun
 
@@ -51,6 +52,18 @@ def test_a_killed_run_says_so_and_counts_its_open_chats(make_run: MakeRun) -> No
     valid, reasons = validity(run)
     assert not valid
     assert any("did not end in order" in reason for reason in reasons)
+
+
+def test_a_run_that_goes_on_is_not_told_as_killed(make_run: MakeRun) -> None:
+    """While its process holds the directory, what is there is so far; it is no whole run either."""
+    path = make_run(status="running", generator=None)
+    lock = RunLock(path)
+    run = read_run(path)
+    lock.release()
+    assert run.problems[-1] == "the run is still going on: this is what it has recorded so far"
+    valid, reasons = validity(run)
+    assert not valid
+    assert reasons[0] == "the run is still going on"
 
 
 @pytest.mark.parametrize(
