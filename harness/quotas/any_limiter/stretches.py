@@ -27,8 +27,8 @@ mean is not."""
 _DIFFER, _APART = 3.0, 2.5
 """How many times the variance of the parts of one load theirs is, where loads differ; how many standard errors the mean of
 the short ones is off then."""
-_TOO_FEW = 25.0
-"""Admissions of a short load up to which it hardly tells loads that differ."""
+_TOO_FEW, _DOUBT = 25.0, 1.5
+"""Admissions of a short load up to which it hardly tells loads that differ; standard errors that leave it in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +178,13 @@ class _Beside:
 
     def differ(self, usual: float) -> bool:
         """Return whether loads differ more than parts of one do, whose sd is `usual`, or this one from the others."""
-        n = len(self.rates)
         spread = float(np.var(np.append(self.rates, 1.0), ddof=1))
-        apart = abs(float(self.rates.mean()) - 1) > _APART * float(self.rates.std(ddof=1)) / math.sqrt(n)
-        return spread > _DIFFER * usual**2 or (apart and spread > usual**2)
+        return spread > _DIFFER * usual**2 or (self.apart(_APART) and spread > usual**2)
+
+    def apart(self, errors: float) -> bool:
+        """Return whether the mean of the short loads is off by over so many of its standard errors."""
+        error = float(self.rates.std(ddof=1)) / math.sqrt(len(self.rates))
+        return abs(float(self.rates.mean()) - 1) > errors * error
 
 
 def _beside(found: Sustained, decisions: Decisions, loads: Sequence[Load]) -> _Beside:
@@ -221,7 +224,7 @@ def over_several_loads(
 def _of_loads(found: Sustained, beside: _Beside, differ: bool) -> Sustained:
     if differ:
         return _mean_of(found, beside)
-    if beside.few > _TOO_FEW:
+    if beside.few > _TOO_FEW or not beside.apart(_DOUBT):
         return found
     mean = _mean_of(found, beside)
     return replace(found, low=min(found.low, mean.low), high=max(found.high, mean.high))
