@@ -154,11 +154,13 @@ def _against_rates(evidence: Evidence) -> list[str]:
         if found is not None:
             told += _against_rate(name, found, evidence.tps)
     if mild is not None and differ(strong, mild):
-        told.append(
-            f"It sustains {strong.estimate:.4g} a second at {strong.pressure:.2g} times the load, "
-            f"and {mild.estimate:.4g} at {mild.pressure:.2g} times."
-        )
+        told.append(f"It sustains {_at_its_load(strong)}, and {_at_its_load(mild)}.")
     return told
+
+
+def _at_its_load(found: Sustained) -> str:
+    rate = f"{found.estimate:.4g} a second" if found.admitted else "next to nothing"
+    return f"{rate} where {found.pressure * found.estimate:.3g} are offered"
 
 
 def _against_rate(name: str, found: Sustained, tps: TpsEstimate | None) -> list[str]:
