@@ -37,25 +37,31 @@ class _Counts:
     refused: Attempts
     doubtful: Attempts
     ended: Floats
+    freed_from: Floats
+    """The first moment at which each end may have freed its slot, sorted."""
 
     def open_after(self, counted_within: float = 0.0) -> Floats:
         """Our chats that were open for certain after each admission, (n,), not counting others of the last seconds."""
         answered = np.sort(self.begun.received)
         if counted_within:
             earlier = np.searchsorted(answered, self.begun.sent - counted_within, side="right")
-            ended = np.searchsorted(self.ended, self.begun.received + _STOP_TAKES)
+            ended = np.searchsorted(self.freed_from, self.begun.received)
             return np.asarray(1.0 + earlier - ended, np.float64)
-        after = np.arange(1, len(answered) + 1) - np.searchsorted(self.ended, answered + _STOP_TAKES)
+        after = np.arange(1, len(answered) + 1) - np.searchsorted(self.freed_from, answered)
         return np.asarray(after, np.float64)
 
     def possibly_open(self, slot_lag: float = 0.0) -> Floats:
         """Our chats that may have been open at each refusal, (m,), if a freed slot is there again after `slot_lag`."""
-        return np.asarray(
-            np.searchsorted(np.sort(self.begun.sent), self.refused.received, side="right")
-            + np.searchsorted(np.sort(self.doubtful.sent), self.refused.received, side="right")
-            - np.searchsorted(self.ended, self.refused.sent - slot_lag),
-            np.float64,
-        )
+        doubtful = np.searchsorted(np.sort(self.doubtful.sent), self.refused.received, side="right")
+        return np.asarray(self._begun_at_refusals(slot_lag) + doubtful, np.float64)
+
+    def likely(self, low: float, high: float) -> float:
+        """Return the limit within its bounds, if calls that failed or got no answer began no chat."""
+        return min(high, max(low, float(self._begun_at_refusals(0.0).min())))
+
+    def _begun_at_refusals(self, slot_lag: float) -> Floats:
+        begun = np.searchsorted(np.sort(self.begun.sent), self.refused.received, side="right")
+        return np.asarray(begun - np.searchsorted(self.ended, self.refused.sent - slot_lag), np.float64)
 
     def edges(self, quota: float) -> int:
         """How often refusals at `quota` open chats followed an admission that reached it, with an end before the next."""
@@ -65,11 +71,16 @@ class _Counts:
 
 
 def infer_active_chats(
-    attempts: Attempts, ends: Sequence[float] | Floats, *, already_ended: int = 0
+    attempts: Attempts,
+    ends: Sequence[float] | Floats,
+    *,
+    ends_sent: Sequence[float] | Floats | None = None,
+    already_ended: int = 0,
 ) -> ActiveChatsEstimate:
     """Return the most chats that may be open at once, from `attempts` and the moments at which our chats ended.
 
     `ends`: seconds on the attempts' clock, in any order: when each StopContact (or other end) of ours was answered.
+    `ends_sent`: when each of them was asked for, in the same order, before which it freed no slot; None where nobody knows.
     `already_ended`: how many of our chats turned out to have been ended by somebody else, at a time nobody saw.
 
     Each start that was admitted shows that the chats open just then were fewer than the quota; each refusal, that they
@@ -80,7 +91,11 @@ def infer_active_chats(
     begun = attempts.where(attempts.outcome == STARTED)
     refused = attempts.where(attempts.outcome == CHAT_LIMIT)
     doubtful = attempts.where(np.isin(attempts.outcome, (FAULT, TIMEOUT, DISCONNECTED)))
-    counts = _Counts(begun, refused, doubtful, np.sort(np.asarray(ends, np.float64)))
+    ended = np.asarray(ends, np.float64)
+    freed_from = ended - _STOP_TAKES
+    if ends_sent is not None:
+        freed_from = np.fmax(freed_from, np.asarray(ends_sent, np.float64))
+    counts = _Counts(begun, refused, doubtful, np.sort(ended), np.sort(freed_from))
     at, open_chats = _course(begun, counts.ended)
     low = max(float(counts.open_after().max(initial=0.0)), 0.0)
     evidence: dict[str, object] = {
@@ -137,7 +152,7 @@ def _consistent(counts: _Counts, low: float, evidence: dict[str, object]) -> _Fo
         sentence = (
             sentence[:-1] + f"; the limit was met {edges} time{'s' * (edges != 1)}, which does not make it exact."
         )
-    return _Found(Interval(high, low, high), "explained", sentence)
+    return _Found(Interval(counts.likely(low, high), low, high), "explained", sentence)
 
 
 def _contradicted(counts: _Counts, low: float, evidence: dict[str, object]) -> _Found:
@@ -152,7 +167,7 @@ def _contradicted(counts: _Counts, low: float, evidence: dict[str, object]) -> _
             f"{int(at_rest)} to {counted(int(low), 'chat')} may be open at once: the service counts late, so that up to "
             f"{int(low - high)} more than {int(high)} were admitted in quick succession."
         )
-        return _Found(Interval(high, at_rest, low), "explained", sentence)
+        return _Found(Interval(counts.likely(at_rest, high), at_rest, low), "explained", sentence)
     for lag in _SLOT_LAGS:
         later = float(counts.possibly_open(lag).min())
         if later >= low:

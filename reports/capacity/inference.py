@@ -40,13 +40,15 @@ _COLUMNS = ("operation", "outcome", "scheduled", "sent", "received")
 class Excerpt:
     """The attempts of a span (unix s) of the run, and the ends of chats in it.
 
-    `ends` are unix seconds, one for each chat; `already_ended` counts chats that our StopContact found gone;
+    `ends` are unix seconds, one for each chat, and `ends_sent` when each was asked for (not-a-number: by somebody else);
+    `already_ended` counts chats that our StopContact found gone;
     `open_before` counts the chats that were open when the span began.
     """
 
     span: tuple[float, float]
     attempts: Attempts
     ends: NDArray[np.float64]
+    ends_sent: NDArray[np.float64]
     already_ended: int
     open_before: int
 
@@ -87,7 +89,12 @@ def infer(
     longer = _for_any_limiter(samples, total, tps_excerpt, max(most, MOST_FOR_ANY_LIMITER))
     return Inference(
         tps,
-        infer_active_chats(chats, chats_excerpt.ends, already_ended=chats_excerpt.already_ended),
+        infer_active_chats(
+            chats,
+            chats_excerpt.ends,
+            ends_sent=chats_excerpt.ends_sent,
+            already_ended=chats_excerpt.already_ended,
+        ),
         tps_excerpt,
         chats_excerpt,
         infer_journey(samples, total, customers.survey, tps, len(tps_excerpt.attempts)),
@@ -135,7 +142,7 @@ def read_excerpt(
     sent: list[NDArray[np.float64]] = []
     received: list[NDArray[np.float64]] = []
     codes: list[NDArray[np.int64]] = []
-    ends: dict[str, float] = {}
+    ends: _Ends = {}
     gone: set[str] = set()
     columns = _COLUMNS if told is None else (*_COLUMNS, "contact_id")
     parts = samples.read(columns, span) if span[1] > span[0] else iter(())
@@ -156,28 +163,34 @@ def read_excerpt(
             _collect_ends(part, operation, span, ends, gone)
     for contact, end in (told or {}).items():
         if span[0] <= end.at < span[1]:
-            ends.setdefault(contact, end.at)
+            ends.setdefault(contact, (end.at, np.nan))
         elif end.at < span[0]:
             gone.discard(contact)
     first = int(np.floor(total.first)) if not np.isnan(total.first) else 0
     changes = total.changes.trimmed(first, max(first, int(span[0]) - 1)) if span[0] > first else np.zeros((0, 3))
+    ended = np.array(sorted(ends.values()), dtype=np.float64).reshape(-1, 2)
     return Excerpt(
         span,
         Attempts.of(_joined(sent), _joined(received), _joined(codes).astype(np.int8)),
-        np.sort(np.array(list(ends.values()), dtype=np.float64)),
+        ended[:, 0],
+        ended[:, 1],
         len(gone - ends.keys()),
         max(0, int(changes[:, BEGUN].sum() - changes[:, ENDED].sum() - changes[:, FOUND_GONE].sum())),
     )
+
+
+_Ends = dict[str, tuple[float, float]]
+"""By chat: when its end was answered, and when it was asked for."""
 
 
 def _collect_ends(
     part: Batch,
     operation: NDArray[np.object_],
     span: tuple[float, float],
-    ends: dict[str, float],
+    ends: _Ends,
     gone: set[str],
 ) -> None:
-    received = part.times["received"]
+    sent, received = part.times["sent"], part.times["received"]
     inside = (received >= span[0]) & (received < span[1])
     outcome = np.array(part.words["outcome"], dtype=object)[part.codes["outcome"]]
     words, contact = part.words["contact_id"], part.codes["contact_id"]
@@ -187,7 +200,7 @@ def _collect_ends(
     ending = [name for name in part.words["operation"] if ends_chat(name, OK)]
     for row in np.flatnonzero(inside & np.isin(operation, ending) & (outcome == OK)):
         name = words[contact[row]] or f"row {len(ends)}"
-        ends[name] = min(ends.get(name, np.inf), float(received[row]))
+        ends[name] = min(ends.get(name, (np.inf, np.inf)), (float(received[row]), float(sent[row])))
 
 
 def with_open_chats(excerpt: Excerpt) -> Attempts:

@@ -78,7 +78,8 @@ def headline(answer: Capacity) -> str:
     )
     lead = "" if answer.generator.valid else "Not to be relied on, for the run is invalid: "
     journey = journey_sentence(answer)
-    parts = [part for part in (_tps_part(answer.tps), _chats_part(answer.active_chats)) if part]
+    started = answer.outcomes.get(STARTED, 0)
+    parts = [part for part in (_tps_part(answer.tps), _chats_part(answer.active_chats, started)) if part]
     if not parts and not journey:
         return f"{unmet or 'No limit of this instance can be stated from this run'}."
     limits = [f"This instance {' and '.join(parts)}"] if parts else []
@@ -166,14 +167,21 @@ def class_phrase(tps: Tps) -> str:
     return f"no single exact limiter explains it{kind}{contrary}"
 
 
-def _chats_part(chats: ActiveChats) -> str | None:
+_FEW_OPEN = 10
+"""So few chats at once are no news of an instance, if many more were started one after another."""
+
+
+def _chats_part(chats: ActiveChats, started: int = 0) -> str | None:
     if chats.verdict == "explained" and chats.low is not None and chats.high is not None:
         if chats.low < chats.high:
             return f"holds {counted(spread(chats.low, chats.high), 'chat')} at once{_of_others(chats)}"
         return f"holds {counted(known(chats), 'chat')} at once{_of_others(chats)}"
-    if chats.verdict == "lower_bound" and chats.low:
-        return f"holds at least {number(chats.low)} chat{'' if chats.low == 1 else 's'} at once{_of_others(chats)}"
-    return None
+    if not chats.low or chats.verdict == "explained":
+        return None
+    least = f"holds at least {counted(number(chats.low), 'chat')} at once{_of_others(chats)}"
+    if chats.verdict == "not_explained":
+        return f"{least}; no fixed limit on this run's chats explains where it refused more"
+    return None if chats.low < _FEW_OPEN and 2 * chats.low < started else least
 
 
 def _of_others(chats: ActiveChats) -> str:
@@ -212,6 +220,8 @@ def crossover_sentence(answer: Capacity) -> str | None:
     if at is None or per_second is None:
         return None
     rate, quota = known(per_second), known(answer.active_chats)
+    if not answer.tps.exact:
+        rate = with_bounds(per_second).split(" (")[0]  # the digits that it has everywhere else
     return (
         f"With chats of {known(at)} s on average, {counted(rate, 'start')} a second keep "
         f"{counted(quota, 'chat')} open. Longer chats meet the active-chat limit first, at {quota} / length starts a "

@@ -9,7 +9,7 @@ from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, BurstFromRe
 from reports.capacity.model import Interval
 from reports.figures.picture import LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
-from reports.wording.numbers import known, number, percent, rounded_down, spread
+from reports.wording.numbers import at_once, number, percent, rounded_down, spread, with_bounds
 from reports.wording.vocabulary import STARTED, TPS
 
 
@@ -29,11 +29,16 @@ def refused_share(found: AnyLimiterEstimate) -> Picture:
         axes.plot(*zip(*tried, strict=True), "o", color=OUTCOME_COLOURS[TPS], markersize=4, label="batches offered")
     sentence = f"{len(tried)} batches of random arrivals were offered"
     if safe.poisson is not None:
-        bound, least = safe.poisson.low, percent(safe.poisson.refused_share)
-        axes.axvline(bound, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=f"safe rate {rounded_down(bound)}/s")
-        sentence += f"; up to {rounded_down(bound)} a second, at most {least} is refused (95 %)"
+        bound, most = safe.poisson.low, percent(safe.poisson.refused_share)
+        if bound > 0:
+            axes.axvline(
+                bound, color=LIMIT, linewidth=1.1, linestyle=DASHED, label=f"safe rate {rounded_down(bound)}/s"
+            )
+            sentence += f"; up to {rounded_down(bound)} a second, at most {most} is refused (95 %)"
+        else:
+            sentence += f"; no rate is known at which at most {most} is refused (95 %)"
     if found.sustained is not None:
-        label = f"sustained {known(_interval(found.sustained))}/s"
+        label = f"sustained {with_bounds(_interval(found.sustained))}/s"
         axes.axvline(found.sustained.estimate, color=MUTED, linewidth=1.0, linestyle=":", label=label)
     axes.set_xlabel("random arrivals offered a second")
     axes.set_ylabel("% refused")
@@ -61,8 +66,8 @@ def batches(found: AnyLimiterEstimate, first: float) -> Picture:
         )
         axes.hlines(rate.estimate, rate.begin - first, rate.end - first, color=colour, linestyle=DASHED, linewidth=1.1)
         parts.append(
-            f"under {number(rate.pressure)} times the rate, {known(_interval(rate))} a second were admitted "
-            f"({spread(rate.low, rate.high)}, {rate.admitted:,} in {number(round(rate.seconds, 1))} s)"
+            f"under {number(rate.pressure)} times the rate, {with_bounds(_interval(rate))} a second were admitted: "
+            f"{rate.admitted:,} in {number(round(rate.seconds, 1))} s"
         )
     axes.set_xlabel("seconds since the run's first call was due")
     axes.set_ylabel("admitted per second")
@@ -88,7 +93,7 @@ def volleys(burst: BurstFromRest) -> Picture:
     rest = "" if burst.enough else "; a longer rest might admit more"
     sentence = (
         f"{counted(burst.volleys, 'volley')} after {number(round(burst.rest_s, 1))} s of rest admitted "
-        f"{counted(spread(burst.low, burst.high), 'call')} at once{rest}."
+        f"{counted(at_once(burst.low, burst.high), 'call')} at once{rest}."
     )
     return picture("volleys", "Volleys from rest", sentence, sentence, figure)
 

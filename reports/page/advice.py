@@ -4,8 +4,8 @@ from harness.counting import counted
 from reports.capacity.model import Capacity
 from reports.page.behind import behind_advice
 from reports.page.variety import balance_advice
-from reports.wording.numbers import known, number, seconds
-from reports.wording.vocabulary import START_OUTCOMES, STARTED, TPS
+from reports.wording.numbers import known, number
+from reports.wording.vocabulary import QUOTA, START_OUTCOMES, STARTED, TPS
 
 _MARGIN = 1.2
 """What is asked for beside what was offered: AWS grants nothing within a day."""
@@ -45,19 +45,27 @@ def _tps(answer: Capacity) -> list[str]:
             f"{number(_rounded_up(offered * _MARGIN))} requests a second (L-AA48CD49): `chatquota report RUN "
             f"--request --want-tps {number(_rounded_up(offered * _MARGIN))}`."
         )
+    chats = answer.active_chats
+    quota = "" if chats.low and chats.verdict != "not_explained" else " --active-chats QUOTA"
     lines.append(
-        "For arrivals of your own, `chatquota plan --run RUN --arrivals RATE --length TIME` says how many customers are "
-        "refused and what to ask for."
+        f"For arrivals of your own, `chatquota plan --run RUN{quota} --arrivals RATE --length TIME` says how many "
+        "customers are refused and what to ask for."
     )
     return lines
 
 
 def _active_chats(answer: Capacity) -> list[str]:
     chats, crossing = answer.active_chats, answer.crossover_s
+    if chats.verdict == "not_explained" and answer.outcomes.get(QUOTA):
+        return [
+            "The active-chat limit was met, but not where this run's own chats alone would put it: look at CloudWatch's "
+            "ConcurrentActiveChats for chats of others, and measure again while nobody else holds any: `chatquota run "
+            "QuotaProbe --headless --probe active-chats`."
+        ]
     if chats.verdict != "explained" or crossing is None or crossing.estimate is None:
         return []
     return [
-        f"Chats longer than {seconds(crossing.estimate)} on average fill the {counted(known(chats), 'chat')} before the "
+        f"Chats longer than {known(crossing)} s on average fill the {counted(known(chats), 'chat')} before the "
         "TPS limit is met: end idle chats (ChatDurationInMinutes), or ask for more chats at once (L-D4BA6F6E)."
     ]
 
@@ -84,9 +92,10 @@ def _unknown(answer: Capacity) -> list[str]:
             "measures it."
         )
     if chats.verdict == "lower_bound":
-        most = number(answer.peak_active.chats)
+        most = answer.peak_active.chats
+        held = f" with {counted(number(most), 'chat')} open" if most else ""
         lines.append(
-            f"The active-chat limit was not met with {counted(most, 'chat')} open: `chatquota run QuotaProbe --headless "
+            f"The active-chat limit was not met{held}: `chatquota run QuotaProbe --headless "
             "--probe active-chats` finds it, with a --max-chats above it."
         )
     if not answer.outcomes.get(STARTED):

@@ -70,6 +70,8 @@ def _tps_keys(tps: Tps) -> list[Key]:
 
 def _chats_key(answer: Capacity) -> Key:
     chats = answer.active_chats
+    if chats.verdict == "not_explained" and chats.low:
+        return Key("Chats at once", f"≥ {number(chats.low)}", "met, but not explained by one limit on this run's chats")
     note = _note(chats, chats.verdict)
     if chats.verdict == "lower_bound" and chats.low and answer.peak_active.chats > chats.low:
         note = f"not reached; {number(answer.peak_active.chats)} were counted, of which some may have been ending"

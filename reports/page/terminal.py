@@ -124,7 +124,7 @@ def _chats(answer: Capacity) -> str:
     if chats.verdict == "explained":
         return interval(chats)
     if chats.verdict == "not_explained":
-        return "not explained"
+        return f"not explained: {at_least(chats)}" if chats.low else "not explained"
     return f"not met: {at_least(chats)}" if chats.low else "not met"
 
 

@@ -26,6 +26,15 @@ def test_a_quota_that_was_met_once_is_said_as_its_range() -> None:
     assert _chats_part(ActiveChats(100, 100, 100, verdict="explained")) == "holds 100 chats at once"
 
 
+def test_a_bound_on_the_chats_is_said_where_it_says_something() -> None:
+    """A limit that was met where no fixed one would be is not left out; four chats at once of many started are no news."""
+    met = _chats_part(ActiveChats(None, 55, None, verdict="not_explained"), 95)
+    assert met == "holds at least 55 chats at once; no fixed limit on this run's chats explains where it refused more"
+    assert _chats_part(ActiveChats(46, 46, None, verdict="lower_bound"), 46) == "holds at least 46 chats at once"
+    assert _chats_part(ActiveChats(4, 4, None, verdict="lower_bound"), 175) is None
+    assert _chats_part(ActiveChats(None, 0, None, verdict="not_explained"), 95) is None
+
+
 def test_a_burst_that_is_known_is_said_plainly() -> None:
     """A burst with both bounds is its number."""
     assert known(Interval(8, 8, 8)) == "8"

@@ -142,3 +142,21 @@ def test_an_empty_record_says_so() -> None:
     found = infer_active_chats(attempts([]), [])
     assert (found.verdict, found.chats.low) == ("lower_bound", 0)
     assert "not met" in found.sentence()
+
+
+def test_a_stop_frees_nothing_before_it_is_sent() -> None:
+    """Chats that are stopped right after the last start count as open at it; of untimed stops that is not known."""
+    starts = attempts([(0.2 * k, 0.2 * k + 0.01, "started") for k in range(40)])
+    stopped = [8.0 + 0.01 * k for k in range(40)]
+    known = infer_active_chats(starts, stopped, ends_sent=[at - 0.005 for at in stopped])
+    assert (known.chats.low, known.verdict) == (40, "lower_bound")
+    untold = infer_active_chats(starts, stopped, ends_sent=[math.nan] * 40)
+    assert untold.chats.low == infer_active_chats(starts, stopped).chats.low == 31
+
+
+@pytest.mark.parametrize("outcome", ["service_error", "timeout", "connection_error"])
+def test_calls_that_failed_widen_the_bound_and_not_the_number(outcome: str) -> None:
+    """A failed call may have begun a chat, so the limit may be higher by it; the number is that of the chats that began."""
+    rows = [*filled(20), *((0.5 + k, 0.55 + k, outcome) for k in range(8))]
+    found = infer_active_chats(attempts(rows), []).chats
+    assert (found.estimate, found.high) == (20, 28)
