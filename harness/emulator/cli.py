@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -45,7 +46,8 @@ def main(argv: list[str]) -> int:
     # Imported late: --help and mistakes need no server.
     from harness.emulator.http.server import is_loopback, listen, serve
 
-    with tempfile.TemporaryDirectory(prefix="chatquota-tls-") as scratch:
+    of_its_own = options.tls == ""  # nothing is left behind by an emulator that is killed and needs no directory
+    with tempfile.TemporaryDirectory(prefix="chatquota-tls-") if of_its_own else nullcontext("") as scratch:
         try:
             settings = parse_settings(*options.emulator)
             _check_options(options)

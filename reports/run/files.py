@@ -23,11 +23,18 @@ def _replace(path: Path, content: str | bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode("utf-8", "replace") if isinstance(content, str) else content)
-        Path(name).chmod(0o644)
+        Path(name).chmod(0o644 & ~_umask())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    """What the user keeps from others: a process can only be told it by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def own_folder(path: Path) -> Path:

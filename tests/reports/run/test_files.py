@@ -1,5 +1,6 @@
 """What a report writes and deletes in a run directory, and what it leaves alone."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,15 @@ def test_a_file_that_cannot_be_written_is_named_by_its_own_name(tmp_path: Path) 
     with pytest.raises(OSError, match="No such file or directory") as error:
         replace(tmp_path / "nowhere" / "junit.xml", "text")
     assert error.value.filename == str(tmp_path / "nowhere" / "junit.xml")
+
+
+def test_what_the_user_keeps_from_others_stays_so(tmp_path: Path) -> None:
+    """A report names account and instance: with a umask of 077 nobody else may read it."""
+    before = os.umask(0o077)
+    try:
+        replace(tmp_path / "report.md", "text")
+    finally:
+        os.umask(before)
+    replace(tmp_path / "open.md", "text")
+    assert (tmp_path / "report.md").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "open.md").stat().st_mode & 0o777 == 0o644 & ~before

@@ -58,9 +58,9 @@ def receive(connection: socket.socket, answers: int) -> bytes:
     return received
 
 
-@pytest.mark.parametrize("how", ["eof", signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", ["eof", signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_ends_orderly(how: str | signal.Signals) -> None:
-    """It exits with 0 on SIGTERM, SIGINT and, with --lifeline, at the end of its standard input, and says nothing."""
+    """It exits with 0 on each of these signals and, with --lifeline, at the end of its standard input, and says nothing."""
     with running("rate=5") as emulator, socket.create_connection(("127.0.0.1", emulator.port)):
         assert emulator.process.stdin is not None
         if isinstance(how, signal.Signals):
