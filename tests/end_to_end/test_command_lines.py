@@ -139,13 +139,15 @@ def test_run_that_cannot_begin_ends_with_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_live_run_is_ended_in_its_countdown_by_ctrl_c(tmp_path: Path) -> None:
-    """Ctrl-C between the announcement and the first call: exit code 4, no run directory, and no chat."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("shape", [(), ("--load-shape", "soak:1h")], ids=["", "shape"])
+def test_live_run_is_ended_in_its_countdown_by_ctrl_c(tmp_path: Path, number: int, shape: tuple[str, ...]) -> None:
+    """Ctrl-C between the announcement and the first call: exit code 4, no run directory, and no chat. So other signals."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         guard = ("--live", "--approval", "case 1", "--max-chats", "5", "--any-hour", "--region", "us-east-1")
         command = [*LOCUST, "--headless", "StartChat", "-u", "3", "--host", url, *guard]
-        command += ["--instance-id", "i-1", "--contact-flow-id", "f-1"]
+        command += ["--instance-id", "i-1", "--contact-flow-id", "f-1", *shape]
         keys = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL_STS": url}
         with (tmp_path / "printed").open("wb") as sink:
             process = subprocess.Popen(
@@ -164,7 +166,7 @@ def test_live_run_is_ended_in_its_countdown_by_ctrl_c(tmp_path: Path) -> None:
                 assert time.monotonic() < give_up
                 assert process.poll() is None, (tmp_path / "printed").read_text()
                 time.sleep(0.05)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             code = process.wait(30)
         finally:
             process.kill()
