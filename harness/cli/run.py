@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.errors import EXIT_USAGE
+from harness.errors import EXIT_USAGE, UsageError
 
 PROGRAM = "chatquota run"
 _WIDTH = 34  # of the column with the options' names
@@ -14,19 +14,24 @@ _WIDTH = 34  # of the column with the options' names
 def main(argv: list[str]) -> int:
     """Run Locust with `argv` and the packaged locustfile, unless `-f`, LOCUST_LOCUSTFILE or locust.conf names another.
 
-    Locust ends the process itself (SystemExit), with the exit codes of the README.
+    Locust ends the process itself (SystemExit), with the exit codes of the README. Raises UsageError where a configuration
+    file is no text.
     """
     if {"-h", "--help"} & set(argv):
         print(run_help())
         sys.exit(0)
     # Here, and before anything that imports boto3: Locust must patch the sockets first.
     import locust.main
-    from locust.argument_parser import get_empty_argument_parser
+    from locust.argument_parser import DEFAULT_CONFIG_FILES, get_empty_argument_parser
 
     packaged = str(packaged_locustfile())
     parser = get_empty_argument_parser(add_help=False)
     parser.set_defaults(locustfile=packaged)
-    chosen = parser.parse_known_args(argv)[0].locustfile
+    try:
+        chosen = parser.parse_known_args(argv)[0].locustfile
+    except UnicodeDecodeError as error:  # such as the UTF-16 of a shell of Windows
+        named = " or ".join(each for each in DEFAULT_CONFIG_FILES if Path(each).expanduser().exists()) or "--config"
+        raise UsageError(f"{named}: not text in UTF-8 ({error.reason}); save it as UTF-8") from error
     # Before Locust puts the locustfile's directory first on sys.path, where packages of the same names may stand.
     import chatquota.load
 

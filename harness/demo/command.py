@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from harness.cli.run import packaged_locustfile
-from harness.errors import Parser
+from harness.errors import EXIT_USAGE, Parser
 from harness.recording.format.layout import MANIFEST, new_run_id
 
 # AWS's documented defaults of the TPS throttle; a quota of active chats that fills within ten seconds at that rate.
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="chatquota demo", description=__doc__)
     parser.add_argument("--run-dir", help="directory to record the run in (default: runs/<UTC time>-demo)")
     parser.add_argument(
-        "--seconds", type=int, default=SECONDS, help="how long load is offered at most (default: %(default)s)"
+        "--seconds", type=_seconds, default=SECONDS, help="how long load is offered at most (default: %(default)s)"
     )
     arguments = parser.parse_args(argv)
     directory = Path(arguments.run_dir or Path("runs") / new_run_id("demo").rsplit("-", 1)[0])
@@ -41,10 +41,16 @@ def main(argv: list[str]) -> int:
     )
     with subprocess.Popen(_command(directory, arguments)) as load, _ended_together(load):
         _show_progress(load, arguments.seconds)
-    if not (directory / MANIFEST).exists():
+    if load.returncode == EXIT_USAGE or not (directory / MANIFEST).exists():  # what is there is of an earlier run
         return load.returncode or 1
     report = subprocess.run([sys.executable, "-P", "-m", "harness", "report", str(directory)], check=False)
     return load.returncode or report.returncode
+
+
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds from 1 to 999999")
+    return int(text)
 
 
 @contextmanager

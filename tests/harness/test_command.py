@@ -166,3 +166,24 @@ def test_what_the_encoding_of_the_terminal_lacks_is_written_as_escapes(tmp_path:
     ended = shell("chatquota plan --arrivals 4/s --length 8m", tmp_path, **ascii_only)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "\\xb1" in ended.stdout
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "1e3", "1000000", "\u0665"])
+def test_a_demonstration_lasts_whole_seconds(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no number of seconds is refused in one line, before anything is offered."""
+    with pytest.raises(SystemExit) as leaving:
+        main(["demo", f"--seconds={seconds}"])
+    assert leaving.value.code == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.slow
+def test_a_demonstration_reports_on_no_earlier_run(tmp_path: Path) -> None:
+    """Where its directory holds a run already, that is the one line: the report of the other run would pass for its own."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"schema": 1, "status": "finished"}')
+    ended = shell("chatquota demo --run-dir run", tmp_path)
+    assert ended.returncode == 2
+    assert "it already holds a run; name a new directory" in ended.stderr
+    assert not (tmp_path / "run" / "report.html").exists()

@@ -109,3 +109,11 @@ def test_misspelt_names_are_refused_with_what_was_meant(tmp_path: Path, argument
 def test_packaged_locustfile_is_beside_the_package() -> None:
     """The locustfile that `chatquota run` loads is installed with the package."""
     assert packaged_locustfile().read_text("utf-8").startswith('"""What `chatquota run` loads')
+
+
+def test_a_configuration_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    """PowerShell's `>` writes UTF-16: the file is named, with what to do, and no traceback."""
+    (tmp_path / "locust.conf").write_bytes("users = 5\n".encode("utf-16"))
+    done = run(tmp_path, "StartChat", "--headless", "-t", "1s")
+    assert done.returncode == 2
+    assert done.stderr == "chatquota run: locust.conf: not text in UTF-8 (invalid start byte); save it as UTF-8\n"
