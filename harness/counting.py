@@ -10,3 +10,8 @@ def counted(count: float | str, one: str, more: str | None = None) -> str:
     """
     text = count if isinstance(count, str) else f"{count:,.0f}" if float(count).is_integer() else f"{count:g}"
     return f"{text} {one if text in ONE else more or one + 's'}"
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """Write a finite number with so many significant digits, thousands grouped, and never with an exponent."""
+    return f"{float(f'{value:.{digits}g}'):,.9f}".rstrip("0").rstrip(".")

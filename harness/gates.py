@@ -75,7 +75,10 @@ METRICS = (
     *(f"generator.{part}" for part in ("valid", "offered", "sent", "dropped", "dropped_late", "withheld")),
     "generator.samples_lost",
     *(f"answered.{part}" for part in _ANSWERED),
-    *(f"generator.{part}" for part in ("offered_per_s", "lateness_ms_p50", "lateness_ms_p99", "cpu_percent_max")),
+    *(
+        f"generator.{part}"
+        for part in ("offered_per_s", "offered_peak_per_s", "lateness_ms_p50", "lateness_ms_p99", "cpu_percent_max")
+    ),
     *(f"chats.{part}" for part in ("started", "stopped", "already_ended", "kept", "left_open", "unanswered")),
     *(f"{CHAT_ENDS}.{reason}" for reason in (*DISCONNECT_REASONS, NOT_ASKED)),
 )

@@ -93,7 +93,7 @@ def measure(run: Run, total: Aggregates, customers: Customers, view: Timeline) -
         operations={name: _operation(total, name) for name in total.operations.numbers},
         latency_ms={name: latency(total, (START, name)) for name in outcomes if (START, name) in total.pairs},
         quantile_error=ERROR,
-        generator=_generator(run, total, calls),
+        generator=_generator(run, total, calls, view),
         chats=_chats(run),
         declared={key: value for key, value in manifest.declared.items() if isinstance(value, (dict, list))},
         answers=error_texts_of(manifest.answers),
@@ -160,7 +160,9 @@ def tps_of(exact: TpsEstimate, found: AnyLimiterEstimate | None) -> Tps:
     contrary = msgspec.convert(told["contrary_share"], Contrary | None)
     safe = told["safe"]
     if safe is not None:
-        safe |= {"refused_at": {share: point["refused"] for share, point in safe["refused_at"].items()}}
+        points = safe["refused_at"].items()
+        safe |= {"refused_at": {share: point["refused"] for share, point in points}}
+        safe |= {"refused_at_intervals": {share: (point["low"], point["high"]) for share, point in points}}
     return msgspec.structs.replace(
         tps,
         class_=found.kind,
@@ -308,12 +310,12 @@ def _run(run: Run, total: Aggregates) -> RunNote:
     )
 
 
-def _generator(run: Run, total: Aggregates, calls: int) -> Generator:
+def _generator(run: Run, total: Aggregates, calls: int, view: Timeline) -> Generator:
     told = run.manifest.generator
     valid, reasons = validity(run)
     if (missing := missing_rows(run, total)) and (reason := f"{missing[0].lower()}{missing[1:]}") not in reasons:
         reasons.append(reason)
-    if calls and not _anything_served(total):
+    if calls and not _anything_served(total) and not any("served nothing" in reason for reason in reasons):
         reasons.append("no call was served, so that nothing was measured of the limits")
     lateness = MeasuredLateness(
         **{name: _ms(total.lateness.quantile(0, q)) for name, q in (*_QUANTILES.items(), ("max", 1.0))}
@@ -327,6 +329,7 @@ def _generator(run: Run, total: Aggregates, calls: int) -> Generator:
         samples_recorded=_told(run, told.samples_recorded, "samples_recorded"),
         samples_lost=_told(run, told.samples_lost, "samples_lost"),
         offered_per_s=told.offered_per_s,
+        offered_peak_per_s=None if run.manifest.user_class == PROBE else view.busiest_offered(),
         cpu_percent_max=told.cpu_percent_max,
         lateness_ms_p50=lateness.p50,
         lateness_ms_p99=lateness.p99,

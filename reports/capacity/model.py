@@ -119,13 +119,15 @@ class CurvePoint(Struct, frozen=True):
 class Safe(Struct, frozen=True):
     """Safe rates for random and evenly spaced arrivals.
 
-    `refused_at` is the refused share of random arrivals by share of the sustained rate; `curve` has more points, with
-    their intervals; `batches` are (offered calls a second, calls, refused) of each batch that was offered.
+    `refused_at` is the refused share of random arrivals by share of the sustained rate, with its 95 % interval in
+    `refused_at_intervals`; `curve` has more points, with theirs; `batches` are (offered calls a second,
+    calls, refused) of each batch that was offered.
     """
 
     poisson: SafeRate | None = None
     even: SafeRate | None = None
     refused_at: dict[str, Share | None] = {}
+    refused_at_intervals: dict[str, tuple[Share, Share]] = {}
     curve: list[CurvePoint] = []
     batches: list[tuple[float, Count, Count]] = []
 
@@ -239,7 +241,10 @@ class MeasuredLateness(Struct, frozen=True):
 
 
 class Generator(Struct, frozen=True):
-    """What the load generator did. `dropped_late` are arrivals that were not sent because they were too late."""
+    """What the load generator did. `dropped_late` are arrivals that were not sent because they were too late.
+
+    `offered_peak_per_s` is the most that came due a second over ten seconds; null for a probe, which has no schedule.
+    """
 
     offered: Count = 0
     sent: Count | None = None
@@ -249,6 +254,7 @@ class Generator(Struct, frozen=True):
     samples_recorded: Count | None = None
     samples_lost: Count | None = None
     offered_per_s: float | None = None
+    offered_peak_per_s: float | None = None
     cpu_percent_max: float | None = None
     lateness_ms_p50: float | None = None
     lateness_ms_p99: float | None = None

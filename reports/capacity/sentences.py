@@ -6,11 +6,12 @@ from harness.counting import counted
 from harness.quotas.any_limiter.estimates import LimiterClass
 from harness.vocabulary import cause_of_429
 from reports.capacity.journey import is_journey
-from reports.capacity.model import ActiveChats, Capacity, Operation, Tps
+from reports.capacity.model import ActiveChats, Capacity, Contrary, Operation, Tps
 from reports.wording.numbers import (
     at_least,
     at_once,
     between,
+    contrary_share,
     interval,
     known,
     lies,
@@ -22,7 +23,7 @@ from reports.wording.numbers import (
     spread,
     with_bounds,
 )
-from reports.wording.vocabulary import NO_CALLS, OTHER_429, PROBE, QUOTA, START, STARTED, TPS
+from reports.wording.vocabulary import GOING_ON, NO_CALLS, OTHER_429, PROBE, QUOTA, START, STARTED, TPS
 
 LEVEL = "99 %"
 """The level of the intervals of both limits, as the inference states them."""
@@ -68,7 +69,7 @@ def headline(answer: Capacity) -> str:
     calls = sum(answer.outcomes.values())
     if not calls:
         return "No chat start was recorded: this run says nothing about the instance."
-    if not answer.outcomes.get(STARTED) and not answer.first_seen:
+    if nothing_served(answer):
         worst = max(answer.outcomes, key=lambda name: answer.outcomes[name])
         return f"No call was served: {_reason(answer, worst)}. This run says nothing about the limits."
     unmet = (
@@ -160,10 +161,28 @@ def any_limiter(tps: Tps) -> str | None:
     return f"{text}; {class_phrase(tps)}"
 
 
+def numbers_to_use(tps: Tps) -> str:
+    """Which of the numbers that were measured to go by, for this class of limiter."""
+    if tps.exact:
+        return "the exact rate and burst"
+    if tps.class_ == "not_stationary":
+        return "the lower bounds alone, and measure again"
+    if tps.class_ == "blocks":
+        return "the lower bounds alone"
+    safe = tps.safe is not None and tps.safe.poisson is not None
+    if tps.class_ == "depends_on_pressure" and safe:
+        return "the safe rate, and retry less"
+    measured = ["the sustained rate"]
+    measured += ["the burst from rest"] * (tps.burst_from_rest is not None) + ["the safe rate"] * safe
+    return " and ".join([", ".join(measured[:-1]), measured[-1]] if len(measured) > 1 else measured)
+
+
 def class_phrase(tps: Tps) -> str:
     """That no exact limiter explains the record, and what it is nearest to."""
     kind = f": {CLASSES[tps.class_]}" if tps.class_ is not None else ""
-    contrary = f", {percent(tps.contrary_share)} of the decisions contrary" if tps.contrary_share and kind else ""
+    contrary = (
+        f", {contrary_share(tps.contrary_share)} of the decisions contrary" if tps.contrary_share and kind else ""
+    )
     return f"no single exact limiter explains it{kind}{contrary}"
 
 
@@ -246,7 +265,16 @@ def _tps_certainty(tps: Tps) -> str:
         return f"TPS: {_why(tps, 'no single limiter explains the refusals')} No rate is given."
     if tps.verdict == "explained":  # a limiter fits, and something else of the record speaks against it
         return f"TPS: {' '.join(tps.findings) or 'the exact limiter is not proved.'} {_ANY}"
+    if tps.contrary is not None and "contradictions" in tps.evidence:  # of which the findings have the better count
+        return f"TPS: No single limiter explains the throttles: {contrary_note(tps.contrary)}. {_ANY}"
     return f"TPS: {_why(tps, 'no single limiter explains the refusals')} {_ANY}"
+
+
+def contrary_note(found: Contrary) -> str:
+    """How many decisions go against the nearest token bucket."""
+    bounds = "" if found.low is None or found.high is None else f" ({found.low * 100:.2g} to {found.high * 100:.2g})"
+    decisions = counted(found.decisions or 0, "decision")
+    return f"{contrary_share(found.share)}{bounds} of {decisions} go against the nearest token bucket"
 
 
 def _chats_certainty(chats: ActiveChats) -> str:
@@ -287,7 +315,16 @@ def validity(answer: Capacity) -> tuple[str, str]:
         refused = ", so the refusals are the service's" if answer.first_seen else ""
         return "Valid run", f"the generator kept to its schedule{refused}."
     reasons = "; ".join(generator.reasons)
+    if GOING_ON in generator.reasons:
+        return "Invalid run", f"{reasons}. This is what it has recorded so far."
+    if nothing_served(answer):
+        return "Invalid run", f"{reasons}. It measured nothing of the limits."
     return "Invalid run", f"{reasons}. The generator, not the service, may have set these numbers."
+
+
+def nothing_served(answer: Capacity) -> bool:
+    """Whether chat starts were sent of which none was started, nor refused by a limit, which only a working service does."""
+    return bool(sum(answer.outcomes.values())) and not answer.outcomes.get(STARTED) and not answer.first_seen
 
 
 def offered_sentence(answer: Capacity) -> str:

@@ -9,7 +9,7 @@ from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, BurstFromRe
 from reports.capacity.model import Interval
 from reports.figures.picture import LIMIT, MUTED, OFFERED, OUTCOME_COLOURS, Picture
 from reports.figures.style import DASHED, legend, new_figure, picture
-from reports.wording.numbers import at_once, number, percent, rounded_down, spread, with_bounds
+from reports.wording.numbers import at_once, contrary_share, number, percent, rounded_down, with_bounds
 from reports.wording.vocabulary import STARTED, TPS
 
 
@@ -114,8 +114,8 @@ def contrary(found: Contrary, first: float, seconds: float) -> Picture:
     _whole_from_zero(axes)
     legend(axes, 2)
     sentence = (
-        f"{percent(found.share)} of {counted(found.decisions, 'decision')} "
-        f"({spread(found.low * 100, found.high * 100)} %, 95 %) went against the nearest token bucket "
+        f"{contrary_share(found.share)} of {counted(found.decisions, 'decision')} "
+        f"({found.low * 100:.2g} to {found.high * 100:.2g} %, 95 %) went against the nearest token bucket "
         f"({number(found.rate)}/s, burst {number(found.burst)}): {found.refused:,} refused though a "
         f"token was due, {found.admitted:,} admitted though none was."
     )

@@ -105,6 +105,8 @@ def _spread_words(table: pd.DataFrame, what: str) -> str:
         return f"All calls had one {what}."
     if started.min() == 100:
         return f"By {what}, every call started a chat."
+    if started.max() == 0:
+        return f"By {what}, no call started a chat."
     least, most = started.min(), started.max()
     return f"By {what}, between {least:.1f} % and {most:.1f} % of the calls started a chat, differences by chance included."
 

@@ -14,7 +14,7 @@ from harness.quotas.stages import StageKind
 from harness.recording.format.manifest import Event, events_of
 from reports.run.timeline import Timeline
 from reports.wording.numbers import rounded
-from reports.wording.vocabulary import QUOTA, STARTED, TPS
+from reports.wording.vocabulary import QUOTA, START, STARTED, TPS
 
 if TYPE_CHECKING:  # the process that draws needs the classes alone, without what reads samples
     from reports.run.fold import Aggregates
@@ -86,7 +86,7 @@ def what_happened(run: Run, total: Aggregates, view: Timeline) -> WhatHappened:
         return WhatHappened()
     origin, length = view.origin, len(view.active)
     events = [event for event in events_of(run.manifest.events) if 0 <= event.at - origin + 60 <= length + 120]
-    spans = [*_phases(run, origin), *_stalls(run, total, view), *_drain(events, origin, length)]
+    spans = [*_phases(run, origin), *_stalls(run, total, view), *_drain(total, events, origin, length)]
     moments = [
         Moment("worker lost", max(0.0, event.at - origin), event.note)
         for event in events
@@ -114,7 +114,9 @@ def _phases(run: Run, origin: int) -> Iterable[Span]:
         yield Span("phase", stages[0].begin - origin, stages[-1].end - origin, f"{_PHASES[kind]}{told}")
 
 
-def _drain(events: list[Event], origin: int, length: int) -> Iterable[Span]:
+def _drain(total: Aggregates, events: list[Event], origin: int, length: int) -> Iterable[Span]:
+    if not total.count(START, STARTED):
+        return
     begin = next((event.at - origin for event in events if event.kind == "drain"), None)
     if begin is not None and begin < length:
         yield Span("drain", max(0.0, begin), float(length), "stopping chats")

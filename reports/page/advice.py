@@ -2,19 +2,31 @@
 
 from harness.counting import counted
 from reports.capacity.model import Capacity
+from reports.capacity.sentences import nothing_served
 from reports.page.behind import behind_advice
 from reports.page.variety import balance_advice
+from reports.run.timeline import BUSIEST_S
 from reports.wording.numbers import known, number
-from reports.wording.vocabulary import QUOTA, START_OUTCOMES, STARTED, TPS
+from reports.wording.vocabulary import GOING_ON, QUOTA, START_OUTCOMES, STARTED, TPS
 
 _MARGIN = 1.2
 """What is asked for beside what was offered: AWS grants nothing within a day."""
 
 
+_BY_CHANCE = 5.0
+"""Standard deviations of a Poisson count: the busiest of many stretches of one rate is hardly ever so far from the mean."""
+
+
 def advice(answer: Capacity) -> list[str]:
     """Return what to do, the most pressing first; empty where the run leaves nothing to be done."""
+    if GOING_ON in answer.generator.reasons:
+        return [
+            "Wait for the run's end and make the report again: it has not all of its calls yet, and its chats are open."
+        ]
     if not answer.generator.valid:
-        return [*_left_open(answer), "Run it again before using any number of it: see why the run is not valid."]
+        served = ["Put right first what the service answers."] if nothing_served(answer) else []
+        again = "Run it again before using any number of it: see why the run is not valid."
+        return [*_left_open(answer), *served, again]
     return [
         *_left_open(answer),
         *_tps(answer),
@@ -34,14 +46,20 @@ def _left_open(answer: Capacity) -> list[str]:
 
 
 def _tps(answer: Capacity) -> list[str]:
-    tps, offered = answer.tps, answer.generator.offered_per_s
+    tps, generator = answer.tps, answer.generator
+    offered, most = generator.offered_per_s, generator.offered_peak_per_s
+    when = ""
+    if offered and most and most - offered > _BY_CHANCE * (offered / BUSIEST_S) ** 0.5:
+        offered, when = most, " in the busiest ten seconds"
     rate = tps.rate.estimate if tps.exact else tps.sustained.estimate if tps.sustained else None
     if not answer.outcomes.get(TPS) or not rate:
         return []
     lines = []
+    if tps.class_ == "not_stationary":
+        lines.append("The TPS limit moved during the run: measure it again, while nobody changes it.")
     if offered and offered > rate:
         lines.append(
-            f"To start the {counted(number(offered), 'chat')} a second that were offered, ask for at least "
+            f"To start the {counted(number(offered), 'chat')} a second that were offered{when}, ask for at least "
             f"{number(_rounded_up(offered * _MARGIN))} requests a second (L-AA48CD49): `chatquota report RUN "
             f"--request --want-tps {number(_rounded_up(offered * _MARGIN))}`."
         )
@@ -92,7 +110,7 @@ def _unknown(answer: Capacity) -> list[str]:
             "measures it."
         )
     if chats.verdict == "lower_bound":
-        most = answer.peak_active.chats
+        most = max(answer.peak_active.chats, round(chats.low or 0))
         held = f" with {counted(number(most), 'chat')} open" if most else ""
         lines.append(
             f"The active-chat limit was not met{held}: `chatquota run QuotaProbe --headless "

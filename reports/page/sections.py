@@ -19,6 +19,7 @@ from reports.wording.numbers import (
     rounded_down,
     seconds,
     share,
+    share_of,
     with_bounds,
 )
 from reports.wording.vocabulary import NO_CALLS, NOT_ASKED
@@ -156,18 +157,15 @@ def any_limiter(answer: Capacity) -> AnyLimiterSection | None:
         rows.append(("Burst from rest", f"{at_once(burst.low, burst.high)} at once", note))
     if tps.safe is not None:
         rows += _safe_rows(tps.safe)
-    use = "the exact rate and burst" if tps.exact else "the sustained rate, the burst from rest and the safe rate"
     why = "an exact limiter explains the record" if tps.exact else words.class_phrase(tps)
-    return AnyLimiterSection(f"Use {use}, since {why}. Intervals in this table are at 95 %.", rows, tps.findings)
+    sentence = f"Use {words.numbers_to_use(tps)}, since {why}. Intervals in this table are at 95 %."
+    return AnyLimiterSection(sentence, rows, tps.findings)
 
 
 def _contrary_note(tps: Tps) -> str:
-    found = tps.contrary
-    if found is None:
+    if tps.contrary is None:
         return words.CLASSES[tps.class_] if tps.class_ else ""
-    bounds = "" if found.low is None or found.high is None else f" ({found.low * 100:.2g} to {found.high * 100:.2g})"
-    decisions = counted(found.decisions or 0, "decision")
-    return f"{percent(found.share)}{bounds} of {decisions} go against the nearest token bucket"
+    return words.contrary_note(tps.contrary)
 
 
 def _pressure_note(rate: Sustained) -> str:
@@ -184,7 +182,9 @@ def _safe_rows(safe: Safe) -> list[tuple[str, str, str]]:
             rows.append((what, f"at least {rounded_down(rate.low)}/s" if rate.low else "none", note))
     for load, refused in safe.refused_at.items():
         if refused is not None:
-            rows.append((f"Refused at {load} of the sustained rate", percent(refused), "of random arrivals"))
+            bounds = safe.refused_at_intervals.get(load)
+            text = percent(refused) if bounds is None else share_of(refused, bounds)
+            rows.append((f"Refused at {load} of the sustained rate", text, "of random arrivals"))
     return rows
 
 

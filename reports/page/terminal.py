@@ -16,7 +16,18 @@ from reports.capacity.model import Capacity, Interval, Tps
 from reports.ci.gates import GatesView
 from reports.page.behind import troubles_of
 from reports.run.latencies import Quantiles
-from reports.wording.numbers import at_least, at_once, interval, known, label, number, percent, seconds, share
+from reports.wording.numbers import (
+    at_least,
+    at_once,
+    contrary_share,
+    interval,
+    known,
+    label,
+    number,
+    percent,
+    seconds,
+    share,
+)
 from reports.wording.vocabulary import NO_CALLS, START
 
 _FIRST = {"tps": "TPS", "active_chats": "active chats", None: "none met"}
@@ -129,7 +140,7 @@ def _chats(answer: Capacity) -> str:
 
 
 def _contrary(tps: Tps) -> str:
-    return f"{percent(tps.contrary_share)} of the decisions contrary" if tps.contrary_share else ""
+    return f"{contrary_share(tps.contrary_share)} of the decisions contrary" if tps.contrary_share else ""
 
 
 def _burst(tps: Tps) -> str:

@@ -240,11 +240,13 @@ def request(run: Course, limits: Limits, refused: float, margin: float) -> dict[
     peak, held = float(run.rates.max()), float(run.open_chats.max())
     rate = limits.tps_needed(peak, refused / 2)
     chats = servers_for(held, refused / 2)
+    floor = limits.curve[0][1] if limits.curve else 0.0
     wanted_rate, wanted_chats = _round_up(rate * (1 + margin), 1), _round_up(chats * (1 + margin), 10)
     return {
         "refused_at_most": refused,
         "margin": margin,
         "needed": {"tps": rate, "active_chats": chats},
+        "refused_at_any_rate": floor if floor > refused / 2 else None,
         "tps": wanted_rate if wanted_rate > limits.tps else None,
         "active_chats": wanted_chats if wanted_chats > limits.active_chats else None,
     }

@@ -117,9 +117,13 @@ def _request(plan: Mapping[str, Any]) -> str:
         f"needed for at most {share(wanted['refused_at_most'])} refused: {number(wanted['needed']['tps'])}/s and "
         f"{counted(number(wanted['needed']['active_chats']), 'chat')}; safety margin {wanted['margin']:.0%}"
     )
+    floor = wanted["refused_at_any_rate"]
+    more = (
+        "" if floor is None else f" The limiter refuses {share(floor)} at any rate, as measured: no quota changes that."
+    )
     if not parts:
-        return f"Nothing to request: the quotas suffice ({basis})."
-    return f"Request {' and '.join(parts)} ({basis})."
+        return f"Nothing to request: {'more would not help' if more else 'the quotas suffice'} ({basis}).{more}"
+    return f"Request {' and '.join(parts)} ({basis}).{more}"
 
 
 def share(value: float) -> str:

@@ -11,9 +11,9 @@ from harness.recording.format.layout import MANIFEST, RUN_SCHEMA, SAMPLES, sampl
 from harness.recording.format.ledger import merge_ledgers, read_ledgers
 from harness.recording.format.manifest import Chats, Manifest, NotReadable, StoredManifest, load_manifest
 from harness.recording.lock import is_held
+from reports.wording.vocabulary import GOING_ON
 
 _NOT_IN_ORDER = "the run did not end in order"
-_GOING_ON = "the run is still going on"
 _UNKNOWN = "options, target and generator figures are unknown"
 _MOST_PROBLEMS = 20
 _MOST_STAGES = 10_000
@@ -104,7 +104,7 @@ def _read_manifest(path: Path) -> tuple[StoredManifest, list[str]]:
         problems.append(f"{MANIFEST} does not say schema {RUN_SCHEMA}: read as if it did")
     status = stored.contents.status
     if status == "running" and is_held(path):
-        problems.append(f"{_GOING_ON}: this is what it has recorded so far")
+        problems.append(f"{GOING_ON}: this is what it has recorded so far")
     elif status != "finished":
         problems.append(f"{_NOT_IN_ORDER} (status {status or 'unknown'!r}): its last samples may be lost")
     return stored, problems
@@ -134,8 +134,8 @@ def validity(run: Run) -> tuple[bool, list[str]]:
     generator = run.manifest.generator
     reasons = list(generator.reasons)
     if not run.finished:
-        reasons.append(_GOING_ON if run.going_on else _NOT_IN_ORDER)
-    if not run.tells("generator", "valid"):
+        reasons.append(GOING_ON if run.going_on else _NOT_IN_ORDER)
+    if not run.tells("generator", "valid") and not run.going_on:
         reasons.append("the generator left no account of itself")
     elif not generator.valid and not reasons:
         reasons.append("the generator called the run invalid and gave no reason")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the process that draws needs the class alone, without what 
 Floats = NDArray[np.float64]
 
 _MOST_BINS = 240
+BUSIEST_S = 10
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,14 @@ class Timeline:
     active: NDArray[np.int64]
     late_begins: Floats
     lateness_ms: Floats
+
+    def busiest_offered(self) -> float | None:
+        """What was offered a second in the busiest ten seconds, or bins of a long run; of a shorter run in all of it."""
+        offered, bins = self.rates["offered"], -(-BUSIEST_S // self.width)
+        if not len(offered):
+            return None
+        bins = min(bins, len(offered))
+        return float(np.convolve(offered, np.ones(bins) / bins, "valid").max())
 
 
 def timeline(total: Aggregates, dropped_by_second: dict[int, int]) -> Timeline:

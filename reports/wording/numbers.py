@@ -135,6 +135,11 @@ def percent(share: float) -> str:
     return f"{text.removesuffix('.0')} %"
 
 
+def contrary_share(share: float) -> str:
+    """The share of contrary decisions, with two digits as everywhere: more are not known."""
+    return f"{share * 100:.2g} %"
+
+
 def wilson(count: int, calls: int, widening: float = 1.0) -> tuple[float, float]:
     """Wilson's 95 % interval of the share `count` of `calls` (over 0), `widening` times as wide as for independent calls."""
     z = 1.96 * widening
@@ -146,8 +151,12 @@ def wilson(count: int, calls: int, widening: float = 1.0) -> tuple[float, float]
 
 def share(count: int, calls: int, bounds: tuple[float, float] | None = None) -> str:
     """A share of calls with its 95 % interval, of independent calls unless told: "46.9 % (41.1 to 52.6)"."""
-    low, high = bounds or wilson(count, calls)
-    return f"{percent(count / calls)} ({low * 100:.1f} to {high * 100:.1f})"
+    return share_of(count / calls, bounds or wilson(count, calls))
+
+
+def share_of(value: float, bounds: tuple[float, float]) -> str:
+    """A share with its interval."""
+    return f"{percent(value)} ({bounds[0] * 100:.1f} to {bounds[1] * 100:.1f})"
 
 
 def rounded(value: float, digits: int = 3) -> str:

@@ -49,3 +49,6 @@ SIZE_BANDS = (
     (31744, "31 KiB and more"),
 )
 """Attribute sizes as the report groups them: (smallest size in bytes, name); a contact's limit is 32,768 bytes."""
+
+GOING_ON = "the run is still going on"
+"""Why a run that has not ended yet is not valid."""

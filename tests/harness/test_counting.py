@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.counting import counted
+from harness.counting import counted, plain
 from tests.support.locust_runs import ROOT
 
 THINGS = re.compile(
@@ -56,3 +56,19 @@ def test_no_text_puts_a_plural_after_any_number() -> None:
     """What is printed counts things with `counted`, or always counts several."""
     sources = [path for room in ("harness", "reports", "chatquota") for path in (ROOT / room).rglob("*.py")]
     assert [found for path in sorted(sources) if "emulator" not in path.parts for found in _uncounted(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (3600.0, 3, "3,600"),
+        (3456.7, 3, "3,460"),
+        (2e6, 2, "2,000,000"),
+        (0.4382, 3, "0.438"),
+        (0.0, 3, "0"),
+        (2e6, 2, "2,000,000"),
+    ],
+)
+def test_a_plain_number_has_no_exponent(value: float, digits: int, text: str) -> None:
+    """An hour is 3,600 s, and not 3.6e+03."""
+    assert plain(value, digits) == text

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.counting import counted
+from harness.counting import counted, plain
 from harness.quotas.attempts import CHAT_LIMIT, STARTED, THROTTLED, Attempts, Floats
 from harness.quotas.estimates import Interval, Region, TpsEstimate, Trace
 from harness.quotas.tps.fit import normalised
@@ -182,7 +182,8 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         wider = 1.0 + 3.0 / throttles
         low, high = low / wider, high * wider
         why = (
-            f"too few calls were throttled; it lies between {low:.2g} and {high:.2g} a second, if it is a token bucket"
+            f"too few calls were throttled; it lies between {plain(low, 2)} and {plain(high, 2)} a second, if it is a token "
+            "bucket"
         )
         told = unknown(attempts, why, evidence)
         return replace(told, rate=Interval(None, low, high), burst=Interval(None, 1.0, None))
@@ -252,9 +253,9 @@ def never_met(attempts: Attempts) -> TpsEstimate:
         evidence["sentence"] = f"No call was throttled; {admitted} {'was' if admitted == 1 else 'were'} admitted."
     else:
         evidence["sentence"] = (
-            f"No call was throttled: {admitted:,} were admitted in {span:.3g} s ({pace:.3g} a second). That is not a bound "
-            f"on the sustained rate, since a burst may have carried them; all that is ruled out is rate x {span:.3g} s + "
-            f"burst below {admitted:,}."
+            f"No call was throttled: {admitted:,} were admitted in {plain(span)} s ({plain(pace)} a second). That is not a "
+            "bound on the sustained rate, since a burst may have carried them; all that is ruled out is rate x "
+            f"{plain(span)} s + burst below {admitted:,}."
         )
     return TpsEstimate(Interval(pace, None, None), Interval(None, 1.0, None), "unknown", "lower_bound", evidence)
 

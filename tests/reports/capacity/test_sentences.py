@@ -1,8 +1,8 @@
 """The headline's sentences."""
 
 from harness.quotas.any_limiter.estimates import LimiterClass
-from reports.capacity.model import ActiveChats, Interval, Sustained, Tps
-from reports.capacity.sentences import any_limiter, crossover_sentence
+from reports.capacity.model import ActiveChats, BurstFromRest, Interval, Safe, SafeRate, Sustained, Tps
+from reports.capacity.sentences import any_limiter, crossover_sentence, numbers_to_use
 from tests.reports.answers import an_answer
 
 
@@ -29,3 +29,22 @@ def test_where_the_limits_meet_is_told_of_the_sustained_rate_where_no_exact_one_
     assert told is not None
     assert "With chats of 2.67 s on average, 150 starts a second keep 400 chats open." in told
     assert told.endswith("at 150 starts a second.")
+
+
+def test_the_numbers_to_use_are_those_that_hold_and_were_measured() -> None:
+    """Nobody is sent to a burst that the run did not measure, nor to estimates of which bounds alone hold."""
+
+    def use(kind: LimiterClass, safe: Safe | None = None, burst: BurstFromRest | None = None) -> str:
+        none = Interval(None, None, None)
+        found = Tps(
+            none, none, "unknown", "not_explained", {}, kind, Sustained(5, 4, 6), safe=safe, burst_from_rest=burst
+        )
+        return numbers_to_use(found)
+
+    safe, burst = Safe(SafeRate(0.01, 4.0, 3.0)), BurstFromRest(8, 8, 8)
+    assert use("approximate") == "the sustained rate"
+    assert use("approximate", None, burst) == "the sustained rate and the burst from rest"
+    assert use("nearly_bucket", safe, burst) == "the sustained rate, the burst from rest and the safe rate"
+    assert use("depends_on_pressure", safe, burst) == "the safe rate, and retry less"
+    assert use("blocks", safe, burst) == "the lower bounds alone"
+    assert use("not_stationary", safe, burst) == "the lower bounds alone, and measure again"

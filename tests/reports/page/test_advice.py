@@ -1,6 +1,7 @@
 """What a report says to do next."""
 
-from reports.capacity.model import ActiveChats, Generator, Interval, Tps
+from reports.capacity.model import ActiveChats, Chats, Generator, Interval, Sustained, Tps
+from reports.capacity.sentences import validity
 from reports.page.advice import advice
 from tests.reports.answers import an_answer
 
@@ -27,3 +28,41 @@ def test_a_chat_limit_that_is_not_explained_has_its_advice() -> None:
     told = said(ActiveChats(None, 55, None, verdict="not_explained"), refused=20)
     assert "look at CloudWatch's ConcurrentActiveChats for chats of others" in told
     assert "--probe active-chats" in told
+
+
+def test_what_is_asked_for_starts_the_busiest_seconds_too() -> None:
+    """Load that comes and goes asks for its peak; that the busiest ten seconds of one rate have some more is chance."""
+    chats = ActiveChats(40, 40, None, verdict="lower_bound")
+    outcomes = {"started": 90, "tps_throttled": 40}
+    for peak, asked in ((15.0, "17 requests"), (22.8, "28 requests")):
+        told = Generator(valid=True, offered_per_s=13.82, offered_peak_per_s=peak)
+        said = advice(an_answer(tps=EXACT, active_chats=chats, generator=told, outcomes=outcomes))
+        assert f"ask for at least {asked} a second" in said[0]
+        assert ("in the busiest ten seconds" in said[0]) == (peak == 22.8)
+
+
+def test_a_run_that_goes_on_is_waited_for() -> None:
+    """Nobody is told to stop the chats of a run that holds them, or that its generator set its numbers."""
+    going_on = Generator(reasons=["the run is still going on"])
+    answer = an_answer(generator=going_on, outcomes={"started": 8}, chats=Chats(started=8, left_open=8))
+    assert len(advice(answer)) == 1
+    assert advice(answer)[0].startswith("Wait for the run's end")
+    assert validity(answer) == ("Invalid run", "the run is still going on. This is what it has recorded so far.")
+
+
+def test_a_run_that_was_served_nothing_is_not_the_generators_fault() -> None:
+    """What the service answers is to be put right first."""
+    answer = an_answer(generator=Generator(reasons=["the target served nothing"]), outcomes={"service_error": 20})
+    assert validity(answer)[1] == "the target served nothing. It measured nothing of the limits."
+    assert advice(answer)[0] == "Put right first what the service answers."
+    late = an_answer(generator=Generator(reasons=["it was late"]), outcomes={"started": 20})
+    assert validity(late)[1].endswith("The generator, not the service, may have set these numbers.")
+
+
+def test_a_limit_that_moved_is_measured_again() -> None:
+    """Its numbers are those of this run's time."""
+    moved = Tps(
+        Interval(), Interval(), "unknown", "not_explained", class_="not_stationary", sustained=Sustained(5, 4, 6)
+    )
+    answer = an_answer(tps=moved, generator=VALID, outcomes={"started": 90, "tps_throttled": 40})
+    assert advice(answer)[0] == "The TPS limit moved during the run: measure it again, while nobody changes it."

@@ -365,3 +365,13 @@ def test_a_plan_names_what_of_its_limits_the_run_does_not_know(tmp_path: Path) -
     moved = " ".join(planned(tmp_path, tps=msgspec.structs.replace(PRESSED, class_="not_stationary")))
     assert "(4/s, burst 6.4)" in moved
     assert "a limit that moved during the run: planned with the lower bound of the sustained rate" in moved
+
+
+def test_what_is_refused_at_any_rate_is_no_matter_of_the_quota() -> None:
+    """Where the measured curve begins above what may be refused, the plan does not say that a quota brings it there."""
+    curve = Limits(20.0, 20.0, 500, "test", ((0.0, 0.026), (10.0, 0.027), (20.0, 0.1)))
+    told = plan(parse_arrivals("15/s"), parse_length("5s"), curve, refused=0.001, margin=0.2)
+    assert sentences(told)[-1].endswith("The limiter refuses 2.6 % at any rate, as measured: no quota changes that.")
+    fair = Limits(20.0, 20.0, 500, "test", ((0.0, 0.0), (10.0, 0.0), (20.0, 0.1)))
+    told = plan(parse_arrivals("15/s"), parse_length("5s"), fair, refused=0.001, margin=0.2)
+    assert told["request"]["refused_at_any_rate"] is None

@@ -292,3 +292,11 @@ def test_the_interval_of_a_burst_that_is_no_whole_number_holds_it(seed: int, rat
     assert found.burst.low is not None
     assert found.burst.high is not None
     assert found.burst.low <= burst <= found.burst.high
+
+
+def test_an_hour_without_a_throttle_is_told_without_exponents() -> None:
+    """What a reader sees of a long quiet run is 3,600 s, and not 3.6e+03."""
+    at = np.arange(0.0, 3601.0, 2.0)
+    told = str(infer_tps(Attempts.of(at, at + 0.1, ["started"] * len(at))).evidence["sentence"])
+    assert "1,801 were admitted in 3,600 s (0.5 a second)" in told
+    assert "rate x 3,600 s + burst" in told
