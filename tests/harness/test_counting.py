@@ -66,7 +66,6 @@ def test_no_text_puts_a_plural_after_any_number() -> None:
         (2e6, 2, "2,000,000"),
         (0.4382, 3, "0.438"),
         (0.0, 3, "0"),
-        (2e6, 2, "2,000,000"),
     ],
 )
 def test_a_plain_number_has_no_exponent(value: float, digits: int, text: str) -> None:

@@ -181,10 +181,8 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         low, high = _likely(reading)
         wider = 1.0 + 3.0 / throttles
         low, high = low / wider, high * wider
-        why = (
-            f"too few calls were throttled; it lies between {plain(low, 2)} and {plain(high, 2)} a second, if it is a token "
-            "bucket"
-        )
+        span = f"{plain(low, 2)} and {plain(high, 2)} a second"
+        why = f"too few calls were throttled; it lies between {span}, if it is a token bucket"
         told = unknown(attempts, why, evidence)
         return replace(told, rate=Interval(None, low, high), burst=Interval(None, 1.0, None))
     if not seen_full:
