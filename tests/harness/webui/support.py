@@ -32,11 +32,12 @@ PATIENCE = 60.0
 
 @dataclass
 class WebUi:
-    """Where a web UI is, where its runs are recorded, and where what it prints goes."""
+    """Where a web UI is, where its runs are recorded, where what it prints goes, and its process."""
 
     url: str
     directory: Path
     log: Path
+    pid: int
 
     @property
     def runs(self) -> list[Path]:
@@ -70,7 +71,7 @@ def web_ui(directory: Path, *options: str, base: str = "", **environment: str) -
             stderr=sink,
             start_new_session=True,
         )
-    found = WebUi(f"http://127.0.0.1:{port}{base}", directory, log)
+    found = WebUi(f"http://127.0.0.1:{port}{base}", directory, log, process.pid)
     try:
         wait_for(lambda: _answers(found.url), f"web UI ({log.read_text()})")
         yield found

@@ -2,6 +2,8 @@
 
 import http.cookiejar
 import json
+import os
+import signal
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.harness.webui.support import wait_for, web_ui
+from tests.support.locust_runs import children_of
 
 BASE = "/load"
 
@@ -95,3 +98,21 @@ def test_login_without_a_user_says_what_to_set(tmp_path: Path) -> None:
         except urllib.error.HTTPError as error:
             said = error.read().decode()
     assert "CHATQUOTA_WEB_USER" in said
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_named_at_once_and_its_chats_are_still_counted(tmp_path: Path) -> None:
+    """While the run goes on: who is missing, and as many chats left to stop as are open, though it reports no more."""
+    with web_ui(tmp_path, "--processes", "2") as ui:
+        ana = Client(ui.url)
+        wait_for(lambda: ana.json("/worker-count")["worker_count"] == 2, "workers")
+        workers = children_of(ui.pid)
+        form = {"user_count": "6", "spawn_rate": "6", "hold": "10m", "emulator": "active_chats=20"}
+        assert json.loads(ana.post("/swarm", **form))["success"]
+        wait_for(lambda: ana.json("/quotas/live.json").get("open") == 20, "all chats")
+        assert ana.json("/quotas/live.json")["missing_workers"] == []
+        os.kill(workers[0], signal.SIGKILL)
+        wait_for(lambda: ana.json("/quotas/live.json")["missing_workers"] != [], "a missing worker")
+        live = ana.json("/quotas/live.json")
+        assert live["missing_workers"] in (["worker-0"], ["worker-1"])
+        assert live["chats"] == {"started": 20, "left_open": 20}

@@ -1,6 +1,8 @@
 """The live figure in a real browser, on answers that a hostile or slow service could have caused."""
 
 import json
+import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ LIVE: dict[str, Any] = {
     "counts": {"StartChatContact": {"started": 6}},
     "chats": {"left_open": 6},
     "chat_ends": {f"BY_{SCRIPT}": 2},
+    "missing_workers": ["worker-1"],
     "valid": False,
+    "reasons": ["the target served nothing", f"a reason {SCRIPT}"],
     "binding": [
         {"operation": f"Send{SCRIPT}", "chats_per_s": {"estimate": 5.0}},
         {"operation": "StartChatContact", "chats_per_s": {"estimate": 9.0}},
@@ -68,8 +72,9 @@ def test_names_and_reasons_from_the_service_are_shown_as_text() -> None:
     with browser_page() as page:
         _show(page, LIVE)
         expect(page.locator("#facts")).to_contain_text(SCRIPT)
-        expect(page.locator("#facts")).to_contain_text("not valid")
+        expect(page.locator("#facts")).to_contain_text(f"not valid: the target served nothing; a reason {SCRIPT}")
         expect(page.locator("#facts")).to_contain_text("time 1:01:05 · left 0:59")
+        expect(page.locator("#facts")).to_contain_text("not heard of: worker-1")
         expect(page.locator("#facts")).to_contain_text(f"probe: rate 4..5 {SCRIPT}")
         expect(page.locator("#rows")).to_contain_text(SCRIPT)
         assert page.locator("img").count() == 0
@@ -98,6 +103,43 @@ def test_a_phone_shows_the_charts_without_scrolling_sideways() -> None:
         _show(page, LIVE)
         expect(page.locator("#rate path").first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.slow
+def test_times_under_a_chart_of_a_phone_do_not_overlap() -> None:
+    """However long the run is, each time on the axis can be read."""
+    with browser_page() as page:
+        page.set_viewport_size({"width": 360, "height": 740})
+        for seconds in (7, 29, 61, 100, 599):
+            series = {
+                "from": 1_790_000_003,
+                "open": [1] * seconds,
+                "values": {"StartChatContact offered": [1] * seconds},
+            }
+            _show(page, {**LIVE, "series": series})
+            expect(page.locator("#open path").first).to_be_visible()
+            times = page.locator("#open text", has_text=":").evaluate_all(
+                "all => all.map((one) => one.getBoundingClientRect()).map(({ left, right }) => [left, right])"
+            )
+            assert times
+            assert [pair for pair in pairwise(times) if pair[0][1] > pair[1][0]] == []
+
+
+@pytest.mark.slow
+def test_a_figure_without_answers_says_since_when_also_after_a_change_of_its_size() -> None:
+    """What is shown of a process that has gone is told to be old, until it answers again."""
+    with browser_page() as page:
+        _show(page, LIVE)
+        expect(page.get_by_role("status")).to_have_text("running")
+        page.route("**/live.json", lambda route: route.abort())
+        since = re.compile(r"^no answer since \d\d:\d\d:\d\d$")
+        expect(page.get_by_role("status")).to_have_text(since)
+        said = page.get_by_role("status").inner_text()
+        page.set_viewport_size({"width": 800, "height": 700})
+        page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        expect(page.get_by_role("status")).to_have_text(said)
+        page.unroute("**/live.json")
+        expect(page.get_by_role("status")).to_have_text("running")
 
 
 @pytest.mark.slow

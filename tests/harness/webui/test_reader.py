@@ -15,7 +15,7 @@ from harness.recording.format.schema import Sample, to_batch
 from harness.recording.journal import Journal
 from harness.webui.journals import Follower
 from harness.webui.reader import Live, pause_after
-from harness.webui.table import number, rows
+from harness.webui.table import number, rate_estimate, rows
 
 EPOCH = 1_790_000_000.0
 
@@ -71,10 +71,21 @@ def test_counts_active_chats_and_estimates_follow_the_samples(tmp_path: Path) ->
     table = {row["limit"]: row for row in rows({**said, "run": "r", "phase": "running", "chats": {"left_open": 30}})}
     assert table["Active chats"]["estimate"] == "30 (18 to 30)"
     assert table["Active chats"]["full"] == expected["active_chat_limit"]
-    assert str(table["StartChatContact calls/s"]["estimate"]).endswith("burst 8")
+    assert str(table["StartChatContact calls/s"]["estimate"]).endswith("burst at least 8")
     assert table["Chats left to stop"]["now"] == "30 of 0"
     assert sum(said["series"]["open"][-1:]) == 30
     journal.close()
+
+
+def test_a_limit_that_is_bounded_on_one_side_is_told_as_that_bound() -> None:
+    """A burst that was never seen used up from full is at least so many, as in the report, and not a number of its own."""
+    rate = {"estimate": 5.00017, "low": 4.99767, "high": 5.00267}
+    found = {"verdict": "explained", "rate": rate, "burst": {"estimate": 8, "low": 8, "high": None}}
+    assert rate_estimate(found) == "5/s (4.998 to 5.003), burst at least 8"
+    found["burst"] = {"estimate": 8, "low": 8, "high": 8}
+    assert rate_estimate(found) == "5/s (4.998 to 5.003), burst 8"
+    found["rate"] = {"estimate": 6.1, "low": 5.5, "high": None}
+    assert rate_estimate(found) == "at least 5.5/s, burst 8"
 
 
 def test_a_limiter_that_is_not_exact_shows_what_it_sustains(tmp_path: Path) -> None:
