@@ -199,7 +199,7 @@ class CapacityPlan(PlanParts):
         if PARTS.index(first) <= PARTS.index("settle"):
             total += volleys_cost(self._more_volleys(), rate, self._first_burst)
         if PARTS.index(first) <= PARTS.index("volleys"):
-            total += self._again_cost()
+            total += self._again_cost(rate)
         longer = max(0.0, self._check_lasts - check_time(rate))
         return total + Cost(longer, round(PRESSURE * rate * longer), round(rate * longer))
 

@@ -106,13 +106,13 @@ class PlanParts(ProbePlan):
             yield from self._offer(offered, self._reached(begin + again_time(self._rate)))
             self.stages.append(Stage("again", begin, self._now, offered))
 
-    def _again_cost(self) -> Cost:
-        """Return what the short pressures after the usual volleys cost."""
-        seconds = USUAL_VOLLEYS * again_time(self._rate)
+    def _again_cost(self, rate: float) -> Cost:
+        """Return what the short pressures after the usual volleys cost at a limit of about `rate` a second."""
+        seconds = USUAL_VOLLEYS * again_time(rate)
         return Cost(
             seconds * len(self._again),
             round(seconds * sum(self._again)),
-            round(seconds * self._rate * len(self._again)),
+            round(seconds * rate * len(self._again)),
         )
 
     def _volley(self) -> Iterator[Action]:

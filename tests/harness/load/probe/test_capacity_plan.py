@@ -11,7 +11,7 @@ from harness.load.probe.capacity_plan import CapacityPlan
 from harness.load.probe.parts import known, known_for_a_while
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.sustained import sustained_rate
-from harness.quotas.cost import expected_cost
+from harness.quotas.cost import Goal, expected_cost
 from tests.support.virtual.driver import Probed, probe
 from tests.support.virtual.records import NO_QUOTA, arrivals, default_bucket
 from tests.support.virtual.services import (
@@ -487,3 +487,11 @@ def test_a_pressure_does_not_end_at_a_moment_of_luck() -> None:
             close.append(decisions)
     assert not all(known_for_a_while(decisions, 16) for decisions in close)
     assert known_for_a_while(Decisions.of(arrivals(TokenBucket(20, 8), 60, 16, even=True)), 16)
+
+
+@pytest.mark.parametrize("goal", ["tps", "both", "safe"])
+def test_a_probe_tells_what_is_to_come_before_it_knows_a_rate(goal: Goal) -> None:
+    """Its first line of progress needs nothing measured."""
+    plan = CapacityPlan(ProbeOptions(goal, max_rate=500.0, seed=1))
+    plan.act(0.0)
+    assert "to come: " in plan.line()
