@@ -67,7 +67,8 @@ def build_report(
         _print(console, answer, None, None)
         return 0
     judgements = judge(gates, answer)
-    shown = gates_view(judgements) if gates else None
+    reasons = [] if answer.generator.valid else answer.generator.reasons or ["it does not say why"]
+    shown = gates_view(judgements, valid=answer.generator.valid) if gates else None
     earlier = beside(answer) if beside is not None else None
     from reports.page.page import render
 
@@ -81,7 +82,7 @@ def build_report(
     try:
         write(run.path, texts, drawn)
         if gates:
-            replace(junit_path or run.path / "junit.xml", junit(judgements, answer.run.id))
+            replace(junit_path or run.path / "junit.xml", junit(judgements, answer.run.id, reasons))
         tell_github(annotations(judgements, answer), markdown)
     except OSError as error:
         where = error.filename or str(run.path)

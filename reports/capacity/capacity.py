@@ -317,6 +317,7 @@ def _generator(run: Run, total: Aggregates, calls: int, view: Timeline) -> Gener
         reasons.append(reason)
     if calls and not _anything_served(total) and not any("served nothing" in reason for reason in reasons):
         reasons.append("no call was served, so that nothing was measured of the limits")
+    no_schedule = run.manifest.user_class == PROBE or run.manifest.retry_lab is not None  # retries follow the refusals
     lateness = MeasuredLateness(
         **{name: _ms(total.lateness.quantile(0, q)) for name, q in (*_QUANTILES.items(), ("max", 1.0))}
     )
@@ -328,8 +329,8 @@ def _generator(run: Run, total: Aggregates, calls: int, view: Timeline) -> Gener
         withheld=_told(run, told.withheld, "withheld"),
         samples_recorded=_told(run, told.samples_recorded, "samples_recorded"),
         samples_lost=_told(run, told.samples_lost, "samples_lost"),
-        offered_per_s=told.offered_per_s,
-        offered_peak_per_s=None if run.manifest.user_class == PROBE else view.busiest_offered(),
+        offered_per_s=None if run.manifest.user_class == PROBE else told.offered_per_s,
+        offered_peak_per_s=None if no_schedule else view.busiest_offered(),
         cpu_percent_max=told.cpu_percent_max,
         lateness_ms_p50=lateness.p50,
         lateness_ms_p99=lateness.p99,

@@ -243,7 +243,8 @@ class MeasuredLateness(Struct, frozen=True):
 class Generator(Struct, frozen=True):
     """What the load generator did. `dropped_late` are arrivals that were not sent because they were too late.
 
-    `offered_peak_per_s` is the most that came due a second over ten seconds; null for a probe, which has no schedule.
+    `offered_peak_per_s` is the most that came due a second over ten seconds; null for a probe and with the SDK's
+    retries, whose attempts no schedule decides on.
     """
 
     offered: Count = 0

@@ -16,6 +16,9 @@ _NOT_XML = "[^\t\n\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """Compiled where XML is written: so large a class takes as long as loading msgspec."""
 
 
+_UNRELIABLE = ", in an invalid run, of which no number is to be relied on"
+
+
 @dataclass(frozen=True)
 class Judgement:
     """One gate, what was found, and whether it passed. `found` is None where the run does not tell."""
@@ -76,10 +79,10 @@ class GatesView:
     rows: list[GateRow]
 
 
-def view(judgements: list[Judgement]) -> GatesView:
-    """The judgements as the report shows them."""
+def view(judgements: list[Judgement], *, valid: bool = True) -> GatesView:
+    """The judgements as the report shows them; of a run that is not `valid` a passed gate was not shown to be kept."""
     breached = [one for one in judgements if not one.passed]
-    text = f"{len(judgements) - len(breached)} of {counted(len(judgements), 'gate')} passed."
+    text = f"{len(judgements) - len(breached)} of {counted(len(judgements), 'gate')} passed{_UNRELIABLE * (not valid)}."
     if breached:
         text += " Breached: " + "; ".join(f"{one.gate.name} ({one.text})" for one in breached) + "."
     rows = [
@@ -94,8 +97,8 @@ def view(judgements: list[Judgement]) -> GatesView:
     return GatesView(bool(breached), text, rows)
 
 
-def junit(judgements: list[Judgement], run_id: str) -> str:
-    """The judgements as JUnit XML: one test case a gate."""
+def junit(judgements: list[Judgement], run_id: str, reasons: Iterable[str] = ()) -> str:
+    """The judgements as JUnit XML: one test case a gate. `reasons` say why the run is not valid, on its standard error."""
     import xml.etree.ElementTree as ET
 
     failures = sum(not one.passed for one in judgements)
@@ -106,6 +109,8 @@ def junit(judgements: list[Judgement], run_id: str) -> str:
         case = ET.SubElement(suite, "testcase", classname=f"chatquota.{_legal(run_id)}", name=_legal(one.gate.name))
         if not one.passed:
             ET.SubElement(case, "failure", message=_legal(one.text), type="breach").text = _legal(one.text)
+    if told := "; ".join(reasons):
+        ET.SubElement(suite, "system-err").text = _legal(f"Invalid run: {told}. No number of it is to be relied on.")
     suites = ET.Element("testsuites", tests=str(len(judgements)), failures=str(failures))
     suites.append(suite)
     ET.indent(suites)

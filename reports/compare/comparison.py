@@ -249,6 +249,8 @@ def _of_any_limiter(metric: str, tps: Tps) -> Figure | None:
 def _limit(limit: Tps | ActiveChats, entry: Interval) -> Figure | None:
     if limit.verdict == "not_explained" or entry.low is None or (isinstance(limit, Tps) and _disproved(limit)):
         return None
+    if limit.verdict == "lower_bound" and not entry.low:
+        return None  # that at least none are admitted says nothing
     if entry.estimate is None or entry.high is None:
         return Figure(None, entry.low, math.inf)
     return _ordered(entry.estimate, entry.low, entry.high)

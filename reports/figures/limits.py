@@ -37,7 +37,11 @@ def bucket_trace(tps: TpsEstimate, first: float) -> Picture:
     sentence = (
         f"A bucket of {known(tps.burst)} tokens refilled at {interval(tps.rate, '/s')} agrees "
         f"with {len(trace.at) - wrong:,} of {counted(len(trace.at), 'decision')} shown; "
-        + (f"the largest disagreement is {milliseconds(largest)} ms." if largest else "none disagrees.")
+        + (
+            f"the others would at a moment that lies up to {milliseconds(largest)} ms off."
+            if wrong and largest
+            else "none disagrees."
+        )
     )
     return picture("bucket", "The fitted token bucket", sentence, sentence, figure)
 

@@ -63,8 +63,7 @@ def _tps(answer: Capacity) -> list[str]:
             f"{number(_rounded_up(offered * _MARGIN))} requests a second (L-AA48CD49): `chatquota report RUN "
             f"--request --want-tps {number(_rounded_up(offered * _MARGIN))}`."
         )
-    chats = answer.active_chats
-    quota = "" if chats.low and chats.verdict != "not_explained" else " --active-chats QUOTA"
+    quota = " --active-chats QUOTA" if answer.active_chats.verdict == "not_explained" else ""
     lines.append(
         f"For arrivals of your own, `chatquota plan --run RUN{quota} --arrivals RATE --length TIME` says how many "
         "customers are refused and what to ask for."

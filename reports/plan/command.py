@@ -10,7 +10,7 @@ from rich.text import Text
 
 from harness.errors import UsageError
 from reports.capacity.load import load_capacity
-from reports.capacity.model import ActiveChats, Interval, Tps
+from reports.capacity.model import ActiveChats, Capacity, Interval, Tps
 from reports.capacity.sentences import BOUNDS_ONLY, CLASSES
 from reports.figures.picture import standalone_svg
 from reports.figures.style import report_style
@@ -134,7 +134,7 @@ def _bounded(limits: Limits) -> Limits:
 
 
 def run_limits(path: Path) -> Limits:
-    """What a run found: estimates where they are explained, lower bounds where a limit was not reached."""
+    """What a run found: estimates where they are explained; of chats at once that were not reached, what AWS declares."""
     answer = load_capacity(path)
     tps, chats = answer.tps, answer.active_chats
     if tps.rate_to_use is None and tps.verdict != "lower_bound":
@@ -144,14 +144,27 @@ def run_limits(path: Path) -> Limits:
     rate, burst, curve, notes = _tps_limits(tps)
     if not rate and tps.verdict == "lower_bound":
         raise UsageError(f"{path} met no TPS limit, and a burst may have carried what it admitted; give --tps")
-    quota = _figure(chats, chats)
+    quota, unmet = _quota_of(answer)
     if not rate or not quota or rate <= 0:
         raise UsageError(f"{path} says nothing about a limit; give --tps, --burst and --active-chats")
-    notes = [*notes, *_doubts(burst is not None, tps, chats)]
+    notes = [*notes, *_doubts(burst is not None, tps, chats), *unmet]
     told = "; ".join(notes)
     source = f"run {answer.run.id} ({told})" if told else f"run {answer.run.id}"
     invalid = None if answer.generator.valid else "; ".join(answer.generator.reasons) or "it does not say why"
     return Limits(rate, burst or max(1.0, 1.6 * rate), max(1, int(quota)), source, curve, invalid)
+
+
+def _quota_of(answer: Capacity) -> tuple[float | None, list[str]]:
+    """The chats at once, and what is to be said of them. A bound is no quota: it would be said to bind where it does not."""
+    chats = answer.active_chats
+    if chats.verdict != "lower_bound":
+        return _figure(chats, chats), []
+    least, entry = chats.low or 0.0, declared_value(answer.declared, "active_chats")
+    declared = entry.value if entry is not None and entry.value else None
+    taken = max(least, declared or DOCUMENTED.active_chats)
+    source = "what was admitted" if taken == least else "as AWS declares" if declared else "AWS's documented default"
+    reached = f" (at least {number(least)})" if least else ""
+    return taken, [f"active chats: the limit was not reached{reached}: {number(taken)}, {source}, is taken"]
 
 
 def _doubts(burst_known: bool, tps: Tps, chats: ActiveChats) -> list[str]:
@@ -162,9 +175,7 @@ def _doubts(burst_known: bool, tps: Tps, chats: ActiveChats) -> list[str]:
     elif tps.exact and tps.burst.high is None:
         doubts.append("the burst is a lower bound")
     low, high = chats.low, chats.high
-    if chats.verdict == "lower_bound":
-        doubts.append("active chats: a lower bound only, the limit was not reached")
-    elif low is not None and high is not None and low < high:
+    if chats.verdict == "explained" and low is not None and high is not None and low < high:
         doubts.append(f"active chats lie between {number(low)} and {number(high)}")
     return doubts
 

@@ -143,6 +143,21 @@ def test_a_run_that_only_starts_chats_has_no_journey(make_run: MakeRun) -> None:
 
 
 @pytest.mark.slow
+def test_what_was_offered_is_told_where_a_schedule_offered_it(make_run: MakeRun) -> None:
+    """A probe and the SDK's retries send as they are answered: they have no busiest seconds, and a probe no rate."""
+    for changes, peak, rate in (
+        ({}, True, True),
+        ({"retry_lab": LAB}, False, True),
+        ({"user_class": "QuotaProbe"}, False, False),
+    ):
+        path = make_run(**changes)
+        assert main(["report", str(path), "--quiet", "--no-figures"]) == 0
+        told = json.loads((path / "capacity.json").read_text())["generator"]
+        assert (told["offered_peak_per_s"] is not None) == peak
+        assert (told["offered_per_s"] is not None) == rate
+        assert not peak or 8.0 < told["offered_peak_per_s"] < 12.0
+
+
 def test_the_retry_lab_and_the_ends_of_chats_are_shown(make_run: MakeRun) -> None:
     """Goodput, what a chat cost, the added latency and each reason stand on the page and in the Markdown."""
     path = make_run(retry_lab=LAB, chat_ends={"EXPIRED": 3, "AGENT_DISCONNECT": 4})

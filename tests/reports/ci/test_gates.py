@@ -115,6 +115,18 @@ def test_annotations_and_junit_hold_any_text() -> None:
     ET.fromstring(junit(judgements, "run\x07id"))
 
 
+def test_gates_of_an_invalid_run_say_so(make_run: MakeRun, tmp_path: Path) -> None:
+    """What passed in it was not shown to be kept, as a CI service sees in the JUnit file and a reader on the page."""
+    gates = tmp_path / "chats.toml"
+    gates.write_text('[[gate]]\nmetric = "outcomes.started"\nmin = 1\n')
+    for path, invalid in ((make_run(status="running"), True), (make_run(), False)):
+        assert main(["report", str(path), "--quiet", "--no-figures", "--gates", str(gates)]) == 0
+        told = ET.fromstring((path / "junit.xml").read_text()).findtext("testsuite/system-err") or ""
+        assert told.startswith("Invalid run: the run did not end in order") == invalid
+        page = (path / "report.md").read_text()
+        assert ("1 of 1 gate passed, in an invalid run, of which no number is to be relied on." in page) == invalid
+
+
 def test_a_gate_finds_its_number_in_capacity_json(make_run: MakeRun) -> None:
     """The numbers that the report of a run in which both limits were met tells are found under their names."""
     path = make_run()

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from harness.command import main
 from harness.quotas.estimates import Verdict
-from reports.capacity.model import Capacity, Interval, Tps
+from reports.capacity.model import ActiveChats, Capacity, Interval, Tps
 from reports.compare.comparison import compare
 from tests.reports.answers import an_answer
 from tests.reports.conftest import MakeRun
@@ -138,6 +138,13 @@ def test_a_comparison_that_cannot_be_made_says_so() -> None:
     assert found["tps.rate"] == "not comparable"
     assert found["active_chats"] == "not comparable"
     assert found["latency_ms.started.p99"] == "not comparable"
+
+
+def test_a_bound_of_nothing_is_no_number() -> None:
+    """That at least no chat may be open is not compared as a bound."""
+    nothing = an_answer(active_chats=ActiveChats(0, 0, None, verdict="lower_bound"), outcomes={"started": 9})
+    found = {delta.metric: delta for delta in compare(nothing, nothing, 0.05)}["active_chats"]
+    assert (found.base, found.new) == (None, None)
 
 
 def test_bounds_compare_only_where_they_can() -> None:

@@ -16,11 +16,12 @@ def said(chats: ActiveChats, refused: int = 0) -> str:
 
 
 def test_the_plan_that_is_advised_can_be_made() -> None:
-    """A run that says nothing of the chats at once needs the quota from its reader; one that does needs none."""
-    unknown = said(ActiveChats(0, 0, None, verdict="lower_bound"))
+    """Where the run met a chat limit and does not explain it, the plan needs it from its reader."""
+    unknown = said(ActiveChats(None, 55, None, verdict="not_explained"), refused=20)
     assert "`chatquota plan --run RUN --active-chats QUOTA --arrivals RATE --length TIME`" in unknown
-    assert "The active-chat limit was not met: " in unknown
-    assert "`chatquota plan --run RUN --arrivals" in said(ActiveChats(40, 40, None, verdict="lower_bound"))
+    bound = said(ActiveChats(0, 0, None, verdict="lower_bound"))
+    assert "`chatquota plan --run RUN --arrivals" in bound
+    assert "The active-chat limit was not met: " in bound
 
 
 def test_a_chat_limit_that_is_not_explained_has_its_advice() -> None:

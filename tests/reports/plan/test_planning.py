@@ -249,7 +249,7 @@ def test_the_command_writes_its_plan(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_limits_come_from_a_run_or_its_declaration(tmp_path: Path) -> None:
-    """A run's found limits and its declared quotas can be planned against; lower bounds are named as such."""
+    """A run's found limits and its declared quotas can be planned against; a bound on the chats is taken for no quota."""
     answer = an_answer(
         tps=Tps(Interval(7.0, 6.9, 7.1), Interval(9, 9, 9), "token_bucket", "explained"),
         active_chats=ActiveChats(None, 40.0, None, verdict="lower_bound"),
@@ -257,7 +257,8 @@ def test_limits_come_from_a_run_or_its_declaration(tmp_path: Path) -> None:
     )
     path = tmp_path / "capacity.json"
     path.write_text(to_json(answer))
-    for option, tps, chats, source in (("--run", 7.0, 40, "lower bound"), ("--declared", 6.0, 500, "L-AA48CD49")):
+    unmet = "the limit was not reached (at least 40): 500, AWS's documented default, is taken"
+    for option, tps, chats, source in (("--run", 7.0, 500, unmet), ("--declared", 6.0, 500, "L-AA48CD49")):
         out = tmp_path / option.strip("-")
         arguments = ["--arrivals", "2/s", "--length", "5s", option, str(path), "--out", str(out)]
         assert main(["plan", *arguments]) == 0
@@ -375,3 +376,21 @@ def test_what_is_refused_at_any_rate_is_no_matter_of_the_quota() -> None:
     fair = Limits(20.0, 20.0, 500, "test", ((0.0, 0.0), (10.0, 0.0), (20.0, 0.1)))
     told = plan(parse_arrivals("15/s"), parse_length("5s"), fair, refused=0.001, margin=0.2)
     assert told["request"]["refused_at_any_rate"] is None
+
+
+@pytest.mark.parametrize(
+    ("least", "declared", "taken"),
+    [
+        (40.0, {"value": 300}, "300, as AWS declares,"),
+        (700.0, {"value": 300}, "700, what was admitted,"),
+        (0.0, {}, "500, AWS's"),
+    ],
+)
+def test_a_chat_limit_that_was_not_reached_is_not_said_to_bind(
+    least: float, declared: dict[str, Any], taken: str, tmp_path: Path
+) -> None:
+    """What AWS declares is planned with, unless more was admitted: three chats at once are no quota of three."""
+    chats = ActiveChats(least, least, None, verdict="lower_bound")
+    told = " ".join(planned(tmp_path, active_chats=chats, declared={"active_chats": declared}))
+    assert f"{taken} " in told
+    assert "active-chat quota binds" not in told
