@@ -15,6 +15,7 @@ from reports.wording.numbers import number, seconds
 from reports.wording.vocabulary import QUOTA, STARTED, TPS
 
 _TICKS = [*(1, 2, 5, 10, 20, 60, 120, 300, 600, 1200), *(3600 * hours for hours in (1, 2, 5, 10, 24, 48, 168))]
+_LEAST_PERCENT = 1e-4
 _NAMES = {"tps": "the TPS quota", "active_chats": "the active-chat quota"}
 
 
@@ -127,9 +128,11 @@ def _request(plan: Mapping[str, Any]) -> str:
 
 
 def share(value: float) -> str:
-    """A probability as a percentage with two significant digits."""
+    """A probability as a percentage with two significant digits, and never with an exponent."""
     percent = value * 100
-    return "0 %" if percent < 1e-7 else f"{percent:.2g} %" if percent < 99.5 else f"{percent:.3g} %"
+    if 0 < percent < _LEAST_PERCENT:
+        return f"under {_LEAST_PERCENT:.4f} %" if percent >= 1e-7 else "0 %"
+    return f"{percent:.2g} %" if percent < 99.5 else f"{percent:.3g} %"
 
 
 def _at(label: str) -> str:

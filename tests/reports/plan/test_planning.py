@@ -19,7 +19,7 @@ from reports.plan.day import Day, parse_arrivals, read_day
 from reports.plan.lengths import parse_length
 from reports.plan.planning import Abandoned, Limits, abandoned_chats, frontier, plan
 from reports.plan.queueing import bucket_refusal, erlang_b, open_chats, rate_for, servers_for
-from reports.plan.text import sentences
+from reports.plan.text import sentences, share
 from tests.reports.answers import an_answer
 
 DEFAULTS = Limits(5.0, 8.0, 500, "test")
@@ -393,4 +393,11 @@ def test_a_chat_limit_that_was_not_reached_is_not_said_to_bind(
     chats = ActiveChats(least, least, None, verdict="lower_bound")
     told = " ".join(planned(tmp_path, active_chats=chats, declared={"active_chats": declared}))
     assert f"{taken} " in told
-    assert "active-chat quota binds" not in told
+    assert told.startswith("Neither quota refuses more than 1 % of the customers at any moment. ")
+
+
+def test_no_share_of_a_plan_has_an_exponent() -> None:
+    """What is next to nothing is said to be under a number that can be read."""
+    assert [share(value) for value in (0.0, 1e-12, 2.8e-9, 2e-6, 0.0088, 0.7, 0.999)] == [
+        *("0 %", "0 %", "under 0.0001 %", "0.0002 %", "0.88 %", "70 %", "99.9 %"),
+    ]
