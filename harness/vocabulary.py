@@ -146,3 +146,7 @@ def cause_of_429(error_code: str | None, message: str) -> str:
             "know that it is a throttle, --treat-bare-429-as tps_throttled counts it as one"
         )
     return f"a 429 with the code {error_code}, which Amazon Connect does not document for this operation"
+
+
+PROBE_FAILED = "probe_failed"
+"""Why a run has ended whose probe a fault of its own has ended."""

@@ -21,7 +21,16 @@ from harness.load.probe.journey_moves import Call, Chats
 from harness.load.probe.journey_plan import JourneyPlan
 from harness.load.session.session import Session
 from harness.recording.ledger import ALREADY_ENDED, STOPPED
-from harness.vocabulary import CREATE_CONNECTION, DISCONNECT, GET_TRANSCRIPT, OK, SEND_EVENT, SEND_MESSAGE, STARTED
+from harness.vocabulary import (
+    CREATE_CONNECTION,
+    DISCONNECT,
+    GET_TRANSCRIPT,
+    OK,
+    PROBE_FAILED,
+    SEND_EVENT,
+    SEND_MESSAGE,
+    STARTED,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +88,7 @@ class _Member:
 
 
 class JourneyProber:
-    """Does what a `JourneyPlan` says, with the calls of a `Session`. `done(why)` is called once, at the probe's own end."""
+    """Does what a `JourneyPlan` says, with the calls of a `Session`. `done(why)` is called once, at its own end."""
 
     def __init__(self, session: Session, done: Callable[[str], None], progress: Progress) -> None:
         settings = session.settings
@@ -94,6 +103,7 @@ class JourneyProber:
         self._number = 0
         self._over = False
         self._greenlet = gevent.spawn(self._run)
+        self._greenlet.link_exception(lambda _: gevent.spawn(done, PROBE_FAILED))  # else the run would never end
 
     def end(self) -> None:
         """Send nothing more, wait for the calls on the wire, and close the websockets; the chats are left to the session."""

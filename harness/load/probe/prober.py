@@ -18,7 +18,7 @@ from harness.load.probe.capacity_plan import CapacityPlan
 from harness.load.probe.journey_prober import JourneyProber
 from harness.load.session.session import Session
 from harness.quotas.cost import Goal, effort
-from harness.vocabulary import STARTED
+from harness.vocabulary import PROBE_FAILED, STARTED
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def begin(session: Session, done: Callable[[str], None]) -> "Prober | JourneyPro
 
 
 class Prober:
-    """Does what a `CapacityPlan` says, with the calls of a `Session`. `done(why)` is called once, at the probe's own end."""
+    """Does what a `CapacityPlan` says, with the calls of a `Session`. `done(why)` is called once, at its own end."""
 
     def __init__(self, session: Session, done: Callable[[str], None]) -> None:
         settings = session.settings
@@ -59,6 +59,7 @@ class Prober:
         self._calls: set[gevent.Greenlet] = set()
         self._over = False
         self._greenlet = gevent.spawn(self._run)
+        self._greenlet.link_exception(lambda _: gevent.spawn(done, PROBE_FAILED))  # else the run would never end
 
     def end(self) -> None:
         """Send nothing more and wait for the calls on the wire."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from locust import User, constant, task
 
-from harness.errors import EXIT_GUARD
+from harness.errors import EXIT_GUARD, EXIT_INVALID
 from harness.load.run.host import RunPart, coordinator_of
+from harness.vocabulary import PROBE_FAILED
 
 if TYPE_CHECKING:  # scipy and the inference are loaded when a probe begins: most runs have none
     from harness.load.probe.journey_prober import JourneyProber
     from harness.load.probe.prober import Prober
     from harness.load.session.session import Journey, Session
+
+logger = logging.getLogger(__name__)
 
 
 class QuotaProbe(User):
@@ -54,6 +58,9 @@ class QuotaProbe(User):
 def _end(coordinator: RunPart, why: str) -> None:
     if why == "max_chats":
         coordinator.end_run("budget", EXIT_GUARD)
+    elif why == PROBE_FAILED:
+        logger.error("the probe has failed: a fault of chatquota's; what was recorded until then is kept and reported")
+        coordinator.end_run(PROBE_FAILED, EXIT_INVALID)
     else:
         coordinator.end_run("probe")
 
