@@ -1,5 +1,6 @@
 """Chooses the part of a record that the inference reads, so that any number of samples costs a bounded time."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.counting import counted
-from harness.quotas.active_chats import infer_active_chats
+from harness.quotas.active_chats import COUNTED_WITHIN, infer_active_chats
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
 from harness.quotas.any_limiter.measure import measure_capacity
 from harness.quotas.attempts import Attempts
@@ -42,7 +43,7 @@ class Excerpt:
 
     `ends` are unix seconds, one for each chat, and `ends_sent` when each was asked for (not-a-number: by somebody else);
     `already_ended` counts chats that our StopContact found gone;
-    `open_before` counts the chats that were open when the span began.
+    `open_before` counts the chats that were open when the span began, or whose start was on its way.
     """
 
     span: tuple[float, float]
@@ -128,7 +129,12 @@ def span_around(total: Aggregates, refusal: str, most: int) -> tuple[float, floa
     first, last = int(np.floor(total.first)), int(np.floor(total.last))
     by_second = total.by_sent.trimmed(first, last)[:, : len(START_OUTCOMES)].sum(axis=1)
     refused = total.first_of(refusal)
-    begin, end = stretch(by_second, None if refused is None else int(np.floor(refused)) - first, most)
+    pivot = None if refused is None else int(np.floor(refused)) - first
+    begin, end = stretch(by_second, pivot, most)
+    if (
+        refusal == QUOTA and pivot is not None
+    ):  # which chats were counted when it was met is only seen of a while before
+        begin = max(0, min(begin, pivot - math.ceil(COUNTED_WITHIN) - 1))
     return (float(first + begin), float(first + end))
 
 
@@ -144,6 +150,7 @@ def read_excerpt(
     codes: list[NDArray[np.int64]] = []
     ends: _Ends = {}
     gone: set[str] = set()
+    on_the_way = 0
     columns = _COLUMNS if told is None else (*_COLUMNS, "contact_id")
     parts = samples.read(columns, span) if span[1] > span[0] else iter(())
     for part in parts:
@@ -155,6 +162,14 @@ def read_excerpt(
             [START_OUTCOMES.index(word) if word in START_OUTCOMES else -1 for word in part.words["outcome"]]
         )
         outcome = known[part.codes["outcome"]]
+        on_the_way += int(
+            np.count_nonzero(
+                (operation == START)
+                & (outcome == START_OUTCOMES.index(STARTED))
+                & (part.times["sent"] < span[0])
+                & (part.times["received"] >= span[0])
+            )
+        )
         chosen &= outcome >= 0
         sent.append(part.times["sent"][chosen])
         received.append(part.times["received"][chosen])
@@ -175,7 +190,7 @@ def read_excerpt(
         ended[:, 0],
         ended[:, 1],
         len(gone - ends.keys()),
-        max(0, int(changes[:, BEGUN].sum() - changes[:, ENDED].sum() - changes[:, FOUND_GONE].sum())),
+        max(0, on_the_way + int(changes[:, BEGUN].sum() - changes[:, ENDED].sum() - changes[:, FOUND_GONE].sum())),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from harness.errors import one_line
 from harness.quotas.any_limiter.estimates import LimiterClass
 from harness.quotas.estimates import Limiter, Verdict
 from harness.recording.format.journey_probe import JourneyProbe
@@ -303,15 +304,19 @@ class ErrorText(Struct, frozen=True):
 
 
 def error_texts_of(tables: list[Table]) -> list[ErrorText]:
-    """Return the error texts that run.json holds; whatever of one is not of its type is left out."""
+    """Return the error texts that run.json holds; whatever of one is not of its type is left out.
+
+    What a service says may hold anything: line ends, and what steers a terminal, become escapes.
+    """
     types = {one.name: one.type for one in msgspec.structs.fields(ErrorText)}
     texts = []
     for table in tables:
         kept = {}
-        for name, kind in types.items():
+        for name in types.keys() & table.keys():
             with contextlib.suppress(msgspec.ValidationError):
-                kept[name] = msgspec.convert(table[name], kind) if name in table else None
-        texts.append(msgspec.convert({name: value for name, value in kept.items() if value is not None}, ErrorText))
+                if (value := msgspec.convert(table[name], types[name])) is not None:
+                    kept[name] = one_line(value) if isinstance(value, str) else value
+        texts.append(msgspec.convert(kept, ErrorText))
     return texts
 
 

@@ -115,7 +115,7 @@ def _unknown(answer: Capacity) -> list[str]:
             f"The active-chat limit was not met{held}: `chatquota run QuotaProbe --headless "
             "--probe active-chats` finds it, with a --max-chats above it."
         )
-    if not answer.outcomes.get(STARTED):
+    if sum(answer.outcomes.values()) and not answer.outcomes.get(STARTED):
         lines.append("No chat was started: look at the answers of the service below.")
     return lines
 

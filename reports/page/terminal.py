@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.counting import counted
+from harness.errors import one_line
 from harness.vocabulary import STARTED
 from reports.capacity import sentences as words
 from reports.capacity.answered.model import Agents, Answered
@@ -35,17 +36,17 @@ _FIRST = {"tps": "TPS", "active_chats": "active chats", None: "none met"}
 
 def print_summary(answer: Capacity, page: Path | None, console: Console) -> None:
     """Print the target, what was offered and what became of it, the limits, the chats left open, and the report's place."""
-    console.print(Text(f"\n{words.target(answer)}", style="bold"), soft_wrap=True)
+    console.print(Text(f"\n{one_line(words.target(answer))}", style="bold"), soft_wrap=True)
     console.print(Text(words.headline(answer), style="bold"))
     console.print(Text(words.first_limit_sentence(answer)))
     title, text = words.validity(answer)
     if not answer.generator.valid:
-        console.print(Text.assemble((f"{title}: ", "bold red"), text))
+        console.print(Text.assemble((f"{title}: ", "bold red"), one_line(text)))
     console.print(_table(answer))
     for problem in answer.problems:
-        console.print(f"missing: {problem}", highlight=False, markup=False)
+        console.print(f"missing: {one_line(problem)}", highlight=False, markup=False)
     for cause in [*words.causes_of_429(answer), *clock_sentences(answer)]:
-        console.print(f"beware: {cause}", highlight=False, markup=False)
+        console.print(f"beware: {one_line(cause)}", highlight=False, markup=False)
     if page is not None:
         console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
 

@@ -376,3 +376,26 @@ def test_every_outcome_has_a_name() -> None:
 
     assert set(OUTCOMES) == set(vocabulary.OUTCOMES)
     assert set(OUTCOMES) <= set(LABELS)
+
+
+def test_what_a_service_says_does_not_steer_a_terminal(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """Escapes, line ends and marks that turn text around are shown, and not obeyed."""
+    text = "\x1b[31mred\nsecond \u202e line"
+    told = {"outcome": "unclassified_429", "operation": "StartChatContact", "status": 429, "count": 5}
+    path = make_run(Scenario(oddities=5), answers=[told | {"error_code": text, "message": text}])
+    assert main(["report", str(path), "--no-figures"]) == 0
+    for shown in (capsys.readouterr().out, (path / "report.md").read_text(), (path / "report.html").read_text()):
+        assert "\x1b" not in shown
+        assert "\u202e" not in shown
+    assert "\\x1b[31mred\\nsecond \\u202e line" in (path / "report.html").read_text()
+
+
+def test_a_quota_that_is_met_late_in_a_long_run_is_found(make_run: MakeRun) -> None:
+    """The chats that were on their way when the part begins that is read count too, and it begins some seconds before."""
+    path = make_run(Scenario(rate=300, burst=500, quota=3000, offered=400, seconds=40))
+    assert main(["report", str(path), "--quiet", "--no-figures"]) == 0
+    answer = json.loads((path / "capacity.json").read_text())
+    chats = answer["active_chats"]
+    assert answer["inference"]["of_attempts"] > 8_000
+    assert chats["high"] == chats["estimate"] == 3000
+    assert chats["low"] > 2000
