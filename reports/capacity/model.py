@@ -304,10 +304,7 @@ class ErrorText(Struct, frozen=True):
 
 
 def error_texts_of(tables: list[Table]) -> list[ErrorText]:
-    """Return the error texts that run.json holds; whatever of one is not of its type is left out.
-
-    What a service says may hold anything: line ends, and what steers a terminal, become escapes.
-    """
+    """Return the error texts of run.json, without what is not of its type, and as escapes what would steer a terminal."""
     types = {one.name: one.type for one in msgspec.structs.fields(ErrorText)}
     texts = []
     for table in tables:

@@ -149,7 +149,7 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         "deficit_at_start": round(reading.fit.record.deficit, 2),
         "quota_refusal_costs_token": CHAT_LIMIT in reading.costing if attempts.count(CHAT_LIMIT) >= 3 else None,
     }
-    evidence |= good.replayed()
+    evidence |= good.replayed() | {"costs_no_token": reading.free()}
     if window is not None and not good.fits:
         rate = Interval(window.limit / window.width, window.limit / window.width_high, window.limit / window.width_low)
         evidence |= {"window_calls": window.limit, "window_seconds": round(window.width, 4)}

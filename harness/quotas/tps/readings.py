@@ -44,6 +44,11 @@ class Reading:
     posterior: Posterior
     goodness: Goodness
 
+    def free(self) -> list[str]:
+        """Return the outcomes of the record, by name, that cost no token if it is read this way."""
+        others = [code for group in _COST_GROUPS for code in group if code not in self.costing]
+        return [OUTCOMES[code] for code in others if self.attempts.count(code)]
+
 
 def costs(attempts: Attempts) -> Iterator[frozenset[int]]:
     """Which outcomes may cost a token: first what the documentation suggests (all of them), then each other way.

@@ -13,7 +13,8 @@ from harness.quotas.stages import Stage, StageKind
 from reports.capacity.load import load_capacity
 from reports.capacity.sentences import headline
 from reports.page.terminal import print_summary
-from tests.reports.synthetic import BEGAN, attempt, write_run
+from tests.reports.conftest import MakeRun
+from tests.reports.synthetic import BEGAN, Scenario, attempt, write_run
 from tests.support.virtual.records import NO_QUOTA
 from tests.support.virtual.services import Answer, Clockwork, Latency, Limiter, Service, Shards, TokenBucket
 
@@ -157,3 +158,15 @@ def test_a_change_of_class_is_a_difference(probed: Path, tmp_path: Path, capsys:
     assert "different" in printed
     assert "shared in the new run" in printed
     assert "tps.sustained" in printed
+
+
+def test_errors_from_before_the_limiter_are_no_admissions(make_run: MakeRun) -> None:
+    """A gateway that fails one call in eight takes no tokens: the bucket behind it is found with its own rate."""
+    run = make_run(Scenario(faults=0.12, offered=16, seconds=30.0, quota=10_000))
+    assert main(["report", str(run), "--quiet", "--no-figures"]) == 0
+    tps = load_capacity(run).tps
+    assert tps.evidence["costs_no_token"] == ["service_error"]
+    assert tps.class_ == "exact_within_jitter"
+    assert tps.rate.estimate == pytest.approx(5.0, abs=0.05)
+    assert tps.sustained is not None
+    assert tps.sustained.low <= 5.0 <= tps.sustained.high
