@@ -9,11 +9,11 @@ from locust.argument_parser import ui_extra_args_dict
 from locust.util.timespan import parse_timespan
 
 from harness.errors import UsageError
+from harness.load.options.checks import number_of_users
 from harness.load.options.options import Settings
 from harness.load.options.reading import NAMES, read_settings
 from harness.load.run.coordinator import Coordinator
 from harness.load.users.load_shape import attach_shape
-from harness.load.users.locust_options import number_of_users
 from harness.load.users.selection import select_users
 from harness.webui.access.confirmation import FIELD, Confirmations
 from harness.webui.access.form_policy import FormPolicy

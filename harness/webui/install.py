@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import orjson
 from flask import Response, g, jsonify, request
 from gevent.lock import RLock
@@ -19,6 +20,7 @@ from harness.webui.access.confirmation import Confirmations, NotConfirmed
 from harness.webui.access.form_policy import FormPolicy
 from harness.webui.access.login import install_login
 from harness.webui.access.same_site import keep_others_out
+from harness.webui.access.user_settings import check_user_settings
 from harness.webui.form import Form
 from harness.webui.live import STARTING, LiveRun
 from harness.webui.pages import DOWNLOADS, install_pages, with_rows, with_script
@@ -45,6 +47,7 @@ def install_web_ui(page: LocustPage, coordinator: Coordinator, result_of: Callab
     page.on_render(lambda shown: _tidy(shown, coordinator, live))
     page.keep_choices()
     _check_forms(page, coordinator, live)
+    _check_users(page, coordinator)
     _extend_answers(page, live)
     install_pages(page, base, live, lambda: coordinator.last_directory, result_of)
     host.listen("quitting", live.close)
@@ -100,7 +103,32 @@ def _check_forms(page: LocustPage, coordinator: Coordinator, live: LiveRun) -> N
     page.app.after_request(after)
 
 
-def _refusal(host: Host, check: Callable[[], bool]) -> Response | None:
+def _check_users(page: LocustPage, coordinator: Coordinator) -> None:
+    """Check the settings of user classes, and let Stop end also a run whose users Locust could not start."""
+    host = coordinator.host
+
+    @page.behind_login
+    def checked() -> Response | None:
+        environment = host.environment
+        known, tasks = environment.available_user_classes or {}, environment.available_user_tasks or {}
+        refused = _refusal(host, lambda: check_user_settings(request.get_data(), known, tasks))
+        if refused is not None:
+            refused.status_code = 400
+        return refused
+
+    def before() -> Response | None:
+        return checked() if request.endpoint == page.USER else None
+
+    def after(response: Response) -> Response:
+        if request.endpoint == page.STOP and response.status_code == 200 and host.may_start:
+            gevent.spawn(coordinator.finish, "user")  # Locust has nothing to stop
+        return response
+
+    page.app.before_request(before)
+    page.app.after_request(after)
+
+
+def _refusal(host: Host, check: Callable[[], bool | None]) -> Response | None:
     """Check a form, note whether it starts a run, and return the answer to one that is refused."""
     try:
         g.chatquota_starts = check()

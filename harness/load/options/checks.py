@@ -13,6 +13,9 @@ Number = int | float
 _BARE_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
+_MOST_USERS = 1_000_000
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """Accept one of `choices`."""
 
@@ -120,3 +123,14 @@ def pattern(value: str) -> str:
             f"{value!r} is not a regular expression ({error}); write ( as \\( where it is meant"
         ) from error
     return value
+
+
+def number_of_users(text: str) -> int:
+    """Return the number of users that `text` asks for. Raises ValueError for one that no run can have."""
+    try:
+        users = int(text)
+    except ValueError:
+        users = 0
+    if not 1 <= users <= _MOST_USERS:
+        raise ValueError(f"{text[:40]!r}: a whole number of users from 1 to {_MOST_USERS:,}")
+    return users

@@ -17,7 +17,8 @@ class LocustPage:
     """Locust's web UI, before it has answered a request."""
 
     SWARM, STATISTICS, INDEX, LOGIN = "locust.swarm", "locust.request_stats", "locust.index", "locust.login"
-    """Flask's names of the start form's address, of the statistics, of the page and of its login."""
+    USER, STOP = "locust.update_user", "locust.stop"
+    """Flask's names of the addresses of the start form, the statistics, the page, its login, a user class and Stop."""
 
     def __init__(self, web_ui: WebUI) -> None:
         self._web_ui = web_ui

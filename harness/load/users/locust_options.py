@@ -12,8 +12,8 @@ from locust import HttpUser, User
 from locust.contrib.fasthttp import FastHttpUser
 
 from harness.errors import UsageError
+from harness.load.options.checks import number_of_users
 
-_MOST_USERS = 1_000_000
 _MOST_PROCESSES = 1_000
 _OF_LOCUST = (HttpUser, FastHttpUser)
 
@@ -57,17 +57,6 @@ def _path(text: str) -> str:
     if text and not text.startswith("/"):
         raise argparse.ArgumentTypeError(f"{text!r} does not begin with a slash; write /{text}")
     return text
-
-
-def number_of_users(text: str) -> int:
-    """Return the number of users that `text` asks for. Raises ValueError for one that no run can have."""
-    try:
-        users = int(text)
-    except ValueError:
-        users = 0
-    if not 1 <= users <= _MOST_USERS:
-        raise ValueError(f"{text[:40]!r}: a whole number of users from 1 to {_MOST_USERS:,}")
-    return users
 
 
 def _users(text: str) -> int:

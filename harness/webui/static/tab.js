@@ -1,4 +1,4 @@
-// Shows the live figure below Locust's Quotas tab, and why an edit was refused, which Locust's dialog closes without saying.
+// Shows the live figure below Locust's Quotas tab, and why an edit was refused, which Locust's dialogs close without saying.
 // Both stand outside of Locust's own tree, which React keeps for itself. Only the headings of the form's groups are put into it.
 (() => {
   const section = document.createElement("section");
@@ -27,8 +27,6 @@
     + "box-shadow: 0 4px 16px #0006;";
   let hiding = 0;
   const refused = (message) => {
-    const running = [...document.querySelectorAll("#root button")].some((button) => button.textContent === "Edit");
-    if (!running) return; // the start form says it itself
     toast.textContent = message;
     document.body.append(toast);
     clearTimeout(hiding);
@@ -78,13 +76,24 @@
       const not = { success: false, message: "not started: nobody agreed to the live run", host: said.host };
       return new Response(JSON.stringify(not), { status: 200, headers: { "content-type": "application/json" } });
     }
-    if (said.success === false) refused(said.message);
+    const running = [...document.querySelectorAll("#root button")].some((button) => button.textContent === "Edit");
+    if (said.success === false && running) refused(said.message); // the start form says it itself
+    return answer;
+  };
+  const userSettings = async (request) => {
+    const answer = await send(request);
+    const said = answer.ok ? {} : await answer.clone().json().catch(() => ({}));
+    if (said.message) refused(said.message);
     return answer;
   };
   window.fetch = (...given) => {
-    const request = new Request(...given);
-    const starts = request.method === "POST" && new URL(request.url).pathname.endsWith("/swarm");
-    return starts ? swarm(request) : send(...given);
+    // A request that is made of another one takes its body: what is not ours is passed on as it came.
+    const [what, how] = given;
+    const request = what instanceof Request;
+    const method = how?.method ?? (request ? what.method : "GET");
+    const { pathname } = new URL(request ? what.url : what, document.baseURI);
+    const ours = method !== "POST" ? null : pathname.endsWith("/swarm") ? swarm : pathname.endsWith("/user") ? userSettings : null;
+    return ours ? ours(new Request(...given)) : send(...given);
   };
 
   // Locust's form lists the options one after another. Each group gets a heading before its first field, and owns its fields for

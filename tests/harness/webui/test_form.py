@@ -81,6 +81,38 @@ def test_options_of_a_locustfile_have_a_group_of_their_own(tmp_path: Path) -> No
         assert sorted(_groups(page.locator("form"))) == sorted([*_expected(), ("Of the locustfile", 1)])
 
 
+@pytest.mark.slow
+def test_settings_of_a_user_class_are_saved_or_refused_and_stop_ends_a_run_without_users(tmp_path: Path) -> None:
+    """Locust's dialog of a user class reaches the server; what would break a run is said; a run of users that Locust
+    cannot start ends at Stop.
+    """
+    (tmp_path / "mine.py").write_text(
+        "from chatquota import StartChat\n\nclass Broken(StartChat):\n    fixed_count = 'x'\n"
+    )
+    with web_ui(tmp_path, "-f", "mine.py") as ui, browser_page() as page:
+        page.goto(ui.url)
+        _save(page, "three")
+        expect(page.get_by_role("alert")).to_contain_text("StartChat: Fixed Count: a whole number")
+        with page.expect_response(lambda answer: answer.url.endswith("/user")) as saved:
+            _save(page, "2")
+        assert saved.value.status == 201
+        page.get_by_role("row", name="Broken").get_by_role("checkbox").set_checked(True)
+        page.get_by_role("row", name="StartChat").get_by_role("checkbox").set_checked(False)
+        page.get_by_role("button", name="Start").click()
+        wait_for(lambda: "TypeError" in ui.log.read_text("utf-8", "replace"), "users that could not be started")
+        _stop(page)
+        assert [said["status"] for said in ui.manifests()] == ["finished"]
+
+
+def _save(page: Page, fixed_count: str) -> None:
+    """Give StartChat a fixed number of users in the dialog of its settings."""
+    page.get_by_role("row", name="StartChat").get_by_role("button").click()
+    dialog = page.get_by_role("presentation")
+    dialog.locator("[name=fixedCount]").fill(fixed_count)
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+
+
 def _expected() -> list[tuple[str, int]]:
     return [(title, len(names)) for title, names in form_groups().items()]
 
