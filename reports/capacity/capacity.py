@@ -172,7 +172,7 @@ def tps_of(exact: TpsEstimate, found: AnyLimiterEstimate | None) -> Tps:
         safe=msgspec.convert(safe, Safe | None),
         contrary_share=None if contrary is None else contrary.share,
         contrary=contrary,
-        findings=list(found.findings),
+        findings=[finding for finding in found.findings if not (tps.too_few and finding.startswith("No single exact"))],
     )
 
 

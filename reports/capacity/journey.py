@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.journey import JourneyCost, binding_order, infer_operation
 from reports.capacity.excerpt import stretch
-from reports.capacity.model import Interval, Operation, OperationLimit
+from reports.capacity.model import Capacity, Interval, Operation, OperationLimit
 from reports.run.by_second import BySecond, Seconds
 from reports.run.fold import Aggregates
 from reports.run.samples import Batch, Samples
@@ -74,6 +74,25 @@ def add_limits(counted: Mapping[str, Operation], journey: Journey) -> tuple[dict
             binds_at_chats_per_s=binds.get(name),
         )
     return table, order[0].operation if order else None
+
+
+def bind_first(answer: Capacity) -> list[str]:
+    """The operation that binds first, and those that may as well, by their intervals."""
+    first = answer.operations.get(answer.binds_first or "")
+    if answer.binds_first is None or first is None:
+        return []
+    at = first.binds_at_chats_per_s
+    if at is None or at.high is None:
+        return [answer.binds_first]
+    alike = [
+        name
+        for name, row in answer.operations.items()
+        if name != answer.binds_first
+        and row.binds_at_chats_per_s is not None
+        and row.binds_at_chats_per_s.low is not None
+        and row.binds_at_chats_per_s.low <= at.high
+    ]
+    return [answer.binds_first, *alike]
 
 
 class Survey:

@@ -70,10 +70,7 @@ class FirstSeen(Struct, frozen=True):
 
 
 class Sustained(Struct, frozen=True):
-    """What the service goes on admitting a second under constant pressure (calls a second), with a 95 % interval.
-
-    `pressure` is the offered rate over the admitted one.
-    """
+    """Calls admitted a second under constant `pressure` (the offered rate over the admitted one), with a 95 % interval."""
 
     estimate: float
     low: float
@@ -169,6 +166,11 @@ class Tps(Struct, frozen=True):
     def exact(self) -> bool:
         """Whether the exact rate and burst may be used; an answer without a class (schema 1) has only those."""
         return self.verdict == "explained" and self.class_ in (None, "exact", "exact_within_jitter", "window")
+
+    @property
+    def too_few(self) -> bool:
+        """Whether a limiter may explain the record, and too few calls were throttled to tell which."""
+        return self.verdict == "not_explained" and self.evidence.get("too_few_throttles") is True
 
     @property
     def rate_to_use(self) -> Interval | None:

@@ -5,7 +5,7 @@ from collections import Counter
 from harness.counting import counted
 from harness.quotas.any_limiter.estimates import LimiterClass
 from harness.vocabulary import cause_of_429
-from reports.capacity.journey import is_journey
+from reports.capacity.journey import bind_first, is_journey
 from reports.capacity.model import ActiveChats, Capacity, Contrary, Operation, Tps
 from reports.wording.numbers import (
     at_least,
@@ -112,7 +112,12 @@ def journey_sentence(answer: Capacity) -> str:
     name = answer.binds_first
     if name is not None and name != START and (row := answer.operations.get(name)) is not None:
         room = f", at {counted(known(row.binds_at_chats_per_s), 'chat')} a second" if row.binds_at_chats_per_s else ""
-        return f"{name} stops this journey first{room}: {_refused(row)} of its {row.attempts:,} calls were refused"
+        first = bind_first(answer)
+        stops, its = ("stops", "its") if len(first) == 1 else ("stop", f"{name}'s")
+        return (
+            f"{' and '.join(first)} {stops} this journey first{room}: {_refused(row)} of {its} {row.attempts:,} calls were "
+            "refused"
+        )
     worst = {
         name: row
         for name, row in answer.operations.items()
@@ -178,7 +183,9 @@ def numbers_to_use(tps: Tps) -> str:
 
 
 def class_phrase(tps: Tps) -> str:
-    """That no exact limiter explains the record, and what it is nearest to."""
+    """That no exact limiter explains the record, and what it is nearest to; or that the record is too short for that."""
+    if tps.too_few:
+        return "too few calls were throttled to tell the limiter"
     kind = f": {CLASSES[tps.class_]}" if tps.class_ is not None else ""
     contrary = (
         f", {contrary_share(tps.contrary_share)} of the decisions contrary" if tps.contrary_share and kind else ""
@@ -265,7 +272,7 @@ def _tps_certainty(tps: Tps) -> str:
         return f"TPS: {_why(tps, 'no single limiter explains the refusals')} No rate is given."
     if tps.verdict == "explained":  # a limiter fits, and something else of the record speaks against it
         return f"TPS: {' '.join(tps.findings) or 'the exact limiter is not proved.'} {_ANY}"
-    if tps.contrary is not None and "contradictions" in tps.evidence:  # of which the findings have the better count
+    if tps.contrary is not None and not tps.too_few and tps.evidence.get("contradictions"):  # counted otherwise there
         return f"TPS: No single limiter explains the throttles: {contrary_note(tps.contrary)}. {_ANY}"
     return f"TPS: {_why(tps, 'no single limiter explains the refusals')} {_ANY}"
 

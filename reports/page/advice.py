@@ -1,13 +1,14 @@
 """Says what to do next, from this run's evidence alone: what to ask for, what to change, and what would teach the rest."""
 
 from harness.counting import counted
+from reports.capacity.journey import bind_first
 from reports.capacity.model import Capacity
 from reports.capacity.sentences import nothing_served
 from reports.page.behind import behind_advice
 from reports.page.variety import balance_advice
 from reports.run.timeline import BUSIEST_S
 from reports.wording.numbers import known, number
-from reports.wording.vocabulary import GOING_ON, QUOTA, START_OUTCOMES, STARTED, TPS
+from reports.wording.vocabulary import GOING_ON, HARNESS_CALLS, QUOTA, START, START_OUTCOMES, STARTED, TPS
 
 _MARGIN = 1.2
 """What is asked for beside what was offered: AWS grants nothing within a day."""
@@ -29,6 +30,7 @@ def advice(answer: Capacity) -> list[str]:
         return [*_left_open(answer), *served, again]
     return [
         *_left_open(answer),
+        *_journey(answer),
         *_tps(answer),
         *_active_chats(answer),
         *behind_advice(answer),
@@ -43,6 +45,19 @@ def _left_open(answer: Capacity) -> list[str]:
     if not left:
         return []
     return [f"Stop the {counted(left, 'chat that is', 'chats that are')} still open: `chatquota cleanup RUN`."]
+
+
+def _journey(answer: Capacity) -> list[str]:
+    """What more of the journeys need, where another operation than StartChatContact stops them first."""
+    first = [name for name in bind_first(answer) if name not in (START, *HARNESS_CALLS)]
+    if not first or answer.binds_first == START:
+        return []
+    names, them = " and ".join(first), "it" if len(first) == 1 else "them"
+    typing = ", such as typing events" if "SendEvent" in first else ""
+    return [
+        f"More of these journeys need more of {names}: ask AWS for {them} in a support case, with the text of `chatquota "
+        f"report RUN --request`, or make fewer of those calls in a chat{typing}."
+    ]
 
 
 def _tps(answer: Capacity) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.counting import counted
 from reports.capacity import sentences as words
+from reports.capacity.journey import bind_first
 from reports.capacity.model import Capacity, Interval, Tps
 from reports.wording.numbers import (
     at_once,
@@ -39,7 +40,8 @@ def keys_of(answer: Capacity) -> list[Key]:
         keys.append(Key("The limits meet at a mean length of", f"{known(at)} s", note))
     row = answer.operations.get(answer.binds_first or "")
     if row is not None and row.binds_at_chats_per_s is not None:
-        note = f"a second: {answer.binds_first} binds first"
+        first = bind_first(answer)
+        note = f"a second: {' and '.join(first)} {'binds' if len(first) == 1 else 'bind'} first"
         keys.append(Key("Whole journeys", known(row.binds_at_chats_per_s), note))
     keys.append(_left_open(answer))
     return keys

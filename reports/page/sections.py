@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.counting import counted
 from reports.capacity import sentences as words
-from reports.capacity.journey import is_journey
+from reports.capacity.journey import bind_first, is_journey
 from reports.capacity.model import Capacity, Operation, OperationLimit, Safe, Sustained, Tps
 from reports.wording.numbers import (
     at_least,
@@ -127,9 +127,11 @@ def _binding(answer: Capacity) -> str:
         return f"No operation of this journey met a limit that could be told.{rest}"
     cost = row.calls_per_chat or 1.0
     calls = "one call" if cost == 1 else f"{counted(number(cost), 'call')}"
+    alike = bind_first(answer)[1:]
+    as_well = f" ({' and '.join(alike)} may as well)" if alike else ""
     return (
-        f"Of the limits that this run met, {first} binds first: {counted(known(row.limit.rate), 'call')} a second and "
-        f"{calls} a chat leave room for {counted(known(row.binds_at_chats_per_s), 'chat')} a second.{rest}"
+        f"Of the limits that this run met, {first} binds first{as_well}: {counted(known(row.limit.rate), 'call')} a second "
+        f"and {calls} a chat leave room for {counted(known(row.binds_at_chats_per_s), 'chat')} a second.{rest}"
     )
 
 

@@ -13,6 +13,7 @@ from harness.vocabulary import STARTED
 from reports.capacity import sentences as words
 from reports.capacity.answered.model import Agents, Answered
 from reports.capacity.clocks import clock_sentences
+from reports.capacity.journey import bind_first
 from reports.capacity.model import Capacity, Interval, Tps
 from reports.ci.gates import GatesView
 from reports.page.behind import troubles_of
@@ -74,7 +75,8 @@ def _table(answer: Capacity) -> Table:
 def _tps_rows(tps: Tps) -> Iterator[tuple[str, ...]]:
     yield "TPS limit", words.tps_rate(tps), _burst(tps)
     if not tps.exact and tps.sustained is not None:
-        yield "limiter", words.CLASSES[tps.class_ or "approximate"], _contrary(tps)
+        kind = words.CLASSES[tps.class_ or "approximate"]
+        yield ("limiter", "unknown", "too few throttles") if tps.too_few else ("limiter", kind, _contrary(tps))
     if tps.safe is not None and (safe := tps.safe.poisson) is not None:
         rate = at_least(Interval(safe.estimate, safe.low, None), "/s") if safe.low else "none"
         yield "safe rate", rate, f"at most {percent(safe.refused_share)} refused"
@@ -86,7 +88,11 @@ def _journey_rows(answer: Capacity) -> Iterator[tuple[str, ...]]:
             yield f"{name} throttled", f"{row.throttled:,}", share(row.throttled, row.attempts)
     first = answer.operations.get(answer.binds_first or "")
     if first is not None and first.binds_at_chats_per_s is not None:
-        yield "binds first", f"{counted(known(first.binds_at_chats_per_s), 'chat')}/s", answer.binds_first or ""
+        yield (
+            "binds first",
+            f"{counted(known(first.binds_at_chats_per_s), 'chat')}/s",
+            " and ".join(bind_first(answer)),
+        )
 
 
 def print_gates(shown: GatesView, console: Console) -> None:

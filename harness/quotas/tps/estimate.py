@@ -168,7 +168,7 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         )
     if window is not None and window.limit > 1:
         why = "too few calls were throttled to tell a token bucket from a window of time"
-        return unknown(attempts, why, evidence)
+        return unknown(attempts, why, evidence | {"too_few_throttles": True})
     throttles = attempts.count(THROTTLED)
     rate, burst = _intervals(reading)
     if good.in_turn and burst.high is not None:  # whose turn it was when it was empty is not known
@@ -183,7 +183,7 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         low, high = low / wider, high * wider
         span = f"{plain(low, 2)} and {plain(high, 2)} a second"
         why = f"too few calls were throttled; it lies between {span}, if it is a token bucket"
-        told = unknown(attempts, why, evidence)
+        told = unknown(attempts, why, evidence | {"too_few_throttles": True})
         return replace(told, rate=Interval(None, low, high), burst=Interval(None, 1.0, None))
     if not seen_full:
         full_at_start = reading.whole and reading.fit.record.deficit == 0 and attempts.outcome[0] != THROTTLED

@@ -1,7 +1,19 @@
-"""What a report says to do next."""
+"""What a report says to do next, and why."""
 
-from reports.capacity.model import ActiveChats, Chats, Generator, Interval, Sustained, Tps
-from reports.capacity.sentences import validity
+import msgspec
+
+from reports.capacity.model import (
+    ActiveChats,
+    Capacity,
+    Chats,
+    Contrary,
+    Generator,
+    Interval,
+    Operation,
+    Sustained,
+    Tps,
+)
+from reports.capacity.sentences import certainty, headline, validity
 from reports.page.advice import advice
 from tests.reports.answers import an_answer
 
@@ -67,3 +79,40 @@ def test_a_limit_that_moved_is_measured_again() -> None:
     )
     answer = an_answer(tps=moved, generator=VALID, outcomes={"started": 90, "tps_throttled": 40})
     assert advice(answer)[0] == "The TPS limit moved during the run: measure it again, while nobody changes it."
+
+
+def journeys(**binds: Interval) -> Capacity:
+    """A valid run of journeys, each operation throttled, with the chats a second that they leave room for."""
+    calls = {name: Operation(100, 55, 45, 55, binds_at_chats_per_s=at) for name, at in binds.items()}
+    return an_answer(generator=VALID, outcomes={"started": 90}, operations=calls, binds_first=next(iter(binds)))
+
+
+def test_the_operation_that_binds_first_has_its_advice() -> None:
+    """Where messages stop a journey, more chat starts would not help; what may bind as early is named beside it."""
+    one = journeys(SendMessage=Interval(2.0, 1.99, 2.01), SendEvent=Interval(3.0, 2.9, 3.1))
+    assert advice(one)[0].startswith(
+        "More of these journeys need more of SendMessage: ask AWS for it in a support case"
+    )
+    assert headline(one).startswith("SendMessage stops this journey first, at 2.00 chats a second: 45 %")
+    both = journeys(SendMessage=Interval(2.0, 1.99, 2.01), SendEvent=Interval(2.01, 2.0, 2.02))
+    assert "more of SendMessage and SendEvent: ask AWS for them in a support case" in advice(both)[0]
+    assert "SendMessage and SendEvent stop this journey first, at 2.00 chats a second: 45 %" in headline(both)
+    starts = journeys(StartChatContact=Interval(2.0, 1.99, 2.01), SendMessage=Interval(3.0, 2.9, 3.1))
+    assert not any("journeys" in sentence for sentence in advice(starts))
+
+
+def test_a_limiter_that_too_few_throttles_tell_is_not_called_inexact() -> None:
+    """Of four throttles nobody knows which limiter it is: that none explains them is not said."""
+    why = {"too_few_throttles": True, "contradictions": 1, "sentence": "too few calls were throttled."}
+    under = Sustained(4, 1, 7)
+    few = Tps(
+        Interval(), Interval(), "unknown", "not_explained", why, "nearly_bucket", under, contrary=Contrary(0.0066)
+    )
+    told = headline(an_answer(tps=few, generator=VALID, outcomes={"started": 148, "tps_throttled": 4}))
+    assert told.endswith("under pressure (1 to 7); too few calls were throttled to tell the limiter.")
+    assert certainty(an_answer(tps=few))[0].startswith("TPS: too few calls were throttled. ")
+    many = msgspec.structs.replace(few, evidence={"contradictions": 9})
+    assert "no single exact limiter explains it: nearly a token bucket" in headline(
+        an_answer(tps=many, generator=VALID, outcomes={"started": 148, "tps_throttled": 40})
+    )
+    assert certainty(an_answer(tps=many))[0].startswith("TPS: No single limiter explains the throttles: 0.66 %")
