@@ -61,17 +61,28 @@
   });
 
   const send = window.fetch;
+  // Locust's buttons say nothing where what they sent had no effect, the Stop button neither.
+  const post = async (...given) => {
+    const answer = await send(...given).catch((error) => {
+      refused("No answer: this did not reach the process, and had no effect. Load the page again, then try again.");
+      throw error;
+    });
+    if (answer.redirected && new URL(answer.url).pathname.endsWith("/login")) {
+      refused("You are logged out, and this had no effect. Load the page again.");
+    }
+    return answer;
+  };
   const swarm = async (request) => {
     const fields = new URLSearchParams(await request.clone().text());
     const editing = [...document.querySelectorAll("[role=presentation] button")].some((b) => b.textContent === "Update");
     if (editing) fields.set("chatquota_edit", "1");
-    const post = () => send(request.url, { method: "POST", body: fields, credentials: "same-origin" });
-    const answer = await post();
+    const submit = () => post(request.url, { method: "POST", body: fields, credentials: "same-origin" });
+    const answer = await submit();
     const said = await answer.clone().json().catch(() => ({}));
     if (said.confirm) {
       if (await asked(said.announcement)) {
         fields.set("chatquota_confirmed", said.confirm);
-        return post();
+        return submit();
       }
       const not = { success: false, message: "not started: nobody agreed to the live run", host: said.host };
       return new Response(JSON.stringify(not), { status: 200, headers: { "content-type": "application/json" } });
@@ -81,7 +92,7 @@
     return answer;
   };
   const userSettings = async (request) => {
-    const answer = await send(request);
+    const answer = await post(request);
     const said = answer.ok ? {} : await answer.clone().json().catch(() => ({}));
     if (said.message) refused(said.message);
     return answer;
@@ -92,8 +103,9 @@
     const request = what instanceof Request;
     const method = how?.method ?? (request ? what.method : "GET");
     const { pathname } = new URL(request ? what.url : what, document.baseURI);
-    const ours = method !== "POST" ? null : pathname.endsWith("/swarm") ? swarm : pathname.endsWith("/user") ? userSettings : null;
-    return ours ? ours(new Request(...given)) : send(...given);
+    if (method !== "POST") return send(...given);
+    if (pathname.endsWith("/swarm")) return swarm(new Request(...given));
+    return pathname.endsWith("/user") ? userSettings(new Request(...given)) : post(...given);
   };
 
   // Locust's form lists the options one after another. Each group gets a heading before its first field, and owns its fields for
