@@ -177,8 +177,9 @@ def _contradicted(counts: _Counts, low: float, evidence: dict[str, object]) -> _
             sentence = f"{chats} may be open at once; a freed slot is there again only after up to {lag:g} s."
             return _Found(Interval(low, min(low, high), max(later, low)), "explained", sentence)
     if (lower := _if_ours_end(counts, low, high)) < low:
+        bound = f"At least {counted(int(lower), 'chat')} may be open at once. " if lower else ""
         sentence = (
-            f"At least {counted(int(lower), 'chat')} may be open at once. Starts were refused with {int(high)} of ours open "
+            f"{bound}Starts were refused with {int(high)} of ours open "
             f"and later admitted with {int(low)}: either some of ours end without being stopped, or others hold chats too."
         )
         return _Found(Interval(None, lower, None), "not_explained", sentence)

@@ -138,10 +138,24 @@ _FEWER_BRING = 1.5
 
 
 def _tps_part(tps: Tps) -> str | None:
+    if tps.exact and (window := window_of(tps)) is not None:
+        calls, seconds_long = window
+        where = "each window of" if tps.limiter == "fixed_window" else "any"
+        return (
+            f"starts {counted(number(calls), 'chat')} in {where} {seconds(seconds_long)} ({known(tps.rate)} a second)"
+        )
     if tps.exact and tps.rate.estimate is not None:
         text = f"starts {counted(known(tps.rate), 'chat')} a second"
         return f"{text} with a burst of {known(tps.burst)}" if tps.burst.low is not None else text
     return any_limiter(tps)
+
+
+def window_of(tps: Tps) -> tuple[float, float] | None:
+    """The calls that a fixed or sliding window admits, and its seconds; None of another limiter."""
+    calls, length = (tps.evidence.get(name) for name in ("window_calls", "window_seconds"))
+    if "window" not in tps.limiter or not isinstance(calls, int | float) or not isinstance(length, int | float):
+        return None
+    return (calls, length) if calls > 0 and length > 0 else None
 
 
 def any_limiter(tps: Tps) -> str | None:
@@ -193,8 +207,7 @@ def class_phrase(tps: Tps) -> str:
     return f"no single exact limiter explains it{kind}{contrary}"
 
 
-_FEW_OPEN = 10
-"""So few chats at once are no news of an instance, if many more were started one after another."""
+_FEW_OPEN = 10  # so few chats at once are no news of an instance, if many more were started one after another
 
 
 def _chats_part(chats: ActiveChats, started: int = 0) -> str | None:

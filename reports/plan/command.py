@@ -11,7 +11,7 @@ from rich.text import Text
 from harness.errors import UsageError
 from reports.capacity.load import load_capacity
 from reports.capacity.model import ActiveChats, Capacity, Interval, Tps
-from reports.capacity.sentences import BOUNDS_ONLY, CLASSES
+from reports.capacity.sentences import BOUNDS_ONLY, CLASSES, window_of
 from reports.figures.picture import standalone_svg
 from reports.figures.style import report_style
 from reports.plan.day import parse_arrivals
@@ -121,7 +121,9 @@ def find_limits(arguments: PlanRequest) -> Limits:
     named = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
     source = f"given ({named})" if len(chosen) == 3 else f"given ({named}); the rest from {limits.source}"
     invalid = limits.invalid if len(chosen) < 3 else None
-    return _bounded(Limits(values["tps"], values["burst"], int(values["active_chats"]), source, curve, invalid))
+    window = None if {"tps", "burst"} & set(chosen) else limits.window
+    quotas = (values["tps"], values["burst"], int(values["active_chats"]))
+    return _bounded(Limits(*quotas, source, curve, invalid, window, limits.sliding))
 
 
 def _bounded(limits: Limits) -> Limits:
@@ -151,7 +153,17 @@ def run_limits(path: Path) -> Limits:
     told = "; ".join(notes)
     source = f"run {answer.run.id} ({told})" if told else f"run {answer.run.id}"
     invalid = None if answer.generator.valid else "; ".join(answer.generator.reasons) or "it does not say why"
-    return Limits(rate, burst or max(1.0, 1.6 * rate), max(1, int(quota)), source, curve, invalid)
+    window = window_of(tps) if tps.exact else None
+    return Limits(
+        rate,
+        burst or max(1.0, 1.6 * rate),
+        max(1, int(quota)),
+        source,
+        curve,
+        invalid,
+        window=None if window is None else window[1],
+        sliding=tps.limiter == "sliding_window",
+    )
 
 
 def _quota_of(answer: Capacity) -> tuple[float | None, list[str]]:

@@ -11,7 +11,15 @@ from harness.counting import counted
 from harness.errors import UsageError
 from reports.plan.day import Day
 from reports.plan.lengths import Length, with_abandoned
-from reports.plan.queueing import bucket_refusal, erlang_b, open_chats, rate_for, servers_for
+from reports.plan.queueing import (
+    bucket_refusal,
+    erlang_b,
+    open_chats,
+    rate_for,
+    servers_for,
+    window_needed,
+    window_refusal,
+)
 from reports.plan.simulation import simulate
 from reports.wording.numbers import number
 
@@ -28,7 +36,8 @@ class Limits:
 
     With a `curve`, (arrivals a second, share refused) as measured on a limiter that is not an exact bucket, ordered by rate,
     refusals by TPS are read from it; `tps` is then the sustained rate and `burst` the burst from rest. `invalid` says why
-    the run that they come from is not to be relied on.
+    the run that they come from is not to be relied on. A limiter that is a `window` of so many seconds, `sliding` or fixed,
+    admits `burst` calls in it.
     """
 
     tps: float
@@ -37,9 +46,13 @@ class Limits:
     source: str
     curve: tuple[tuple[float, float], ...] = ()
     invalid: str | None = None
+    window: float | None = None
+    sliding: bool = False
 
     def tps_refusal(self, arrivals: float) -> float:
         """The share of Poisson arrivals (1/s) that the TPS limit refuses."""
+        if self.window is not None:
+            return window_refusal(arrivals, self.burst, self.window, sliding=self.sliding)
         if not self.curve or arrivals <= 0:
             return bucket_refusal(arrivals, self.tps, self.burst)
         rates, shares = zip(*self.curve, strict=True)
@@ -49,6 +62,8 @@ class Limits:
 
     def tps_needed(self, arrivals: float, refused: float) -> float:
         """The TPS quota (1/s) that refuses at most a share `refused`, its burst growing with it."""
+        if self.window is not None:
+            return window_needed(arrivals, refused, self.window, sliding=self.sliding) / self.window
         safe = [rate for rate, share in self.curve if share <= refused and rate > 0]
         if not safe:
             return rate_for(arrivals, refused, self.burst / self.tps)
@@ -160,7 +175,7 @@ def plan(
     weights = run.rates / run.rates.sum()
     fullest = int(run.open_chats.argmax())
     bucket = (limits.tps, limits.burst, limits.active_chats)
-    checked = None if limits.curve else simulate(day, length, bucket, seed)
+    checked = None if limits.curve or limits.window else simulate(day, length, bucket, seed)
     tps_share, chats_share = float(weights @ run.tps_refused), float(weights @ run.chats_refused)
     return {
         "schema": 1,
@@ -173,6 +188,7 @@ def plan(
             "active_chats": limits.active_chats,
             "source": limits.source,
             "invalid_run": limits.invalid,
+            "window_s": limits.window,
             "measured_curve": [list(point) for point in limits.curve],
             "crossover_s": limits.active_chats / limits.tps,
         },

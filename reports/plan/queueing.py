@@ -68,6 +68,37 @@ def bucket_refusal(arrivals: float, rate: float, burst: float) -> float:
     return float(max(0.0, 1.0 - 1.0 / (empty + load)))
 
 
+def window_refusal(arrivals: float, calls: float, seconds: float, *, sliding: bool) -> float:
+    """The share of Poisson arrivals (1/s) that a window of so many `calls` and `seconds` refuses.
+
+    A sliding window holds each admitted call for its length, as a server holds a customer: Erlang B. A fixed one refuses
+    what comes beyond its calls.
+    """
+    load, most = arrivals * seconds, math.floor(calls + 1e-9)
+    if load <= 0:
+        return 0.0
+    if sliding:
+        return erlang_b(load, most)
+    # E[(N - most)+] / E[N], for N arrivals in a window
+    excess = load * poisson.sf(most - 1, load) - most * poisson.sf(most, load)
+    return float(min(1.0, max(0.0, excess / load)))
+
+
+def window_needed(arrivals: float, refused: float, seconds: float, *, sliding: bool) -> int:
+    """The fewest calls in a window of so many seconds that refuse at most a share `refused` of Poisson arrivals (1/s)."""
+    if sliding:
+        return servers_for(arrivals * seconds, refused)
+    low, high = 0, 1
+    while window_refusal(arrivals, high, seconds, sliding=False) > refused:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (
+            (middle, high) if window_refusal(arrivals, middle, seconds, sliding=False) > refused else (low, middle)
+        )
+    return high
+
+
 def rate_for(arrivals: float, refused: float, burst_per_rate: float) -> float:
     """The lowest bucket rate (1/s) that refuses at most a share `refused`, the burst growing with the rate."""
     low, high = 0.0, max(arrivals, 0.1)

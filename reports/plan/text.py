@@ -29,7 +29,7 @@ def sentences(plan: Mapping[str, Any]) -> list[str]:
     return [
         f"{f'Not to be relied on, for the run is invalid ({invalid}): ' if invalid else ''}{_verdict(plan)}",
         f"Busiest arrivals {number(arrivals['peak_per_s'])}/s{_at(arrivals['peak_at'])}: {load['tps_share']:.0%} of the "
-        f"TPS quota ({rate}/s{' sustained' if limits['measured_curve'] else ''}, burst {number(limits['burst'])}).",
+        f"TPS quota ({rate}/s{' sustained' if limits['measured_curve'] else ''}, {_at_once(limits)}).",
         f"Most chats open {open_chats}{_at(load['peak_open_chats_at'])}: {load['active_chats_share']:.0%} of the "
         f"active-chat quota ({quota}). Limits from: {limits['source']}.",
         *_abandoned(plan),
@@ -39,6 +39,11 @@ def sentences(plan: Mapping[str, Any]) -> list[str]:
         _check(plan),
         _request(plan),
     ]
+
+
+def _at_once(limits: Mapping[str, Any]) -> str:
+    calls, window = number(limits["burst"]), limits["window_s"]
+    return f"burst {calls}" if window is None else f"{calls} in a window of {seconds(window)}"
 
 
 def _abandoned(plan: Mapping[str, Any]) -> list[str]:
@@ -94,6 +99,8 @@ def _check(plan: Mapping[str, Any]) -> str:
             "Refusals by TPS are read from the measured curve of refused shares (random arrivals), as the limiter is not an "
             "exact token bucket; they are not simulated."
         )
+    if found is None and plan["limits"]["window_s"] is not None:
+        return "Refusals by TPS are those of a window of time under random arrivals; they are not simulated."
     if found is None:
         return "Not checked by simulation: the day has more arrivals than are simulated call by call."
     tps, chats = (f"{share(found[name])} ± {share(found[f'{name}_half_width'])}" for name in ("tps", "active_chats"))

@@ -18,7 +18,13 @@ from reports.plan.command import run_limits
 from reports.plan.day import Day, parse_arrivals, read_day
 from reports.plan.lengths import parse_length
 from reports.plan.planning import Abandoned, Limits, abandoned_chats, frontier, plan
-from reports.plan.queueing import bucket_refusal, erlang_b, open_chats, rate_for, servers_for
+from reports.plan.queueing import (
+    bucket_refusal,
+    erlang_b,
+    open_chats,
+    rate_for,
+    servers_for,
+)
 from reports.plan.text import sentences, share
 from tests.reports.answers import an_answer
 
