@@ -76,6 +76,11 @@ def add_limits(counted: Mapping[str, Operation], journey: Journey) -> tuple[dict
     return table, order[0].operation if order else None
 
 
+def others_throttled(answer: Capacity) -> list[str]:
+    """The operations beside StartChatContact of which calls were throttled."""
+    return [name for name, row in answer.operations.items() if row.throttled and name not in (START, *NO_CALLS)]
+
+
 def bind_first(answer: Capacity) -> list[str]:
     """The operation that binds first, and those that may as well, by their intervals."""
     first = answer.operations.get(answer.binds_first or "")

@@ -5,7 +5,7 @@ from collections import Counter
 from harness.counting import counted
 from harness.quotas.any_limiter.estimates import LimiterClass
 from harness.vocabulary import cause_of_429
-from reports.capacity.journey import bind_first, is_journey
+from reports.capacity.journey import bind_first, is_journey, others_throttled
 from reports.capacity.model import ActiveChats, Capacity, Contrary, Operation, Tps
 from reports.wording.numbers import (
     at_least,
@@ -238,7 +238,8 @@ def first_limit_sentence(answer: Capacity) -> str:
     times = sorted((entry.after_s, names[name]) for name, entry in seen.items() if name in names)
     if not times:
         return _others_sentence(answer)
-    first = f"The {times[0][1]} stopped it first, {seconds(times[0][0])} into the run"
+    what = "chat starts" if others_throttled(answer) else "it"
+    first = f"The {times[0][1]} stopped {what} first, {seconds(times[0][0])} into the run"
     if len(times) == 1:
         other = next(name for name in names.values() if name != times[0][1])
         return f"{first}; the {other} was not met."
@@ -247,8 +248,7 @@ def first_limit_sentence(answer: Capacity) -> str:
 
 def _others_sentence(answer: Capacity) -> str:
     """Of a run in which no chat start was refused by a limit: whether another operation's call was."""
-    throttled = [name for name, row in answer.operations.items() if row.throttled and name not in NO_CALLS]
-    if throttled:
+    if throttled := others_throttled(answer):
         return f"No chat start was refused by a limit; calls of {', '.join(throttled)} were."
     return "Neither limit refused a call in this run."
 

@@ -119,16 +119,20 @@ def sentences_of(found: Answered) -> list[str]:
     told = []
     chats, messages = found.greeted + found.no_greeting, found.replied + found.no_reply
     if chats:
-        of_all = f"of {counted(chats, 'chat')}"
-        silent = counted(found.no_greeting, f"{of_all} was", f"{of_all} were")
-        told.append(f"{silent} never greeted: {share(found.no_greeting, chats)}.")
+        told.append(_never(found.no_greeting, counted(chats, "chat"), "greeted", chats))
     if messages:
-        of_all = f"of {counted(messages, 'message')}"
-        silent = counted(found.no_reply, f"{of_all} was", f"{of_all} were")
-        told.append(f"{silent} never answered: {share(found.no_reply, messages)}.")
+        told.append(_never(found.no_reply, counted(messages, "message"), "answered", messages))
     if found.knee is not None:
         told.append(knee_sentence(found.knee))
     return [*told, *agents_sentences(found.agents), *behind_sentences(found)]
+
+
+def _never(count: int, of_all: str, done: str, total: int) -> str:
+    if not count:
+        was = "was" if total == 1 else "were all"
+        return f"{of_all} {was} {done}: never {done} are {share(count, total)}."
+    silent = counted(count, f"of {of_all} was", f"of {of_all} were")
+    return f"{silent} never {done}: {share(count, total)}."
 
 
 def _agents(found: Agents | None) -> list[AgentsRow]:

@@ -57,7 +57,7 @@ def _quota_row(name: str, entry: DeclaredValue, found: Interval | None, verdict:
 
 
 def _compare(value: float, found: Interval | None, verdict: str | None) -> tuple[str, bool | None]:
-    if verdict == "lower_bound" and found is not None and found.low is None:
+    if verdict == "lower_bound" and found is not None and not found.low:
         return "the run did not reach the limit", None
     if found is None or verdict == "not_explained" or found.low is None:
         return "not comparable", None

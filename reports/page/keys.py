@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from harness.counting import counted
 from reports.capacity import sentences as words
-from reports.capacity.journey import bind_first
+from reports.capacity.journey import bind_first, others_throttled
 from reports.capacity.model import Capacity, Interval, Tps
 from reports.wording.numbers import (
     at_once,
@@ -18,7 +18,6 @@ from reports.wording.numbers import (
     spread,
     with_bounds,
 )
-from reports.wording.vocabulary import NO_CALLS
 
 _FIRST = {"tps": "TPS", "active_chats": "active chats", None: "none met"}
 
@@ -34,14 +33,19 @@ class Key:
 
 def keys_of(answer: Capacity) -> list[Key]:
     """The cards of a report, the most important first."""
-    keys = [*_tps_keys(answer.tps), _chats_key(answer), Key("First limit", _FIRST[answer.first_limit], _first(answer))]
+    first = Key(
+        "First limit of chat starts" if others_throttled(answer) else "First limit",
+        _FIRST[answer.first_limit],
+        _first(answer),
+    )
+    keys = [*_tps_keys(answer.tps), _chats_key(answer), first]
     if (at := answer.crossover_s) is not None:
         note = f"longer chats meet the active-chat limit first ({spread(at.low or 0, at.high or 0)} s)"
         keys.append(Key("The limits meet at a mean length of", f"{known(at)} s", note))
     row = answer.operations.get(answer.binds_first or "")
     if row is not None and row.binds_at_chats_per_s is not None:
-        first = bind_first(answer)
-        note = f"a second: {' and '.join(first)} {'binds' if len(first) == 1 else 'bind'} first"
+        names = bind_first(answer)
+        note = f"a second: {' and '.join(names)} {'binds' if len(names) == 1 else 'bind'} first"
         keys.append(Key("Whole journeys", known(row.binds_at_chats_per_s), note))
     keys.append(_left_open(answer))
     return keys
@@ -129,5 +133,6 @@ def _first(answer: Capacity) -> str:
     times = [f"{label(name)} from {seconds(entry.after_s)}" for name, entry in answer.first_seen.items()]
     if times:
         return ", ".join(times)
-    throttled = [name for name, row in answer.operations.items() if row.throttled and name not in NO_CALLS]
-    return f"of chat starts; {', '.join(throttled)} was throttled" if throttled else "no call was refused by a limit"
+    throttled = others_throttled(answer)
+    were = "was" if len(throttled) == 1 else "were"
+    return f"{', '.join(throttled)} {were} throttled" if throttled else "no call was refused by a limit"

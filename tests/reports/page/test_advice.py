@@ -7,14 +7,16 @@ from reports.capacity.model import (
     Capacity,
     Chats,
     Contrary,
+    FirstSeen,
     Generator,
     Interval,
     Operation,
     Sustained,
     Tps,
 )
-from reports.capacity.sentences import certainty, headline, validity
+from reports.capacity.sentences import certainty, first_limit_sentence, headline, validity
 from reports.page.advice import advice
+from reports.page.keys import keys_of
 from tests.reports.answers import an_answer
 
 EXACT = Tps(Interval(5.0, 4.99, 5.01), Interval(8.0, 8.0, 8.0), "token_bucket", "explained", class_="exact")
@@ -99,6 +101,9 @@ def test_the_operation_that_binds_first_has_its_advice() -> None:
     assert "SendMessage and SendEvent stop this journey first, at 2.00 chats a second: 45 %" in headline(both)
     starts = journeys(StartChatContact=Interval(2.0, 1.99, 2.01), SendMessage=Interval(3.0, 2.9, 3.1))
     assert not any("journeys" in sentence for sentence in advice(starts))
+    late = msgspec.structs.replace(one, first_limit="tps", first_seen={"tps_throttled": FirstSeen(27.4, 27.4)})
+    assert first_limit_sentence(late).startswith("The TPS limit stopped chat starts first, 27.4 s into the run")
+    assert "First limit of chat starts" in [key.name for key in keys_of(late)]
 
 
 def test_a_limiter_that_too_few_throttles_tell_is_not_called_inexact() -> None:
