@@ -110,11 +110,8 @@ def _add_answered(table: Table, found: Answered) -> None:
         ("answered", found.no_reply, found.replied, found.reply_ms),
     ):
         if never + came:
-            p95 = (
-                ""
-                if latency is None or latency.p95 is None
-                else f"; p95 of {'the others' if never else 'all'} {seconds(latency.p95 / 1000)}"
-            )
+            whose = "the others" if never else "all"
+            p95 = "" if latency is None or latency.p95 is None else f"; p95 of {whose} {seconds(latency.p95 / 1000)}"
             table.add_row(f"never {name}", f"{never:,}", f"{share(never, never + came)}{p95}")
     _add_agents(table, found.agents)
     if found.knee is not None and found.knee.open_chats is not None:
