@@ -116,7 +116,7 @@ def find_limits(arguments: PlanRequest) -> Limits:
         return _bounded(limits)
     values: dict[str, float] = {"tps": limits.tps, "burst": limits.burst, "active_chats": limits.active_chats} | chosen
     if "tps" in chosen and "burst" not in chosen:
-        values["burst"] = max(1.0, limits.burst / limits.tps * values["tps"])
+        values["burst"] = _whole(limits.burst / limits.tps * values["tps"])
     curve = limits.curve if not {"tps", "burst"} & set(chosen) else ()
     named = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
     source = f"given ({named})" if len(chosen) == 3 else f"given ({named}); the rest from {limits.source}"
@@ -156,7 +156,7 @@ def run_limits(path: Path) -> Limits:
     window = window_of(tps) if tps.exact else None
     return Limits(
         rate,
-        burst or max(1.0, 1.6 * rate),
+        _whole(burst or 1.6 * rate),
         max(1, int(quota)),
         source,
         curve,
@@ -190,6 +190,11 @@ def _doubts(burst_known: bool, tps: Tps, chats: ActiveChats) -> list[str]:
     if chats.verdict == "explained" and low is not None and high is not None and low < high:
         doubts.append(f"active chats lie between {number(low)} and {number(high)}")
     return doubts
+
+
+def _whole(burst: float) -> float:
+    """A burst of calls: a part of one is what was refilled meanwhile, or of an assumption."""
+    return max(1.0, float(round(burst)))
 
 
 _Curve = tuple[tuple[float, float], ...]
