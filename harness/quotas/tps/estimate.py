@@ -11,7 +11,7 @@ from harness.counting import counted, plain
 from harness.quotas.attempts import CHAT_LIMIT, STARTED, THROTTLED, Attempts, Floats
 from harness.quotas.estimates import Interval, Region, TpsEstimate, Trace
 from harness.quotas.tps.fit import normalised
-from harness.quotas.tps.goodness import PARTS
+from harness.quotas.tps.goodness import PARTS, Goodness
 from harness.quotas.tps.rate import candidates, disagreement
 from harness.quotas.tps.readings import Reading
 from harness.quotas.tps.windows import Window
@@ -160,12 +160,7 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         ) + "; it is not a token bucket."
         return TpsEstimate(rate, Interval.exactly(window.limit), window.kind, "explained", evidence)
     if not good.fits:
-        return unknown(
-            attempts,
-            f"no single limiter explains the throttles ({good.contradictions} of {counted(good.decisions, 'decision')} "
-            f"contradict the best token bucket)",
-            evidence,
-        )
+        return unknown(attempts, f"no single limiter explains the throttles ({_misfit(good)})", evidence)
     if window is not None and window.limit > 1:
         why = "too few calls were throttled to tell a token bucket from a window of time"
         return unknown(attempts, why, evidence | {"too_few_throttles": True})
@@ -190,6 +185,13 @@ def answer(reading: Reading, window: Window | None, whole: int) -> TpsEstimate:
         burst = Interval(burst.estimate if full_at_start else None, _seen_in_it(burst.low or 1.0, reading), None)
     evidence["sentence"] = _sentence(rate, burst)
     return TpsEstimate(rate, burst, "token_bucket", "explained", evidence, _region(reading), _trace(reading))
+
+
+def _misfit(good: Goodness) -> str:
+    decisions = counted(good.decisions, "decision")
+    if good.contradictions > good.allowed:
+        return f"{good.contradictions} of {decisions} contradict the best token bucket"
+    return f"the moments of {decisions} fit the best token bucket far worse than its own would"
 
 
 def _seen_in_it(low: float, reading: Reading) -> float:

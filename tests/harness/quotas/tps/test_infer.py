@@ -12,6 +12,8 @@ from harness.load.probe.actions import ProbeOptions
 from harness.load.probe.capacity_plan import CapacityPlan
 from harness.quotas.attempts import THROTTLED, Attempts
 from harness.quotas.estimates import TpsEstimate
+from harness.quotas.tps.estimate import _misfit
+from harness.quotas.tps.goodness import Goodness
 from harness.quotas.tps.infer import infer_tps
 from tests.support.virtual.driver import probe
 from tests.support.virtual.records import arrivals, default_bucket
@@ -300,3 +302,10 @@ def test_an_hour_without_a_throttle_is_told_without_exponents() -> None:
     told = str(infer_tps(Attempts.of(at, at + 0.1, ["started"] * len(at))).evidence["sentence"])
     assert "1,801 were admitted in 3,600 s (0.5 a second)" in told
     assert "rate x 3,600 s + burst" in told
+
+
+def test_a_misfit_without_a_contradiction_is_not_said_to_contradict() -> None:
+    """Where no decision alone speaks against the bucket it is said that all of them together do."""
+    many, none = Goodness(124, 618, 0.1, 0.0, 9.0), Goodness(0, 3780, 0.01, 0.0, 9.0)
+    assert _misfit(many) == "124 of 618 decisions contradict the best token bucket"
+    assert _misfit(none) == "the moments of 3,780 decisions fit the best token bucket far worse than its own would"
