@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import orjson
 from gevent.lock import RLock
 
 from harness.errors import UsageError
@@ -167,7 +168,7 @@ class LiveRun:
             except OSError:
                 line = ""
             if line:
-                return json.loads(line)  # type: ignore[no-any-return]
+                return orjson.loads(line)  # type: ignore[no-any-return]
             self.close()
         logger.error("the process that reads the samples for the web UI has ended twice; the Quotas tab stays empty")
         return None

@@ -9,7 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from flask import Response, jsonify, make_response, request, send_file
+import orjson
+from flask import Response, make_response, request, send_file
 from gevent.lock import Semaphore
 
 from harness.errors import UsageError
@@ -50,7 +51,9 @@ def install_pages(
 
     def data() -> Response:
         found = live.snapshot()
-        return jsonify({**found, "rows": rows(found), "answers": answer_rows(found)})
+        # Locust's app debugs, so that its own JSON is indented: 30 times the work, in the process that offers the load.
+        whole = orjson.dumps({**found, "rows": rows(found), "answers": answer_rows(found)})
+        return Response(whole, mimetype="application/json")
 
     def report() -> Response:
         return _made("report.html", as_attachment="download" in request.args)

@@ -115,6 +115,3 @@ _CURVES: dict[str, tuple[tuple[int, ...], Callable[[str, list[str]], Curve]]] = 
     DAY: ((1, 2), _day),
 }
 """The name of each form, how many arguments it takes, and its curve."""
-
-SHAPES = frozenset(_CURVES)
-"""The names of the forms."""

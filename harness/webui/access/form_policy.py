@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.connect.target import is_loopback
 from harness.errors import UsageError
 from harness.load.options.declaration import Option
-from harness.load.options.load_profile import DAY, SHAPES
+from harness.load.options.load_profile import DAY
 from harness.load.options.reading import OPTIONS, checked
 
 RUNS = "runs"
@@ -60,7 +60,7 @@ class FormPolicy:
             raise UsageError("the host of a live run is what Locust was started with; start it with another --host")
 
     def _check_file(self, option: Option, value: str, started: str) -> None:
-        name, of_start = _file_in(value), _file_in(started)
+        name, of_start = _file_in(option, value), _file_in(option, started)
         if name and not (of_start and _same_place(name, of_start)):
             raise UsageError(
                 f"{option.flag} {name}: the form may name only a file that Locust was started with; start it with "
@@ -83,12 +83,12 @@ def _same_place(one: str, other: str) -> bool:
         return False
 
 
-def _file_in(value: str) -> str:
+def _file_in(option: Option, value: str) -> str:
     """Return the path in a value; of the load shapes only a day has one."""
+    if option.attribute != "load_shape":
+        return value
     kind, _, rest = value.partition(":")
-    if kind == DAY:
-        return rest.split(",")[0].strip()
-    return "" if kind in SHAPES else value
+    return rest.split(",")[0].strip() if kind.strip() == DAY else ""
 
 
 def _check_directory(option: Option, value: str) -> None:

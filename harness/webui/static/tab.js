@@ -153,8 +153,21 @@
     runs.forEach(({ title, fields }) => headed(title, fields));
   };
 
+  // Boxes and cogwheels of the user classes, and the button for light and dark, are pictures without a name.
+  const name = (button, text) => button && !button.ariaLabel && !button.textContent && (button.ariaLabel = text);
+  const nameAll = () => {
+    for (const button of document.querySelectorAll("header button")) name(button, "Light or dark");
+    for (const row of document.querySelectorAll("table tr:has(input[type=checkbox])")) {
+      const [box, cog] = [row.querySelector("input[type=checkbox]"), row.querySelector("button")];
+      const text = row.textContent.trim();
+      name(box, text || "All user classes");
+      name(cog, `Settings of ${text}`);
+    }
+  };
+
   const follow = () => {
     document.querySelectorAll("form").forEach(group);
+    nameAll();
     const shown = new URLSearchParams(location.search).get("tab") === "quotas"
       && document.querySelector("[role=tab][aria-selected=true]")?.textContent === "Quotas";
     if (shown && !frame.src) {

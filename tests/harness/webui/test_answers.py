@@ -73,7 +73,7 @@ def test_tab_fills_while_the_run_lasts_and_says_what_was_recorded_in_the_end(tmp
         page.goto(ui.url)
         for name, value in (("userCount", "5"), ("spawnRate", "5")):
             page.locator(f"[name={name}]").fill(value)
-        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Start", exact=True).click()
         page.get_by_role("tab", name="Answers").click()
         expect(_cell(page, "Greeting", 2)).to_have_text(re.compile(r"^[1-9]\d*$"), timeout=SOON)
         expect(_cell(page, "Reply", 2)).to_have_text(re.compile(r"^[1-9]\d*$"), timeout=SOON)

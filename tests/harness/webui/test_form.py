@@ -34,13 +34,17 @@ def test_form_is_in_groups_and_shows_the_running_values_after_a_reload(tmp_path:
         assert _groups(page.locator("form")) == _expected()
         assert [label for label in page.locator("form label").all_inner_texts() if "%%" in label] == []
         expect(page.get_by_label(re.compile("^Treat Bare 429 As"))).to_have_value("unclassified_429")
+        for box in ("All user classes", "ChatConversation", "QuotaProbe", "StartChat"):
+            expect(page.get_by_role("checkbox", name=box, exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="Light or dark")).to_be_visible()
+        expect(page.get_by_role("button", name="Settings of StartChat")).to_be_visible()
         keep = page.get_by_label(re.compile("^Keep Chats"))
         keep.press("Space")  # the options are still sliding open, and would slide away from under a mouse
         expect(keep).to_be_checked()
         page.get_by_label(re.compile("^Arrivals")).select_option("uniform")
         page.get_by_text("Advanced options").click()
         _fill(page, hold="10m", runTime="5m", userCount="40", spawnRate="0.5")
-        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Start", exact=True).click()
         expect(page.get_by_role("button", name="Stop")).to_be_visible(timeout=SOON)
 
         page.reload()
@@ -63,7 +67,7 @@ def test_form_is_in_groups_and_shows_the_running_values_after_a_reload(tmp_path:
         _has(dialog, userCount="3", runTime="300", hold="10m")
         dialog.get_by_text("Advanced options").click()
         _fill(dialog, runTime="")
-        dialog.get_by_role("button", name="Start").click()
+        dialog.get_by_role("button", name="Start", exact=True).click()
         wait_for(lambda: len(ui.runs) == 2, "second run")
         page.reload()
         _stop(page)
@@ -98,7 +102,7 @@ def test_settings_of_a_user_class_are_saved_or_refused_and_stop_ends_a_run_witho
         assert saved.value.status == 201
         page.get_by_role("row", name="Broken").get_by_role("checkbox").set_checked(True)
         page.get_by_role("row", name="StartChat").get_by_role("checkbox").set_checked(False)
-        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Start", exact=True).click()
         wait_for(lambda: "TypeError" in ui.log.read_text("utf-8", "replace"), "users that could not be started")
         _stop(page)
         assert [said["status"] for said in ui.manifests()] == ["finished"]

@@ -49,6 +49,7 @@ def test_a_page_loaded_during_a_run_can_change_its_users_and_a_stale_one_starts_
     with web_ui(tmp_path) as ui:
         assert _post(ui, "/swarm", user_count="2", **begin)["success"]
         wait_for(lambda: json.loads(_get(ui, "/quotas/live.json"))["phase"] == "running", "run")
+        assert "\n" not in _get(ui, "/quotas/live.json")  # indented it takes the load's process 30 times as long
         edit = _shown(ui) | {"user_count": "3", "spawn_rate": "3", "chatquota_edit": "1"}
         assert (edit["hold"], edit["emulator"], edit["run_dir"]) == ("10s", "active_chats=45", "runs/mine")
         assert _post(ui, "/swarm", **edit)["success"]

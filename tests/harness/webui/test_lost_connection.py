@@ -17,7 +17,7 @@ def test_a_stop_that_has_no_effect_says_so(tmp_path: Path) -> None:
     with web_ui(tmp_path, "--web-login", **LOGIN) as ui, browser_page() as page:
         _log_in(page, ui.url)
         page.locator("[name=userCount]").fill("2")
-        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Start", exact=True).click()
         stop, alert = page.get_by_role("button", name="Stop"), page.get_by_role("alert")
         expect(stop).to_be_visible(timeout=PATIENCE * 1000)
 

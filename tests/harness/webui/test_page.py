@@ -29,7 +29,7 @@ def test_run_is_started_watched_stopped_reported_and_started_again(tmp_path: Pat
         _refused(page, ui)
 
         _fill(page, hold="10m", emulator=LIMITS, userCount="12", spawnRate="12")
-        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Start", exact=True).click()
         page.get_by_role("tab", name="Quotas").click()
         expect(_cell(page, "StartChatContact calls/s", 7)).to_contain_text(
             re.compile("burst (at least )?8$"), timeout=SOON
@@ -60,7 +60,7 @@ def test_run_is_started_watched_stopped_reported_and_started_again(tmp_path: Pat
         page.get_by_role("button", name="New").click()
         dialog = page.get_by_role("presentation")
         _fill(dialog, userCount="3", spawnRate="3")
-        dialog.get_by_role("button", name="Start").click()
+        dialog.get_by_role("button", name="Start", exact=True).click()
         expect(_cell(page, "StartChatContact calls/s", 2)).not_to_have_text("0", timeout=SOON)
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Stop").click()
@@ -81,13 +81,13 @@ def _refused(page: Page, ui: WebUi) -> None:
     for field, (value, said) in wrong.items():
         before = page.locator(f"[name={field}]").input_value()
         _fill(page, **{field: value})
-        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Start", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text(said)
         _fill(page, **{field: before})
     for user_class in ("ChatConversation", "QuotaProbe"):
         box = page.get_by_role("row", name=user_class).get_by_role("checkbox")
         box.click()
-        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Start", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text("choose exactly one user class")
         box.click()
     assert not ui.runs

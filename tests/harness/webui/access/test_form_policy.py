@@ -67,6 +67,7 @@ def test_form_may_not_go_beyond_the_command_line(started: dict[str, Any], form: 
     ("started", "form"),
     [
         ({}, {"hold": "30s", "starts_per_user": 3.0, "emulator": "rate=9", "max_chats": 5, "run_dir": "runs/mine"}),
+        ({}, {"load_shape": "banana"}),  # names no file: what is wrong with it is not for this check to say
         ({}, {"load_shape": "ramp:2m", "keep_chats": True, "max_probe_rate": 900.0}),
         ({"max_chats": 5}, {"max_chats": 500}),  # in the lab, where chats cost nothing
         ({"workload": "mix.toml"}, {"workload": "./mix.toml"}),
