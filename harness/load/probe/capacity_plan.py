@@ -378,6 +378,7 @@ class CapacityPlan(PlanParts):
             yield from self._keep_room()
             yield from self._sleep(due - self._now)
             yield Send()
+            yield from self._let_one_end()
         yield from self._quiet()
         seen = self._decisions(begin, self._now)
         if staged and len(seen):

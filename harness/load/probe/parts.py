@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -40,6 +41,8 @@ _CYCLES = 3
 """Whole cycles to see of a limiter that admits in blocks."""
 _LOADS_MAY_DIFFER = ("shared", "depends_on_pressure", "not_stationary", "approximate")
 """Classes of limiters that another load may find otherwise."""
+_MOST_STOPPING = 3
+"""Chats that wait for their StopContact while calls are offered: it has a pace of its own."""
 _IN_VAIN = 2
 """So many volleys in a row that tell no burst end the volleys: one may have met a generator that was held up."""
 
@@ -58,6 +61,7 @@ class PlanParts(ProbePlan):
     """Most calls a second that a limiter which counts refused calls has admitted; 0 for any other."""
     _first_burst: float = 8.0
     _volleys_made: list[Volley] = field(default_factory=list)
+    _chances: random.Random = field(default_factory=lambda: random.Random(0))
     _again: tuple[float, ...] = ()
     """Calls a second that are offered for a short while after each volley, one after the other."""
 
@@ -210,6 +214,16 @@ class PlanParts(ProbePlan):
             yield from self._keep_room()
             yield from self._pace(1.0 / pace, dither=True)
             yield Send()
+
+    def _let_one_end(self) -> Iterator[Action]:
+        """Stop a chat after every other start, as the load of a run does, while the quota is far.
+
+        Where a balancer deals out the requests in turn, starts alone would meet its nodes in turn, each always rested.
+        """
+        may = self._open > self._stopping < _MOST_STOPPING and not self.known.full_refusals
+        if may and self._chances.random() < 0.5:
+            self._stopping += 1
+            yield StopChats(1)
 
     def _keep_room(self) -> Iterator[Action]:
         """Where refusals by the chat quota cost no token, keep places free, or nothing more is learned."""

@@ -241,6 +241,36 @@ def test_a_fill_that_hardly_presses_is_made_at_a_better_pace(nodes: int) -> None
     assert mild.low <= 7 <= mild.high
 
 
+def test_chats_end_while_the_safe_rate_is_looked_for() -> None:
+    """A balancer that deals out each request in turn keeps starts alone in step with its nodes; stops among them, as a load
+    run makes them, break that up.
+    """
+
+    class Dealt(Service):
+        """Two limiters, of which each request, a stop too, meets the next."""
+
+        turn = 0
+
+        def start(self, now: float) -> tuple[str, int]:
+            self.turn += 1
+            self.limiter = nodes[self.turn % 2]
+            return super().start(now)
+
+        def stop(self, chat: int, now: float) -> bool:
+            self.turn += 1
+            return super().stop(chat, now)
+
+    nodes = TokenBucket(4, 6), TokenBucket(4, 6)
+    told = ProbeOptions("safe", max_rate=500.0, seed=1, max_seconds=700.0)
+    plan = CapacityPlan(told, even=False)
+    probe(Dealt(nodes[0], NO_QUOTA, Latency(0.03, 0.1, 0.5, random.Random(5))), told, plan=plan)
+    assert plan.estimate is not None
+    assert plan.estimate.safe is not None
+    assert plan.estimate.safe.poisson is not None
+    # Of starts in turn 1 % is refused at 7.05/s, of starts that come to one or the other at random at 5.75/s.
+    assert 4.0 < plan.estimate.safe.poisson.low < 5.8
+
+
 @pytest.mark.slow
 def test_pressure_on_a_fast_limiter_ends_as_soon_as_its_rate_is_known() -> None:
     """Where calls come closer than a hundredth of a second, answers are told to the calls that they belong to.
