@@ -14,7 +14,7 @@ from reports.capacity import sentences as words
 from reports.capacity.answered.model import Agents, Answered
 from reports.capacity.clocks import clock_sentences
 from reports.capacity.journey import bind_first
-from reports.capacity.model import Capacity, Interval, Tps
+from reports.capacity.model import Capacity, Tps
 from reports.ci.gates import GatesView
 from reports.page.behind import troubles_of
 from reports.run.latencies import Quantiles
@@ -27,6 +27,7 @@ from reports.wording.numbers import (
     label,
     number,
     percent,
+    rounded_down,
     seconds,
     share,
 )
@@ -78,7 +79,7 @@ def _tps_rows(tps: Tps) -> Iterator[tuple[str, ...]]:
         kind = words.CLASSES[tps.class_ or "approximate"]
         yield ("limiter", "unknown", "too few throttles") if tps.too_few else ("limiter", kind, _contrary(tps))
     if tps.safe is not None and (safe := tps.safe.poisson) is not None:
-        rate = at_least(Interval(safe.estimate, safe.low, None), "/s") if safe.low else "none"
+        rate = f"at least {rounded_down(safe.low)}/s" if safe.low else "none"
         yield "safe rate", rate, f"at most {percent(safe.refused_share)} refused"
 
 

@@ -11,8 +11,10 @@ from rich.console import Console
 from harness.command import main
 from harness.quotas.stages import Stage, StageKind
 from reports.capacity.load import load_capacity
+from reports.capacity.model import Interval, Safe, SafeRate, Sustained, Tps
 from reports.capacity.sentences import headline
 from reports.page.terminal import print_summary
+from tests.reports.answers import an_answer
 from tests.reports.conftest import MakeRun
 from tests.reports.synthetic import BEGAN, Scenario, attempt, write_run
 from tests.support.virtual.records import NO_QUOTA
@@ -170,3 +172,16 @@ def test_errors_from_before_the_limiter_are_no_admissions(make_run: MakeRun) -> 
     assert tps.rate.estimate == pytest.approx(5.0, abs=0.05)
     assert tps.sustained is not None
     assert tps.sustained.low <= 5.0 <= tps.sustained.high
+
+
+def test_the_safe_rate_has_the_same_digits_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is rounded down in the headline, and so it is in the terminal table: 18.33 is not more than the promised 18.3."""
+    none, safe = Interval(), Safe(SafeRate(0.01, 18.9, 18.3376))
+    tps = Tps(
+        none, none, "unknown", "not_explained", class_="nearly_bucket", sustained=Sustained(20, 19, 21), safe=safe
+    )
+    answer = an_answer(tps=tps, outcomes={"started": 9, "tps_throttled": 9})
+    print_summary(answer, None, Console(width=100))
+    printed = capsys.readouterr().out
+    assert "at least 18.3/s" in printed
+    assert "at most 1 % of 18.3 a second" in printed
