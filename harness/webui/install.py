@@ -22,7 +22,7 @@ from harness.webui.access.login import install_login
 from harness.webui.access.same_site import keep_others_out
 from harness.webui.access.user_settings import check_user_settings
 from harness.webui.form import Form
-from harness.webui.live import STARTING, LiveRun
+from harness.webui.live import FINISHED, STARTING, LiveRun
 from harness.webui.pages import DOWNLOADS, install_pages, with_rows, with_script
 from harness.webui.table import STRUCTURE, TAB
 
@@ -71,6 +71,8 @@ def _tidy(shown: dict[str, Any], coordinator: Coordinator, live: LiveRun) -> Non
         if name in NAMES:
             field["default_value"] = getattr(host.options, name)
             field["help_text"] = field["help_text"].replace("%%", "%")  # it is written for argparse
+    if live.phase == FINISHED:
+        shown["extra_options"]["run_dir"]["default_value"] = ""  # the last run's: it takes no other one
 
 
 def _check_forms(page: LocustPage, coordinator: Coordinator, live: LiveRun) -> None:

@@ -58,6 +58,8 @@ def test_a_page_loaded_during_a_run_can_change_its_users_and_a_stale_one_starts_
         _post(ui, "/stop")
         wait_for(lambda: json.loads(_get(ui, "/quotas/live.json"))["phase"] == "finished", "end of the run")
 
+        ended = _shown(ui)
+        assert (ended["hold"], ended["run_dir"]) == ("10s", "")  # a directory takes one run
         stale = _post(ui, "/swarm", **edit)
         assert (stale["success"], stale["message"]) == (
             False,
