@@ -26,6 +26,17 @@ _FRESH_FOR = 0.9  # seconds for which one answer serves every page that asks
 
 IDLE, STARTING, RUNNING, DRAINING, FINISHED = "idle", "starting", "running", "stopping chats", "finished"
 
+_ENDINGS = {
+    # As was asked for, in a web UI by Stop, a run time or a load shape:
+    **dict.fromkeys(("user", "run_time", "probe"), ""),
+    "budget": "--max-chats",
+    "hours": "the hour, 6 AM",
+    "target": "the target, which failed",
+    "gate": "a gate that failed",
+    "workers_lost": "the loss of its workers",
+}
+"""What ended a run, in words; other endings go by their names."""
+
 
 class LiveRun:
     """The run that the pages show. Cheap to ask: answers are kept for a second, and counted in another process."""
@@ -125,6 +136,7 @@ class LiveRun:
                 "reasons": generator.reasons,
                 "user_class": manifest.user_class,
                 "chat_ends": manifest.chat_ends,
+                "ended_by": _ENDINGS.get(manifest.ended_by or "", manifest.ended_by),
             }
         total = add_up(self._coordinator.parts())
         return {

@@ -134,3 +134,6 @@ def test_a_page_that_is_loaded_again_shows_the_run_that_is_on(tmp_path: Path) ->
         page.reload()
         expect(page.locator("#result-text")).to_contain_text("started", timeout=30_000)
         expect(facts).not_to_contain_text("· left")
+        expect(facts).not_to_contain_text("ended by")  # but by whoever asked for it
+        assert _post(ui, "/swarm", **begin, max_chats="3")["success"]
+        expect(facts).to_contain_text("· ended by --max-chats ·", timeout=30_000)
