@@ -88,8 +88,6 @@ def infer(
         return Inference(tps, none, tps_excerpt, chats_excerpt, Journey())
     tps = infer_tps(tps_excerpt.attempts)
     longer = _for_any_limiter(samples, total, tps_excerpt, max(most, MOST_FOR_ANY_LIMITER))
-    if longer is not None:
-        longer = _without_free(longer, tps)
     return Inference(
         tps,
         infer_active_chats(
@@ -112,15 +110,6 @@ def _for_any_limiter(samples: Samples, total: Aggregates, excerpt: Excerpt, most
         return None
     span = span_around(total, TPS, most)
     return excerpt.attempts if span == excerpt.span else read_excerpt(samples, total, span).attempts
-
-
-def _without_free(attempts: Attempts, tps: TpsEstimate) -> Attempts:
-    """The attempts without those that met no limiter, such as errors of a gateway before it, where an exact one tells so."""
-    free = tps.evidence.get("costs_no_token")
-    if tps.verdict != "explained" or not isinstance(free, list):
-        return attempts
-    met = [code for code, name in enumerate(START_OUTCOMES) if name not in free or name == QUOTA]
-    return attempts.where(np.isin(attempts.outcome, met))
 
 
 def missing_rows(run: Run, total: Aggregates) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from harness.quotas.attempts import (
     FAULT,
     INVALID,
     NOT_FOUND,
+    OUTCOMES,
     STARTED,
     THROTTLED,
     Attempts,
@@ -43,14 +45,20 @@ class Decisions:
     reach: Floats
 
     @classmethod
-    def of(cls, attempts: Attempts, quota_refusal_costs_token: bool | None = None) -> Decisions:
+    def of(
+        cls, attempts: Attempts, quota_refusal_costs_token: bool | None = None, free: Collection[str] = ()
+    ) -> Decisions:
         """Return the decisions of `attempts`. A refusal by the chat quota counts as admitted unless it is known to
-        cost nothing.
+        cost nothing; so do errors, but for the outcomes that are `free`, of a gateway before the limiter for example.
 
         A decision is placed in the middle of its round trip; of an unusually long one, near the beginning. What one outcome
         takes longer than the fastest one (starting a chat, where a throttle does nothing) came after the decision.
         """
-        passed = [code for code in _BEHIND_THE_LIMITER if code != CHAT_LIMIT or quota_refusal_costs_token is not False]
+        passed = [
+            code
+            for code in _BEHIND_THE_LIMITER
+            if (quota_refusal_costs_token is not False if code == CHAT_LIMIT else OUTCOMES[code] not in free)
+        ]
         judged = np.isin(attempts.outcome, [THROTTLED, *passed])
         sent, trips = attempts.sent[judged], (attempts.received - attempts.sent)[judged]
         trips = trips - _done_after(trips, attempts.outcome[judged])

@@ -136,8 +136,10 @@ def class_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[S
 
 
 def _decisions(attempts: Attempts, tps: TpsEstimate | None) -> Decisions:
-    costs = tps.evidence.get("quota_refusal_costs_token") if tps is not None else None
-    return Decisions.of(attempts, costs if isinstance(costs, bool) else None)
+    told = {} if tps is None else tps.evidence
+    costs = told.get("quota_refusal_costs_token")
+    free = told.get("costs_no_token", ()) if explained(tps) else ()
+    return Decisions.of(attempts, costs if isinstance(costs, bool) else None, free)
 
 
 def _evidence(

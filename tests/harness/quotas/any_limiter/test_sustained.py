@@ -148,6 +148,16 @@ def test_a_rest_between_refusals_is_no_silence() -> None:
     assert found.sustained.low <= 5 <= found.sustained.high
 
 
+def test_errors_from_before_the_limiter_are_no_admissions() -> None:
+    """Where the exact limiter shows that errors cost no token, they are none for any limiter either."""
+    attempts = arrivals(default_bucket(), 16, 60, faults=0.12)
+    tps = infer_tps(attempts)
+    assert "service_error" in tps.evidence["costs_no_token"]
+    found = measure_capacity(attempts, tps).sustained
+    assert found is not None
+    assert found.low <= 5.0 <= found.high
+
+
 def test_a_plain_run_never_proves_an_exact_limiter() -> None:
     """Volleys and Poisson batches belong to the proof, so a plain run of a bucket is exact only within jitter."""
     attempts = arrivals(default_bucket(), 7.5, 60)
