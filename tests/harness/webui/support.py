@@ -53,7 +53,10 @@ class WebUi:
 def web_ui(directory: Path, *options: str, base: str = "", **environment: str) -> Iterator[WebUi]:
     """Run Locust's web UI in `directory`; it and its children are killed at the end."""
     port = free_port()
-    where = ("--web-host", "127.0.0.1", "--web-port", str(port))
+    where = ["--web-host", "127.0.0.1", "--web-port", str(port)]
+    if "--processes" in options:  # on a port of its own: another test may have workers at the same time
+        talk = str(free_port())
+        where += ["--master-bind-port", talk, "--master-port", talk]
     log = directory / "printed.txt"
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCUST_", "CHATQUOTA_"))},
@@ -73,7 +76,11 @@ def web_ui(directory: Path, *options: str, base: str = "", **environment: str) -
         )
     found = WebUi(f"http://127.0.0.1:{port}{base}", directory, log, process.pid)
     try:
-        wait_for(lambda: _answers(found.url), f"web UI ({log.read_text()})")
+        try:
+            wait_for(lambda: _answers(found.url), "web UI")
+        except AssertionError as error:
+            error.add_note(log.read_text())
+            raise
         yield found
     finally:
         with contextlib.suppress(ProcessLookupError):
