@@ -9,6 +9,7 @@ import locust  # noqa: F401 (patches, as in a master)
 
 from harness.load.distributed.connections import forget_gone_children
 
+gevent.get_hub().loop.install_sigchld()  # before the fork: an end that came before gevent looks for any would never be noted
 child = gevent.fork()
 if not child:
     os._exit(3)
