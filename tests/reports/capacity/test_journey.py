@@ -13,7 +13,7 @@ import pytest
 from harness.command import main
 from reports.capacity.excerpt import stretch
 from tests.reports.conftest import MakeRun
-from tests.reports.page.test_report import SHAPE
+from tests.reports.reporting import SHAPE
 from tests.reports.synthetic import BEGAN, attempt, write_run
 
 LIMITS = {

@@ -11,7 +11,7 @@ from reports.capacity.load import load_capacity
 from reports.capacity.model import Interval, Tps
 from reports.capacity.sentences import headline
 from reports.plan.queueing import bucket_refusal, window_needed, window_refusal
-from tests.reports.plan.test_planning import planned
+from tests.reports.plan.test_plan_command import planned
 
 
 @pytest.mark.parametrize("sliding", [False, True])
