@@ -47,8 +47,15 @@ class RunLock:
 
 def is_held(directory: Path) -> bool:
     """Whether a process holds the lock of `directory`: its run, or a cleanup of it, is going on. Changes nothing there."""
+    return is_locked(directory / LOCK, in_doubt=False)
+
+
+def is_locked(path: Path, *, in_doubt: bool) -> bool:
+    """Whether a process holds the exclusive lock on the file, which a dead one does not; False, too, where there is none
+    that may be read. `in_doubt` is returned where the system cannot tell. Nothing is changed.
+    """
     try:
-        fd = open_plain(directory / LOCK, os.O_RDONLY)
+        fd = open_plain(path, os.O_RDONLY)
     except (OSError, UsageError):
         return False
     try:
@@ -56,7 +63,7 @@ def is_held(directory: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        return False
+        return in_doubt
     finally:
         os.close(fd)
     return False

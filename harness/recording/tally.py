@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.recording.format.files import check_own_directory, open_plain, read_plain
 from harness.recording.format.layout import tally_path, workers_with_tally
+from harness.recording.lock import is_locked
 
 _SIZE = 4096
 _MOST = 1 << 40  # no process makes so many calls: the file is damaged
@@ -100,17 +101,7 @@ def read_counts(directory: Path, worker: str) -> Counts | None:
 
 def is_alive(directory: Path, worker: str) -> bool:
     """Whether the process that counts for `worker` lives. False, too, when it has closed its tally."""
-    try:
-        fd = open_plain(tally_path(directory, worker), os.O_RDWR)
-    except (OSError, UsageError):
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    return is_locked(tally_path(directory, worker), in_doubt=True)
 
 
 def alive_workers(directory: Path) -> list[str]:

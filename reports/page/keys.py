@@ -18,8 +18,7 @@ from reports.wording.numbers import (
     spread,
     with_bounds,
 )
-
-_FIRST = {"tps": "TPS", "active_chats": "active chats", None: "none met"}
+from reports.wording.vocabulary import FIRST_LIMIT
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def keys_of(answer: Capacity) -> list[Key]:
     """The cards of a report, the most important first."""
     first = Key(
         "First limit of chat starts" if others_throttled(answer) else "First limit",
-        _FIRST[answer.first_limit],
+        FIRST_LIMIT[answer.first_limit],
         _first(answer),
     )
     keys = [*_tps_keys(answer.tps), _chats_key(answer), first]

@@ -31,9 +31,7 @@ from reports.wording.numbers import (
     seconds,
     share,
 )
-from reports.wording.vocabulary import NO_CALLS, START
-
-_FIRST = {"tps": "TPS", "active_chats": "active chats", None: "none met"}
+from reports.wording.vocabulary import FIRST_LIMIT, NO_CALLS, START
 
 
 def print_summary(answer: Capacity, page: Path | None, console: Console) -> None:
@@ -63,7 +61,7 @@ def _table(answer: Capacity) -> Table:
         seen = answer.first_seen.get(name)
         if count or name == STARTED:
             table.add_row(label(name), f"{count:,}", f"from {seconds(seen.after_s)}" if seen else "")
-    table.add_row("first limit", _FIRST[answer.first_limit])
+    table.add_row("first limit", FIRST_LIMIT[answer.first_limit])
     for row in (*_tps_rows(answer.tps), ("active-chat limit", _chats(answer)), *_journey_rows(answer)):
         table.add_row(*row)
     if answer.answered is not None:

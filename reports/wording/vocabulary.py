@@ -52,3 +52,6 @@ SIZE_BANDS = (
 
 GOING_ON = "the run is still going on"
 """Why a run that has not ended yet is not valid."""
+
+FIRST_LIMIT = {"tps": "TPS", "active_chats": "active chats", None: "none met"}
+"""What the limit that was met first is called, by its name in capacity.json."""

@@ -33,10 +33,9 @@ from harness.quotas.cost import (
 from harness.quotas.round_trips import RoundTrips
 from harness.quotas.stages import Stage, StageKind
 
-_WORTH_A_PRESSURE = 0.035
-"""The same of a fill, which takes the place of a pressure of its own."""
-_BETTER_THAN_FIRST = 0.15
-"""The same of a fill, which tells the rate better than the first look did."""
+_WORTH_A_PRESSURE, _BETTER_THAN_FIRST = 0.035, 0.15
+"""Half of the sustained rate's interval, as a share, at which a fill takes the place of a pressure of its own, and at which
+it tells the rate better than the first look did."""
 _LONGEST_CHECK = 90.0
 """Longest that the last pressure lasts to prove an exact limiter, seconds."""
 _CONTRARY_OF_NONE = 0.02

@@ -24,6 +24,7 @@ class ProbeMoves:
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.options.seed)
+        self._chances = random.Random(f"stops/{self.options.seed}")  # apart, so that stops change no moment of a call
         self._sent: list[float] = []
         self._received: list[float] = []
         self._outcome: list[str] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -61,7 +60,6 @@ class PlanParts(ProbePlan):
     """Most calls a second that a limiter which counts refused calls has admitted; 0 for any other."""
     _first_burst: float = 8.0
     _volleys_made: list[Volley] = field(default_factory=list)
-    _chances: random.Random = field(default_factory=lambda: random.Random(0))
     _again: tuple[float, ...] = ()
     """Calls a second that are offered for a short while after each volley, one after the other."""
 
@@ -216,11 +214,11 @@ class PlanParts(ProbePlan):
             yield Send()
 
     def _let_one_end(self) -> Iterator[Action]:
-        """Stop a chat after every other start, as the load of a run does, while the quota is far.
+        """Stop a chat after about every other start, as the load of a run does, while the quota was not met.
 
         Where a balancer deals out the requests in turn, starts alone would meet its nodes in turn, each always rested.
         """
-        may = self._open > self._stopping < _MOST_STOPPING and not self.known.full_refusals
+        may = self._stopping < min(self._open, _MOST_STOPPING) and not self.known.full_refusals
         if may and self._chances.random() < 0.5:
             self._stopping += 1
             yield StopChats(1)
