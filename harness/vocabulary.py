@@ -3,7 +3,6 @@
 START_CHAT = "StartChatContact"
 STOP_CONTACT = "StopContact"
 DESCRIBE_CONTACT = "DescribeContact"
-SEARCH_CONTACTS = "SearchContacts"
 
 CREATE_CONNECTION = "CreateParticipantConnection"
 SEND_MESSAGE = "SendMessage"
@@ -93,9 +92,6 @@ QUOTA_REFUSALS = frozenset({TPS_THROTTLED, ACTIVE_CHAT_LIMIT, UNCLASSIFIED_429})
 ANSWERED_BY_SERVICE = SERVED | QUOTA_REFUSALS
 """Outcomes that prove a working service behind the endpoint, with credentials that it takes."""
 
-FAILURES = frozenset(START_OUTCOMES) - ANSWERED_BY_SERVICE
-"""What is neither done nor refused by a limit."""
-
 MAY_COST_TOKEN = ((ACTIVE_CHAT_LIMIT,), (INVALID_REQUEST, NOT_FOUND, ACCESS_DENIED), (SERVICE_ERROR,))
 """Refusals that may take a token of the TPS limit as a start does: outcomes of one group are alike in that."""
 
@@ -150,3 +146,6 @@ def cause_of_429(error_code: str | None, message: str) -> str:
 
 PROBE_FAILED = "probe_failed"
 """Why a run has ended whose probe a fault of its own has ended."""
+
+SERVED_NOTHING = "served nothing"
+"""What the reason of a run that is not valid says of a service that was of no use."""

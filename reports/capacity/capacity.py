@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 
 from harness.counting import counted
-from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
+from harness.quotas.any_limiter.estimates import NO_EXACT_LIMITER, AnyLimiterEstimate
 from harness.quotas.estimates import Interval as QuotaInterval
 from harness.quotas.estimates import TpsEstimate
 from reports.capacity.answered.measure import answered_of
@@ -49,6 +49,7 @@ from reports.wording.vocabulary import (
     OUTCOMES,
     PROBE,
     QUOTA,
+    SERVED_NOTHING,
     START,
     START_OUTCOMES,
     STARTED,
@@ -172,7 +173,7 @@ def tps_of(exact: TpsEstimate, found: AnyLimiterEstimate | None) -> Tps:
         safe=msgspec.convert(safe, Safe | None),
         contrary_share=None if contrary is None else contrary.share,
         contrary=contrary,
-        findings=[finding for finding in found.findings if not (tps.too_few and finding.startswith("No single exact"))],
+        findings=[finding for finding in found.findings if finding != NO_EXACT_LIMITER or not tps.too_few],
     )
 
 
@@ -315,7 +316,7 @@ def _generator(run: Run, total: Aggregates, calls: int, view: Timeline) -> Gener
     valid, reasons = validity(run)
     if (missing := missing_rows(run, total)) and (reason := f"{missing[0].lower()}{missing[1:]}") not in reasons:
         reasons.append(reason)
-    if calls and not _anything_served(total) and not any("served nothing" in reason for reason in reasons):
+    if calls and not _anything_served(total) and not any(SERVED_NOTHING in reason for reason in reasons):
         reasons.append("no call was served, so that nothing was measured of the limits")
     no_schedule = run.manifest.user_class == PROBE or run.manifest.retry_lab is not None  # retries follow the refusals
     lateness = MeasuredLateness(

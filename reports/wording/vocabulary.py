@@ -8,6 +8,7 @@ from harness.vocabulary import NO_CALLS as NO_CALLS
 from harness.vocabulary import NOT_ASKED as NOT_ASKED
 from harness.vocabulary import OK as OK
 from harness.vocabulary import OUTCOMES as OUTCOMES
+from harness.vocabulary import SERVED_NOTHING as SERVED_NOTHING
 from harness.vocabulary import START_OUTCOMES as START_OUTCOMES
 from harness.vocabulary import STARTED as STARTED
 

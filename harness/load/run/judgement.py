@@ -12,6 +12,7 @@ from harness.vocabulary import (
     CREATE_CONNECTION,
     INVALID_REQUEST,
     NOT_FOUND,
+    SERVED_NOTHING,
     SERVICE_ERROR,
     START_CHAT,
     TIMEOUT,
@@ -83,4 +84,4 @@ def _nothing_served(operation: str, service: str, counts: Mapping[str, int]) -> 
     most = max(counts, key=counts.__getitem__)
     listed = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items(), key=lambda pair: -pair[1]))
     hint = HINTS.get(most, "see the run's answers")
-    return f"{service} served nothing: every {operation} call failed ({listed}); {hint}"
+    return f"{service} {SERVED_NOTHING}: every {operation} call failed ({listed}); {hint}"

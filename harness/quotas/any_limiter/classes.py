@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.quotas.any_limiter.blocking import blocking
 from harness.quotas.any_limiter.burst import Volley
-from harness.quotas.any_limiter.estimates import BurstFromRest, Contrary, LimiterClass, Sustained
+from harness.quotas.any_limiter.estimates import NO_EXACT_LIMITER, BurstFromRest, Contrary, LimiterClass, Sustained
 from harness.quotas.any_limiter.safe import Batch
 from harness.quotas.estimates import TpsEstimate
 
@@ -126,7 +126,7 @@ def _against_exact(evidence: Evidence) -> list[str]:
     if explained(tps) == "token_bucket" and tps is not None:
         told += _volleys_and_batches(evidence, tps)
     elif tps is not None and tps.verdict == "not_explained":
-        told.append("No single exact limiter explains the record.")
+        told.append(NO_EXACT_LIMITER)
     return told
 
 

@@ -22,6 +22,8 @@ LimiterClass = Literal[
 ]
 
 
+NO_EXACT_LIMITER = "No single exact limiter explains the record."
+"""A finding."""
 _CLASS_IN_WORDS: dict[LimiterClass, str] = {
     "exact": "a token bucket, exactly",
     "exact_within_jitter": "a token bucket, as far as the jitter of the network lets it be seen",
