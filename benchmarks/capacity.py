@@ -14,6 +14,7 @@ fills it, and measures at the brim.
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import random
 import sys
@@ -34,6 +35,8 @@ from harness.quotas.estimates import TpsEstimate
 from tests.support.virtual.driver import probe, ramp, saturate
 from tests.support.virtual.services import Latency, Service
 
+PARTS = ("latencies", "quotas")
+"""The parts after the families: the exact inference under each family of latencies, and the chat quota."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -211,21 +214,44 @@ def _falsely_exact(lines: list[Line], said: list[chats.Said]) -> list[str]:
     return wrong
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.capacity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="RUNS_OR_WORD",
+        help="runs of each family (default: 4); words that a family's name holds",
+    )
+    parser.add_argument("--quick", action="store_true", help="one run a family, without the exact inference")
+    parser.add_argument("--alone", action="store_true", help="use one core, not two")
+    parser.add_argument("--filled", action="store_true", help="give each service a quota of 100 to 500 active chats")
+    parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first seed (default: 0)")
+    asked = parser.parse_args()
+    unknown = [word for word in asked.words if not (word.isdigit() or word in PARTS or _families([word]))]
+    if unknown:
+        parser.error(f"no family holds {', '.join(map(repr, unknown))}; there are {', '.join([*FAMILIES, *PARTS])}")
+    return asked
+
+
+def _families(words: list[str]) -> list[str]:
+    return [name for name in FAMILIES if not words or any(word in name for word in words)]
+
+
 def main() -> int:
     """Print the tables; 1 where a limiter or a chat quota was falsely called exact."""
     begin = time.monotonic()
-    quick = "--quick" in sys.argv
-    fills = "--filled" in sys.argv
-    alone = "--alone" in sys.argv
-    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
-    words = [word for word in sys.argv[1:] if not word.isdigit() and not word.startswith("-")]
-    names = [name for name in FAMILIES if not words or any(word in name for word in words)]
+    asked = _arguments()
+    quick, fills, first = asked.quick, asked.filled, asked.first
+    numbers = [int(word) for word in asked.words if word.isdigit()]
+    words = [word for word in asked.words if not word.isdigit()]
+    names = _families(words)
     each = numbers[0] if numbers else 1 if quick else 4
-    first = next((int(word.removeprefix("--from=")) for word in sys.argv[1:] if word.startswith("--from=")), 0)
     lines: list[Line] = []
     held: list[exact.Held] = []
     said: list[chats.Said] = []
-    with multiprocessing.get_context("spawn").Pool(1 if alone else 2) as pool:
+    with multiprocessing.get_context("spawn").Pool(1 if asked.alone else 2) as pool:
         if names:
             lines = _each(
                 pool, measure, [Job(family, first + n, quick, fills) for n in range(each) for family in names]

@@ -7,6 +7,7 @@ active chats is 50 to 500. Everything is drawn from one seed; no clock of this m
 
 from __future__ import annotations
 
+import argparse
 import math
 import multiprocessing
 import random
@@ -210,7 +211,11 @@ def others_table(lines: list[tuple[str, float, str, str]]) -> str:
 
 def main() -> None:
     """Print both tables."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 200
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.limits", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument(
+        "buckets", nargs="?", type=int, default=200, help="hidden buckets to probe (default: %(default)s)"
+    )
+    count = parser.parse_args().buckets
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         lines = []
         for line in pool.imap_unordered(bucket_line, range(count)):

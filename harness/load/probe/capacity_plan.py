@@ -13,7 +13,7 @@ from harness.quotas.any_limiter.burst import burst_from_rest
 from harness.quotas.any_limiter.classes import DECISIONS_OF_PROOF, explained
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
-from harness.quotas.any_limiter.measure import class_so_far, measure_capacity, search_of
+from harness.quotas.any_limiter.measure import class_so_far, exact_so_far, measure_capacity, search_of
 from harness.quotas.any_limiter.safe import Batch, least_seconds, next_batch, next_even
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.cost import (
@@ -36,10 +36,12 @@ from harness.quotas.stages import Stage, StageKind
 _WORTH_A_PRESSURE, _BETTER_THAN_FIRST = 0.035, 0.15
 """Half of the sustained rate's interval, as a share, at which a fill takes the place of a pressure of its own, and at which
 it tells the rate better than the first look did."""
-_LONGEST_CHECK = 90.0
+_LONGEST_CHECK = 150.0
 """Longest that the last pressure lasts to prove an exact limiter, seconds."""
 _CONTRARY_OF_NONE = 0.02
 """Share of contrary decisions from which no exact bucket is hoped for."""
+_CONFIRMS = 0.5
+"""Share of its rate from which an exact limiter is offered random calls: they confirm it sooner where some are refused."""
 _FULL = 12
 """So many refusals by the quota in a row hide the rate."""
 _FEW_ADMITTED = 0.08
@@ -319,7 +321,7 @@ class CapacityPlan(PlanParts):
         if search is None:
             return
         told = self.known.tps
-        exact = explained(told) == "token_bucket"
+        exact = self._exact_so_far()
         kind, _ = class_so_far(self.attempts(), told, self.stages)
         search = replace(search, least_seconds=least_seconds(kind))
         if kind == "blocks":
@@ -330,6 +332,8 @@ class CapacityPlan(PlanParts):
             search, batch = next_batch(search)
             if batch is None or (exact and search.calls >= EXACT_SAFE_CALLS):
                 return
+            if exact:
+                batch = replace(batch, rate=max(batch.rate, _CONFIRMS * search.sustained))
             self.known.doing = f"offering {batch.rate:.3g} a second at random moments"
             refused = yield from self._batch(batch, "poisson")
             search = search.seen(refused)
@@ -341,18 +345,16 @@ class CapacityPlan(PlanParts):
         return class_so_far(self.attempts(), None, self.stages)[1] < _CONTRARY_OF_NONE
 
     def _exact_so_far(self) -> bool:
-        """Return False where what was measured speaks against the exact limiter: then batches have to find the safe rate
-        themselves.
-        """
-        return class_so_far(self.attempts(), self.known.tps, self.stages)[0] in ("exact", "exact_within_jitter")
+        """Return False where one bucket is not told: then batches have to find the safe rate themselves."""
+        return exact_so_far(self.attempts(), self.known.tps, self.stages)
 
     def _check_seconds(self) -> float:
         """Return how long the last pressure lasts: longer where too few calls were decided to prove an exact limiter."""
         usual = check_time(self._rate)
-        if not self.safe or explained(self.known.tps) != "token_bucket" or not self._exact_so_far():
+        if not self.safe or not self._exact_so_far():
             return usual
         missing = 1.02 * DECISIONS_OF_PROOF - len(Decisions.of(self.attempts()))
-        return max(usual, min(missing / (PRESSURE * self._rate), _LONGEST_CHECK))
+        return max(usual, min(missing / (self._pressed or PRESSURE * self._rate), _LONGEST_CHECK))
 
     def _find_even(self) -> Iterator[Action]:
         """Evenly spaced batches, until one rate passes."""

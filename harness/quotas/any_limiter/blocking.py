@@ -10,7 +10,8 @@ from harness.quotas.attempts import Floats
 from harness.quotas.special import gammaln
 
 _LOADS = np.unique(np.concatenate((np.linspace(0.02, 0.9, 89), np.linspace(0.9, 1.1, 41), np.geomspace(1.1, 6.0, 40))))
-_BURSTS = np.geomspace(1.0, 2000.0, 60)
+_BURSTS = np.unique(np.concatenate((np.geomspace(1.0, 2000.0, 60), np.arange(2.0, 9.0))))
+"""Bursts of the table, whole small ones among them: there the share has an edge."""
 _SERIES_UP_TO = 7.0
 
 

@@ -203,15 +203,24 @@ def _volleys_and_batches(evidence: Evidence, tps: TpsEstimate) -> list[str]:
     return told
 
 
+def to_be_proved(evidence: Evidence) -> bool:
+    """Return whether all speaks for one token bucket, so sharply that more decisions are all it takes to prove it."""
+    return explained(evidence.tps) == "token_bucket" and not _against_exact(evidence) and _sharp(evidence)
+
+
 def _proved(evidence: Evidence) -> bool:
     """Return whether everything that proves an exact limiter was measured, and sharply enough to speak against another."""
+    poisson = sum(batch.calls for batch in evidence.batches) >= 150
+    told = evidence.contrary is not None and evidence.contrary.high < _CONTRARY_OF_PROVED
+    return poisson and told and _sharp(evidence)
+
+
+def _sharp(evidence: Evidence) -> bool:
     tps = evidence.tps
     assert tps is not None
     sharp = evidence.sustained.half_width < 0.05 and evidence.mild is not None and evidence.mild.half_width < 0.08
     volleys = evidence.burst is not None and evidence.burst.volleys >= 3 and tps.burst.high is not None
-    poisson = sum(batch.calls for batch in evidence.batches) >= 150
-    told = evidence.contrary is not None and evidence.contrary.high < _CONTRARY_OF_PROVED
-    return sharp and volleys and poisson and told and _told_from_parts(tps)
+    return sharp and volleys and _told_from_parts(tps)
 
 
 def _told_from_parts(tps: TpsEstimate) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, volley_of, widened
-from harness.quotas.any_limiter.classes import Evidence, class_of, explained
+from harness.quotas.any_limiter.classes import Evidence, class_of, explained, to_be_proved
 from harness.quotas.any_limiter.contrary import contrary_share, penalty_of, wandering
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import (
@@ -23,8 +23,8 @@ from harness.quotas.any_limiter.estimates import (
 from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_model, safe_of
 from harness.quotas.any_limiter.same_calls import beyond, of_exact_bucket
 from harness.quotas.any_limiter.stretches import Load, load_of, over_several_loads, under_pressure
-from harness.quotas.any_limiter.sustained import held_back, left_open, sustained_rate, wider
-from harness.quotas.attempts import THROTTLED, Attempts, Floats
+from harness.quotas.any_limiter.sustained import held_back, left_open, paid_for, silent_for, sustained_rate, wider
+from harness.quotas.attempts import THROTTLED, Attempts
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.stages import Stage, StageKind
 
@@ -34,9 +34,8 @@ _NOTHING_ADMITTED = (
     "Nothing was admitted under pressure: a refused call seems to cost as much as an admitted one, or there is a window "
     "that is longer than the run. Offer less, or go on for longer."
 )
-_PAID, _LOOK_BACK = 0.75, 4.0
-"""Share of the sustained rate from which a silence pays for what was admitted before it, looked for as far back as so many
-times its length."""
+_PAID = 0.75
+"""Share of the sustained rate from which a silence pays for what was admitted before it."""
 _OF_TURNS, _TURNS_TAKE = 0.98, 240.0
 """Share of what is sustained in turns that random calls are taken to bear out in so many seconds, whatever its interval."""
 _LESS = 0.8
@@ -93,7 +92,7 @@ def measure_capacity(
         findings = (*findings, _NOTHING_ADMITTED)
     sustained, mild = _in_all(decisions, measured, kind, contrary, tps)
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even), kind)
-    safe = of_model(safe, kind, tps, sustained.low) if safe is not None else None
+    safe = of_model(safe, kind, tps) if safe is not None else None
     if burst is not None and kind not in ("exact", "exact_within_jitter"):
         burst = widened(burst, measured.volleys)
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)
@@ -125,14 +124,26 @@ def class_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[S
 
     No penalising bucket is tried. Before any pressure it is `approximate`, and the share 1.
     """
+    evidence = _evidence_so_far(attempts, tps, stages)
+    if evidence is None:
+        return "approximate", 1.0
+    return class_of(evidence)[0], 1.0 if evidence.contrary is None else evidence.contrary.share
+
+
+def exact_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[Stage]) -> bool:
+    """Return whether a probe that is under way is about to prove one token bucket: nothing but more calls is missing."""
+    evidence = _evidence_so_far(attempts, tps, stages)
+    return evidence is not None and to_be_proved(evidence)
+
+
+def _evidence_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[Stage]) -> Evidence | None:
     decisions = _decisions(attempts, tps)
     measured = read_stages(decisions, stages)
     if measured is None:
-        return "approximate", 1.0
+        return None
     measured = _beyond_the_load(decisions, _seen_in_blocks(decisions, measured), tps, stages)
     burst = burst_from_rest(measured.volleys)
-    contrary = _contrary(decisions, measured, burst, tps)
-    return class_of(_evidence(measured, burst, contrary, tps))[0], 1.0 if contrary is None else contrary.share
+    return _evidence(measured, burst, _contrary(decisions, measured, burst, tps), tps)
 
 
 def _decisions(attempts: Attempts, tps: TpsEstimate | None) -> Decisions:
@@ -329,17 +340,6 @@ def _penalty_for_blocks(
     return (measured if found is None else alone), found
 
 
-def _paid_for(decisions: Decisions, first: int, last: int) -> float:
-    """Return the calls a second that were admitted up to the end of a silence, from `first` to `last`, over the stretch
-    before it that makes them most: a burst that the silence pays for makes them as many as the limiter sustains.
-    """
-    begin, end = float(decisions.at[first]), float(decisions.at[last])
-    times = decisions.between(begin - _LOOK_BACK * (end - begin), begin).admissions
-    if not len(times):
-        return 0.0
-    return float(np.max(np.arange(len(times), 0, -1) / (end - times)))
-
-
 def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
     """Where the limiter fell silent for long in another part of the record, a short pressure has seen one turn only.
 
@@ -354,14 +354,14 @@ def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
     long = [
         index
         for index in np.flatnonzero(ends - begins >= 12)
-        if _called(decisions.at[begins[index] : ends[index] + 1]) > longest
+        if silent_for(decisions.at[begins[index] : ends[index] + 1]) > longest
     ]
     mild = measured.mild
     if first.blocks and mild is not None and not mild.blocks:  # it was over before a turn was
         return replace(measured, mild=_as_seen(mild, first.estimate, first.low))
     if first.blocks or not long:
         return measured
-    rates = np.array([_paid_for(decisions, int(begins[index]), int(ends[index])) for index in long])
+    rates = np.array([paid_for(decisions, int(begins[index]), int(ends[index])) for index in long])
     unpaid = rates[rates < _PAID * first.estimate]
     if not len(unpaid):
         return measured
@@ -375,11 +375,6 @@ def _seen_in_blocks(decisions: Decisions, measured: Measured) -> Measured:
         sustained=replace(first, estimate=estimate, low=low, pressure=offered / estimate, blocks=True),
         mild=None if mild is None else _as_seen(mild, estimate, low),
     )
-
-
-def _called(at: Floats) -> float:
-    """Return for how long calls at `at` (n,), all refused, were made: a rest among them is no silence of the limiter."""
-    return float(at[-1] - at[0] - np.diff(at).max())
 
 
 def _as_seen(mild: Sustained, estimate: float, low: float) -> Sustained:

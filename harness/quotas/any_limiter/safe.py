@@ -70,9 +70,11 @@ _CAUTION = 0.97
 leave a margin of their own), and where refusals come in bouts some minutes do not show how far apart these are.
 """
 _CLAIMED_OF_EXACT = 0.8
-"""Share of 1 % that an exact limiter refuses at the rate which is claimed."""
+"""Share of 1 % that an exact limiter refuses at the claim: what is counted in some minutes scatters around the share."""
 _OF_SUSTAINED = 0.95
 """No safe rate is claimed over this share of the sustained rate's lower bound."""
+_OF_EXACT = 0.97
+"""The same of an exact limiter's rate, which is known: the closer to it, the longer one full minute is felt in the next."""
 _LEAST = 0.2
 """No batch is offered below this share of the sustained rate."""
 _SHARES = (0.5, 0.7, 0.85)
@@ -228,24 +230,21 @@ def safe_of(
     )
 
 
-def of_model(safe: Safe, kind: LimiterClass, tps: TpsEstimate | None, sustained_low: float) -> Safe:
+def of_model(safe: Safe, kind: LimiterClass, tps: TpsEstimate | None) -> Safe:
     """Return the answer with what is claimed of an exact limiter or a window, where it is one: its model says it."""
     if tps is not None and kind == "exact":
-        return of_exact(safe, tps, sustained_low)
+        return of_exact(safe, tps)
     return of_window(safe, tps) if tps is not None and kind == "window" else safe
 
 
-def of_exact(safe: Safe, tps: TpsEstimate, sustained_low: float) -> Safe:
-    """Return the safe rate of a proved token bucket, which follows from its rate and burst.
-
-    The claim is the rate at which 0.8 % is refused: what is counted in some minutes scatters around the share.
-    """
+def of_exact(safe: Safe, tps: TpsEstimate) -> Safe:
+    """Return the safe rate of a proved token bucket, which follows from its rate and burst."""
     rate, burst = tps.rate, tps.burst
     if safe.poisson is None or rate.estimate is None or rate.low is None or burst.low is None:
         return safe
     load = float(load_refused(REFUSED_SHARE, np.array([burst.estimate or burst.low]))[0])
     claimed = float(load_refused(_CLAIMED_OF_EXACT * REFUSED_SHARE, np.array([burst.low]))[0])
-    low = min(rate.low * claimed, rate.low, _OF_SUSTAINED * sustained_low)
+    low = rate.low * min(claimed, _OF_EXACT)
     estimate = max(low, min(rate.estimate * load, rate.estimate))
     return replace(safe, poisson=replace(safe.poisson, estimate=estimate, low=low))
 

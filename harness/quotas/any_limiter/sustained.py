@@ -27,6 +27,8 @@ _OTHERS_CHANGE = 0.024
 _UNSEEN_TAKEN = 4.0
 """Admissions that others take at the most in a stretch in which they were not seen to: an upper bound of a Poisson count."""
 _NORMAL = 1.96
+_LOOK_BACK = 4.0
+"""What a silence pays for is looked for as far back as so many times its length."""
 
 
 def sustained_rate(decisions: Decisions, *, emptied: bool = False) -> Sustained | None:
@@ -292,3 +294,19 @@ def left_open(sustained: Sustained, mild: Sustained | None, kind: LimiterClass) 
         mild = mild.widened(max(share, _UNSEEN_TAKEN / max(mild.admitted, 1)), share)
     unseen = _UNSEEN_TAKEN / max(sustained.admitted, 1)
     return sustained.widened(max(_OTHERS_CHANGE, unseen), _OTHERS_CHANGE), mild
+
+
+def paid_for(decisions: Decisions, first: int, last: int) -> float:
+    """Return the calls a second that were admitted up to the end of a silence, from `first` to `last`, over the stretch
+    before it that makes them most: a burst that the silence pays for makes them as many as the limiter sustains.
+    """
+    begin, end = float(decisions.at[first]), float(decisions.at[last])
+    times = decisions.between(begin - _LOOK_BACK * (end - begin), begin).admissions
+    if not len(times):
+        return 0.0
+    return float(np.max(np.arange(len(times), 0, -1) / (end - times)))
+
+
+def silent_for(at: Floats) -> float:
+    """Return for how long calls at `at` (n,), all refused, were made: a rest among them is no silence of the limiter."""
+    return float(at[-1] - at[0] - np.diff(at).max())

@@ -48,6 +48,16 @@ def test_the_documented_bucket_is_proved_exact_within_three_minutes() -> None:
     assert 3.6 <= found.safe.poisson.low <= 4.06  # M/D/1 with 8 places refuses 1 % at 4.05/s
 
 
+@pytest.mark.parametrize(("rate", "burst", "safe"), [(2.13, 6.0, 1.53), (2.0, 2.0, 0.29)])
+def test_slow_buckets_are_proved_exact_too(rate: float, burst: float, safe: float) -> None:
+    """The last pressure lasts until enough was decided; a small burst takes no hours at a rate of which 1 % is refused."""
+    plan, done = measured(TokenBucket(rate, burst))
+    assert plan.estimate is not None
+    assert plan.estimate.kind == "exact"
+    assert done.seconds < 480
+    assert 0.85 * safe < claimed(plan) < safe  # M/D/1 with so many places refuses 1 % at the safe rate
+
+
 def test_a_bucket_that_holds_one_call_is_exact_though_it_sustains_less_of_even_calls() -> None:
     """What falls behind its tokens is the even load's doing: 2.2/s with burst 1 admits 1.5 of 2.3 even calls a second."""
     plan, _ = measured(TokenBucket(2.217, 1.0))

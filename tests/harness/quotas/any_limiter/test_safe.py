@@ -29,7 +29,9 @@ def refused_share(limiter: Limiter, rate: float, calls: int, rng: random.Random,
     return refused / calls
 
 
-@pytest.mark.parametrize(("load", "burst"), [(0.9, 8.0), (0.7, 3.0), (1.1, 8.0), (1.02, 10.0), (0.8, 1.0), (0.9, 8.5)])
+@pytest.mark.parametrize(
+    ("load", "burst"), [(0.9, 8.0), (0.7, 3.0), (1.1, 8.0), (1.02, 10.0), (0.8, 1.0), (0.9, 8.5), (0.15, 2.0)]
+)
 def test_blocking_is_that_of_a_simulated_bucket(load: float, burst: float) -> None:
     """The share refused is within a tenth of what 100,000 simulated calls see, and so is the table's."""
     seen = refused_share(TokenBucket(1.0, burst), load, 100_000, random.Random(1))
