@@ -19,6 +19,8 @@ MOST_PRESSURE = 60.0
 """Longest that one pressure lasts, seconds."""
 USUAL_VOLLEYS = 7
 """Volleys that it usually takes to know the rest and the burst."""
+AGAIN_LOADS = 5
+"""Short loads under each pressure that tell whether loads differ, of any limiter that is not exact."""
 SAFE_SECONDS, MOST_SAFE_SECONDS, ENOUGH_SAFE_CALLS = 120.0, 300.0, 1500
 """How long the safe rate is looked for, seconds; where fewer than 1,500 calls fit into them, or nothing can be claimed by
 then, up to the second figure."""
@@ -88,7 +90,7 @@ def expected_cost(
     for part in PARTS:
         if part not in left_out:
             total += part_cost(part, rate, burst, exact=exact)
-    return total
+    return total if exact else total + again_cost(rate, (PRESSURE * rate, MILD * rate))
 
 
 def effort(goal: Goal, rate: float = 5.0, burst: float = 8.0) -> str:
@@ -100,10 +102,10 @@ def effort(goal: Goal, rate: float = 5.0, burst: float = 8.0) -> str:
         return "it calls the participant's operations one by one for 2 chats, or 20 where only leaving chats drains a bucket"
     told = expected_cost(rate, burst, safe=goal == "safe", even=goal == "safe")
     limit = f"at a limit of {rate:g}/s with burst {burst:g} it takes"
+    less = expected_cost(rate, burst, safe=goal == "safe", even=goal == "safe", exact=True).seconds / 60
     if goal == "tps":
-        return f"{limit} {told.sentence()}"
+        return f"{limit} {told.sentence()} ({less:.1f} minutes if it is exact)"
     calls = Cost(told.seconds, told.calls, 0)
-    less = expected_cost(rate, burst, even=True, exact=True).seconds / 60
     return f"{limit} {calls.sentence()} ({less:.1f} minutes if it is exact), and before that it opens {fill}"
 
 
@@ -124,7 +126,13 @@ def check_time(rate: float) -> float:
 
 def again_time(rate: float) -> float:
     """Seconds of each short pressure after a volley, where others may use the limiter too."""
-    return min(max(3.5, 24 / rate), 10.0)
+    return min(max(2.0, 36 / rate), 10.0)
+
+
+def again_cost(rate: float, offered: tuple[float, ...]) -> Cost:
+    """Return what the short pressures after volleys cost, at these calls a second each, at a limit of about `rate`."""
+    seconds = AGAIN_LOADS * again_time(rate)
+    return Cost(seconds * len(offered), round(seconds * sum(offered)), round(seconds * rate * len(offered)))
 
 
 def first_rest(rate: float, burst: float) -> float:

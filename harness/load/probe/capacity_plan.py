@@ -25,6 +25,7 @@ from harness.quotas.cost import (
     USUAL_VOLLEYS,
     Cost,
     Part,
+    again_cost,
     check_time,
     least_pressure,
     part_cost,
@@ -200,7 +201,7 @@ class CapacityPlan(PlanParts):
         if PARTS.index(first) <= PARTS.index("settle"):
             total += volleys_cost(self._more_volleys(), rate, self._first_burst)
         if PARTS.index(first) <= PARTS.index("volleys"):
-            total += self._again_cost(rate)
+            total += again_cost(rate, self._again)
         longer = max(0.0, self._check_lasts - check_time(rate))
         return total + Cost(longer, round(PRESSURE * rate * longer), round(rate * longer))
 

@@ -13,7 +13,7 @@ from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import Sustained
 from harness.quotas.any_limiter.measure import class_so_far
 from harness.quotas.any_limiter.sustained import sustained_rate
-from harness.quotas.cost import MILD, MOST_PRESSURE, USUAL_VOLLEYS, Cost, again_time, first_rest
+from harness.quotas.cost import AGAIN_LOADS, MILD, MOST_PRESSURE, again_time, first_rest
 from harness.quotas.stages import Stage
 from harness.vocabulary import TPS_THROTTLED
 
@@ -38,7 +38,7 @@ _A_WHILE = 0.25
 """Share of a pressure for which its rate has been known closely when it ends: it is not to end at a moment of luck."""
 _CYCLES = 3
 """Whole cycles to see of a limiter that admits in blocks."""
-_LOADS_MAY_DIFFER = ("shared", "depends_on_pressure", "not_stationary", "approximate")
+_LOADS_MAY_DIFFER = ("shared", "depends_on_pressure", "not_stationary", "nearly_bucket", "approximate")
 """Classes of limiters that another load may find otherwise."""
 _MOST_STOPPING = 3
 """Chats that wait for their StopContact while calls are offered: it has a pace of its own."""
@@ -103,19 +103,12 @@ class PlanParts(ProbePlan):
 
     def _press_again(self) -> Iterator[Action]:
         """Press for a short while: from one load to the next, others who call too may take more or less."""
+        if sum(stage.kind == "again" for stage in self.stages) >= AGAIN_LOADS * len(self._again):
+            return
         for offered in self._again:
             begin = self._now
             yield from self._offer(offered, self._reached(begin + again_time(self._rate)))
             self.stages.append(Stage("again", begin, self._now, offered))
-
-    def _again_cost(self, rate: float) -> Cost:
-        """Return what the short pressures after the usual volleys cost at a limit of about `rate` a second."""
-        seconds = USUAL_VOLLEYS * again_time(rate)
-        return Cost(
-            seconds * len(self._again),
-            round(seconds * sum(self._again)),
-            round(seconds * rate * len(self._again)),
-        )
 
     def _volley(self) -> Iterator[Action]:
         """As many calls at once as were admitted before, then a quick pace until most of the last ten are refused."""

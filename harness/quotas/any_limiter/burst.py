@@ -115,15 +115,20 @@ def burst_from_rest(volleys: Sequence[Volley]) -> BurstFromRest | None:
     )
 
 
-def widened(found: BurstFromRest, volleys: Sequence[Volley]) -> BurstFromRest:
+def widened(found: BurstFromRest, volleys: Sequence[Volley], first: int) -> BurstFromRest:
     """Return `found` for a limiter that is not a bucket: its mean is known less closely than five volleys make it look.
 
     Volleys after other rests met other phases, so they show how far apart volleys lie too, but for those in vain. Nor is it
-    known whether it refilled during a volley, as a bucket does: what was admitted in all is held too.
+    known whether it refilled during a volley, as a bucket does: what was admitted in all is held too. Where some were in
+    vain, a longer rest than was tried admits more: as many as the most of any, or as the `first` that the run began with.
     """
     middle = 0.5 * (found.mean_low + found.mean_high)
     seen = [v.burst for v in volleys if v.admitted]
     apart = _OF_RANGE * (max(seen) - min(seen)) if seen else 0.0
     half = max(0.5 * (found.mean_high - found.mean_low), _OTHER_PHASES * middle, apart)
     whole = float(np.mean([v.admitted for v in volleys if v.rest >= 0.95 * found.rest_s]))
-    return replace(found, mean_low=max(0.0, middle - half), mean_high=max(middle + half, whole))
+    most = found.high
+    if not all(v.admitted for v in volleys):
+        most = max(float(first), most, *(v.burst for v in volleys))
+        whole = max(whole, (1 + _OTHER_PHASES) * most + 1)
+    return replace(found, high=most, mean_low=max(0.0, middle - half), mean_high=max(middle + half, whole))

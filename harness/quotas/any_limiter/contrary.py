@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from harness.quotas.any_limiter.decisions import Decisions, Mask
-from harness.quotas.any_limiter.estimates import Contrary, Penalty, Sustained
+from harness.quotas.any_limiter.estimates import MOST_SINGLE, Contrary, Penalty, Sustained
 from harness.quotas.attempts import Floats
 from harness.quotas.special import betaincinv, gammaincinv
 
@@ -50,8 +50,8 @@ def contrary_share(decisions: Decisions, rates: Iterable[float], bursts: Iterabl
     )
 
 
-_MOST_SINGLE, _PRIOR_EVENTS = 0.12, 2.0
-"""Share of contrary decisions above which they are no single ones; how many that come independently are taken as seen."""
+_PRIOR_EVENTS = 2.0
+"""How many contrary decisions that come independently are taken as seen."""
 _BLOCKS = 8
 _KEPT = 0.01
 """How seldom the balance of contrary decisions that come independently is so even that they are taken for kept."""
@@ -64,7 +64,7 @@ def wandering(contrary: Contrary | None, decisions: Decisions, pressed: Iterable
     good by the next (the count is kept, as shards and ticks do), or where there are too many to be told from a limiter of
     another kind. Read in the stretches that were `pressed`, where the balance of eight parts each tells which it is.
     """
-    if contrary is None or not contrary.share or contrary.share > _MOST_SINGLE:
+    if contrary is None or not contrary.share or contrary.share > MOST_SINGLE:
         return 0.0
     way = np.where(contrary.was_admitted > 0, 1.0, -1.0)
     squares = expected = 0.0

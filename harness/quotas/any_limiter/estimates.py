@@ -168,6 +168,12 @@ class Safe:
         }
 
 
+MOST_SINGLE = 0.12
+"""Share of contrary decisions above which they are no single ones, but a limiter of another kind."""
+_AS_MANY = 0.4
+"""How many times the share of contrary refusals that of contrary admissions is from which decisions err either way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contrary:
     """Decisions that differ from those of the token bucket that comes nearest, where jitter does not explain it.
@@ -195,6 +201,12 @@ class Contrary:
         of_due = self.refused / max(1, self.due)
         expected = of_due * (self.decisions - self.due)  # if contrary decisions went either way alike
         return self.refused >= 10 and expected >= 8 and self.admitted < 0.25 * expected
+
+    @property
+    def either_way(self) -> bool:
+        """True if few decisions are contrary, and about as many of those that had no token to give as of those that had."""
+        of_due, of_none = self.refused / max(1, self.due), self.admitted / max(1, self.decisions - self.due)
+        return 0 < self.share <= MOST_SINGLE and of_none > _AS_MANY * of_due
 
     def to_json(self) -> dict[str, float | int]:
         return {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, volley_of, widened
+from harness.quotas.any_limiter.by_model import beyond, of_exact_bucket, of_model
 from harness.quotas.any_limiter.classes import Evidence, class_of, explained, to_be_proved
 from harness.quotas.any_limiter.contrary import contrary_share, penalty_of, wandering
 from harness.quotas.any_limiter.decisions import Decisions
@@ -20,8 +21,7 @@ from harness.quotas.any_limiter.estimates import (
     Penalty,
     Sustained,
 )
-from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, of_model, safe_of
-from harness.quotas.any_limiter.same_calls import beyond, of_exact_bucket
+from harness.quotas.any_limiter.safe import Batch, SafeSearch, even_rate, safe_of
 from harness.quotas.any_limiter.stretches import Load, load_of, over_several_loads, under_pressure
 from harness.quotas.any_limiter.sustained import held_back, left_open, paid_for, silent_for, sustained_rate, wider
 from harness.quotas.attempts import THROTTLED, Attempts
@@ -38,6 +38,8 @@ _PAID = 0.75
 """Share of the sustained rate from which a silence pays for what was admitted before it."""
 _OF_TURNS, _TURNS_TAKE = 0.98, 240.0
 """Share of what is sustained in turns that random calls are taken to bear out in so many seconds, whatever its interval."""
+_AT_FIRST = 0.25
+"""Seconds after the first refusal up to which what was admitted is a burst: calls at once are refused in any order."""
 _LESS = 0.8
 """A pressure that offers less than so much of the strong one is milder."""
 _BY_ONE_MODEL: tuple[LimiterClass, ...] = ("exact", "exact_within_jitter", "window")
@@ -94,7 +96,8 @@ def measure_capacity(
     safe = safe_of(safe_search(measured, burst, contrary), even_rate(measured.even), kind)
     safe = of_model(safe, kind, tps) if safe is not None else None
     if burst is not None and kind not in ("exact", "exact_within_jitter"):
-        burst = widened(burst, measured.volleys)
+        until = float(decisions.refusals[0]) + _AT_FIRST
+        burst = widened(burst, measured.volleys, first=len(decisions.between(-math.inf, until).admissions))
     return AnyLimiterEstimate(kind, sustained, mild, burst, safe, contrary, findings)
 
 
@@ -216,7 +219,12 @@ def safe_search(
     borne_out = base.blocks and (offering or sum(batch.seconds for batch in measured.batches) > _TURNS_TAKE)
     low = max(base.low, _OF_TURNS * base.estimate) if borne_out else base.low
     search = SafeSearch(
-        base.estimate, low, base.high, burst.median if burst else None, contrary.share if contrary else None
+        base.estimate,
+        low,
+        base.high,
+        burst.median if burst else None,
+        contrary.share if contrary else None,
+        either_way=contrary is not None and contrary.either_way,
     )
     for batch in measured.batches:
         if batch.calls:

@@ -15,11 +15,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from harness.quotas.any_limiter.blocking import blocked, load_refused, window_load_refused
+from harness.quotas.any_limiter.blocking import blocked, load_refused
 from harness.quotas.any_limiter.estimates import CurvePoint, LimiterClass, Safe, SafeRate
 from harness.quotas.attempts import Floats
 from harness.quotas.cost import ENOUGH_SAFE_CALLS, MOST_SAFE_SECONDS, SAFE_SECONDS
-from harness.quotas.estimates import TpsEstimate
 from harness.quotas.special import gammaln
 
 REFUSED_SHARE = 0.01
@@ -33,17 +32,17 @@ _FLOOR_PRIOR = np.array([400.0, 10, 8, 8, 6, 4, 2, 1, 1, 1, 1, 1])
 _BUNCHED = np.array([1.0, 2.0, 4.0, 8.0])
 _BUNCHED_PRIOR = np.array([0.7, 0.17, 0.09, 0.04])
 """How many times as far apart the counts of refusals lie as a bucket's: others' calls and slow nodes come in bouts."""
-_AS_CONTRARY = 10.0
-"""How many times likelier a floor is that is about the share of contrary decisions: some of these come at any load."""
-_AS_SOME_CONTRARY = 6.0
-"""The same for a floor of 1 to 2 % where more decisions are contrary: it decides whether any rate is safe, so it is not
-taken for rare."""
+_AS_CONTRARY, _AS_EITHER_WAY = 3.0, 60.0
+"""How many times likelier a floor is that is about the share of contrary decisions; the second where these go either way
+alike, as of a limiter that errs now and then, at any load."""
+_AS_SOME_CONTRARY, _AS_SOME_EITHER_WAY = 6.0, 20.0
+"""The same for a floor of 1 to 2 % where more are contrary: it decides whether any rate is safe, so it is no rare one."""
+_OF_FLOOR = 1.1
+"""How far apart counts of refusals lie that come at any load, each by itself: hardly farther than a Poisson count."""
 _LEAST_SECONDS = 40.0
 _FAR_BELOW = 0.6
 """Share of the likely safe rate that is offered to a slow limiter while it is in doubt whether 1 % is refused at any load:
-there hardly any other refusals come. A fast one has calls enough, and a pause would hide that it is overloaded for as long
-as its bucket lasts.
-"""
+hardly any other refusals come there. A fast one has calls enough, and a pause would hide for long that it is overloaded."""
 _DOUBT, _NO_DOUBT = 0.5, 0.95
 """It is in doubt while its chance is over this share of what a claim may fail by, until it is that likely."""
 _CLAIM_QUANTILE, _NEARLY_SURE = 0.40, 0.80
@@ -61,20 +60,15 @@ _CAUTION_OF_CLASS: dict[LimiterClass, float] = {
     "exact": 1.0,
     "exact_within_jitter": 1.0,
     "blocks": 0.93,
-    "shared": 0.93,
-    "depends_on_pressure": 0.93,
-    "not_stationary": 0.93,
+    "shared": 0.9,
+    "depends_on_pressure": 0.9,
+    "not_stationary": 0.9,
 }
-_CAUTION = 0.97
+_CAUTION = 0.96
 """Share of the bound that is claimed, by class: a limiter which is not a bucket is described by one only so well (few calls
-leave a margin of their own), and where refusals come in bouts some minutes do not show how far apart these are.
-"""
-_CLAIMED_OF_EXACT = 0.8
-"""Share of 1 % that an exact limiter refuses at the claim: what is counted in some minutes scatters around the share."""
+leave a margin of their own), and some minutes do not show how far apart bouts of refusals lie."""
 _OF_SUSTAINED = 0.95
 """No safe rate is claimed over this share of the sustained rate's lower bound."""
-_OF_EXACT = 0.97
-"""The same of an exact limiter's rate, which is known: the closer to it, the longer one full minute is felt in the next."""
 _LEAST = 0.2
 """No batch is offered below this share of the sustained rate."""
 _SHARES = (0.5, 0.7, 0.85)
@@ -109,6 +103,7 @@ class SafeSearch:
     batches: tuple[Batch, ...] = ()
     claim: float | None = None
     log_p: Floats | None = None
+    either_way: bool = False
 
     @property
     def rates(self) -> Floats:
@@ -204,9 +199,7 @@ def _batch(search: SafeSearch, rate: float) -> Batch:
 def safe_of(
     search: SafeSearch, even: SafeRate | None = None, kind: LimiterClass = "exact_within_jitter"
 ) -> Safe | None:
-    """Return the answer so far, with a claim that is as cautious as the class of the limiter asks for; None before the first
-    batch.
-    """
+    """Return the answer so far, its claim as cautious as the class of the limiter asks for; None before the first batch."""
     if not search.batches:
         return Safe(None, even) if even else None
     top = _OF_SUSTAINED * search.sustained_low
@@ -228,38 +221,6 @@ def safe_of(
         tuple(refused_at(search, share * search.sustained) for share in np.linspace(0.4, 1.5, 23)),
         tuple((batch.rate, batch.calls, batch.refused) for batch in search.batches),
     )
-
-
-def of_model(safe: Safe, kind: LimiterClass, tps: TpsEstimate | None) -> Safe:
-    """Return the answer with what is claimed of an exact limiter or a window, where it is one: its model says it."""
-    if tps is not None and kind == "exact":
-        return of_exact(safe, tps)
-    return of_window(safe, tps) if tps is not None and kind == "window" else safe
-
-
-def of_exact(safe: Safe, tps: TpsEstimate) -> Safe:
-    """Return the safe rate of a proved token bucket, which follows from its rate and burst."""
-    rate, burst = tps.rate, tps.burst
-    if safe.poisson is None or rate.estimate is None or rate.low is None or burst.low is None:
-        return safe
-    load = float(load_refused(REFUSED_SHARE, np.array([burst.estimate or burst.low]))[0])
-    claimed = float(load_refused(_CLAIMED_OF_EXACT * REFUSED_SHARE, np.array([burst.low]))[0])
-    low = rate.low * min(claimed, _OF_EXACT)
-    estimate = max(low, min(rate.estimate * load, rate.estimate))
-    return replace(safe, poisson=replace(safe.poisson, estimate=estimate, low=low))
-
-
-def of_window(safe: Safe, tps: TpsEstimate) -> Safe:
-    """Return the safe rate of a window of time that explains every decision, which follows from its calls and seconds."""
-    rate, limit = tps.rate, tps.burst.estimate
-    if safe.poisson is None or not rate.estimate or rate.low is None or limit is None:
-        return safe
-    sliding = tps.limiter == "sliding_window"
-    load, claimed = (
-        window_load_refused(share, round(limit), sliding=sliding)
-        for share in (REFUSED_SHARE, _CLAIMED_OF_EXACT * REFUSED_SHARE)
-    )
-    return replace(safe, poisson=replace(safe.poisson, estimate=rate.estimate * load, low=rate.low * claimed))
 
 
 def refused_at(search: SafeSearch, rate: float) -> CurvePoint:
@@ -286,7 +247,9 @@ def _prior(search: SafeSearch) -> Floats:
         floor = np.where(max(3 * search.contrary, 0.004) < _FLOORS, floor - 3.0, floor)
         alike = (max(0.6 * search.contrary, 0.005) <= _FLOORS) & (1.7 * search.contrary >= _FLOORS)
         some = (_FLOORS >= REFUSED_SHARE) & (min(2 * REFUSED_SHARE, 1.7 * search.contrary) >= _FLOORS)
-        floor = floor + np.log(np.where(alike, _AS_CONTRARY, np.where(some, _AS_SOME_CONTRARY, 1.0)))
+        as_alike = _AS_EITHER_WAY if search.either_way else _AS_CONTRARY
+        as_some = _AS_SOME_EITHER_WAY if search.either_way else _AS_SOME_CONTRARY
+        floor = floor + np.log(np.where(alike, as_alike, np.where(some, as_some, 1.0)))
     bunched = np.log(_BUNCHED_PRIOR)
     return np.asarray(rate[:, None, None, None] + burst[:, None, None] + floor[:, None] + bunched)
 
@@ -298,12 +261,13 @@ def _shares(rates: Floats, rate: float) -> Floats:
 
 
 def _likelihood(rates: Floats, batch: Batch) -> Floats:
-    """How likely the batch's refusals are, for each point of the grid: negative binomial, since refusals come in groups."""
+    """How likely the batch's refusals are, for each point of the grid: negative binomial, as a bucket's come in groups."""
     load = (batch.rate / rates)[:, None]
     share = np.clip(_shares(rates, batch.rate), 1e-9, 1 - 1e-9)
     grouped = np.where(load >= 1, 1.15, 1.1 + 0.6 / np.maximum(np.abs(load - 1), 1e-3))
     of_bucket = np.maximum(1.05, np.minimum(grouped, np.maximum(1.15, 0.68 * _BURSTS[None, :])))
-    dispersion = of_bucket[:, :, None, None] * _BUNCHED
+    of_floor = np.minimum(_FLOORS / share, 1.0)[..., None]
+    dispersion = of_floor * _OF_FLOOR + (1 - of_floor) * of_bucket[:, :, None, None] * _BUNCHED
     size = (batch.calls * share)[..., None] / (dispersion - 1)
     k = batch.refused
     return np.asarray(

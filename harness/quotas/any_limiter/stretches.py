@@ -27,8 +27,11 @@ mean is not."""
 _DIFFER, _APART = 3.0, 2.5
 """How many times the variance of the parts of one load theirs is, where loads differ; how many standard errors the mean of
 the short ones is off then."""
-_TOO_FEW, _DOUBT = 25.0, 1.5
-"""Admissions of a short load up to which it hardly tells loads that differ; standard errors that leave it in doubt."""
+_ALIKE = 2.0
+"""How many times the variance of the parts of one load that of short ones is which are alike."""
+_TOO_FEW, _DOUBT, _LEFT_OPEN = 40.0, 1.5, 1.25
+"""Admissions of a short load up to which it hardly tells loads that differ; standard errors, and times the variance of the
+parts of one load, that leave it open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +173,24 @@ class _Beside:
         return len(self.rates) >= _FEWEST_LOADS and float(np.abs(self.rates - 1).max()) <= _FAR_OFF + 1 / self.few
 
     @property
-    def always_off(self) -> int:
-        """Which way all of them are off, 1 or -1; 0 where the long load may be one of them."""
+    def another_kind(self) -> bool:
+        """Whether all are above the long load, or all below it, and alike, or so far off that it cannot be one of them."""
         off, n = self.rates - 1, len(self.rates)
-        mean, reach = float(off.mean()), _ALWAYS_OFF * float(off.std(ddof=1)) * float(np.sqrt(1 + 1 / n))
-        return 0 if abs(mean) < reach else int(np.sign(mean))
+        sd = float(off.std(ddof=1))
+        apart = abs(float(off.mean())) > _ALWAYS_OFF * sd * math.sqrt(1 + 1 / n)
+        return apart or (sd**2 < _ALIKE * self.within**2 and len(set(np.sign(off).tolist())) == 1)
 
     def differ(self, usual: float) -> bool:
         """Return whether loads differ more than parts of one do, whose sd is `usual`, or this one from the others."""
         spread = float(np.var(np.append(self.rates, 1.0), ddof=1))
         return spread > _DIFFER * usual**2 or (self.apart(_APART) and spread > usual**2)
+
+    @property
+    def may_differ(self) -> bool:
+        """Return whether so few admissions leave it open that loads differ."""
+        if self.few > _TOO_FEW:
+            return False
+        return self.apart(_DOUBT) or float(np.var(np.append(self.rates, 1.0), ddof=1)) > _LEFT_OPEN * self.within**2
 
     def apart(self, errors: float) -> bool:
         """Return whether the mean of the short loads is off by over so many of its standard errors."""
@@ -205,14 +216,10 @@ def over_several_loads(
 
     Others' even calls keep their place between a limiter's tokens until it has rested, so that a load however long shows
     one such place: what it takes at another place is seen from one load to the next only. Where parts are too short to tell,
-    the interval holds both. Where strong or mild loads are all off, but not in the same way, it is the limiter that
-    answers a short load otherwise than a long one.
+    or all short loads are off alike, as those of a limiter that adapts to long ones, the interval holds both.
     """
     first, second = _beside(strong, decisions, again), None if mild is None else _beside(mild, decisions, again_mild)
     told = [beside for beside in (first, second) if beside is not None and beside.alike]
-    ways = {beside.always_off for beside in told}
-    if not told or len(ways) > 1 or (len(told) == 1 and ways != {0}):
-        return strong, mild
     differ = any(beside.differ(max(beside.within, first.within)) for beside in told)
     if first.alike:
         strong = _of_loads(strong, first, differ)
@@ -222,12 +229,14 @@ def over_several_loads(
 
 
 def _of_loads(found: Sustained, beside: _Beside, differ: bool) -> Sustained:
-    if differ:
-        return _mean_of(found, beside)
-    if beside.few > _TOO_FEW or not beside.apart(_DOUBT):
-        return found
     mean = _mean_of(found, beside)
-    return replace(found, low=min(found.low, mean.low), high=max(found.high, mean.high))
+    if differ:
+        reach = beside.within if beside.another_kind else 0.0
+        low, high = (1 - reach) * found.estimate, (1 + reach) * found.estimate
+        return replace(mean, low=min(mean.low, low), high=max(mean.high, high))
+    if beside.may_differ:
+        return replace(found, low=min(found.low, mean.low), high=max(found.high, mean.high))
+    return found
 
 
 def _mean_of(found: Sustained, beside: _Beside) -> Sustained:

@@ -10,7 +10,7 @@ from harness.load.probe.capacity_plan import CapacityPlan
 from harness.load.probe.parts import known, known_for_a_while
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.sustained import sustained_rate
-from harness.quotas.cost import Goal, expected_cost
+from harness.quotas.cost import Goal, effort, expected_cost
 from tests.support.virtual.capacity import claimed, measured
 from tests.support.virtual.driver import probe
 from tests.support.virtual.records import NO_QUOTA, arrivals, default_bucket
@@ -184,6 +184,15 @@ def test_the_cost_is_told_beforehand_and_goes_down() -> None:
     assert done.seconds / told.seconds == pytest.approx(1.0, abs=0.5)
     assert plan.outlook().seconds < 0.2 * told.seconds
     assert "minutes" in told.sentence()
+
+
+@pytest.mark.parametrize(("goal", "safe"), [("tps", False), ("both", False), ("safe", True)])
+def test_what_an_exact_limiter_takes_is_told_for_the_same_goal(goal: Goal, safe: bool) -> None:
+    """The shorter time beside the longer one is that of the same parts."""
+    less, more = (expected_cost(safe=safe, even=safe, exact=exact).seconds / 60 for exact in (True, False))
+    assert less < more
+    assert f"about {more:.1f} minutes" in effort(goal)
+    assert f"({less:.1f} minutes if it is exact)" in effort(goal)
 
 
 @pytest.mark.slow

@@ -68,9 +68,19 @@ def test_volleys_that_lie_far_apart_leave_the_mean_open() -> None:
     ]
     found = burst_from_rest(volleys)
     assert found is not None
-    open_ = widened(found, volleys)
+    open_ = widened(found, volleys, first=100)
     assert open_.mean_high - open_.mean_low == pytest.approx(2 * 0.6 * (132 - 89))
     assert open_.mean_low <= 100 <= open_.mean_high
+
+
+def test_volleys_in_vain_leave_what_a_longer_rest_admits_open() -> None:
+    """A window of a minute that is used up admits nothing after rests of some seconds; the run began with six at once."""
+    volleys = [Volley(5.0, 0, 0.0) for _ in range(5)]
+    found = burst_from_rest(volleys)
+    assert found is not None
+    told = widened(found, volleys, first=6)
+    assert (told.low, told.high) == (0, 6)
+    assert told.mean_low <= 6.6 <= told.mean_high
 
 
 def test_the_first_rest_is_two_minutes_at_the_most() -> None:

@@ -9,7 +9,7 @@ from harness.quotas.any_limiter.measure import measure_capacity
 from harness.quotas.stages import Stage
 from harness.quotas.tps.infer import infer_tps
 from tests.support.virtual.records import arrivals, default_bucket
-from tests.support.virtual.services import Limiter, MovedBucket, Shared, SlidingLog, TokenBucket
+from tests.support.virtual.services import Limiter, MovedBucket, Shared, SlidingCounter, SlidingLog, TokenBucket
 from tests.support.virtual.shared_limiters import Contrary, FixedTier, Penalising, Tiers
 
 
@@ -45,6 +45,23 @@ def test_a_bucket_that_moves_is_not_called_exact_for_a_load_that_comes_and_goes(
     """A rate that rises in the middle is no load's doing."""
     attempts = arrivals(MovedBucket(default_bucket(), 25.0, factor), 15, 60, seed=4, rests=(6.0, 3.0))
     assert measure_capacity(attempts, infer_tps(attempts)).kind not in {"exact", "exact_within_jitter"}
+
+
+@pytest.mark.parametrize(
+    ("limiter", "either_way"),
+    [
+        (Contrary(TokenBucket(40, 60), 0.02, random.Random(1)), True),
+        (Shared(TokenBucket(40, 60), 16.0, random.Random(1)), False),
+        (SlidingCounter(40, 1.0), False),
+        (TokenBucket(40, 60), False),
+    ],
+    ids=["contrary", "shared", "sliding counter", "exact"],
+)
+def test_a_limiter_that_errs_either_way_is_told_from_one_that_others_use(limiter: Limiter, either_way: bool) -> None:
+    """Tokens that others take are missing, and none comes too early."""
+    contrary = measure_capacity(arrivals(limiter, 100, 30, seed=3)).contrary
+    assert contrary is not None
+    assert contrary.either_way == either_way
 
 
 def test_contrary_decisions_are_counted_and_placed() -> None:

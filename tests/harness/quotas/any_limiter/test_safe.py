@@ -87,25 +87,26 @@ def claim_of(search: SafeSearch, kind: LimiterClass) -> SafeRate:
 
 
 def test_less_is_claimed_of_a_limiter_that_others_use() -> None:
-    """Its refusals come in bouts that some minutes do not show: the claim is 7 % lower, the estimate is as it was."""
+    """Its refusals come in bouts that some minutes do not show: the claim is a tenth lower, the estimate is as it was."""
     search = searched(TokenBucket(10.0, 8.0), 10.0, 8.0, 1)
     shared, exact = claim_of(search, "shared"), claim_of(search, "exact_within_jitter")
-    assert shared.low == pytest.approx(0.93 * exact.low)
+    assert shared.low == pytest.approx(0.9 * exact.low)
     assert shared.estimate == exact.estimate
 
 
 def test_few_calls_leave_a_margin_of_their_own() -> None:
-    """Of a limiter that is no bucket 3 % less is claimed after many calls, and nearly nothing less after few."""
-    for rate, share in ((30.0, 0.97), (2.0, 1.0)):
+    """Of a limiter that is no bucket 4 % less is claimed after many calls, and nearly nothing less after few."""
+    for rate, share in ((30.0, 0.96), (2.0, 1.0)):
         search = searched(TokenBucket(rate, 8.0), rate, 8.0, 1, "approximate")
         whole, claimed = claim_of(search, "exact_within_jitter").low, claim_of(search, "approximate").low
         assert claimed == pytest.approx(share * whole, rel=0.01)
 
 
-def test_caution_takes_nothing_of_what_the_sustained_rate_does_not_allow() -> None:
-    """Where the calls would allow more than 0.95 of the sustained rate's lower bound, that is claimed of any class."""
-    search = searched(TokenBucket(50.0, 150.0), 50.0, 150.0, 1, "approximate")
-    assert claim_of(search, "approximate").low == pytest.approx(0.95 * 0.975 * 50.0)
+def test_no_more_is_claimed_than_the_sustained_rate_allows() -> None:
+    """Where the calls would allow more than 0.95 of the sustained rate's lower bound, that is claimed; less with caution."""
+    search = searched(TokenBucket(50.0, 150.0), 50.0, 150.0, 1)
+    assert claim_of(search, "exact_within_jitter").low == pytest.approx(0.95 * 0.975 * 50.0)
+    assert claim_of(search, "shared").low < 0.95 * 0.975 * 50.0
 
 
 @pytest.mark.parametrize("kind", ["shared", "approximate"])
@@ -178,6 +179,29 @@ def test_no_safe_rate_is_claimed_of_a_slow_limiter_that_refuses_more_at_any_load
         assert found.poisson.low < 0.5
 
 
+def seen(search: SafeSearch, *batches: tuple[float, int, int]) -> SafeSearch:
+    """Return the search after batches of (rate, calls, refused)."""
+    for batch in batches:
+        search = search.seen(Batch(*batch))
+    return search
+
+
+def test_refusals_in_bouts_are_not_taken_for_refusals_at_any_load() -> None:
+    """A fast window refuses 17 of 137 calls at times, and none of 3,000: what comes at any load comes evenly."""
+    busy = ((40.0, 160, 18), (30.0, 120, 0), (37.0, 148, 2), (34.0, 137, 17), (34.0, 137, 17), (34.0, 137, 4))
+    search = seen(SafeSearch(47.0, 45.9, 48.1, 45.5, 0.02), *busy, *[(33.6, 134, 0)] * 22)
+    assert 25.0 < claim_of(search, "shared").low < 33.6
+
+
+@pytest.mark.parametrize("either_way", [False, True])
+def test_decisions_that_err_either_way_are_expected_at_any_load(either_way: bool) -> None:
+    """Two refusals of 450 calls allow a claim, unless decisions under pressure erred either way: those do at any load."""
+    search = seen(
+        SafeSearch(5.0, 4.9, 5.1, 8.0, 0.016, either_way=either_way), *[(2.5, 25, int(k < 2)) for k in range(18)]
+    )
+    assert (claim_of(search, "nearly_bucket").low > 0) != either_way
+
+
 def claims(share: float) -> list[float]:
     """Return what is claimed of 16 limiters of 12/s which refuse `share` at any load; many decisions are contrary."""
     found = []
@@ -216,7 +240,7 @@ def test_a_slow_limiter_that_goes_against_a_bucket_is_not_taken_to_refuse_at_any
     ]
     lows = [claim_of(search, "approximate").low for search in searches]
     assert float(np.median(lows)) > 3.8
-    assert sum(low > 3.0 for low in lows) >= 14
+    assert sum(low > 2.8 for low in lows) >= 13
     assert sum(low < 4.6 for low in lows) >= 15
 
 

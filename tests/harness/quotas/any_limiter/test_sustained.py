@@ -212,15 +212,26 @@ def _short(found: Sustained, shares: Sequence[float]) -> list[Load]:
     [
         ((0.92, 1.08, 0.95, 1.1, 1.0), (0.95, 1.05, 0.96, 1.06, 1.0), True),
         ((1.0, 1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1.0, 1.0), False),
-        ((1.1, 1.1, 1.1, 1.12, 1.1), (0.94, 0.94, 0.94, 0.92, 0.94), False),  # it adapts
         ((0.0, 0.4, 1.0, 0.0, 0.2), (0.9, 0.8, 0.9, 1.0, 0.0), False),  # it has to be paid for its burst
     ],
 )
 def test_loads_that_differ_stand_in_place_of_one(strong: Sequence[float], mild: Sequence[float], taken: bool) -> None:
-    """The mean of loads that others change is told; that of loads which the limiter itself answers otherwise is not."""
+    """The mean of loads that others change is told; not that of loads of which the limiter has to be paid for its burst."""
     attempts = arrivals(TokenBucket(25, 8), 75, 60, even=True)
     found = measure_capacity(attempts).sustained
     assert found is not None
     told, _ = over_several_loads(found, found, Decisions.of(attempts), _short(found, strong), _short(found, mild))
     assert (told.half_width > 0.03) == taken
     assert (told == found) == (not taken)
+
+
+def test_short_loads_that_are_all_off_are_held_beside_the_long_one() -> None:
+    """A limiter that adapts sustains more of short loads than of a long one; others' even calls may leave more."""
+    attempts = arrivals(TokenBucket(25, 8), 75, 60, even=True)
+    found = measure_capacity(attempts).sustained
+    assert found is not None
+    strong, mild = (_short(found, shares) for shares in ((1.1, 1.1, 1.1, 1.12, 1.1), (0.94, 0.94, 0.94, 0.92, 0.94)))
+    told, told_mild = over_several_loads(found, found, Decisions.of(attempts), strong, mild)
+    assert told_mild is not None
+    assert told.low <= found.estimate < 1.1 * found.estimate <= told.high
+    assert told_mild.low <= 0.94 * found.estimate < found.estimate <= told_mild.high
