@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from harness.load.probe.actions import Action, Reconnect, Send
+from harness.load.probe.actions import Action, Reconnect
 from harness.load.probe.first_rate import first_rate
-from harness.load.probe.parts import PlanParts, is_mild, known, known_for_a_while
+from harness.load.probe.parts import PlanParts, is_mild, known, known_for_a_while, turns_missing
 from harness.quotas.any_limiter.burst import burst_from_rest
 from harness.quotas.any_limiter.classes import DECISIONS_OF_PROOF, explained
 from harness.quotas.any_limiter.decisions import Decisions
-from harness.quotas.any_limiter.estimates import AnyLimiterEstimate
+from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, Sustained
 from harness.quotas.any_limiter.measure import class_so_far, exact_so_far, measure_capacity, search_of
 from harness.quotas.any_limiter.safe import Batch, least_seconds, next_batch, next_even
 from harness.quotas.any_limiter.sustained import sustained_rate
@@ -39,6 +39,8 @@ _WORTH_A_PRESSURE, _BETTER_THAN_FIRST = 0.035, 0.15
 it tells the rate better than the first look did."""
 _LONGEST_CHECK = 150.0
 """Longest that the last pressure lasts to prove an exact limiter, seconds."""
+_LONGEST_TURNS = 200.0
+"""Longest that a limiter is pressed to see it admit and refuse in two whole turns: three of a minute, and a part of one."""
 _CONTRARY_OF_NONE = 0.02
 """Share of contrary decisions from which no exact bucket is hoped for."""
 _CONFIRMS = 0.5
@@ -78,6 +80,8 @@ class CapacityPlan(PlanParts):
     _jitter: float = 0.0
     _filled_under_pressure: bool = False
     _check_lasts: float = 0.0
+    _found: Sustained | None = None
+    """What the newest pressure sustained."""
     _pressed: float = 0.0
     """Calls a second of the strong pressure; 0 before it, and where a climb found that less has to be offered."""
 
@@ -143,6 +147,8 @@ class CapacityPlan(PlanParts):
         self.doing_part = "mild"
         if not (self._filled_under_pressure or self._best):
             yield from self._sustain(MILD, "pressure", least_pressure(self._rate, MILD), MOST_PRESSURE)
+            if self._found is not None and self._found.blocks and not is_mild(self._found.pressure):
+                yield from self._sustain(MILD, "pressure", least_pressure(self._rate, MILD), MOST_PRESSURE)
         self.doing_part = "volleys"
         yield from self._volleys()
         self.doing_part = "settle"
@@ -256,6 +262,7 @@ class CapacityPlan(PlanParts):
     ) -> Iterator[Action]:
         """Press for `least` seconds, and on until the rate is known closely enough or `most` seconds are over.
 
+        A limiter that admits in turns is pressed until two whole ones were seen, while there is time for what comes after.
         What is `offered` is `pressure` times the rate, unless it is given.
         """
         if self._over():
@@ -267,18 +274,27 @@ class CapacityPlan(PlanParts):
         def enough() -> bool:
             nonlocal looked
             lasted = self._now - begin
-            if lasted < least or self._now - looked < max(1.0, 0.08 * lasted):
-                return lasted >= most
+            is_time = self._now - looked >= max(1.0, 0.08 * lasted) or looked < begin + most <= self._now
+            if lasted < least or not is_time:
+                return False
             looked = self._now
-            return lasted >= most or known_for_a_while(self._decisions(begin, self._settled), lasted)
+            seen = self._decisions(begin, self._settled)
+            if lasted < most:
+                return known_for_a_while(seen, lasted)
+            return kind == "check" or not turns_missing(seen) or not self._time_for_turns(lasted)
 
         yield from self._offer(offered, enough)
         yield from self._quiet()
         self.stages.append(Stage(kind, begin, self._now, offered))
         found = sustained_rate(self._decisions(begin, self._now), emptied=True)
         if found is not None and kind == "pressure":
-            self._rate = max(found.estimate, self._best)
+            self._rate, self._found = max(found.estimate, self._best), found
             self.known.rate = (found.low, found.high)
+
+    def _time_for_turns(self, lasted: float) -> bool:
+        """Return whether a pressure may go on after so many seconds, to see whole turns, and leave time for the volleys."""
+        later = self._cost_from("volleys", self._rate).seconds
+        return lasted < _LONGEST_TURNS and self._within_time(math.inf) - self._now > later
 
     def _settle_burst(self) -> Iterator[Action]:
         """Make more volleys where tokens come closer than the jitter: only many of them tell the burst."""
@@ -369,23 +385,6 @@ class CapacityPlan(PlanParts):
                 return
             self.known.doing = f"offering {batch.rate:.3g} a second evenly"
             batches.append((yield from self._batch(batch, "even")))
-
-    def _batch(self, batch: Batch, kind: StageKind, *, staged: bool = True) -> Generator[Action, None, Batch]:
-        """Offer a batch; returns it with what was refused."""
-        begin = due = self._now
-        for _ in range(batch.calls):
-            if self._over():
-                break
-            due += self._rng.expovariate(batch.rate) if kind == "poisson" else 1 / batch.rate
-            yield from self._keep_room()
-            yield from self._sleep(due - self._now)
-            yield Send()
-            yield from self._let_one_end()
-        yield from self._quiet()
-        seen = self._decisions(begin, self._now)
-        if staged and len(seen):
-            self.stages.append(Stage(kind, begin, self._now, batch.rate))
-        return Batch(batch.rate, len(seen), len(seen.refusals))
 
     def _conclude(self) -> None:
         self.estimate = measure_capacity(self.attempts(), self.known.tps, self.stages)

@@ -6,15 +6,18 @@ import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from harness.load.probe.actions import Action, Send, StopChats
 from harness.load.probe.plan import ProbePlan
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import Sustained
 from harness.quotas.any_limiter.measure import class_so_far
+from harness.quotas.any_limiter.safe import Batch
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.cost import AGAIN_LOADS, MILD, MOST_PRESSURE, again_time, first_rest
-from harness.quotas.stages import Stage
+from harness.quotas.stages import Stage, StageKind
 from harness.vocabulary import TPS_THROTTLED
 
 _CLIMB, _STEP_SECONDS = 1.4, 12.0
@@ -36,8 +39,10 @@ _CLOSE_ENOUGH = 0.025
 """Half of the sustained rate's interval, as a share, at which the pressure may end."""
 _A_WHILE = 0.25
 """Share of a pressure for which its rate has been known closely when it ends: it is not to end at a moment of luck."""
-_CYCLES = 3
-"""Whole cycles to see of a limiter that admits in blocks."""
+_CYCLES, _TURNS = 3, 2
+"""Whole cycles to see of a limiter that admits in blocks, and how many when the time of a pressure is over."""
+_LONG_SILENCE = 6.0
+"""Seconds without an admission that are a part of a long turn: of short ones a pressure has seen many."""
 _LOADS_MAY_DIFFER = ("shared", "depends_on_pressure", "not_stationary", "nearly_bucket", "approximate")
 """Classes of limiters that another load may find otherwise."""
 _MOST_STOPPING = 3
@@ -206,6 +211,23 @@ class PlanParts(ProbePlan):
             yield from self._pace(1.0 / pace, dither=True)
             yield Send()
 
+    def _batch(self, batch: Batch, kind: StageKind, *, staged: bool = True) -> Generator[Action, None, Batch]:
+        """Offer a batch; returns it with what was refused."""
+        begin = due = self._now
+        for _ in range(batch.calls):
+            if self._over():
+                break
+            due += self._rng.expovariate(batch.rate) if kind == "poisson" else 1 / batch.rate
+            yield from self._keep_room()
+            yield from self._sleep(due - self._now)
+            yield Send()
+            yield from self._let_one_end()
+        yield from self._quiet()
+        seen = self._decisions(begin, self._now)
+        if staged and len(seen):
+            self.stages.append(Stage(kind, begin, self._now, batch.rate))
+        return Batch(batch.rate, len(seen), len(seen.refusals))
+
     def _let_one_end(self) -> Iterator[Action]:
         """Stop a chat after about every other start, as the load of a run does, while the quota was not met.
 
@@ -245,3 +267,11 @@ def known_for_a_while(decisions: Decisions, lasted: float) -> bool:
     until = float(decisions.at[0]) + (1 - _A_WHILE) * lasted
     before = sustained_rate(decisions.between(-math.inf, until), emptied=True)
     return found.blocks or (before is not None and known(before, _CLOSE_ENOUGH / (1 - _A_WHILE)))
+
+
+def turns_missing(decisions: Decisions) -> bool:
+    """Return whether a pressure met a limiter that admits in long turns, and has not seen two whole ones."""
+    found = sustained_rate(decisions, emptied=True)
+    if found is None or not found.blocks or len(found.batch_rate) >= _TURNS:
+        return False
+    return float(np.diff(decisions.admissions, prepend=decisions.at[0], append=decisions.at[-1]).max()) > _LONG_SILENCE

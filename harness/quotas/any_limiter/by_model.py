@@ -18,6 +18,8 @@ from harness.quotas.any_limiter.safe import REFUSED_SHARE
 from harness.quotas.estimates import TpsEstimate
 from harness.quotas.tps.replay import admitted_in_turn
 
+_NOT_TAKEN, _BY_CHANCE = 0.03, 0.01
+"""Shares of a window's calls that a steady load may leave, as it comes after they are free, and by which it may be more."""
 _CLAIMED_OF_EXACT = 0.8
 """Share of 1 % that an exact limiter refuses at the claim: what is counted in some minutes scatters around the share."""
 _WINDOWS_SCATTER = 30.0
@@ -43,6 +45,22 @@ def beyond(found: Sustained, expected: Sustained | None) -> Sustained:
     if expected is None:
         return found
     return replace(found, moved=found.moved and not expected.moved, blocks=found.blocks and not expected.blocks)
+
+
+def in_windows(found: Sustained, tps: TpsEstimate) -> Sustained:
+    """Return what is sustained of windows of which too few were seen to count, by the window that explains each decision.
+
+    Less than its calls are admitted where they come later than a place is free.
+    """
+    rate = tps.rate
+    if not found.blocks or not rate.estimate or rate.low is None or rate.high is None:
+        return found
+    if not found.low <= rate.estimate <= found.high:
+        return found
+    low, high = max(found.low, (1 - _NOT_TAKEN) * rate.low), min(found.high, (1 + _BY_CHANCE) * rate.high)
+    return replace(
+        found, estimate=rate.estimate, low=low, high=high, pressure=found.pressure * found.estimate / rate.estimate
+    )
 
 
 def of_model(safe: Safe, kind: LimiterClass, tps: TpsEstimate | None) -> Safe:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, volley_of, widened
-from harness.quotas.any_limiter.by_model import beyond, of_exact_bucket, of_model
+from harness.quotas.any_limiter.by_model import beyond, in_windows, of_exact_bucket, of_model
 from harness.quotas.any_limiter.classes import Evidence, class_of, explained, to_be_proved
 from harness.quotas.any_limiter.contrary import contrary_share, penalty_of, wandering
 from harness.quotas.any_limiter.decisions import Decisions
@@ -198,6 +198,8 @@ def _in_all(
         lost = wandering(contrary, decisions, [s for s in (measured.sustained, measured.mild) if s is not None])
         sustained, mild = wider(sustained, lost), None if mild is None else wider(mild, lost)
         sustained, mild = over_several_loads(sustained, mild, decisions, measured.again, measured.again_mild)
+    elif kind == "window" and tps is not None:
+        sustained, mild = in_windows(sustained, tps), None if mild is None else in_windows(mild, tps)
     return left_open(sustained, mild, kind)
 
 

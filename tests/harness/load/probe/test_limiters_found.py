@@ -145,13 +145,30 @@ def test_what_is_claimed_of_a_window_follows_from_it() -> None:
 
 
 @pytest.mark.slow
-def test_a_safe_rate_is_claimed_of_two_tiers() -> None:
-    """The batches meet whole minutes, not the end of one that the pressure before has spent."""
+def test_two_tiers_are_pressed_for_whole_turns() -> None:
+    """30/s and 600 a minute: both pressures see two whole minutes, and the batches meet whole ones too, in 15 minutes."""
     plan, done = measured(Tiers([TokenBucket(30.0, 30.0), FixedTier(600)]), max_seconds=900.0)
     assert done.why == "done"
     assert plan.estimate is not None
     assert plan.estimate.kind == "blocks"
     assert 7.5 < claimed(plan) < 9.6
+    for found, load in ((plan.estimate.sustained, 3.0), (plan.estimate.sustained_mild, 1.25)):
+        assert found is not None
+        assert found.low <= 10 <= found.high
+        assert found.half_width < 0.05
+        assert found.pressure == pytest.approx(load, rel=0.3)
+
+
+@pytest.mark.slow
+def test_what_a_window_of_a_minute_sustains_follows_from_it() -> None:
+    """No pressure sees two whole minutes, but the window explains each decision."""
+    plan, _ = measured(FixedWindow(300, 60.0, 20.0), max_seconds=900.0)
+    assert plan.estimate is not None
+    assert plan.estimate.kind == "window"
+    for found in (plan.estimate.sustained, plan.estimate.sustained_mild):
+        assert found is not None
+        assert found.low <= 5 <= found.high
+        assert found.half_width < 0.05
 
 
 @pytest.mark.slow
