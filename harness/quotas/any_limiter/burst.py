@@ -18,7 +18,7 @@ _LONGER_ADMITS = 0.10
 _LONGEST_REST = 120.0
 _SYSTEMATIC = 0.01
 """Share by which all volleys may be off alike: the refill is subtracted in whole calls, at moments that jitter."""
-_OTHER_PHASES = 0.08
+_OTHER_PHASES = 0.11
 """The same for a limiter that is not a bucket: five volleys have not met every phase of a window or of a sync."""
 
 _OF_RANGE = 0.6

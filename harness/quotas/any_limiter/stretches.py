@@ -29,6 +29,8 @@ _DIFFER, _APART = 3.0, 2.5
 the short ones is off then."""
 _ALIKE = 2.0
 """How many times the variance of the parts of one load that of short ones is which are alike."""
+_UNEVEN = 1.2
+"""How much wider the interval of the mean of a few loads is than of normal ones: some places are rare, and take much."""
 _TOO_FEW, _DOUBT, _LEFT_OPEN = 40.0, 1.5, 1.25
 """Admissions of a short load up to which it hardly tells loads that differ; standard errors, and times the variance of the
 parts of one load, that leave it open."""
@@ -243,7 +245,7 @@ def _mean_of(found: Sustained, beside: _Beside) -> Sustained:
     rates = np.append(beside.rates, 1.0)
     middle, n = float(rates.mean()), len(rates)
     error = max(float(stdtrit(n - 1, 0.975)) * float(rates.std(ddof=1)), beside.within)
-    half = error / math.sqrt(n)
+    half = _UNEVEN * error / math.sqrt(n)
     return replace(
         found,
         estimate=middle * found.estimate,

@@ -22,7 +22,7 @@ _UNSEEN = 2.0
 """Admissions that are lost so seldom (a token that a neighbour takes now and then) that a stretch may show none of it."""
 _FEWEST = 8
 """Fewest admissions that batches are made of; from fewer, the interval is that of a Poisson count."""
-_OTHERS_CHANGE = 0.024
+_OTHERS_CHANGE = 0.03
 """Share by which what is sustained may differ at another time, where it depends on others or on the pressure."""
 _UNSEEN_TAKEN = 4.0
 """Admissions that others take at the most in a stretch in which they were not seen to: an upper bound of a Poisson count."""
