@@ -80,6 +80,8 @@ class CapacityPlan(PlanParts):
     _jitter: float = 0.0
     _filled_under_pressure: bool = False
     _check_lasts: float = 0.0
+    _turns_until: float = 0.0
+    """When a pressure ends at the latest that waits for whole turns of the limiter; 0 where none does."""
     _found: Sustained | None = None
     """What the newest pressure sustained."""
     _pressed: float = 0.0
@@ -208,7 +210,7 @@ class CapacityPlan(PlanParts):
             total += volleys_cost(self._more_volleys(), rate, self._first_burst)
         if PARTS.index(first) <= PARTS.index("volleys"):
             total += again_cost(rate, self._again)
-        longer = max(0.0, self._check_lasts - check_time(rate))
+        longer = max(0.0, self._check_lasts - check_time(rate)) + max(0.0, self._turns_until - self._now)
         return total + Cost(longer, round(PRESSURE * rate * longer), round(rate * longer))
 
     def _look(self) -> Iterator[Action]:
@@ -281,9 +283,16 @@ class CapacityPlan(PlanParts):
             seen = self._decisions(begin, self._settled)
             if lasted < most:
                 return known_for_a_while(seen, lasted)
-            return kind == "check" or not turns_missing(seen) or not self._time_for_turns(lasted)
+            if kind == "check" or not turns_missing(seen) or not self._time_for_turns(lasted):
+                return True
+            self.known.doing = (
+                f"pressing on at {pressure:g} times the load, until two whole turns of the limiter were seen"
+            )
+            self._turns_until = begin + _LONGEST_TURNS
+            return False
 
         yield from self._offer(offered, enough)
+        self._turns_until = 0.0
         yield from self._quiet()
         self.stages.append(Stage(kind, begin, self._now, offered))
         found = sustained_rate(self._decisions(begin, self._now), emptied=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.load.probe.actions import ProbeOptions
+from harness.load.probe.actions import Action, ProbeOptions
 from harness.load.probe.capacity_plan import CapacityPlan
 from harness.load.probe.parts import known, known_for_a_while
 from harness.quotas.any_limiter.decisions import Decisions
@@ -23,8 +23,10 @@ from tests.support.virtual.services import (
 from tests.support.virtual.shared_limiters import (
     Adaptive,
     Contrary,
+    FixedTier,
     Nodes,
     OnOff,
+    Tiers,
 )
 
 
@@ -228,6 +230,30 @@ def test_what_the_short_loads_cost_is_told() -> None:
     pressed = [stage for stage in plan.stages if stage.kind == "again"]
     told = plan._cost_from("volleys", 10.0)
     assert told.seconds - before.seconds > 0.8 * sum(stage.end - stage.begin for stage in pressed)
+
+
+@pytest.mark.slow
+def test_pressing_for_whole_turns_is_told() -> None:
+    """While a limit of 600 a minute is pressed for longer than a minute, the outlook holds what that takes at the most."""
+    told = []
+
+    class Watched(CapacityPlan):
+        def act(self, now: float) -> Action:
+            action = super().act(now)
+            if "two whole turns" in self.known.doing:
+                told.append((now, self.outlook().seconds))
+            return action
+
+    options = ProbeOptions("tps", max_rate=500.0, seed=1, max_seconds=900.0)
+    limiter = Tiers([TokenBucket(30.0, 30.0), FixedTier(600)])
+    probe(
+        Service(limiter, NO_QUOTA, Latency(0.03, 0.1, 0.5, random.Random(5))),
+        options,
+        plan=Watched(options, safe=False),
+    )
+    (first, outlook), (last, _) = told[0], told[-1]
+    assert last - first > 60.0
+    assert outlook > 130.0
 
 
 def test_a_pressure_does_not_end_at_a_moment_of_luck() -> None:
