@@ -126,7 +126,7 @@ def measure(job: Job) -> Line:
         burst = Told(rest.median, rest.mean_low, rest.mean_high, mean)
     if found.safe is not None and found.safe.poisson is not None and sustained is not None and job.family not in MOVING:
         claim, best = found.safe.poisson.low, truth.safe_truth(job, sustained.estimate)
-        refused = truth.refused_share(job, claim, 50_000) if claim > 0 else 0.0  # nothing is claimed
+        refused = truth.refused_share(job, claim, 200_000) if claim > 0 else 0.0  # nothing is claimed
         ratio = claim / best if best > 0 else None  # else there is no safe rate to find
     is_rate = rates[0].truth if rates[0] is not None else job.drawn()[0]
     exact_rate = done.known.tps.rate.estimate if done.known.tps and done.known.tps.verdict == "explained" else None
