@@ -29,7 +29,9 @@ class Endings:
         self._part = part
         self._leaving = False
         self._ended = False
+        self._quit = False
         host.listen("quitting", self._finish)
+        host.listen("quit", self._quit_once)
 
     def attach(self) -> None:
         """Take the signals. To be called last: Locust's events of the end reach those first who listen last."""
@@ -50,6 +52,14 @@ class Endings:
         self._ended = True
         if self._part.exit_code is not None:
             self._host.exit_with(self._part.exit_code)
+
+    def _quit_once(self) -> None:
+        """Let Locust end in one greenlet: where a signal meets the end of a run it does so in two, and the second SystemExit
+        would reach Python's own ending, which prints it as a traceback.
+        """
+        if self._quit and gevent.getcurrent() is not gevent.get_hub().parent:
+            raise gevent.GreenletExit
+        self._quit = True
 
     def _interrupt(self) -> None:
         if not self._leaving:
@@ -84,4 +94,5 @@ class Endings:
             return
         gevent.spawn(self._part.finish, "signal")  # before Locust stops the load, for which it knows other reasons
         gevent.sleep(0)
-        hub.handle_system_error(KeyboardInterrupt, KeyboardInterrupt())  # raised in the main greenlet
+        if not self._quit:
+            hub.handle_system_error(KeyboardInterrupt, KeyboardInterrupt())  # raised in the main greenlet
