@@ -13,6 +13,8 @@ from harness.quotas.tps.bucket import Record
 
 _USUAL_WIDTHS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 
+_NEARLY = 0.98
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -67,8 +69,17 @@ def _sliding(record: Record, tolerance: float) -> Iterator[Window]:
         wrong = np.count_nonzero(taken < width - tolerance) + np.count_nonzero(waited > width + tolerance)
         wrong += np.count_nonzero(~known)
         low, high = sorted((_quantile(waited, 0.999), _quantile(taken, 0.001)))
-        if width > 10 * tolerance:
+        if width > 10 * tolerance and _closes_twice(d[known], waited, width, tolerance):
             yield Window("sliding_window", limit, width, int(wrong), low - tolerance, high + tolerance)
+
+
+def _closes_twice(refused: Floats, waited: Floats, width: float, tolerance: float) -> bool:
+    """Return whether calls were `refused` (n,) that had `waited` nearly `width` seconds, more than once.
+
+    One fixed window that opens again is a sliding one of some width.
+    """
+    near = refused[waited > _NEARLY * width - tolerance]
+    return bool(len(near)) and float(near[-1] - near[0]) > 0.5 * width
 
 
 def _quantile(values: Floats, q: float) -> float:

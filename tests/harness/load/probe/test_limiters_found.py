@@ -321,3 +321,18 @@ def test_what_is_nearly_a_bucket_is_pressed_again(rate: float, burst: float) -> 
     for found in (plan.estimate.sustained, plan.estimate.sustained_mild):
         assert found is not None
         assert found.low <= admitted_in_loads(make, found.pressure * found.estimate) <= found.high
+
+
+@pytest.mark.slow
+def test_one_fixed_window_that_opens_again_is_not_taken_for_a_sliding_one() -> None:
+    """540 a minute: the probe met 54.8 s of one, and a few after long rests; 540 in any 54.8 s would be 9.9 a second."""
+    rng = random.Random(600030)
+    latency = Latency(rng.uniform(0.005, 0.06), 0.1, rng.choice([0.0, 0.5, 1.0]), rng)
+    options = ProbeOptions("tps", max_rate=2000.0, seed=600028, max_seconds=900.0)
+    plan = CapacityPlan(options, safe=True)
+    done = probe(Service(FixedWindow(540, 60.0, 54.76468319153191), NO_QUOTA, latency), options, plan=plan)
+    assert done.known.tps is not None
+    assert done.known.tps.verdict == "not_explained"
+    assert plan.estimate is not None
+    assert plan.estimate.sustained is not None
+    assert plan.estimate.sustained.low <= 9.0 <= plan.estimate.sustained.high
