@@ -122,7 +122,9 @@ def test_announcement_tells_what_each_user_class_will_do() -> None:
     probe = _announced("QuotaProbe", "--max-probe-rate", "80", "--probe-time", "10m")
     assert "volleys of up to 80 calls in any second (--max-probe-rate) for at most 10 min (--probe-time)" in probe
     assert "starts/s (" not in probe
-    assert "at a limit of 5/s with burst 8 it takes about 1.3 minutes" in _announced("QuotaProbe", "--probe", "tps")
+    limit = _announced("QuotaProbe", "--probe", "tps")
+    assert "at a limit of 5/s with burst 8 it takes about 2.5 minutes" in limit
+    assert "(1.3 minutes if it is exact)" in limit
     assert "one chat more than the quota holds" in _announced("QuotaProbe", "--probe", "safe")
 
 
