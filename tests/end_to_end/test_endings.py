@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.counting import counting_server
 from tests.support.locust_runs import (
+    BUSY,
     LOCUST,
     chatquota,
     children_of,
@@ -25,8 +26,6 @@ from tests.support.locust_runs import (
     wait_until_started,
 )
 
-BUSY = ("-u", "80", "-r", "80", "--hold", "60s", "--stop-rate", "400")
-
 
 @pytest.mark.slow
 def test_commands_that_are_told_can_be_copied(tmp_path: Path) -> None:
@@ -35,10 +34,7 @@ def test_commands_that_are_told_can_be_copied(tmp_path: Path) -> None:
     with counting_server("--latency", "0.02") as server:
         with started(locust(server, *slow), tmp_path, server) as run:
             wait_until_started(server, 60)
-            run.signal_group(signal.SIGINT)
-            while server.count()["stopped"] == 0:
-                pass
-            run.signal_group(signal.SIGINT)
+            run.signal_group_twice(signal.SIGINT, server)
             done = run.wait()
         told = re.findall(r"`chatquota ([^`]*)`", done.said)
         assert {shlex.split(line)[0] for line in told} == {"cleanup", "report"}

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.counting import CountingServer, counting_server
 from tests.support.locust_runs import (
+    BUSY,
     Finished,
     chatquota,
     compare,
@@ -17,10 +18,9 @@ from tests.support.locust_runs import (
     processes,
     samples,
     started,
+    wait_until_counted,
     wait_until_started,
 )
-
-BUSY = ("-u", "80", "-r", "80", "--hold", "60s", "--stop-rate", "400")
 
 
 def assert_ended_in_order(done: Finished, server: CountingServer, run: Path) -> None:
@@ -127,12 +127,8 @@ def test_a_second_sigterm_changes_nothing(workers: int, tmp_path: Path) -> None:
     with counting_server("--latency", "0.02") as server:
         with started(locust(server, *slow, "--run-dir", "run"), tmp_path, server) as run:
             wait_until_started(server, 60)
-            run.signal_group(signal.SIGTERM)
-            while server.count()["stopped"] == 0:
-                pass
-            run.signal_group(signal.SIGTERM)
-            while server.count()["open"] > 0:
-                pass
+            run.signal_group_twice(signal.SIGTERM, server)
+            wait_until_counted(server, lambda count: count["open"] == 0)
             run.signal_group(signal.SIGTERM)
             done = run.wait()
         assert done.code == 0, done.said
@@ -148,10 +144,7 @@ def test_a_second_interrupt_leaves_a_whole_ledger_that_cleanup_finishes(tmp_path
     with counting_server("--latency", "0.02") as server:
         with started(locust(server, *slow, "--run-dir", "run"), tmp_path, server) as run:
             wait_until_started(server, 60)
-            run.signal_group(signal.SIGINT)
-            while server.count()["stopped"] == 0:
-                pass
-            run.signal_group(signal.SIGINT)
+            run.signal_group_twice(signal.SIGINT, server)
             done = run.wait()
         left = server.count()["open"]
         assert done.code == 5

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from tests.support.counting import CountingServer
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
+BUSY = ("-u", "80", "-r", "80", "--hold", "60s", "--stop-rate", "400")
+"""80 chats a second, of which none ends by itself for a minute."""
 
 
 @dataclass
@@ -68,6 +70,12 @@ class Running:
         """Send a signal to the process and all its children, as Ctrl-C in a terminal does."""
         os.killpg(self.process.pid, number)
 
+    def signal_group_twice(self, number: int, server: CountingServer) -> None:
+        """Send it, and once more when chats are being stopped: the end that is under way meets another signal."""
+        self.signal_group(number)
+        wait_until_counted(server, lambda count: count["stopped"] > 0)
+        self.signal_group(number)
+
     def wait(self, patience: float = PATIENCE) -> Finished:
         """Wait for its end, `patience` seconds at most."""
         return Finished(self.process.wait(patience), self.log.read_text("utf-8", "replace"))
@@ -99,10 +107,15 @@ def chatquota(*arguments: str) -> list[str]:
 
 def wait_until_started(server: CountingServer, chats: int) -> None:
     """Wait until the server has started that many chats."""
+    wait_until_counted(server, lambda count: count["started"] >= chats)
+
+
+def wait_until_counted(server: CountingServer, enough: Callable[[dict[str, int]], bool]) -> None:
+    """Wait until the server's count is `enough`."""
     give_up = time.monotonic() + PATIENCE
-    while server.count()["started"] < chats:
+    while not enough(server.count()):
         assert time.monotonic() < give_up, f"only {server.count()} after {PATIENCE:g} s"
-        time.sleep(0.02)
+        time.sleep(0.002)
 
 
 def children_of(pid: int) -> list[int]:
