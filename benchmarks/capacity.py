@@ -247,6 +247,7 @@ def main() -> int:
     numbers = [int(word) for word in asked.words if word.isdigit()]
     words = [word for word in asked.words if not word.isdigit()]
     names = _families(words)
+    latencies, quotas = (part in words or not (words or quick) for part in PARTS)
     each = numbers[0] if numbers else 1 if quick else 4
     lines: list[Line] = []
     held: list[exact.Held] = []
@@ -257,10 +258,10 @@ def main() -> int:
                 pool, measure, [Job(family, first + n, quick, fills) for n in range(each) for family in names]
             )
             print(by_family(lines, NUMBERS), by_family(lines, OTHERWISE), sep="\n\n", flush=True)
-        if "latencies" in words or not (words or quick):
+        if latencies:
             held = _each(pool, exact.hold, exact.trials(2 * each))
             print(exact.table(held), flush=True)
-        if "quotas" in words or not (words or quick):
+        if quotas:
             said = _each(pool, chats.say, chats.quotas(each))
             print(chats.table(said), flush=True)
     wrong = _falsely_exact(lines, said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from harness.load.probe.actions import Action, Reconnect
@@ -13,7 +13,7 @@ from harness.quotas.any_limiter.burst import burst_from_rest
 from harness.quotas.any_limiter.classes import DECISIONS_OF_PROOF, explained
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import AnyLimiterEstimate, Sustained
-from harness.quotas.any_limiter.measure import class_so_far, exact_so_far, measure_capacity, search_of
+from harness.quotas.any_limiter.measure import SoFar, known_so_far, measure_capacity, search_of
 from harness.quotas.any_limiter.safe import Batch, least_seconds, next_batch, next_even
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.cost import (
@@ -82,8 +82,6 @@ class CapacityPlan(PlanParts):
     _check_lasts: float = 0.0
     _turns_until: float = 0.0
     """When a pressure ends at the latest that waits for whole turns of the limiter; 0 where none does."""
-    _found: Sustained | None = None
-    """What the newest pressure sustained."""
     _pressed: float = 0.0
     """Calls a second of the strong pressure; 0 before it, and where a climb found that less has to be offered."""
 
@@ -148,8 +146,8 @@ class CapacityPlan(PlanParts):
             self._pressed = self.stages[-1].offered
         self.doing_part = "mild"
         if not (self._filled_under_pressure or self._best):
-            yield from self._sustain(MILD, "pressure", least_pressure(self._rate, MILD), MOST_PRESSURE)
-            if self._found is not None and self._found.blocks and not is_mild(self._found.pressure):
+            found = yield from self._sustain(MILD, "pressure", least_pressure(self._rate, MILD), MOST_PRESSURE)
+            if found is not None and found.blocks and not is_mild(found.pressure):
                 yield from self._sustain(MILD, "pressure", least_pressure(self._rate, MILD), MOST_PRESSURE)
         self.doing_part = "volleys"
         yield from self._volleys()
@@ -261,14 +259,14 @@ class CapacityPlan(PlanParts):
 
     def _sustain(
         self, pressure: float, kind: StageKind, least: float, most: float, offered: float = 0.0
-    ) -> Iterator[Action]:
+    ) -> Generator[Action, None, Sustained | None]:
         """Press for `least` seconds, and on until the rate is known closely enough or `most` seconds are over.
 
         A limiter that admits in turns is pressed until two whole ones were seen, while there is time for what comes after.
-        What is `offered` is `pressure` times the rate, unless it is given.
+        What is `offered` is `pressure` times the rate, unless it is given. Returns what was sustained.
         """
         if self._over():
-            return
+            return None
         self.known.doing = f"measuring the sustained rate at {pressure:g} times the load"
         begin, looked = self._now, self._now
         offered = offered or min(pressure * self._rate, 0.95 * self.options.max_rate)
@@ -276,8 +274,8 @@ class CapacityPlan(PlanParts):
         def enough() -> bool:
             nonlocal looked
             lasted = self._now - begin
-            is_time = self._now - looked >= max(1.0, 0.08 * lasted) or looked < begin + most <= self._now
-            if lasted < least or not is_time:
+            due = self._now - looked >= max(1.0, 0.08 * lasted) or looked < begin + most <= self._now
+            if lasted < least or not due:
                 return False
             looked = self._now
             seen = self._decisions(begin, self._settled)
@@ -297,8 +295,9 @@ class CapacityPlan(PlanParts):
         self.stages.append(Stage(kind, begin, self._now, offered))
         found = sustained_rate(self._decisions(begin, self._now), emptied=True)
         if found is not None and kind == "pressure":
-            self._rate, self._found = max(found.estimate, self._best), found
+            self._rate = max(found.estimate, self._best)
             self.known.rate = (found.low, found.high)
+        return found
 
     def _time_for_turns(self, lasted: float) -> bool:
         """Return whether a pressure may go on after so many seconds, to see whole turns, and leave time for the volleys."""
@@ -346,11 +345,10 @@ class CapacityPlan(PlanParts):
         search = search_of(self.attempts(), self.stages)
         if search is None:
             return
-        told = self.known.tps
-        exact = self._exact_so_far()
-        kind, _ = class_so_far(self.attempts(), told, self.stages)
-        search = replace(search, least_seconds=least_seconds(kind))
-        if kind == "blocks":
+        known = self._known_so_far()
+        exact = known.to_be_proved  # otherwise batches have to find the safe rate themselves
+        search = replace(search, least_seconds=least_seconds(known.kind))
+        if known.kind == "blocks":
             yield from self._next_turn(PRESSURE * search.sustained)
         lead = 12.0  # calls after which the empty bucket is forgotten
         yield from self._batch(Batch(0.85 * search.sustained, round(lead)), "poisson", staged=False)
@@ -364,20 +362,19 @@ class CapacityPlan(PlanParts):
             refused = yield from self._batch(batch, "poisson")
             search = search.seen(refused)
             if exact:
-                exact = self._exact_so_far()
+                exact = self._known_so_far().to_be_proved
 
     def _may_be_exact(self) -> bool:
         """Return False where a replayed bucket already contradicts the record: the exact inference can wait for the end."""
-        return class_so_far(self.attempts(), None, self.stages)[1] < _CONTRARY_OF_NONE
+        return known_so_far(self.attempts(), None, self.stages).contrary < _CONTRARY_OF_NONE
 
-    def _exact_so_far(self) -> bool:
-        """Return False where one bucket is not told: then batches have to find the safe rate themselves."""
-        return exact_so_far(self.attempts(), self.known.tps, self.stages)
+    def _known_so_far(self) -> SoFar:
+        return known_so_far(self.attempts(), self.known.tps, self.stages)
 
     def _check_seconds(self) -> float:
         """Return how long the last pressure lasts: longer where too few calls were decided to prove an exact limiter."""
         usual = check_time(self._rate)
-        if not self.safe or not self._exact_so_far():
+        if not self.safe or not self._known_so_far().to_be_proved:
             return usual
         missing = 1.02 * DECISIONS_OF_PROOF - len(Decisions.of(self.attempts()))
         return max(usual, min(missing / (self._pressed or PRESSURE * self._rate), _LONGEST_CHECK))

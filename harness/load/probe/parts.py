@@ -13,7 +13,7 @@ from harness.load.probe.plan import ProbePlan
 from harness.quotas.any_limiter.burst import Volley, burst_from_rest, next_rest, volley_of
 from harness.quotas.any_limiter.decisions import Decisions
 from harness.quotas.any_limiter.estimates import Sustained
-from harness.quotas.any_limiter.measure import class_so_far
+from harness.quotas.any_limiter.measure import known_so_far
 from harness.quotas.any_limiter.safe import Batch
 from harness.quotas.any_limiter.sustained import sustained_rate
 from harness.quotas.cost import AGAIN_LOADS, MILD, MOST_PRESSURE, again_time, first_rest
@@ -71,7 +71,7 @@ class PlanParts(ProbePlan):
     def _volleys(self) -> Iterator[Action]:
         """Volleys after rests, until a longer rest admits no more and five had that rest."""
         decided = not (self._best or self._costless)  # where refusals cost no token, they look like contrary decisions
-        if decided and class_so_far(self.attempts(), None, self.stages)[0] in _LOADS_MAY_DIFFER:
+        if decided and known_so_far(self.attempts(), None, self.stages).kind in _LOADS_MAY_DIFFER:
             self._again = tuple(stage.offered for stage in self.stages if stage.kind == "pressure")
         volleys, in_vain = self._volleys_made, 0
         while not self._over() and len(volleys) < 12 and in_vain < _IN_VAIN:

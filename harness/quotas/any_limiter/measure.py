@@ -122,31 +122,27 @@ def _beyond_the_load(
     return replace(measured, sustained=beyond(measured.sustained, expected.sustained), mild=mild)
 
 
-def class_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[Stage]) -> tuple[LimiterClass, float]:
-    """Return the class of the limiter and the share of contrary decisions in a probe that is under way.
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """What is known of the limiter in a probe that is under way: its class, and the share of contrary decisions."""
 
-    No penalising bucket is tried. Before any pressure it is `approximate`, and the share 1.
-    """
-    evidence = _evidence_so_far(attempts, tps, stages)
-    if evidence is None:
-        return "approximate", 1.0
-    return class_of(evidence)[0], 1.0 if evidence.contrary is None else evidence.contrary.share
-
-
-def exact_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[Stage]) -> bool:
-    """Return whether a probe that is under way is about to prove one token bucket: nothing but more calls is missing."""
-    evidence = _evidence_so_far(attempts, tps, stages)
-    return evidence is not None and to_be_proved(evidence)
+    kind: LimiterClass = "approximate"
+    contrary: float = 1.0
+    to_be_proved: bool = False
+    """Whether it is about to be proved one token bucket: nothing but more calls is missing."""
 
 
-def _evidence_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[Stage]) -> Evidence | None:
+def known_so_far(attempts: Attempts, tps: TpsEstimate | None, stages: Sequence[Stage]) -> SoFar:
+    """Return what a probe that is under way knows of the limiter; no penalising bucket is tried."""
     decisions = _decisions(attempts, tps)
     measured = read_stages(decisions, stages)
     if measured is None:
-        return None
+        return SoFar()
     measured = _beyond_the_load(decisions, _seen_in_blocks(decisions, measured), tps, stages)
     burst = burst_from_rest(measured.volleys)
-    return _evidence(measured, burst, _contrary(decisions, measured, burst, tps), tps)
+    contrary = _contrary(decisions, measured, burst, tps)
+    evidence = _evidence(measured, burst, contrary, tps)
+    return SoFar(class_of(evidence)[0], 1.0 if contrary is None else contrary.share, to_be_proved(evidence))
 
 
 def _decisions(attempts: Attempts, tps: TpsEstimate | None) -> Decisions:

@@ -175,6 +175,11 @@ class _Beside:
         return len(self.rates) >= _FEWEST_LOADS and float(np.abs(self.rates - 1).max()) <= _FAR_OFF + 1 / self.few
 
     @property
+    def spread(self) -> float:
+        """The variance of all of them, the long one among them."""
+        return float(np.var(np.append(self.rates, 1.0), ddof=1))
+
+    @property
     def another_kind(self) -> bool:
         """Whether all are above the long load, or all below it, and alike, or so far off that it cannot be one of them."""
         off, n = self.rates - 1, len(self.rates)
@@ -184,15 +189,14 @@ class _Beside:
 
     def differ(self, usual: float) -> bool:
         """Return whether loads differ more than parts of one do, whose sd is `usual`, or this one from the others."""
-        spread = float(np.var(np.append(self.rates, 1.0), ddof=1))
-        return spread > _DIFFER * usual**2 or (self.apart(_APART) and spread > usual**2)
+        return self.spread > _DIFFER * usual**2 or (self.apart(_APART) and self.spread > usual**2)
 
     @property
     def may_differ(self) -> bool:
         """Return whether so few admissions leave it open that loads differ."""
         if self.few > _TOO_FEW:
             return False
-        return self.apart(_DOUBT) or float(np.var(np.append(self.rates, 1.0), ddof=1)) > _LEFT_OPEN * self.within**2
+        return self.apart(_DOUBT) or self.spread > _LEFT_OPEN * self.within**2
 
     def apart(self, errors: float) -> bool:
         """Return whether the mean of the short loads is off by over so many of its standard errors."""

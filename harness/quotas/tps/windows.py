@@ -12,8 +12,8 @@ from harness.quotas.attempts import Floats
 from harness.quotas.tps.bucket import Record
 
 _USUAL_WIDTHS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0)
-
 _NEARLY = 0.98
+"""Share of a sliding window's width from which a refused call shows where it ends."""
 
 
 @dataclass(frozen=True, slots=True)
